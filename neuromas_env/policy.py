@@ -1,0 +1,176 @@
+"""The light contracts between an environment, the policies at its nodes and the engines.
+
+A policy works in two phases, so that a runner can batch model calls across
+nodes and episodes: `request(observation, seed)` answers with the message
+itself (a scripted node, no model call) or with a `Request` for an engine;
+`read(completion)` makes the message of what the engine returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from neuromas_env.tasks.base import Example, Score
+
+Observation = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to decode. `temperature=0` is greedy; training samples at exactly 1."""
+
+    temperature: float = 1.0
+    max_new_tokens: int = 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """One model call.
+
+    Attributes:
+        turns: Chat turns as `(role, text)`; roles are `system`, `user`, `assistant`.
+            Control markup of the chat template inside a text stays plain text.
+        engine: Who answers.
+        adapter: Name of the LoRA adapter, None for the bare base model.
+        sampling: Decoding parameters.
+        seed: Seed of this call's own random stream.
+    """
+
+    turns: tuple[tuple[str, str], ...]
+    engine: Engine
+    adapter: str | None = None
+    sampling: Sampling = Sampling()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What an engine answers, token-exact.
+
+    Attributes:
+        text: The decoded reply, without the end-of-turn token.
+        prompt_ids: int array `[P]`, the exact prompt.
+        ids: int array `[T]`, the exact sampled tokens, end-of-turn token included.
+        logprobs: float array `[T]`, natural logarithm of the probability with
+            which the sampler drew each token (temperature included).
+        finished: False if the reply was cut off by the length limit.
+        error: Why the call failed, None if it did not. A failed call is an error of
+            the episode, never an empty message.
+    """
+
+    text: str
+    prompt_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    ids: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    logprobs: np.ndarray = field(
+        default_factory=lambda: np.zeros(0, dtype=np.float32), repr=False
+    )
+    finished: bool = True
+    error: str | None = None
+
+
+class Engine(Protocol):
+    """Answers requests in one batch; the only place where cost is counted."""
+
+    cost: Cost
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer all requests, in their order."""
+        ...
+
+
+@dataclass
+class Usage:
+    """What calls have cost: calls, prompt and completion tokens, seconds of engine time."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: Usage) -> None:
+        """Add another account to this one."""
+        self.calls += other.calls
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.seconds += other.seconds
+
+
+class Cost:
+    """Usage per phase and adapter, kept by an engine.
+
+    Attributes:
+        phase: The account that calls are booked on now, such as `train` or `eval`.
+        usage: `(phase, adapter) -> Usage`.
+    """
+
+    def __init__(self) -> None:
+        self.phase = "eval"
+        self.usage: dict[tuple[str, str], Usage] = {}
+
+    def book(self, adapter: str | None, usage: Usage) -> None:
+        """Add the usage of some calls of one adapter to the current phase."""
+        self.usage.setdefault((self.phase, adapter or "base"), Usage()).add(usage)
+
+    def total(self, phase: str) -> Usage:
+        """Sum over the adapters of one phase."""
+        total = Usage()
+        for (booked_phase, _), usage in self.usage.items():
+            if booked_phase == phase:
+                total.add(usage)
+        return total
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """What sits at a node."""
+
+    def request(self, observation: Observation, seed: int) -> str | Request:
+        """Answer with a ready message, or with a model call."""
+        ...
+
+    def read(self, completion: Completion) -> str:
+        """Make the message of what the engine returned."""
+        ...
+
+
+Team = Mapping[str, Policy]
+"""A policy for every node of a topology, by node name."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node's turn: the message it sent and, for a model call, the exact tokens."""
+
+    node: str
+    text: str
+    adapter: str | None = None
+    completion: Completion | None = None
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One episode of a whole network.
+
+    Attributes:
+        example: The question.
+        group: Episodes of the same question in one batch share this number.
+        seed: Seed from which the seeds of all the episode's calls derive.
+        steps: Node name to its turn, in the order in which the nodes acted.
+        answer: The text that was scored.
+        score: The score, None if the episode failed.
+        reward: The one reward that every node receives.
+        error: Which node's call failed and why, None if none did.
+    """
+
+    example: Example
+    group: int
+    seed: int
+    steps: Mapping[str, Step]
+    answer: str
+    score: Score | None
+    reward: float
+    error: str | None = None

@@ -1,0 +1,91 @@
+"""What a task is: rows in, question text out, a score of the answer.
+
+A task never knows a node. Where an example can be divided, it carries `parts`
+and a public `query`; the environment deals the parts to the input nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Reason = Literal["ok", "wrong", "no_answer", "unparsable"]
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with its gold answer.
+
+    Attributes:
+        id: Unique within the task, stable across machines and subsets.
+        question: The whole question as text, all parts included.
+        target: The gold answer in the form in which it is compared.
+        parts: What can be dealt to the input nodes, one text each; empty when
+            every node reads the whole question.
+        query: What everybody may read when parts are dealt: the question
+            without what the parts hold.
+        options: `(label, text)` of each choice of a multiple-choice question.
+        extra: Anything else that scoring needs; never shown to a node.
+    """
+
+    id: str
+    question: str
+    target: str
+    parts: tuple[str, ...] = ()
+    query: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How an answer was read and what it earns.
+
+    Attributes:
+        strict: 1.0 if the whole reply equals the target after normalisation
+            (the way the NeuroMAS paper scores), else 0.0.
+        extracted: 1.0 if the answer found inside a free reply equals the target.
+        reason: `ok`, `wrong`, `no_answer` (empty reply) or `unparsable` (a reply
+            in which no single answer could be found); judged on the extracted
+            reading.
+        answer: The extracted answer, None if there is none.
+    """
+
+    strict: float
+    extracted: float
+    reason: Reason
+    answer: str | None = None
+
+
+class Task:
+    """A benchmark: named splits of examples and a scorer.
+
+    Subclasses set `answer_format` and implement `examples` and `score`.
+
+    Attributes:
+        name: Full name with parameters, such as `arc/challenge`.
+        answer_format: One sentence that tells a node in which form to answer.
+        max_new_tokens: How long a reply may be unless the user says otherwise.
+    """
+
+    name: str
+    answer_format: str
+    max_new_tokens: int = 200
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """Return the rows of `train`, `validation` or `test`, in fixed order.
+
+        Raises:
+            InputError: The split is unknown, or its data is missing or broken.
+        """
+        raise NotImplementedError
+
+    def score(self, example: Example, reply: str) -> Score:
+        """Score a reply. Never raises, whatever text it is given."""
+        raise NotImplementedError
+
+    def majority(self, split: str) -> float:
+        """Accuracy of the best constant answer on a split."""
+        raise NotImplementedError
