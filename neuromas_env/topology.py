@@ -1,0 +1,404 @@
+"""The shape of a network: which node reads which, in layers, and how it may grow.
+
+Nodes are named `node_0`, `node_1`, ... in topological order; the last one is the
+output node. A node's layer is the length of the longest path that leads to it
+from a node without sources, so a topology is fully given by its edges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from neuromas_env.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import networkx
+
+Node = TypeVar("Node", bound=Hashable)
+MAX_NODES = 1000
+CONNECTIONS = ("dense", "skip")
+_EXAMPLE = "write layer widths from the input side, ending in 1, such as '2-2-1' or '2-2-1:skip'"
+
+
+@dataclass(frozen=True)
+class Topology:
+    """An immutable directed acyclic graph of nodes with one output node.
+
+    Build one with `parse`, `layered`, `from_edges`, `from_networkx` or `from_json`.
+
+    Attributes:
+        size: Number of nodes.
+        edges: `(source, reader)` pairs of node names, sorted by position.
+    """
+
+    size: int
+    edges: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def parse(cls, text: str, connect: str = "dense") -> Topology:
+        """Read layer widths such as `2-2-1`; a suffix `:skip` or `:dense` overrides `connect`.
+
+        Raises:
+            InputError: The text is no topology.
+        """
+        match = re.fullmatch(
+            r"([0-9]{1,9}(?:-[0-9]{1,9})*)(?::(\w+))?", str(text).strip(), re.ASCII
+        )
+        if match is None:
+            raise InputError(f"{text!r} is not a topology: {_EXAMPLE}")
+        widths, suffix = match.groups()
+        return cls.layered([int(width) for width in widths.split("-")], suffix or connect)
+
+    @classmethod
+    def layered(cls, widths: Sequence[int], connect: str = "dense") -> Topology:
+        """Connect layers of the given widths.
+
+        Args:
+            widths: Nodes per layer, input side first, ending in 1.
+            connect: `dense` reads the layer before, `skip` reads all earlier layers.
+
+        Raises:
+            InputError: A layer is empty, the last is not one node, or `connect` is unknown.
+        """
+        name = "-".join(map(str, widths))
+        if connect not in CONNECTIONS:
+            raise unknown("connectivity", connect, CONNECTIONS)
+        if not widths or any(type(width) is not int or width < 0 for width in widths):
+            raise InputError(f"{list(widths)!r} are not layer widths: {_EXAMPLE}")
+        if 0 in widths:
+            raise InputError(f"topology {name!r}: layer {widths.index(0)} is empty; {_EXAMPLE}")
+        if widths[-1] != 1:
+            raise InputError(
+                f"topology {name!r}: the last layer holds {widths[-1]} nodes but must be the one "
+                f"output node; did you mean '{name}-1'?"
+            )
+        _check_size(sum(widths))
+        return cls(sum(widths), _named(_layered_edges(widths, connect)))
+
+    @classmethod
+    def from_edges(
+        cls, edges: Iterable[Iterable[int | str]], n_nodes: int | None = None
+    ) -> Topology:
+        """Take explicit edges.
+
+        Args:
+            edges: `(source, reader)` pairs of numbers or names (`3` or `node_3`).
+                Sources must be numbered before their readers.
+            n_nodes: Number of nodes; by default as many as the edges name, at least one.
+
+        Raises:
+            InputError: There is a cycle, a node leads nowhere, or the order is wrong.
+        """
+        pairs = sorted({edge_indices(edge) for edge in edges})
+        named = 1 + max((max(pair) for pair in pairs), default=0)
+        size = named if n_nodes is None else n_nodes
+        _check_size(size)
+        if size < named:
+            raise InputError(f"node_{named - 1} is named by an edge, but there are {size} nodes")
+        longest_paths(range(size), pairs)
+        _check_outputs(range(size), pairs)
+        for source, reader in pairs:
+            if source > reader:
+                raise InputError(
+                    f"edge node_{source} -> node_{reader} goes against the numbering: number every "
+                    "node after its sources, or let Topology.from_networkx do it"
+                )
+        return cls(size, _named(pairs))
+
+    @classmethod
+    def from_networkx(cls, graph: networkx.DiGraph) -> Topology:
+        """Take a directed graph; its nodes are renamed in topological order.
+
+        Nodes keep the order in which the graph lists them wherever their edges allow.
+
+        Raises:
+            InputError: The graph is undirected, has a cycle or not exactly one output.
+        """
+        import networkx
+
+        if not graph.is_directed():
+            raise InputError("the graph is undirected: give a networkx.DiGraph, source to reader")
+        if not graph:
+            raise InputError("the graph has no nodes: a topology needs at least its output node")
+        longest_paths(list(graph), list(graph.edges()))
+        _check_outputs(list(graph), list(graph.edges()))
+        listed = {node: position for position, node in enumerate(graph)}
+        order = networkx.lexicographical_topological_sort(graph, key=listed.__getitem__)
+        number = {node: position for position, node in enumerate(order)}
+        return cls.from_edges([(number[a], number[b]) for a, b in graph.edges()], len(number))
+
+    def to_networkx(self) -> networkx.DiGraph:
+        """Return the graph over node names, with each node's `layer` as an attribute."""
+        import networkx
+
+        graph = networkx.DiGraph(name=self.name)
+        graph.add_nodes_from((node, {"layer": self.layer_of(node)}) for node in self.nodes)
+        graph.add_edges_from(self.edges)
+        return graph
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dict that `json.dumps` takes and `from_json` reads."""
+        return {"name": self.name, "nodes": self.size, "edges": [list(edge) for edge in self.edges]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Topology:
+        """Read what `to_json` gave.
+
+        Raises:
+            InputError: The dict is not a topology.
+        """
+        if not isinstance(data, Mapping) or not {"nodes", "edges"} <= data.keys():
+            raise InputError("a topology in JSON needs the keys 'nodes' (a number) and 'edges'")
+        if not isinstance(data["edges"], list | tuple):
+            raise InputError(f"'edges' must be a list of pairs, not {data['edges']!r}")
+        return cls.from_edges(data["edges"], data["nodes"])
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """All node names in topological order."""
+        return tuple(f"node_{i}" for i in range(self.size))
+
+    @cached_property
+    def layers(self) -> tuple[tuple[str, ...], ...]:
+        """Node names by layer, input side first; the last layer is the output node alone."""
+        return group_layers(self.nodes, self._depths)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The nodes without sources, which is the first layer."""
+        return self.layers[0]
+
+    @property
+    def output(self) -> str:
+        """The node whose text is the network's answer."""
+        return self.nodes[-1]
+
+    @cached_property
+    def name(self) -> str:
+        """`2-2-1`, `2-2-1:skip`, or `custom-5` where neither describes the edges."""
+        widths = [len(layer) for layer in self.layers]
+        for connect, suffix in (("dense", ""), ("skip", ":skip")):
+            if self.edges == _named(_layered_edges(widths, connect)):
+                return "-".join(map(str, widths)) + suffix
+        return f"custom-{self.size}"
+
+    def layer_of(self, node: str) -> int:
+        """Return the number of a node's layer; inputs are in layer 0."""
+        return self._depths[self._known(node)]
+
+    def sources(self, node: str) -> tuple[str, ...]:
+        """Return the nodes that a node reads, in topological order."""
+        return self._sources[self._known(node)]
+
+    def readers(self, node: str) -> tuple[str, ...]:
+        """Return the nodes that read a node, in topological order."""
+        return self._readers[self._known(node)]
+
+    def grow_to(self, other: Topology, mapping: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return which node of the larger topology inherits which node of this one.
+
+        By default the output goes to the output, every other node keeps its layer and
+        its column in it; so new layers come just before the output, new columns on
+        the right, and `1` grows as the output.
+
+        Args:
+            other: The topology to grow into.
+            mapping: Old node to new node, instead of the default. Old nodes that
+                it leaves out are not inherited.
+
+        Raises:
+            InputError: The other topology has fewer layers or a narrower layer, or
+                the mapping names unknown nodes or one new node twice.
+        """
+        if mapping is not None:
+            return self._checked_growth(other, mapping)
+        problem = f"topology {self.name!r} cannot grow to {other.name!r}: "
+        if len(other.layers) < len(self.layers):
+            raise InputError(
+                f"{problem}it has {len(self.layers)} layers and would have to fit into "
+                f"{len(other.layers)}; keep every layer, or give a mapping"
+            )
+        grown: dict[str, str] = {}
+        for layer, (old, new) in enumerate(zip(self.layers[:-1], other.layers[:-1], strict=False)):
+            if len(new) < len(old):
+                raise InputError(
+                    f"{problem}layer {layer} holds {len(old)} nodes and there only {len(new)}; "
+                    "no layer may become narrower, or give a mapping"
+                )
+            grown.update(zip(old, new, strict=False))
+        return grown | {self.output: other.output}
+
+    def draw(self, labels: Mapping[str, str] | None = None) -> str:
+        """Draw the network for a terminal; `labels` replace node names."""
+        from neuromas_env.drawing import draw_text
+
+        return draw_text(self, labels)
+
+    def svg(self) -> str:
+        """Draw the network as an SVG document."""
+        from neuromas_env.drawing import draw_svg
+
+        return draw_svg(self)
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+    def __repr__(self) -> str:
+        """Return the name and the counts of nodes and edges."""
+        return f"<Topology {self.name}: {self.size} nodes, {len(self.edges)} edges>"
+
+    def __len__(self) -> int:
+        """Return the number of nodes."""
+        return self.size
+
+    @cached_property
+    def _depths(self) -> dict[str, int]:
+        return longest_paths(self.nodes, self.edges)
+
+    @cached_property
+    def _sources(self) -> dict[str, tuple[str, ...]]:
+        return neighbours(self.nodes, ((reader, source) for source, reader in self.edges))
+
+    @cached_property
+    def _readers(self) -> dict[str, tuple[str, ...]]:
+        return neighbours(self.nodes, self.edges)
+
+    def _known(self, node: str) -> str:
+        if node not in self._depths:
+            raise unknown(f"node of topology {self.name!r}", str(node), self.nodes)
+        return node
+
+    def _checked_growth(self, other: Topology, mapping: Mapping[str, str]) -> dict[str, str]:
+        inherited: dict[str, str] = {}
+        for old, new in mapping.items():
+            self._known(old)
+            other._known(new)
+            if new in inherited:
+                raise InputError(
+                    f"the growth map sends both {inherited[new]} and {old} to {new}: "
+                    "every new node can inherit from one node only"
+                )
+            inherited[new] = old
+        return dict(mapping)
+
+
+def edge_indices(edge: Iterable[int | str]) -> tuple[int, int]:
+    """Read an edge such as `(0, 2)` or `("node_0", "node_2")` as a pair of numbers.
+
+    Raises:
+        InputError: It is something else.
+    """
+    ends = () if isinstance(edge, str) or not isinstance(edge, Iterable) else tuple(edge)
+    if len(ends) != 2:
+        raise InputError(f"{edge!r} is not an edge: give (source, reader), such as (0, 2)")
+    return _node_index(ends[0]), _node_index(ends[1])
+
+
+def longest_paths(nodes: Iterable[Node], edges: Iterable[tuple[Node, Node]]) -> dict[Node, int]:
+    """Return for every node the length of the longest path that ends in it.
+
+    Raises:
+        InputError: The edges hold a cycle; the message names it.
+    """
+    edges = list(edges)
+    readers = neighbours(nodes, edges)
+    waiting = dict.fromkeys(readers, 0)
+    for _, reader in edges:
+        waiting[reader] += 1
+    depth = dict.fromkeys(readers, 0)
+    ready = [node for node, count in waiting.items() if not count]
+    for node in ready:
+        for reader in readers[node]:
+            depth[reader] = max(depth[reader], depth[node] + 1)
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                ready.append(reader)
+    if len(ready) < len(depth):
+        stuck = {node for node, count in waiting.items() if count}
+        cycle = [_label(node) for node in _find_cycle(stuck, edges)]
+        raise InputError(f"the edges form a cycle: {' -> '.join(cycle)}; messages need an order")
+    return depth
+
+
+def group_layers(nodes: Iterable[str], depth: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
+    """Group nodes by depth, keeping their order within each layer."""
+    layers: dict[int, list[str]] = {}
+    for node in nodes:
+        layers.setdefault(depth[node], []).append(node)
+    return tuple(tuple(layers[layer]) for layer in sorted(layers))
+
+
+def neighbours(
+    nodes: Iterable[Node], pairs: Iterable[tuple[Node, Node]]
+) -> dict[Node, tuple[Node, ...]]:
+    """Return for every node the second members of the pairs that it leads, in their order."""
+    found: dict[Node, list[Node]] = {node: [] for node in nodes}
+    for first, second in pairs:
+        found[first].append(second)
+    return {node: tuple(others) for node, others in found.items()}
+
+
+def _find_cycle(stuck: set[Node], edges: Iterable[tuple[Node, Node]]) -> list[Node]:
+    # Every stuck node waits for another stuck node, so walking to a source must come round.
+    source_of = {b: a for a, b in edges if a in stuck and b in stuck}
+    walk = [next(b for b in source_of)]
+    while walk[-1] not in walk[:-1]:
+        walk.append(source_of[walk[-1]])
+    return walk[walk.index(walk[-1]) :][::-1]
+
+
+def _check_outputs(nodes: Iterable[Node], edges: Iterable[tuple[Node, Node]]) -> None:
+    edges = list(edges)
+    readers, sources = neighbours(nodes, edges), neighbours(nodes, ((b, a) for a, b in edges))
+    ends = [node for node in readers if not readers[node]]
+    if len(ends) == 1:
+        return
+    for node in ends:
+        if not sources[node]:
+            raise InputError(
+                f"{_label(node)} is unreachable: it has no edge, so it has no path to the output"
+            )
+    raise InputError(
+        f"several outputs: {', '.join(map(_label, ends))} have no reader; "
+        "exactly one node may have none, the output node"
+    )
+
+
+def _check_size(size: int) -> None:
+    if type(size) is not int or not 1 <= size <= MAX_NODES:
+        raise InputError(f"a topology has 1 to {MAX_NODES} nodes, not {size!r}")
+
+
+def _layered_edges(widths: Sequence[int], connect: str) -> list[tuple[int, int]]:
+    starts = list(accumulate(widths, initial=0))
+    return sorted(
+        (source, reader)
+        for layer, (start, end) in enumerate(pairwise(starts))
+        for reader in range(start, end)
+        for source in range(0 if connect == "skip" else starts[max(layer - 1, 0)], start)
+    )
+
+
+def _named(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[str, str], ...]:
+    return tuple((f"node_{source}", f"node_{reader}") for source, reader in pairs)
+
+
+def _label(node: Hashable) -> str:
+    return f"node_{node}" if isinstance(node, int) else str(node)
+
+
+def _node_index(label: int | str) -> int:
+    if isinstance(label, str) and re.fullmatch(r"node_(0|[1-9][0-9]{0,8})", label, re.ASCII):
+        return int(label.removeprefix("node_"))
+    if isinstance(label, Integral) and not isinstance(label, bool) and label >= 0:
+        return int(label)
+    raise InputError(
+        f"{label!r} is not a node: give a number such as 3, or a name such as 'node_3'"
+    )
