@@ -35,6 +35,7 @@ class Episode:
             empty when the episode has ended.
         messages: What the nodes said so far, in the order in which they acted.
         layer: Number of the current layer; the number of layers when the episode has ended.
+        wiring: Who acts in which order and who reads whom.
     """
 
     def __init__(
@@ -78,10 +79,10 @@ class Episode:
                 f"at most {MAX_QUESTION} are allowed"
             )
         self.topology, self.task, self.example = topology, task, example
-        self._wiring = wiring(topology, None if graph is None else _edges(topology, graph))
+        self.wiring = wiring(topology, None if graph is None else _edges(topology, graph))
         self._masked = _masked_nodes(topology, mask)
         self._schedule, self._max_length, self._reward = schedule, max_length, reward
-        self._common, self._dealt = _deal(example, self._wiring.inputs, topology.output)
+        self._common, self._dealt = _deal(example, self.wiring.inputs, topology.output)
         self.messages: dict[str, str] = {}
         self.active: tuple[str, ...] = ()
         self.layer = -1
@@ -103,7 +104,7 @@ class Episode:
         """
         said = self.messages
         try:
-            place, sources = self._wiring.places[node], self._wiring.sources[node]
+            place, sources = self.wiring.places[node], self.wiring.sources[node]
         except KeyError:
             raise unknown("node", str(node), self.topology.nodes) from None
         return {
@@ -186,7 +187,7 @@ class Episode:
         return text
 
     def _advance(self) -> None:
-        layers = self._wiring.layers
+        layers = self.wiring.layers
         self.active = ()
         while not self.active and self.layer < len(layers):
             self.layer += 1
