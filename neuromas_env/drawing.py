@@ -80,7 +80,8 @@ def draw_svg(topology: Topology) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-headroom:g} {width} '
         f'{height + headroom:g}" width="{width}" height="{height + headroom:g}" '
-        f'font-family="sans-serif" font-size="11" text-anchor="middle" fill="#0f172a">\n<title>{escape(topology.name)}</title>\n'
+        f'font-family="sans-serif" font-size="11" text-anchor="middle" fill="#0f172a">\n'
+        f"<title>{escape(topology.name)}</title>\n"
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#64748b"/></marker></defs>\n'
         + "\n".join(shapes)

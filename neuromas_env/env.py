@@ -14,7 +14,7 @@ from pettingzoo import AECEnv
 from pettingzoo.utils import AssertOutOfBoundsWrapper, BaseWrapper, OrderEnforcingWrapper
 
 from neuromas_env.drawing import draw_episode
-from neuromas_env.episode import MAX_MESSAGE, Episode, Schedule
+from neuromas_env.episode import MAX_MESSAGE, REWARDS, Episode, Schedule
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.spaces import Message, observation_space, state_space
 from neuromas_env.tasks.base import Example, Task
@@ -71,6 +71,8 @@ class Network(EzPickle):
         )
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise unknown("render mode", str(render_mode), RENDER_MODES)
+        if reward not in REWARDS:
+            raise unknown("reward", str(reward), REWARDS)
         if type(max_message_length) is not int or max_message_length < 1:
             raise InputError(f"max_message_length must be at least 1, not {max_message_length!r}")
         self.task = _resolve(task)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.graph import edge_indices, group_layers, longest_paths, neighbours
 from neuromas_env.tasks.base import Example, Score, Task
-from neuromas_env.topology import Topology, edge_indices, group_layers, longest_paths, neighbours
+from neuromas_env.topology import Topology
 
 Schedule = Callable[[Mapping[str, str]], Collection[str] | None]
 """Messages committed so far to the nodes that may act in the next layer, None for all."""
@@ -238,7 +239,7 @@ class Wiring:
     places: Mapping[str, dict[str, Any]]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def wiring(topology: Topology, edges: tuple[tuple[str, str], ...] | None = None) -> Wiring:
     """Work out the wiring of a topology, with its own edges or with others.
 
