@@ -1,0 +1,120 @@
+"""Tasks by name.
+
+A name is `family/variant:parameter=value,...`, such as `arc/challenge`,
+`bbh/navigate` or `hierarchy/max:leaves=4,parts=2`. Other packages add families
+by the entry point group `neuromas_env.tasks`: the entry's name is the family,
+its value a callable that returns a `Task`. Where the callable has a parameter
+`variant` it is given what follows the slash, where it has `data` the data folder.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from os import PathLike
+
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.tasks.base import SPLITS, Example, Score, Task
+from neuromas_env.tasks.names import split_name
+
+__all__ = ["SPLITS", "Example", "Score", "Task", "list_tasks", "make_task"]
+
+GROUP = "neuromas_env.tasks"
+
+
+@dataclass(frozen=True)
+class _Family:
+    factory: str
+    about: str
+    variants: tuple[str, ...] = ()
+    needs_data: bool = False
+
+
+_FAMILIES = {
+    "hierarchy": _Family(
+        "neuromas_env.tasks.hierarchy:Hierarchy",
+        "trees of one operation over small values, whole or dealt in parts; needs no data",
+        variants=("max", "bool", "modsum", "nav"),
+    ),
+    "signal": _Family(
+        "neuromas_env.tasks.signal:Signal",
+        "Lewis signalling: say which symbol a sender was shown; needs no data",
+    ),
+}
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def list_tasks(needs_data: bool | None = None) -> dict[str, str]:
+    """Return name and one-line description of every registered task.
+
+    Args:
+        needs_data: True or False keeps only the tasks of this project that do or do
+            not need benchmark rows; None keeps all, those of other packages included.
+    """
+    tasks = {
+        f"{name}/{variant}" if variant else name: family.about
+        for name, family in _FAMILIES.items()
+        if needs_data in (None, family.needs_data)
+        for variant in family.variants or ("",)
+    }
+    if needs_data is None:
+        for name, entry in _plugins().items():
+            package = f" of the package {entry.dist.name}" if entry.dist else ""
+            tasks.setdefault(name, f"{entry.value}{package}")
+    return tasks
+
+
+def _factory(family: str, name: str) -> Callable[..., Task]:
+    if family in _FAMILIES:
+        module, _, attribute = _FAMILIES[family].factory.partition(":")
+        return getattr(import_module(module), attribute)
+    plugins = _plugins()
+    if family not in plugins:
+        raise unknown("task", name, list_tasks())
+    try:
+        return plugins[family].load()
+    except Exception as error:
+        raise InputError(
+            f"task {name!r}: the plug-in {plugins[family].value} does not load: {error!r}"
+        ) from error
+
+
+def make_task(name: str | Task, data: str | PathLike[str] | None = None, **params: object) -> Task:
+    """Return the task of a name; a `Task` object passes through unchanged.
+
+    Args:
+        name: Such as `hierarchy/max:leaves=4`.
+        data: Folder with benchmark rows, for the tasks that need some.
+        **params: Parameters of the task, instead of or beside those in the name.
+
+    Raises:
+        InputError: The task, one of its parameters or a value is unknown.
+    """
+    if isinstance(name, Task):
+        if params:
+            raise InputError(f"task {name.name} is made already; it takes no {', '.join(params)}")
+        return name
+    family, variant, named = split_name(name)
+    factory = _factory(family, name)
+    accepted = dict(inspect.signature(factory).parameters)
+    if both := named.keys() & params.keys():
+        raise InputError(f"task {name!r}: {', '.join(sorted(both))} is given twice")
+    arguments: dict[str, object] = {**named, **params}
+    takes_variant = accepted.pop("variant", None)
+    takes_data = accepted.pop("data", None)
+    for key in arguments:
+        if key not in accepted:
+            raise unknown(f"parameter of task {family!r}:", key, accepted)
+    if takes_data:
+        arguments["data"] = data
+    if takes_variant and (variant or takes_variant.default is takes_variant.empty):
+        arguments["variant"] = variant
+    elif variant:
+        raise unknown("task", name, list_tasks())
+    return factory(**arguments)

@@ -1,0 +1,151 @@
+"""Reading the label of a multiple-choice option out of a reply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from neuromas_env.tasks import answers
+from neuromas_env.tasks.answers import CUE, FILL, JOIN, NOT, TWO, normalise, rest_of_line
+
+# Words after which a bare letter is an answer; after others it is a name ("vitamin C").
+_BEFORE = (
+    "is|be|it's|choose|chose|pick|picked|select|selected|say|think|guess|answered|and|or|either"
+    "|both|so|thus|therefore|hence|with|probably|maybe|likely|definitely|perhaps|only|but|than"
+    "|between|versus|vs"
+)
+
+
+def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None:
+    r"""Return the label of the option that a reply names, or None.
+
+    Labels are read in every usual dress: `B`, `b`, `(B)`, `**B**`, `$B$`, `\boxed{B}`,
+    `B) text`, "option B". An option's own text counts where it is the whole reply or the
+    whole statement, unless two options share it. Inside a sentence a bare label counts in
+    upper case only and where it cannot be a word or part of a name; a digit never.
+
+    Args:
+        reply: Any text.
+        options: `(label, text)` of each option.
+    """
+    labels = {label.casefold(): label for label, _ in options}
+    if (whole := normalise(reply)) in labels:
+        return labels[whole]
+    reader = _Reader(labels, _texts(options), _patterns(tuple(labels.values())))
+    if whole in reader.texts:
+        return reader.texts[whole] or None
+    text = answers.clean(reply, reader.patterns.dressed)
+    statements = list(reader.statements(text))
+    if statements:
+        return max(statements)[1] or None
+    return answers.only(reader.mentions(text)) or None
+
+
+def _texts(options: Sequence[tuple[str, str]]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for label, text in options:
+        form = normalise(answers.clean(text))
+        texts[form] = TWO if form in texts else label
+    return texts
+
+
+@dataclass(frozen=True)
+class _Patterns:
+    dressed: re.Pattern[str]
+    stated: re.Pattern[str]
+    called_right: re.Pattern[str]
+    mention: re.Pattern[str]
+
+
+@lru_cache
+def _patterns(labels: tuple[str, ...]) -> _Patterns:
+    def one_of(names: Sequence[str]) -> str:
+        return f"(?:{'|'.join(map(re.escape, names)) or '(?!)'})"
+
+    ordered = sorted(labels, key=len, reverse=True)
+    # A bare digit is a quantity; "I" is mostly, "A" often a word.
+    letters = [label for label in ordered if not label.isdigit() and label != "I"]
+    label, any_case = one_of(ordered), f"(?i:{one_of(ordered)})"
+    bare, no_word = one_of(letters), one_of([x for x in letters if x != "A"])
+    word = one_of([x for x in ordered if x in ("A", "I")])
+    alone = r"(?![\w'-])"
+    end = r"(?=[)\],;:!?\"'/&]|\.(?!\w)|$|\s(?:or|and)\b|\s[-(])"
+    starts = r"(?:^|[.!?:;,/&\"]\s?|(?<=\b[A-Z])\s)"
+    after_word = rf"\b(?i:{_BEFORE})\s"
+    stated = (
+        rf"{FILL}[(\"']?(?:({bare}){alone}|({any_case}){end})[)\"']?"
+        rf"(?:{JOIN}[(\"']?({label}){alone})?"
+    )
+    called_right = (
+        rf"({NOT})?(?<![\w'-])\(?(?:({label})\)?{JOIN}\(?)?({label})\)?\s(?:is|was)\s"
+        r"(?i:(?:the|most|likely|only|indeed)\s){0,4}(?i:correct|right|answer|best answer)\b"
+    )
+    mention = "|".join(
+        [
+            rf"{NOT}\(?{any_case}(?!\w)",  # no group: it is not named
+            rf"(?<!\w)\(\s?({any_case})\s?\)",
+            rf"(?<![\w(])({any_case})\)",
+            rf"\b(?i:option|choice|letter|answer)\s\(?({label}){alone}",
+            rf"^({any_case})[.:](?!\w)",
+            rf"{starts}({no_word}){alone}",
+            rf"{after_word}({bare}){alone}",
+            rf"(?:{starts}|{after_word})({word})(?=\s(?:and|or)\b|[.)!?/&]|$)",
+            rf"{starts}(A)(?=\s(?:is|because|since|as)\b|[,;:])" if "A" in letters else "(?!)",
+        ]
+    )
+    dressed = (
+        rf"(?<![A-Za-z0-9])[*$`\"'\[{{<_\\]{{1,3}}\(?({any_case})[).:]{{0,2}}"
+        r"[*$`\"'\]}>_\\]{1,3}(?![A-Za-z0-9])"
+    )
+    return _Patterns(*(re.compile(p, re.M) for p in (dressed, stated, called_right, mention)))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    labels: dict[str, str]
+    texts: dict[str, str]
+    patterns: _Patterns
+
+    def statements(self, text: str) -> Iterator[tuple[int, str]]:
+        """Yield where each explicit statement ends and what it says, `TWO` for two options."""
+        for cue in CUE.finditer(text):
+            answer = self._after_cue(text, cue.end())
+            if answer is not None:
+                yield cue.end(), answer
+        for match in self.patterns.called_right.finditer(text):
+            if not match[1]:
+                yield match.end(), self._one(match[2], match[3])
+        lines = [self.labels.get(normalise(line)) for line in text.split("\n")]
+        if lines[-1] and not all(lines):
+            yield len(text), lines[-1]
+
+    def mentions(self, text: str) -> Iterator[str]:
+        for match in self.patterns.mention.finditer(text):
+            if match.lastindex:
+                yield self._unless_text_differs(match[match.lastindex], text, match.end())
+
+    def _after_cue(self, text: str, start: int) -> str | None:
+        line = rest_of_line(text, start)
+        for part in (line, line.partition(". ")[0]):
+            form = normalise(part)
+            if form in self.labels or form in self.texts:
+                return self.labels.get(form, self.texts.get(form))
+        match = self.patterns.stated.match(text, start)
+        if not match:
+            return None
+        first = match[1] or match[2]
+        if match[3]:
+            return self._one(first, match[3])
+        return self._unless_text_differs(first, text, match.end())
+
+    def _one(self, first: str | None, second: str) -> str:
+        same = first is None or first.casefold() == second.casefold()
+        return self.labels[second.casefold()] if same else TWO
+
+    def _unless_text_differs(self, label: str, text: str, end: int) -> str:
+        """Return the label, but `TWO` if the text that follows is that of another option."""
+        label = self.labels[label.casefold()]
+        following = self.texts.get(normalise(rest_of_line(text, end).lstrip(").:- ")))
+        return label if following in (None, TWO, label) else TWO

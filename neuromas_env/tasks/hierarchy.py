@@ -1,0 +1,203 @@
+"""Procedural trees of one operation, so that hierarchical decomposition can be dialled.
+
+A question is an exact tree: `depth` levels of operations, every operation above
+the lowest level has `branching` arguments, and the lowest ones share `leaves` small
+values among them. With `parts=k` the tree is cut at the level with k subtrees, each
+input node sees one of them, and the answer is the same operation on their values:
+messages are necessary, and one number or truth value from each node suffices. With
+`parts=0` every node reads the whole question.
+
+Kinds: `max` (of distinct two-digit numbers), `modsum` (sum modulo `modulus`), `nav`
+(where steps to the left and right end) and `bool` (and, or, not). The first three are
+associative: there nesting only groups the values. `bool` mixes two operations, so
+that its answer depends on the tree.
+
+No data is needed. Item i of a split follows from `SeedSequence([seed, split, i])`
+alone. A hash of the tree says which split a question belongs to, and a draw that
+belongs to another is drawn again: no question is in two splits, whatever the seed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from hashlib import blake2b
+from itertools import islice
+from typing import overload
+
+import numpy as np
+
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.tasks.answers import extract_number, extract_word, grade, majority_share
+from neuromas_env.tasks.base import SPLITS, Example, Score, Task
+from neuromas_env.tasks.names import check_choice, check_int, full_name
+from neuromas_env.tasks.trees import KINDS, Node
+
+SIZES = {"train": 100_000, "validation": 512, "test": 512}
+_FEWEST_QUESTIONS = 8 * 512
+_BASELINE_ITEMS = 4096  # all of the train split would take half a minute
+_BOUNDS = {
+    "depth": (1, 6),
+    "branching": (2, 8),
+    "leaves": (2, 64),
+    "parts": (0, 64),
+    "modulus": (2, 100),
+    "seed": (0, 2**63),
+}
+
+
+class _Items(Sequence[Example]):
+    """Examples that are made when they are asked for."""
+
+    def __init__(self, make: Callable[[int], Example], size: int) -> None:
+        self._make, self._indices = make, range(size)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        wanted = self._indices[index]
+        return self._make(wanted) if isinstance(wanted, int) else [self._make(i) for i in wanted]
+
+
+@dataclass(eq=False)
+class Hierarchy(Task):
+    """Questions of one kind: `max`, `bool`, `modsum` or `nav`.
+
+    Attributes:
+        variant: The kind.
+        depth: Levels of operations, 1 to 6.
+        branching: Arguments of every operation above the lowest level, 2 to 8.
+        leaves: Values in the whole tree, up to 64: a multiple of
+            `branching ** (depth - 1)`, at least twice that.
+        parts: How many parts to deal: `branching`, `branching ** 2`, ... up to
+            `branching ** (depth - 1)`, or 0 for none.
+        modulus: Of `modsum`, 2 to 100.
+        seed: Another seed gives other questions.
+
+    Raises:
+        InputError: A parameter is out of its range, the parameters do not fit
+            together, or they make too few different questions for three splits.
+    """
+
+    variant: str
+    depth: int = 2
+    branching: int = 2
+    leaves: int = 8
+    parts: int = 2
+    modulus: int = 10
+    seed: int = 0
+
+    max_new_tokens = 10
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        base = f"hierarchy/{self.variant}"
+        if self.variant not in KINDS:
+            raise unknown("task", base, (f"hierarchy/{kind}" for kind in KINDS))
+        for key, (low, high) in _BOUNDS.items():
+            check_int(base, key, getattr(self, key), low, high)
+        defaults = {f.name: f.default for f in fields(self) if f.default is not MISSING}
+        self.name = full_name(base, {key: getattr(self, key) for key in defaults}, defaults)
+        self._kind = KINDS[self.variant]
+        self._check_fit()
+        self._level = [0, *(self.branching**n for n in range(1, self.depth))].index(self.parts)
+        lowest = self.branching ** (self.depth - 1)
+        self._fanouts = [self.branching] * (self.depth - 1) + [self.leaves // lowest]
+        truth = self.variant == "bool"
+        self.answer_format = (
+            "Answer True or False only." if truth else "Answer with the number only."
+        )
+
+    def _check_fit(self) -> None:
+        lowest = self.branching ** (self.depth - 1)
+        if 2 * lowest > _BOUNDS["leaves"][1]:
+            raise InputError(
+                f"task {self.name}: the tree has {lowest} lowest operations, but at most "
+                f"{_BOUNDS['leaves'][1]} leaves; take a smaller depth or branching"
+            )
+        if self.leaves % lowest or self.leaves < 2 * lowest:
+            raise InputError(
+                f"task {self.name}: the {lowest} lowest operations cannot share {self.leaves} "
+                f"leaves; take {2 * lowest}, {3 * lowest} or another multiple of {lowest}"
+            )
+        cuts = [0, *(self.branching**level for level in range(1, self.depth))]
+        check_choice(self.name, "parts (with this depth and branching)", self.parts, cuts)
+        if self._kind.leaf_choices(self.modulus) ** self.leaves < _FEWEST_QUESTIONS:
+            raise InputError(
+                f"task {self.name}: {self.leaves} leaves make fewer than {_FEWEST_QUESTIONS} "
+                "different questions; take more leaves"
+            )
+        if self.variant != "modsum" and self.modulus != type(self).modulus:
+            raise InputError(f"task {self.name}: only hierarchy/modsum has a modulus")
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """Return 100,000 train, 512 validation or 512 test questions, made on access.
+
+        An example's `extra` holds `values`, the value of each part.
+        """
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        return _Items(lambda index: self._example(split, index), SIZES[split])
+
+    def _example(self, split: str, index: int) -> Example:
+        tree = self._tree(split, index)
+        pieces = tree.cut(self._level)
+        query = self._kind.query.format(modulus=self.modulus)
+        lines = [piece.show() for piece in pieces]
+        if self.parts and self._kind.mixed:
+            names = [f"X{i}" for i in range(1, len(pieces) + 1)]
+            query += f" {tree.above(self._level, iter(names)).show()}"
+            lines = [f"{name} = {line}" for name, line in zip(names, lines, strict=True)]
+        return Example(
+            id=f"{split}/{index}",
+            question="\n".join([query, *lines]),
+            target=self._word(tree),
+            parts=tuple(lines) if self.parts else (),
+            query=query,
+            extra={"values": tuple(map(self._word, pieces))},
+        )
+
+    def _tree(self, split: str, index: int) -> Node:
+        number = SPLITS.index(split)
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, number, index]))
+        while True:
+            tree = self._kind.draw(rng, self._fanouts, self.modulus)
+            byte = blake2b(tree.show().encode(), digest_size=1).digest()[0]
+            # Of four residues two are train's.
+            if (0, 0, 1, 2)[byte % 4] == number:
+                return tree
+
+    def _word(self, node: Node) -> str:
+        return str(bool(node.value)) if self.variant == "bool" else str(node.value)
+
+    def score(self, example: Example, reply: str) -> Score:
+        """Compare the number or truth value in the reply with the tree's."""
+        if self.variant == "bool":
+            return grade(reply, example.target, extract_word(reply, ("True", "False")))
+        return grade(reply, example.target, extract_number(reply))
+
+    def majority(self, split: str) -> float:
+        """Return the accuracy of the best constant answer; of train, over its first 4,096."""
+        items = islice(self.examples(split), _BASELINE_ITEMS)
+        return majority_share(example.target for example in items)
+
+    def blind_accuracy(self, split: str) -> float:
+        """Return the best accuracy that an output node can reach without any message.
+
+        It knows the query alone, so that is the best constant answer for each query, chosen
+        with hindsight on the split itself (an upper bound where queries are many); of train,
+        over its first 4,096. With `parts=0` it reads everything: 1.
+        """
+        if not self.parts:
+            return 1.0
+        targets: dict[str, list[str]] = defaultdict(list)
+        for example in islice(self.examples(split), _BASELINE_ITEMS):
+            targets[example.query].append(example.target)
+        count = sum(map(len, targets.values()))
+        return sum(majority_share(group) * len(group) for group in targets.values()) / count

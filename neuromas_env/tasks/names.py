@@ -1,0 +1,52 @@
+"""Task names: `family/variant:parameter=value,...`, and the checks of parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from neuromas_env.errors import InputError
+
+Value = int | str
+
+
+def split_name(name: str) -> tuple[str, str, dict[str, Value]]:
+    """Split `hierarchy/max:leaves=4` into family, variant (may be empty) and parameters.
+
+    Raises:
+        InputError: What follows the colon is not a list of `parameter=value`.
+    """
+    head, _, tail = name.partition(":")
+    family, _, variant = head.partition("/")
+    params: dict[str, Value] = {}
+    for item in filter(None, tail.split(",")):
+        key, equals, text = (part.strip() for part in item.partition("="))
+        if not (key and equals and text) or key in params:
+            raise InputError(
+                f"task {name!r}: {item!r} is not a parameter; "
+                "write each once, as in 'hierarchy/max:leaves=4,parts=2'"
+            )
+        params[key] = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text
+    return family, variant, params
+
+
+def full_name(base: str, params: Mapping[str, Value], defaults: Mapping[str, Value]) -> str:
+    """Return the name that means the same task everywhere: only what differs from the defaults."""
+    given = [f"{key}={value}" for key, value in params.items() if value != defaults[key]]
+    return f"{base}:{','.join(given)}" if given else base
+
+
+def check_int(task: str, key: str, value: object, low: int, high: int) -> None:
+    """Raise an InputError unless `value` is an integer in `low..high`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InputError(
+            f"task {task}: {key} must be an integer from {low} to {high}, not {value!r}"
+        )
+
+
+def check_choice(task: str, key: str, value: object, allowed: Iterable[object]) -> None:
+    """Raise an InputError unless `value` is one of `allowed`."""
+    allowed = list(allowed)
+    if value not in allowed:
+        listed = " or ".join(map(str, allowed))
+        raise InputError(f"task {task}: {key} must be {listed}, not {value!r}")

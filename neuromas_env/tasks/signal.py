@@ -1,0 +1,53 @@
+"""Lewis signalling: one node is shown a symbol, another must say which.
+
+The smallest task in which a message is necessary. All splits hold the same
+symbols, since there is nothing to generalise: it is an instrument for testing
+learners, not a benchmark. A constant or a random answer scores 1 / symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+
+from neuromas_env.errors import unknown
+from neuromas_env.tasks.answers import grade
+from neuromas_env.tasks.base import SPLITS, Example, Score, Task
+from neuromas_env.tasks.choices import extract_choice
+from neuromas_env.tasks.names import check_int, full_name
+
+
+class Signal(Task):
+    """Say which of `symbols` letters (2 to 26) the node with the part was shown."""
+
+    answer_format = "Answer with the letter only."
+    max_new_tokens = 4
+
+    def __init__(self, symbols: int = 4) -> None:
+        """Raise an InputError if `symbols` is not an integer from 2 to 26."""
+        check_int("signal", "symbols", symbols, 2, len(ascii_uppercase))
+        self.name = full_name("signal", {"symbols": symbols}, {"symbols": 4})
+        self.symbols = ascii_uppercase[:symbols]
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """Return one example for each symbol."""
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        query = "Which symbol was shown?"
+        options = tuple((symbol, symbol) for symbol in self.symbols)
+        return [
+            Example(f"{split}/{s}", f"{query}\n{s}", s, parts=(s,), query=query, options=options)
+            for s in self.symbols
+        ]
+
+    def score(self, example: Example, reply: str) -> Score:
+        """Compare the letter in the reply with the symbol."""
+        return grade(reply, example.target, extract_choice(reply, example.options))
+
+    def majority(self, split: str) -> float:
+        """Return 1 / symbols."""
+        return 1 / len(self.examples(split))
+
+    def blind_accuracy(self, split: str) -> float:
+        """Return 1 / symbols: without a message the output node can only guess."""
+        return self.majority(split)

@@ -1,0 +1,143 @@
+"""What holds for every task, and the names of tasks."""
+
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuromas_env.errors import InputError
+from neuromas_env.tasks import SPLITS, Example, Score, Task, list_tasks, make_task
+
+DATA_FREE = sorted(list_tasks(needs_data=False))
+any_text = st.text(st.characters()) | st.text("AB()123 -.,:isTrueFalseanswer\\boxed{}*$\n\0\ud800")
+
+
+@pytest.fixture(params=DATA_FREE)
+def task(request):
+    return make_task(request.param)
+
+
+def test_names_and_examples_are_valid(task):
+    assert make_task(task.name).name == task.name
+    assert task.answer_format.endswith(".") and "\n" not in task.answer_format
+    ids = []
+    for split in SPLITS:
+        examples = task.examples(split)[:600]
+        ids += [example.id for example in examples]
+        for example in examples:
+            assert example.question and example.target
+            # The whole question holds every part and the query.
+            pieces = [example.query, *example.parts]
+            assert all(piece in example.question for piece in pieces)
+            assert bool(example.query) or not example.parts
+        assert 0 < task.majority(split) <= task.blind_accuracy(split) <= 1
+    assert len(set(ids)) == len(ids)
+
+
+def test_gold_answer_scores_one_and_another_answer_zero(task):
+    examples = task.examples("test")[:100]
+    for example in examples:
+        assert task.score(example, example.target) == Score(1.0, 1.0, "ok", example.target)
+        other = next(e.target for e in examples if e.target != example.target)
+        assert task.score(example, other) == Score(0.0, 0.0, "wrong", other)
+        assert task.score(example, f"The answer is {example.target}.").extracted == 1.0
+        assert task.score(example, " \n").reason == "no_answer"
+        assert task.score(example, "I do not know").reason == "unparsable"
+
+
+@given(any_text)
+@settings(max_examples=200, deadline=None)
+@pytest.mark.parametrize("name", DATA_FREE)
+def test_any_text_can_be_scored(name, reply):
+    task = make_task(name)
+    example = task.examples("test")[0]
+    score = task.score(example, reply)
+    assert score.strict in (0.0, 1.0) and score.strict <= score.extracted <= 1.0
+    assert (score.reason == "ok") == (score.extracted == 1.0)
+    assert (score.answer is None) == (score.reason in ("no_answer", "unparsable"))
+
+
+def test_signal_is_a_fair_guess_without_a_message():
+    task = make_task("signal", symbols=5)
+    assert task.name == "signal:symbols=5"
+    examples = task.examples("train")
+    assert [(e.parts, e.target) for e in examples] == [((s,), s) for s in "ABCDE"]
+    assert len({e.query for e in examples}) == 1
+    assert task.majority("test") == task.blind_accuracy("test") == 1 / 5
+    with pytest.raises(InputError, match="symbols must be an integer from 2 to 26, not 27"):
+        make_task("signal:symbols=27")
+    with pytest.raises(InputError, match="unknown split 'dev'"):
+        task.examples("dev")
+
+
+def test_a_name_is_canonical():
+    assert make_task("hierarchy/max:parts=0,leaves=4").name == "hierarchy/max:leaves=4,parts=0"
+    assert make_task("hierarchy/max:leaves=8").name == "hierarchy/max"
+    assert make_task("hierarchy/max", leaves=4).name == "hierarchy/max:leaves=4"
+
+
+def test_a_task_passes_through():
+    task = make_task("signal")
+    assert make_task(task) is task
+    with pytest.raises(InputError, match="made already"):
+        make_task(task, symbols=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("signl", "Did you mean 'signal'"),
+        ("hierarchy", "Did you mean 'hierarchy/"),
+        ("signal/x", "unknown task 'signal/x'"),
+        ("signal:symbol=3", "Did you mean 'symbols'"),
+        ("signal:symbols", "'symbols' is not a parameter"),
+        ("signal:symbols=3,symbols=4", "write each once"),
+        ("", "unknown task ''"),
+    ],
+)
+def test_bad_names_say_what_would_be_right(name, message):
+    with pytest.raises(InputError, match=message):
+        make_task(name)
+    with pytest.raises(InputError, match="symbols is given twice"):
+        make_task("signal:symbols=3", symbols=3)
+
+
+class Echo(Task):
+    """Repeat the word."""
+
+    def __init__(self, word: str = "yes") -> None:
+        self.name, self.word = "echo", word
+
+    def examples(self, split):
+        return [Example("0", self.word, self.word)]
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    entries = [
+        importlib.metadata.EntryPoint("echo", f"{__name__}:Echo", "neuromas_env.tasks"),
+        importlib.metadata.EntryPoint("broken", "no_such_module:Echo", "neuromas_env.tasks"),
+    ]
+    monkeypatch.setattr("neuromas_env.tasks.entry_points", lambda group: entries)
+
+
+def test_other_packages_add_tasks(plugins):
+    assert "echo" in list_tasks() and "echo" not in list_tasks(needs_data=False)
+    assert make_task("echo:word=no").examples("test")[0].target == "no"
+    with pytest.raises(InputError, match="unknown task 'echo/x'"):
+        make_task("echo/x")
+    with pytest.raises(InputError, match="plug-in no_such_module:Echo does not load"):
+        make_task("broken")
+
+
+def test_tasks_import_no_heavy_library():
+    code = (
+        "import sys; from neuromas_env.tasks import make_task, list_tasks\n"
+        f"for name in {DATA_FREE}: make_task(name).examples('test')[0]\n"
+        "print({'torch', 'transformers', 'datasets', 'huggingface_hub'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
