@@ -75,7 +75,7 @@ def test_an_item_depends_on_its_place_alone(task, split, index):
     same = make_task(task.name)
     assert same.name == task.name
     assert same.examples(split)[index] == task.examples(split)[index]
-    assert same.examples(split)[index:][0].id == f"{split}/{index}"
+    assert same.examples(split)[index : index + 1][0].id == f"{split}/{index}"
 
 
 def test_tree_shape_is_exact():
@@ -110,7 +110,7 @@ def test_split_sizes_and_unknown_split():
     assert task.examples("train")[-1].id == "train/99999"
     with pytest.raises(IndexError):
         task.examples("test")[512]
-    with pytest.raises(InputError, match="did you mean 'validation'|Did you mean 'validation'"):
+    with pytest.raises(InputError, match="Did you mean 'validation'"):
         task.examples("validaton")
 
 

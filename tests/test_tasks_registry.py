@@ -33,6 +33,7 @@ def test_names_and_examples_are_valid(task):
             pieces = [example.query, *example.parts]
             assert all(piece in example.question for piece in pieces)
             assert bool(example.query) or not example.parts
+    for split in ("validation", "test"):
         assert 0 < task.majority(split) <= task.blind_accuracy(split) <= 1
     assert len(set(ids)) == len(ids)
 
