@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -154,17 +155,22 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            f"cannot write {folder}: {error.strerror or error}. Free some space there, or set "
-            "NEUROMAS_CACHE to a folder that can be written to."
-        ) from error
+        raise unwritable(folder, error) from error
     return folder
+
+
+def unwritable(folder: Path, error: Exception) -> InputError:
+    """Make the error for a folder of the cache that cannot be written."""
+    return InputError(
+        f"cannot write {folder}: {getattr(error, 'strerror', None) or error}. Free some space "
+        "there, or set NEUROMAS_CACHE to a folder that can be written to."
+    )
 
 
 @contextmanager
 def working(what: str, quiet: bool = False) -> Iterator[None]:
     """Show on standard error that something is being done, and for how long."""
-    console = Console(stderr=True, quiet=quiet)
+    console = Console(file=sys.stderr, quiet=quiet)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=1)
@@ -194,7 +200,7 @@ def _install(asset: Asset, folder: Path) -> None:
     wanted = f"cannot fetch {asset.name} {asset.version} ({asset.what})"
     if not complaints:
         raise InputError(f"{wanted}: neither uv nor pip is there. `pip install uv` would be right.")
-    if any("hash" in complaint.lower() for complaint in complaints):
+    if re.search("hash mismatch|not match the hashes", "".join(complaints), re.IGNORECASE):
         raise InputError(
             f"{wanted}: what the package index offers under this name and version has another "
             f"content than the pinned sha256 {asset.sha256}. An index that mirrors PyPI "

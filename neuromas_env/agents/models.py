@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import re
+import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from neuromas_env.assets import ASSETS, build_once, cache_dir, fetch_package, working
+from neuromas_env.assets import ASSETS, build_once, cache_dir, fetch_package, unwritable, working
 from neuromas_env.errors import InputError, unknown
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -76,9 +78,10 @@ def load_base(
                 f"model {name!r} has no chat template. Take the instruction-tuned (chat) variant "
                 f"of it, or put a chat_template.jinja into {folder}."
             )
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
         )
+        model, info = loaded
         if info["missing_keys"]:
             missing = ", ".join(sorted(info["missing_keys"])[:3])
             raise InputError(f"model {name!r} is incomplete: {folder} lacks the weights {missing}.")
@@ -165,42 +168,48 @@ def _convert(weights: Path, folder: Path, name: str, quiet: bool) -> Path:
     """Write a GGUF file's model into a folder in transformers' format, as bfloat16."""
 
     def build(part: Path) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-        with working(f"converting {name}", quiet), _loading(name), _hushed():
-            tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
-            _split_digits(tokenizer, weights)
-            model = AutoModelForCausalLM.from_pretrained(
-                weights.parent,
-                gguf_file=weights.name,
-                dtype=torch.bfloat16,
-                quantization_config=GgufConfig(dequantize=True),
-            )
-        with _hushed():
-            tokenizer.save_pretrained(part)
-            model.save_pretrained(part)
+        with working(f"converting {name}", quiet), _loading(name):
+            model, tokenizer = _read_gguf(weights)
+            try:
+                with _hushed():
+                    tokenizer.save_pretrained(part)
+                    model.save_pretrained(part)
+            except Exception as error:  # safetensors has an error of its own for a full disk
+                raise unwritable(folder, error) from error
 
     return build_once(folder, build)
 
 
-def _split_digits(tokenizer: Any, weights: Path) -> None:
-    """Give SmolLM's tokenizer back its rule that every digit stands alone.
-
-    A GGUF file holds no rules, only their name, and transformers knows no such name as
-    `smollm`. The rule also decides how white space before a digit is cut.
-    """
-    from gguf import GGUFReader
+def _read_gguf(weights: Path) -> tuple[Any, Any]:
+    import torch
     from tokenizers import pre_tokenizers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    rules = GGUFReader(weights).get_field("tokenizer.ggml.pre")
-    if rules is not None and rules.contents() == "smollm":
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Digits(individual_digits=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False),
-            ]
+    with _hushed(), redirect_stderr(io.StringIO()):
+        tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            weights.parent,
+            gguf_file=weights.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
         )
+    if _splits_digits(weights):
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+        )
+    return model, tokenizer
+
+
+def _splits_digits(weights: Path) -> bool:
+    """Whether a GGUF file asks for SmolLM's rule that every digit stands alone.
+
+    The file holds only the rule's name, and transformers does not know this one. The rule
+    also decides how white space before a digit is cut.
+    """
+    key, rule, string = b"tokenizer.ggml.pre", b"smollm", 8
+    entry = key + struct.pack("<IQ", string, len(rule)) + rule
+    with weights.open("rb") as file:
+        return entry in file.read(1 << 26)
 
 
 def _from_hub(name: str, quiet: bool) -> Path:
