@@ -224,9 +224,9 @@ def _from_hub(name: str, quiet: bool) -> Path:
     except (LocalEntryNotFoundError, ValueError):
         pass
     try:
-        found = _within(HUB_TIMEOUT, lambda: HfApi().model_info(name, timeout=HUB_TIMEOUT))
+        _within(HUB_TIMEOUT, lambda: HfApi().model_info(name, timeout=HUB_TIMEOUT))
         with _hushed(quiet):
-            return Path(snapshot_download(name, revision=found.sha, allow_patterns=_HUB_FILES))
+            return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except RepositoryNotFoundError as error:
         raise InputError(
             f"the hub has no model {name!r}, or it is not open to you. The name on the hub's page "
