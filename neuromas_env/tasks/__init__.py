@@ -34,6 +34,18 @@ class _Family:
 
 
 _FAMILIES = {
+    "arc": _Family(
+        "neuromas_env.tasks.arc:Arc",
+        "ARC: grade-school science questions with three to five options",
+        variants=("challenge", "easy"),
+        needs_data=True,
+    ),
+    "bbh": _Family(
+        "neuromas_env.tasks.bbh:Bbh",
+        "BIG-bench Hard, one of its tasks, such as bbh/navigate",
+        variants=("<task>",),
+        needs_data=True,
+    ),
     "hierarchy": _Family(
         "neuromas_env.tasks.hierarchy:Hierarchy",
         "trees of one operation over small values, whole or dealt in parts; needs no data",

@@ -9,8 +9,8 @@ answer cannot be read earns nothing. All readers follow the same order:
 3. Otherwise all mentions in the reply must be of the same answer. What follows a
    "not" is no mention.
 
-Every reader takes any text (NUL, lone surrogates, megabytes) in linear time: no
-pattern has an unbounded repetition that could be scanned from more than one start.
+Every reader takes any text (NUL, lone surrogates, megabytes). A reply that is more than
+its answer is read in its last 20,000 characters only, so that none costs much time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from neuromas_env.tasks.base import Score
 
 _WIDE = str.maketrans("（）：，．−“”‘’", "():,.-\"\"''")
 _COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}\n]{0,200})\}")
-_BOXED = re.compile(r"\\boxed\{([^{}\n]{0,200})\}")
+_BOXED = re.compile(r"\\boxed\{((?:[^{}\n]|\{[^{}\n]{0,60}\}){0,200})\}")
 _MARKUP = re.compile(r"\\[()\[\],]|[*$`#]")
 CUE = re.compile(
     r"\b(?:answer|choice|option|result|solution|conclusion)s?\b"
@@ -38,6 +38,7 @@ FILL = (
 NOT = r"(?:\b(?i:not|never|nor|neither|isn't|aren't|cannot be)\s(?:(?i:an|a|the|option|choice)\s)?)"
 _NUMBER = r"(?<![\w.])-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,6}(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?!\w|\.[0-9])"
 JOIN = r"\s?(?:,\s?)?(?:\bor\b|\band\b|[,/&])\s?"
+_READ = 20_000
 TWO = ""  # a statement that names two different answers
 
 
@@ -83,7 +84,7 @@ def clean(reply: str, dressed: re.Pattern[str] | None = None) -> str:
 
     What the first group of `dressed` matches is put in parentheses before that.
     """
-    text = _COMMAND.sub(r"\1", reply.translate(_WIDE))
+    text = _COMMAND.sub(r"\1", reply[-_READ:].translate(_WIDE))
     text = _BOXED.sub(r"\nanswer: \1\n", text)
     if dressed:
         text = dressed.sub(r" (\1) ", text)
@@ -104,7 +105,7 @@ def last_statement(text: str, read: Callable[[str, int], str | None]) -> str | N
 def rest_of_line(text: str, start: int) -> str:
     """Return what follows a statement's cue, up to the end of that line."""
     # Bounded, because a reply may hold a cue at every few characters.
-    return text[start : start + 2000].lstrip(" :=\n").partition("\n")[0]
+    return text[start : start + 1000].lstrip(" :=\n").partition("\n")[0]
 
 
 def only(answers: Iterable[str]) -> str | None:
@@ -177,7 +178,12 @@ def _word_patterns(words: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[
 
 
 def extract_text(reply: str) -> str | None:
-    """Return a free-form answer: the line after the last statement, else the whole reply."""
+    """Return a free-form answer: the last box or statement's line, else the whole reply."""
+    _, box, after = reply[-_READ:].rpartition("\\boxed{")
+    # Up to the last brace of the line, since braces may be what is answered.
+    inner, brace, _ = after.partition("\n")[0].rpartition("}")
+    if box and brace:
+        return re.sub(r"\\([{}])", r"\1", inner).strip() or None
     text = clean(reply)
 
     def read(text: str, start: int) -> str | None:

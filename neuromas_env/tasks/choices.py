@@ -33,20 +33,21 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     labels = {label.casefold(): label for label, _ in options}
     if (whole := normalise(reply)) in labels:
         return labels[whole]
-    reader = _Reader(labels, _texts(options), _patterns(tuple(labels.values())))
-    if whole in reader.texts:
+    patterns = _patterns(tuple(labels.values()))
+    reader = _Reader(labels, _texts(options, patterns.dressed), patterns)
+    text = answers.clean(reply, patterns.dressed)
+    if (whole := normalise(text)) in reader.texts:
         return reader.texts[whole] or None
-    text = answers.clean(reply, reader.patterns.dressed)
     statements = list(reader.statements(text))
     if statements:
         return max(statements)[1] or None
     return answers.only(reader.mentions(text)) or None
 
 
-def _texts(options: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _texts(options: Sequence[tuple[str, str]], dressed: re.Pattern[str]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for label, text in options:
-        form = normalise(answers.clean(text))
+        form = normalise(answers.clean(text, dressed))
         texts[form] = TWO if form in texts else label
     return texts
 
@@ -88,7 +89,8 @@ def _patterns(labels: tuple[str, ...]) -> _Patterns:
             rf"(?<!\w)\(\s?({any_case})\s?\)",
             rf"(?<![\w(])({any_case})\)",
             rf"\b(?i:option|choice|letter|answer)\s\(?({label}){alone}",
-            rf"^({any_case})[.:](?!\w)",
+            rf"^({any_case})(?:[.:](?!\w)|$)",
+            rf"\b(?i:choose|chose|pick|picked|select|selected)\s({label}){end}",
             rf"{starts}({no_word}){alone}",
             rf"{after_word}({bare}){alone}",
             rf"(?:{starts}|{after_word})({word})(?=\s(?:and|or)\b|[.)!?/&]|$)",
@@ -122,9 +124,13 @@ class _Reader:
             yield len(text), lines[-1]
 
     def mentions(self, text: str) -> Iterator[str]:
-        for match in self.patterns.mention.finditer(text):
+        """Yield what each mention of an option names, `TWO` for a label with another's text."""
+        start = 0
+        while match := self.patterns.mention.search(text, start):
+            start = match.end()
             if match.lastindex:
-                yield self._unless_text_differs(match[match.lastindex], text, match.end())
+                label, start = self._with_text(match[match.lastindex], text, start)
+                yield label
 
     def _after_cue(self, text: str, start: int) -> str | None:
         line = rest_of_line(text, start)
@@ -138,14 +144,22 @@ class _Reader:
         first = match[1] or match[2]
         if match[3]:
             return self._one(first, match[3])
-        return self._unless_text_differs(first, text, match.end())
+        return self._with_text(first, text, match.end())[0]
 
     def _one(self, first: str | None, second: str) -> str:
         same = first is None or first.casefold() == second.casefold()
         return self.labels[second.casefold()] if same else TWO
 
-    def _unless_text_differs(self, label: str, text: str, end: int) -> str:
-        """Return the label, but `TWO` if the text that follows is that of another option."""
+    def _with_text(self, label: str, text: str, end: int) -> tuple[str, int]:
+        """Return the label and where it ends, its option's text included if that follows.
+
+        `TWO` if the text of another option follows.
+        """
         label = self.labels[label.casefold()]
-        following = self.texts.get(normalise(rest_of_line(text, end).lstrip(").:- ")))
-        return label if following in (None, TWO, label) else TWO
+        rest = text[end : end + 1000]
+        following = rest.lstrip(" :=\n).").removeprefix("- ")
+        line = following.partition("\n")[0]
+        named = self.texts.get(normalise(line), TWO)
+        if named == label:
+            return label, end + len(rest) - len(following) + len(line)
+        return (TWO if named else label), end

