@@ -1,0 +1,207 @@
+"""One LoRA adapter per node on one frozen base, any mix of them in a batch.
+
+The adapters are PEFT's, in its modules and file format. Only the mixing is our
+own: PEFT loops over the adapters in every layer, here the low-rank matrices of
+all adapters in a batch are put side by side and a mask picks each row's own.
+It stays in force through the backward pass, which gradient checkpointing needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import Linear
+from safetensors.torch import load_file
+from torch.nn.functional import linear
+from transformers import PreTrainedModel
+
+from neuromas_env.errors import InputError, unknown
+
+_PLACEHOLDER = "unused"
+
+
+class AdapterSet:
+    """The adapters of a network on its shared base model.
+
+    Attributes:
+        names: Names of the adapters, in the order of their creation.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        base_name: str,
+        rank: int = 16,
+        alpha: float = 32.0,
+        targets: str | Sequence[str] = "all-linear",
+    ) -> None:
+        """Freeze the base model and prepare it for adapters.
+
+        Args:
+            model: The base model; changed in place.
+            base_name: The base model's name, written into saved adapters.
+            rank: Rank of the low-rank matrices.
+            alpha: The matrices' product is scaled by `alpha / rank`.
+            targets: Names of the linear layers that get an adapter, or `all-linear`.
+
+        Raises:
+            InputError: The base has no layers of these names.
+        """
+        self.names: list[str] = []
+        self._config = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            lora_dropout=0.0,
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
+        self._base_name = base_name
+        try:
+            with _quiet():
+                self._peft = get_peft_model(model, self._config, adapter_name=_PLACEHOLDER)
+        except ValueError as error:
+            raise InputError(f"LoRA targets {targets!r} do not fit {base_name}: {error}") from None
+        self._layers = [m for m in self._peft.modules() if isinstance(m, Linear)]
+        self._peft.delete_adapter(_PLACEHOLDER)
+        self._peft.eval()  # no dropout anywhere: the policy that samples is the one that trains
+        self._used: tuple[str, ...] = ()
+        self._mask: torch.Tensor | None = None
+        self._weights: dict[Linear, tuple[torch.Tensor, torch.Tensor]] = {}
+        for layer in self._layers:
+            layer.forward = functools.partial(self._forward, layer)
+
+    def add(self, name: str, seed: int) -> None:
+        """Add an adapter that starts as the bare base: random A from the seed, B zero."""
+        with torch.random.fork_rng(devices=[]), _quiet():
+            torch.manual_seed(seed)
+            self._peft.add_adapter(name, copy.deepcopy(self._config))
+        for parameter in self.parameters(name).values():
+            parameter.requires_grad_(True)
+        self.names.append(name)
+
+    def remove(self, name: str) -> None:
+        """Forget an adapter."""
+        self._peft.delete_adapter(name)
+        self.names.remove(name)
+
+    def copy(self, source: str, target: str) -> None:
+        """Give one adapter the weights of another."""
+        weights = self.parameters(source)
+        with torch.no_grad():
+            for key, parameter in self.parameters(target).items():
+                parameter.copy_(weights[key])
+
+    def add_noise(self, name: str, scale: float, seed: int) -> None:
+        """Add Gaussian noise, with `scale` times each matrix's root mean square, to A and B.
+
+        A zero matrix (a fresh B) gets `scale` times the size of its A.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for layer in self._layers:
+                a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
+                for matrix in (a, b):
+                    size = matrix.pow(2).mean().sqrt() or a.pow(2).mean().sqrt()
+                    noise = torch.randn(matrix.shape, generator=generator, dtype=matrix.dtype)
+                    matrix.add_(noise.to(matrix.device) * scale * size)
+
+    def parameters(self, name: str) -> dict[str, torch.nn.Parameter]:
+        """The trainable weights of one adapter, by a name without the adapter's."""
+        return {
+            f"{index}.{side}": getattr(layer, f"lora_{side}")[name].weight
+            for index, layer in enumerate(self._layers)
+            for side in ("A", "B")
+        }
+
+    @contextlib.contextmanager
+    def loaded(self, names: Sequence[str | None]) -> Iterator[None]:
+        """Put the matrices of the named adapters side by side for the passes inside.
+
+        Casting to the base's precision happens here, once, inside the graph: the
+        adapters themselves stay in float32.
+        """
+        self._used = tuple(dict.fromkeys(name for name in names if name is not None))
+        for name in self._used:
+            if name not in self.names:
+                raise unknown("adapter", name, self.names)
+        try:
+            for layer in self._layers if self._used else ():
+                dtype = layer.base_layer.weight.dtype
+                a = torch.cat([layer.lora_A[n].weight for n in self._used])
+                b = torch.cat([layer.lora_B[n].weight * layer.scaling[n] for n in self._used], 1)
+                self._weights[layer] = a.to(dtype), b.to(dtype)
+            yield
+        finally:
+            self._used, self._mask, self._weights = (), None, {}
+
+    def select(self, adapters: Sequence[str | None]) -> None:
+        """Say which row of the next batch belongs to which of the loaded adapters.
+
+        The choice holds until the next one, also for the backward pass.
+        """
+        one_for_all = len(self._used) == 1 and set(adapters) == set(self._used)
+        self._mask = None if one_for_all or not self._used else self._row_mask(adapters)
+
+    def _row_mask(self, adapters: Sequence[str | None]) -> torch.Tensor:
+        layer = self._layers[0]
+        ranks = torch.tensor([layer.lora_A[name].weight.shape[0] for name in self._used])
+        own = torch.tensor([[float(name == used) for used in self._used] for name in adapters])
+        weight = layer.base_layer.weight
+        return own.repeat_interleave(ranks, dim=1)[:, None].to(weight.device, weight.dtype)
+
+    def _forward(self, layer: Linear, x: torch.Tensor) -> torch.Tensor:
+        out = layer.base_layer(x)
+        if layer not in self._weights:
+            return out
+        a, b = self._weights[layer]
+        low = linear(x, a)
+        return out + linear(low if self._mask is None else low * self._mask, b)
+
+    def save(self, name: str, folder: Path) -> None:
+        """Write one adapter in PEFT's format; `PeftModel.from_pretrained` reads the folder."""
+        self._config.base_model_name_or_path = self._base_name
+        self._peft.peft_config[name].base_model_name_or_path = self._base_name
+        with _quiet():
+            self._peft.save_pretrained(folder.parent / f".{name}", selected_adapters=[name])
+        shutil.move(folder.parent / f".{name}" / name, folder)
+        shutil.rmtree(folder.parent / f".{name}")
+
+    def load(self, name: str, folder: Path) -> None:
+        """Read weights that `save` (or PEFT) wrote into an existing adapter.
+
+        Raises:
+            InputError: They are missing or do not fit this base and rank.
+        """
+        try:
+            config = json.loads((folder / "adapter_config.json").read_text())
+            weights = load_file(folder / "adapter_model.safetensors")
+        except (OSError, ValueError) as error:
+            raise InputError(f"no adapter can be read from {folder}: {error}") from None
+        expected = get_peft_model_state_dict(self._peft, adapter_name=name)
+        shapes = {key: tuple(value.shape) for key, value in expected.items()}
+        if shapes != {key: tuple(value.shape) for key, value in weights.items()}:
+            raise InputError(
+                f"the adapter in {folder} (base {config.get('base_model_name_or_path')}, rank "
+                f"{config.get('r')}) does not fit {self._base_name} with rank {self._config.r} "
+                f"and targets {self._config.target_modules}"
+            )
+        set_peft_model_state_dict(self._peft, weights, adapter_name=name)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """PEFT warns about what is meant here: several adapters, tied heads, no hub access."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

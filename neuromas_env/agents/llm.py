@@ -1,0 +1,54 @@
+"""A language model at a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neuromas_env.agents.prompt import build_prompt
+from neuromas_env.policy import Completion, Engine, Observation, Policy, Request, Sampling
+from neuromas_env.tasks.base import Task
+from neuromas_env.topology import Topology
+
+
+@dataclass(frozen=True)
+class LLMPolicy:
+    """Answers every turn with one call of an engine.
+
+    Attributes:
+        engine: Who generates. Each node may have an engine of its own.
+        answer_format: The task's sentence on the form of an answer.
+        adapter: The node's adapter, None for the bare base model.
+        sampling: How to decode.
+    """
+
+    engine: Engine
+    answer_format: str
+    adapter: str | None = None
+    sampling: Sampling = Sampling()
+
+    def request(self, observation: Observation, seed: int) -> Request:
+        """Ask the engine, with the role-free prompt."""
+        turns = build_prompt(observation, self.answer_format)
+        return Request(turns, self.engine, self.adapter, self.sampling, seed)
+
+    def read(self, completion: Completion) -> str:
+        """Send what the model wrote."""
+        return completion.text.strip()
+
+
+def llm_team(
+    topology: Topology, task: Task, engine: Engine, sampling: Sampling, adapters: bool = True
+) -> dict[str, Policy]:
+    """Put a language model at every node, each with the adapter of the node's name.
+
+    Args:
+        topology: The network.
+        task: Gives the answer format.
+        engine: Serves all nodes.
+        sampling: How to decode.
+        adapters: False runs the bare base model at every node.
+    """
+    return {
+        node: LLMPolicy(engine, task.answer_format, node if adapters else None, sampling)
+        for node in topology.nodes
+    }

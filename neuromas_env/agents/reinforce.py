@@ -1,0 +1,193 @@
+"""REINFORCE over all nodes of a network at once.
+
+The gradient is that of
+
+    J = E[R],   dJ = E[ sum_nodes sum_tokens d log p(token | prompt) * (R - b) ]
+
+with the one terminal reward R of the episode (Williams 1992; NeuroMAS, arXiv
+2605.16757). A row is one (node, episode) pair; there is no order between layers
+here, all rows share forward and backward passes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuromas_env.agents.advantage import Advantage
+from neuromas_env.agents.learner import reward_table
+from neuromas_env.agents.transformers_engine import Row, TransformersEngine
+from neuromas_env.policy import Trajectory
+
+
+class Reinforce:
+    """The joint learner: one optimiser over the adapters of all nodes.
+
+    The loss of a batch is
+
+        -1/N sum_episodes sum_nodes sum_tokens (A log p + entropy_coef H - kl_coef KL)
+
+    with N the number of all episodes of the batch, also those whose rows were
+    dropped because their advantage is zero. A is the advantage, H the entropy of the
+    next-token distribution and KL its exact divergence from the base model.
+    """
+
+    def __init__(
+        self,
+        engine: TransformersEngine,
+        nodes: Sequence[str],
+        *,
+        learning_rate: float = 1e-3,
+        warmup_steps: int = 0,
+        weight_decay: float = 0.0,
+        clip: float = 1.0,
+        advantage: str = "leave_one_out",
+        kl_coef: float = 0.0,
+        entropy_coef: float = 0.0,
+    ) -> None:
+        """Prepare to train the adapters of some nodes.
+
+        Args:
+            engine: Holds the adapters; each node's has the node's name.
+            nodes: Whose adapters are trained.
+            learning_rate: Of AdamW.
+            warmup_steps: The rate grows linearly over so many first steps.
+            weight_decay: Of AdamW.
+            clip: Largest norm of the gradient over all trained adapters.
+            advantage: See `Advantage`.
+            kl_coef: Weight of the divergence from the base model.
+            entropy_coef: Weight of the entropy bonus.
+        """
+        self._engine, self._nodes = engine, tuple(nodes)
+        self._clip, self._kl_coef, self._entropy_coef = clip, kl_coef, entropy_coef
+        self._rate, self._warmup = learning_rate, warmup_steps
+        self._advantage = Advantage(advantage)
+        self._steps = 0
+        self._optimisers = {
+            node: torch.optim.AdamW(
+                list(engine.adapters.parameters(node).values()),
+                lr=learning_rate,
+                weight_decay=weight_decay,
+            )
+            for node in self._nodes
+        }
+
+    def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        """Take one optimiser step; see `Learner.update`.
+
+        Raises:
+            FloatingPointError: The loss or gradient is not finite; nothing is changed.
+        """
+        started = time.perf_counter()
+        rewards = reward_table(trajectories)
+        advantages = self._advantage(rewards)
+        rows, weights, sampled = self._rows(trajectories, advantages.ravel())
+        metrics = self._backward(rows, weights, sampled, len(trajectories))
+        parameters = [
+            p for node in self._nodes for p in self._engine.adapters.parameters(node).values()
+        ]
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._clip))
+        if not np.isfinite(norm):
+            self._clear_gradients()
+            raise FloatingPointError(
+                f"the gradient of step {self._steps + 1} is not finite; questions: "
+                + ", ".join(sorted({t.example.id for t in trajectories}))
+            )
+        self._step()
+        return {
+            "reward": float(rewards.mean()),
+            "advantage_std": float(advantages.std()),
+            "gradient_norm": norm,
+            "train_rows": float(len(rows)),
+            "train_seconds": time.perf_counter() - started,
+            **metrics,
+        }
+
+    def _rows(
+        self, trajectories: Sequence[Trajectory], advantages: np.ndarray
+    ) -> tuple[list[Row], list[float], list[np.ndarray]]:
+        """Rows worth training on, their advantages and the sampler's log-probabilities."""
+        # With a bonus or a penalty every row has a gradient, whatever its advantage.
+        keep_all = bool(self._kl_coef or self._entropy_coef)
+        rows, weights, sampled = [], [], []
+        for trajectory, advantage in zip(trajectories, advantages, strict=True):
+            for node in self._nodes:
+                step = trajectory.steps.get(node)
+                if step is None or step.completion is None or not (advantage or keep_all):
+                    continue
+                completion = step.completion
+                rows.append(Row(step.adapter, completion.prompt_ids, completion.ids))
+                weights.append(float(advantage))
+                sampled.append(completion.logprobs)
+        return rows, weights, sampled
+
+    def _backward(
+        self,
+        rows: Sequence[Row],
+        weights: Sequence[float],
+        sampled: Sequence[np.ndarray],
+        episodes: int,
+    ) -> dict[str, float]:
+        """Accumulate the gradient over micro-batches and measure the tokens."""
+        gaps, kl, tokens = [0.0], [], 0
+        entropy: dict[str, list[np.ndarray]] = defaultdict(list)
+        for batch in self._engine.micro_batches(rows):
+            chosen = [rows[i] for i in batch]
+            with self._engine.training(
+                chosen,
+                with_kl=self._kl_coef > 0,
+                entropy_gradient=self._entropy_coef > 0,
+            ) as scored:
+                weight = torch.tensor([weights[i] for i in batch], device=scored.logprobs.device)
+                loss = -(weight[scored.row] * scored.logprobs).sum()
+                loss = loss - self._entropy_coef * scored.entropy.sum()
+                if scored.kl is not None:
+                    loss = loss + self._kl_coef * scored.kl.sum()
+                    kl.append(scored.kl.detach())
+                (loss / episodes).backward()
+            drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
+            gaps.append(float((scored.logprobs.detach().cpu() - drawn).abs().max()))
+            tokens += len(drawn)
+            owner = np.array([str(row.adapter) for row in chosen])[scored.row.cpu().numpy()]
+            nats = scored.entropy.detach().cpu().numpy()
+            for node in set(owner):
+                entropy[node].append(nats[owner == node])
+        metrics = {"train_tokens": float(tokens), "sampler_gap": max(gaps)}
+        metrics |= {f"entropy/{n}": float(np.concatenate(e).mean()) for n, e in entropy.items()}
+        if kl:
+            metrics["kl"] = float(torch.cat(kl).mean())
+        return metrics
+
+    def _step(self) -> None:
+        self._steps += 1
+        rate = self._rate * min(1.0, self._steps / max(1, self._warmup))
+        for optimiser in self._optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+        self._clear_gradients()
+
+    def _clear_gradients(self) -> None:
+        for optimiser in self._optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimiser state by node, the advantage's state and the number of steps."""
+        return {
+            "optimisers": {node: o.state_dict() for node, o in self._optimisers.items()},
+            "advantage": self._advantage.state_dict(),
+            "steps": self._steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state; nodes that it does not know keep a fresh optimiser."""
+        for node, optimiser in self._optimisers.items():
+            if node in state["optimisers"]:
+                optimiser.load_state_dict(state["optimisers"][node])
+        self._advantage.load_state_dict(state["advantage"])
+        self._steps = state["steps"]

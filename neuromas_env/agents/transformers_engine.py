@@ -1,0 +1,351 @@
+"""The engine over transformers and PEFT: batched generation and training passes.
+
+Both sides run the same computation (`prefix.run`): generation decodes on from it,
+training takes the log-probabilities of given completions. Nothing is tokenised twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from neuromas_env.agents import prefix
+from neuromas_env.agents.adapters import AdapterSet
+from neuromas_env.agents.attention import use_grouped_attention
+from neuromas_env.agents.chat import ChatEncoder
+from neuromas_env.agents.models import LoadedModel
+from neuromas_env.policy import Completion, Cost, Request, Usage
+
+HEAD_TOKENS = 1024
+"""Training computes logits for so many tokens at once, to bound the memory they take."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One completion to train on or to evaluate: exact prompt, exact tokens, adapter."""
+
+    adapter: str | None
+    prompt_ids: np.ndarray
+    ids: np.ndarray
+
+
+@dataclass
+class Scored:
+    """What a training pass says about the tokens of its rows, flattened row after row.
+
+    Attributes:
+        logprobs: `[tokens]`, natural logarithm, with gradient unless computed without.
+        entropy: `[tokens]`, of the whole next-token distribution, in nats.
+        kl: `[tokens]`, exact divergence from the base model, None if not asked for.
+        row: `[tokens]`, the index of the row that each token belongs to.
+    """
+
+    logprobs: torch.Tensor
+    entropy: torch.Tensor
+    kl: torch.Tensor | None
+    row: torch.Tensor
+
+
+class TransformersEngine:
+    """One frozen base model, an adapter per node.
+
+    Attributes:
+        model: The base model with its LoRA layers.
+        adapters: The adapters.
+        chat: Writes prompts and reads replies.
+        cost: What calls have cost so far.
+    """
+
+    def __init__(
+        self,
+        base: LoadedModel,
+        *,
+        rank: int = 16,
+        alpha: float = 32.0,
+        targets: str | Sequence[str] = "all-linear",
+        chunk_rows: int = 128,
+        token_budget: int = 4096,
+        gradient_checkpointing: bool = False,
+        share_prefixes: bool = True,
+    ) -> None:
+        """Prepare a loaded model.
+
+        Args:
+            base: The model; changed in place.
+            rank: Of the adapters.
+            alpha: Scale of the adapters is `alpha / rank`.
+            targets: Linear layers that get an adapter.
+            chunk_rows: Requests are answered in chunks of this size. Low-precision
+                arithmetic depends on the batch, so it belongs to the configuration.
+            token_budget: Tokens, padding included, in one training micro-batch.
+            gradient_checkpointing: Recompute activations in the backward pass; less
+                memory, more time. Excludes the sharing of prefixes in training.
+            share_prefixes: Compute what prompts have in common once.
+        """
+        self.name, self.weights_hash = base.name, base.weights_hash
+        self.model = base.model
+        use_grouped_attention(self.model)
+        self.adapters = AdapterSet(
+            self.model, base_name=base.name, rank=rank, alpha=alpha, targets=targets
+        )
+        self.chat = ChatEncoder(
+            base.tokenizer,
+            base.name,
+            end_ids=_end_ids(self.model),
+            context_length=getattr(self.model.config, "max_position_embeddings", None),
+        )
+        self.cost = Cost()
+        self._chunk_rows, self._token_budget = chunk_rows, token_budget
+        # A sliding window counts cache slots, so padding between levels would shift it.
+        sliding = "sliding_attention" in (getattr(self.model.config, "layer_types", None) or ())
+        self._share = share_prefixes and not sliding
+        self._checkpointing = gradient_checkpointing
+        if gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    # --- generation -------------------------------------------------------------------
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer all requests; the draws of each depend on its own seed alone.
+
+        A prompt that leaves no room for the reply in the context is an error of that
+        completion; the others are answered.
+        """
+        results: list[Completion | None] = [None] * len(requests)
+        prompts: dict[int, list[int]] = {}
+        for index, request in enumerate(requests):
+            ids = self.chat.encode(request.turns)
+            room = self.chat.context_length - len(ids)
+            if room < request.sampling.max_new_tokens:
+                results[index] = Completion(
+                    "",
+                    np.asarray(ids),
+                    error=f"the prompt has {len(ids)} tokens and the reply may have "
+                    f"{request.sampling.max_new_tokens}, but the context of {self.name} holds "
+                    f"{self.chat.context_length}",
+                )
+            else:
+                prompts[index] = ids
+        accepted = list(prompts)
+        with torch.inference_mode(), self.adapters.loaded([r.adapter for r in requests]):
+            for first in range(0, len(accepted), self._chunk_rows):
+                chunk = accepted[first : first + self._chunk_rows]
+                replies = self._chunk([requests[i] for i in chunk], [prompts[i] for i in chunk])
+                for index, reply in zip(chunk, replies, strict=True):
+                    results[index] = reply
+        return [result for result in results if result is not None]
+
+    def _chunk(self, requests: list[Request], prompts: list[list[int]]) -> list[Completion]:
+        started = time.perf_counter()
+        levels, order = prefix.plan(
+            prompts, [r.adapter for r in requests], [1] * len(prompts), self._share
+        )
+        ordered = [requests[i] for i in order]
+        drawn = self._decode(prefix.run(self.model, self.adapters, levels), ordered)
+        seconds = (time.perf_counter() - started) / len(requests)
+        replies: list[Completion | None] = [None] * len(requests)
+        for index, (ids, logprobs) in zip(order, drawn, strict=True):
+            finished = bool(ids) and ids[-1] in self.chat.end_ids
+            replies[index] = Completion(
+                self.chat.decode(ids),
+                np.asarray(prompts[index]),
+                np.asarray(ids, dtype=np.int64),
+                np.asarray(logprobs, dtype=np.float32),
+                finished,
+            )
+            usage = Usage(1, len(prompts[index]), len(ids), seconds)
+            self.cost.book(requests[index].adapter, usage)
+        return [reply for reply in replies if reply is not None]
+
+    def _decode(
+        self, state: prefix.Running, requests: Sequence[Request]
+    ) -> list[tuple[list[int], list[float]]]:
+        """Draw token after token; rows that are done leave the batch."""
+        device = self.model.device
+        limits = [request.sampling.max_new_tokens for request in requests]
+        uniforms = np.stack(
+            [np.random.default_rng(request.seed).random(max(limits)) for request in requests]
+        )
+        temperature = torch.tensor([r.sampling.temperature for r in requests], device=device)
+        drawn: list[tuple[list[int], list[float]]] = [([], []) for _ in requests]
+        alive = list(range(len(requests)))
+        adapters = [request.adapter for request in requests]
+        hidden, cache, mask, lengths = state.hidden, state.cache, state.mask, state.lengths
+        for step in range(max(limits)):
+            noise = torch.from_numpy(uniforms[alive, step]).to(device)
+            tokens, logprobs = draw(self._logits(hidden[:, -1]), temperature[alive], noise)
+            keep = []
+            rows = zip(alive, tokens.tolist(), logprobs.tolist(), strict=True)
+            for place, (row, token, logprob) in enumerate(rows):
+                drawn[row][0].append(token)
+                drawn[row][1].append(logprob)
+                if token not in self.chat.end_ids and len(drawn[row][0]) < limits[row]:
+                    keep.append(place)
+            if not keep:
+                break
+            if len(keep) < len(alive):
+                index = torch.tensor(keep, device=device)
+                cache.batch_select_indices(index)
+                mask, lengths, tokens = mask[index], lengths[index], tokens[index]
+                alive = [alive[place] for place in keep]
+            mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+            self.adapters.select([adapters[row] for row in alive])
+            hidden = self.model.base_model(
+                input_ids=tokens[:, None],
+                attention_mask=mask,
+                position_ids=lengths[:, None],
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
+            lengths = lengths + 1
+        return drawn
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Next-token logits `[tokens, vocabulary]` in float32 of hidden states `[tokens, d]`."""
+        logits = self.model.get_output_embeddings()(hidden).float()
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    # --- training ---------------------------------------------------------------------
+
+    def micro_batches(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Cut rows into micro-batches within the token budget, like rows together.
+
+        Returns:
+            Indices into `rows`. A row that alone exceeds the budget is a batch of its own.
+        """
+        order = sorted(
+            range(len(rows)), key=lambda i: (rows[i].adapter or "", tuple(rows[i].prompt_ids))
+        )
+        batches: list[list[int]] = []
+        while order:
+            low, high = 1, len(order)
+            while low < high:  # the padded size grows with the number of rows
+                middle = (low + high + 1) // 2
+                fits = self._padded([rows[i] for i in order[:middle]]) <= self._token_budget
+                low, high = (middle, high) if fits else (low, middle - 1)
+            batches.append(order[:low])
+            order = order[low:]
+        return batches
+
+    def _plan(self, rows: Sequence[Row]) -> tuple[list[prefix.Level], list[int]]:
+        # The last token predicts nothing that is trained, so it is not computed.
+        tokens = [[*row.prompt_ids.tolist(), *row.ids[:-1].tolist()] for row in rows]
+        share = self._share and not self._checkpointing
+        return prefix.plan(tokens, [r.adapter for r in rows], [len(r.ids) for r in rows], share)
+
+    def _padded(self, rows: Sequence[Row]) -> int:
+        return prefix.padded_tokens(self._plan(rows)[0])
+
+    @contextlib.contextmanager
+    def training(
+        self, rows: Sequence[Row], *, with_kl: bool = False, entropy_gradient: bool = False
+    ) -> Iterator[Scored]:
+        """Compute the log-probabilities of the rows' completions, ready for `backward`.
+
+        Call `backward` inside the block: gradient checkpointing computes again there,
+        with the adapters of this batch.
+        """
+        with self.adapters.loaded([row.adapter for row in rows]), self._recompute():
+            reference = None
+            if with_kl:
+                with torch.no_grad():
+                    bare = [Row(None, row.prompt_ids, row.ids) for row in rows]
+                    reference = self._completion_hidden(bare)[0]
+            hidden, row_of, targets = self._completion_hidden(rows)
+            terms = functools.partial(self._token_terms, entropy_gradient=entropy_gradient)
+            if len(targets) > HEAD_TOKENS:
+                terms = functools.partial(checkpoint, terms, use_reentrant=False)
+            cuts = [slice(i, i + HEAD_TOKENS) for i in range(0, len(targets), HEAD_TOKENS)]
+            parts = [
+                terms(hidden[cut], targets[cut], None if reference is None else reference[cut])
+                for cut in cuts
+            ]
+            logprobs, entropy, kl = (torch.cat(column) for column in zip(*parts, strict=True))
+            yield Scored(logprobs, entropy, kl if with_kl else None, row_of)
+
+    def _completion_hidden(
+        self, rows: Sequence[Row]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Hidden states that predict the completions' tokens, their rows and the tokens."""
+        levels, order = self._plan(rows)
+        share = len(levels) > 1
+        hidden = prefix.run(self.model, self.adapters, levels, use_cache=share).hidden
+        place = {row: position for position, row in enumerate(order)}
+        width = hidden.shape[1]
+        picked = [hidden[place[i], width - len(row.ids) :] for i, row in enumerate(rows)]
+        device = hidden.device
+        lengths = torch.tensor([len(row.ids) for row in rows])
+        row_of = torch.arange(len(rows)).repeat_interleave(lengths).to(device)
+        targets = torch.from_numpy(np.concatenate([row.ids for row in rows])).to(device)
+        return torch.cat(picked), row_of, targets
+
+    def _token_terms(
+        self,
+        hidden: torch.Tensor,
+        targets: torch.Tensor,
+        reference: torch.Tensor | None,
+        entropy_gradient: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        logp = self._logits(hidden).log_softmax(-1)
+        chosen = logp.gather(1, targets[:, None])[:, 0]
+        with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
+            entropy = -(logp.exp() * logp).sum(-1)
+        if reference is None:
+            return chosen, entropy, torch.zeros_like(chosen)
+        base = self._logits(reference).log_softmax(-1)
+        return chosen, entropy, (logp.exp() * (logp - base)).sum(-1)
+
+    @contextlib.contextmanager
+    def _recompute(self) -> Iterator[None]:
+        """Switch gradient checkpointing on.
+
+        transformers checkpoints a layer that is in training mode; the modules inside
+        stay in evaluation mode, so that nothing is dropped out.
+        """
+        layers = self.model.base_model.layers if self._checkpointing else ()
+        for layer in layers:
+            layer.training = True
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.training = False
+
+
+def draw(
+    logits: torch.Tensor, temperature: torch.Tensor, uniform: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw one token a row by inverting the cumulative distribution; greedy at temperature 0.
+
+    Args:
+        logits: `[rows, vocabulary]` in float32.
+        temperature: `[rows]`.
+        uniform: `[rows]`, in `[0, 1)`, float64.
+
+    Returns:
+        Tokens `[rows]` and the logarithm of the probability of drawing them; of the
+        unscaled distribution where decoding is greedy.
+    """
+    greedy = temperature == 0
+    logp = (logits / torch.where(greedy, 1.0, temperature)[:, None]).log_softmax(-1)
+    tokens = logp.argmax(-1)
+    if not bool(greedy.all()):
+        cumulative = logp.double().exp().cumsum(-1)
+        # Scaled by the sum, so that rounding can never draw a token beyond the last.
+        target = (uniform * cumulative[:, -1])[:, None]
+        sampled = torch.searchsorted(cumulative, target, right=True)[:, 0]
+        tokens = torch.where(greedy, tokens, sampled.clamp(max=logits.shape[1] - 1))
+    return tokens, logp.gather(1, tokens[:, None])[:, 0]
+
+
+def _end_ids(model: torch.nn.Module) -> set[int]:
+    ids = getattr(model.generation_config, "eos_token_id", None)
+    return set(ids) if isinstance(ids, list) else set() if ids is None else {ids}

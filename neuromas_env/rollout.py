@@ -1,0 +1,141 @@
+"""Many episodes in lock-step: one batched engine call per layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuromas_env.episode import Episode, Schedule
+from neuromas_env.policy import Completion, Engine, Policy, Request, Step, Team, Trajectory
+from neuromas_env.tasks.base import Example, Task
+from neuromas_env.topology import Topology
+
+Intervene = Callable[[Sequence[Mapping[str, str]]], Sequence[Mapping[str, str]]]
+"""Replaces the messages of a layer, one mapping from node to text for each episode."""
+
+
+@dataclass
+class _Run:
+    episode: Episode
+    group: int
+    seed: int
+    steps: dict[str, Step]
+    error: str | None = None
+
+
+def derive_seed(seed: int, *keys: int) -> int:
+    """Derive the seed of a part from the seed of the whole (numpy `SeedSequence`)."""
+    return int(np.random.SeedSequence([seed, *keys]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def run_episodes(
+    topology: Topology,
+    task: Task,
+    team: Team,
+    examples: Sequence[Example],
+    *,
+    seed: int = 0,
+    rollouts: int = 1,
+    reward: str = "strict",
+    schedule: Schedule | None = None,
+    intervene: Intervene | None = None,
+) -> list[Trajectory]:
+    """Run every example `rollouts` times.
+
+    Args:
+        topology: The network.
+        task: Scores the answers.
+        team: A policy for every node.
+        examples: The questions.
+        seed: The seeds of episode `k` of example `i` at node `n` derive from
+            `(seed, i, k, n)`, so they do not depend on what else is in the batch.
+        rollouts: Independent episodes per example.
+        reward: `strict` or `extracted`.
+        schedule: Asked at layer boundaries who acts next.
+        intervene: Replaces messages between layers, for ablations.
+
+    Returns:
+        Trajectories, those of an example side by side. An episode in which a call
+        failed ends there and carries the error.
+    """
+    runs = [
+        _Run(
+            Episode(topology, task, example, schedule=schedule, reward=reward),
+            group,
+            derive_seed(seed, group, rollout),
+            {},
+        )
+        for group, example in enumerate(examples)
+        for rollout in range(rollouts)
+    ]
+    # Layers are numbered alike in all episodes, whether or not a schedule skips some.
+    while waiting := [run for run in runs if not run.error and not run.episode.done]:
+        layer = min(run.episode.layer for run in waiting)
+        _run_layer([run for run in waiting if run.episode.layer == layer], team, intervene)
+    return [_trajectory(run) for run in runs]
+
+
+def _run_layer(runs: Sequence[_Run], team: Team, intervene: Intervene | None) -> None:
+    turns: list[tuple[_Run, str, str | Request]] = []
+    for run in runs:
+        for node in run.episode.active:
+            node_seed = derive_seed(run.seed, int(node.removeprefix("node_")))
+            request = team[node].request(run.episode.observe(node), node_seed)
+            turns.append((run, node, request))
+    answers = call_engines([request for _, _, request in turns])
+    spoken: list[dict[str, str]] = [{} for _ in runs]
+    where = {id(run): i for i, run in enumerate(runs)}
+    for (run, node, request), answer in zip(turns, answers, strict=True):
+        if isinstance(answer, str):
+            run.steps[node] = Step(node, answer)
+        elif answer.error is not None:
+            run.error = run.error or f"{node}: {answer.error}"
+            continue
+        else:
+            adapter = request.adapter if isinstance(request, Request) else None
+            run.steps[node] = Step(node, _read(team[node], answer), adapter, answer)
+        spoken[where[id(run)]][node] = run.steps[node].text
+    if intervene is not None:
+        spoken = [dict(messages) for messages in intervene(spoken)]
+    for run, messages in zip(runs, spoken, strict=True):
+        if not run.error:
+            run.episode.commit(messages)
+
+
+def _read(policy: Policy, completion: Completion) -> str:
+    return policy.read(completion)
+
+
+def call_engines(requests: Iterable[str | Request]) -> list[str | Completion]:
+    """Answer requests with one call per engine; ready messages pass through."""
+    answers = list(requests)
+    results: list[str | Completion] = [a if isinstance(a, str) else "" for a in answers]
+    engines: dict[int, tuple[Engine, list[int]]] = {}
+    for index, request in enumerate(answers):
+        if isinstance(request, Request):
+            engines.setdefault(id(request.engine), (request.engine, []))[1].append(index)
+    for engine, indices in engines.values():
+        batch = [answers[i] for i in indices]
+        replies = engine.generate([r for r in batch if isinstance(r, Request)])
+        for index, reply in zip(indices, replies, strict=True):
+            results[index] = reply
+    return results
+
+
+def _trajectory(run: _Run) -> Trajectory:
+    episode = run.episode
+    if run.error:
+        return Trajectory(
+            episode.example, run.group, run.seed, run.steps, "", None, 0.0, run.error
+        )
+    return Trajectory(
+        episode.example,
+        run.group,
+        run.seed,
+        run.steps,
+        episode.answer,
+        episode.score,
+        episode.reward,
+    )
