@@ -1,6 +1,7 @@
 """What holds for every task, and the names of tasks."""
 
 import importlib.metadata
+import pickle
 import subprocess
 import sys
 
@@ -22,6 +23,7 @@ def task(request):
 
 def test_names_and_examples_are_valid(task):
     assert make_task(task.name).name == task.name
+    assert pickle.loads(pickle.dumps(task.examples("test")))[0] == task.examples("test")[0]
     assert task.answer_format.endswith(".") and "\n" not in task.answer_format
     ids = []
     for split in SPLITS:
@@ -91,7 +93,10 @@ def test_a_task_passes_through():
     ("name", "message"),
     [
         ("signl", "Did you mean 'signal'"),
-        ("hierarchy", "Did you mean 'hierarchy/"),
+        ("hierarchy", "unknown task 'hierarchy'. Did you mean 'hierarchy/"),
+        ("bbh", "unknown task 'bbh'"),
+        ("bbh/../x", "one would be 'bbh/navigate'"),
+        ("arc/easy:shots=3", "task 'arc/easy:shots=3' takes no parameters, so no 'shots'"),
         ("signal/x", "unknown task 'signal/x'"),
         ("signal:symbol=3", "Did you mean 'symbols'"),
         ("signal:symbols", "'symbols' is not a parameter"),
@@ -99,7 +104,8 @@ def test_a_task_passes_through():
         ("", "unknown task ''"),
     ],
 )
-def test_bad_names_say_what_would_be_right(name, message):
+def test_bad_names_say_what_would_be_right(name, message, monkeypatch):
+    monkeypatch.delenv("NEUROMAS_DATA", raising=False)
     with pytest.raises(InputError, match=message):
         make_task(name)
     with pytest.raises(InputError, match="symbols is given twice"):

@@ -114,19 +114,18 @@ def make_task(name: str | Task, data: str | PathLike[str] | None = None, **param
         return name
     family, variant, named = split_name(name)
     factory = _factory(family, name)
-    accepted = dict(inspect.signature(factory).parameters)
     if both := named.keys() & params.keys():
         raise InputError(f"task {name!r}: {', '.join(sorted(both))} is given twice")
-    arguments: dict[str, object] = {**named, **params}
-    takes_variant = accepted.pop("variant", None)
-    takes_data = accepted.pop("data", None)
-    for key in arguments:
+    accepted = dict(inspect.signature(factory).parameters)
+    takes_variant, takes_data = accepted.pop("variant", None), accepted.pop("data", None)
+    if not variant and takes_variant and takes_variant.default is takes_variant.empty:
+        raise unknown("task", name, list_tasks())
+    if variant and not takes_variant:
+        raise unknown("task", name, list_tasks())
+    for key in (*named, *params):
+        if not accepted:
+            raise InputError(f"task {name!r} takes no parameters, so no {key!r}")
         if key not in accepted:
             raise unknown(f"parameter of task {family!r}:", key, accepted)
-    if takes_data:
-        arguments["data"] = data
-    if takes_variant and (variant or takes_variant.default is takes_variant.empty):
-        arguments["variant"] = variant
-    elif variant:
-        raise unknown("task", name, list_tasks())
-    return factory(**arguments)
+    given = {"variant": variant} if variant else {}
+    return factory(**given, **({"data": data} if takes_data else {}), **named, **params)

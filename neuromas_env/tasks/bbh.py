@@ -22,7 +22,7 @@ from hashlib import sha256
 from os import PathLike
 from typing import Literal
 
-from neuromas_env.errors import unknown
+from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import answers
 from neuromas_env.tasks.answers import extract_number, extract_text, extract_word, grade
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
@@ -48,6 +48,8 @@ class Bbh(Task):
             known = {file.name.partition(".")[0] for file in (folder / "bbh").glob("*.jsonl*")}
             if variant not in known:
                 raise unknown("task", f"bbh/{variant}", (f"bbh/{name}" for name in known))
+        if not re.fullmatch(r"\w+", variant):
+            raise InputError(f"unknown task 'bbh/{variant}'; one would be 'bbh/navigate'")
         self.name = f"bbh/{variant}"
         source = Source(self.name, ("lukaemon/bbh", variant, "test"), {"input": str, "target": str})
         rows = load_rows(source, data)

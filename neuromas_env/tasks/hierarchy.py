@@ -20,7 +20,7 @@ belongs to another is drawn again: no question is in two splits, whatever the se
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from hashlib import blake2b
 from itertools import islice
@@ -36,7 +36,7 @@ from neuromas_env.tasks.trees import KINDS, Node
 
 SIZES = {"train": 100_000, "validation": 512, "test": 512}
 _FEWEST_QUESTIONS = 8 * 512
-_BASELINE_ITEMS = 4096  # all of the train split would take half a minute
+_BASELINE_ITEMS = 2048  # all of the train split would take a quarter of a minute
 _BOUNDS = {
     "depth": (1, 6),
     "branching": (2, 8),
@@ -50,8 +50,8 @@ _BOUNDS = {
 class _Items(Sequence[Example]):
     """Examples that are made when they are asked for."""
 
-    def __init__(self, make: Callable[[int], Example], size: int) -> None:
-        self._make, self._indices = make, range(size)
+    def __init__(self, task: Hierarchy, split: str) -> None:
+        self._task, self._split, self._indices = task, split, range(SIZES[split])
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -62,7 +62,9 @@ class _Items(Sequence[Example]):
     def __getitem__(self, index: slice) -> list[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | list[Example]:
         wanted = self._indices[index]
-        return self._make(wanted) if isinstance(wanted, int) else [self._make(i) for i in wanted]
+        if isinstance(wanted, int):
+            return self._task.example(self._split, wanted)
+        return [self._task.example(self._split, i) for i in wanted]
 
 
 @dataclass(eq=False)
@@ -128,7 +130,7 @@ class Hierarchy(Task):
             )
         cuts = [0, *(self.branching**level for level in range(1, self.depth))]
         check_choice(self.name, "parts (with this depth and branching)", self.parts, cuts)
-        if self._kind.leaf_choices(self.modulus) ** self.leaves < _FEWEST_QUESTIONS:
+        if (self._kind.leaf_choices or self.modulus) ** self.leaves < _FEWEST_QUESTIONS:
             raise InputError(
                 f"task {self.name}: {self.leaves} leaves make fewer than {_FEWEST_QUESTIONS} "
                 "different questions; take more leaves"
@@ -143,9 +145,10 @@ class Hierarchy(Task):
         """
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
-        return _Items(lambda index: self._example(split, index), SIZES[split])
+        return _Items(self, split)
 
-    def _example(self, split: str, index: int) -> Example:
+    def example(self, split: str, index: int) -> Example:
+        """Make item `index` of a split."""
         tree = self._tree(split, index)
         pieces = tree.cut(self._level)
         query = self._kind.query.format(modulus=self.modulus)
@@ -183,7 +186,7 @@ class Hierarchy(Task):
         return grade(reply, example.target, extract_number(reply))
 
     def majority(self, split: str) -> float:
-        """Return the accuracy of the best constant answer; of train, over its first 4,096."""
+        """Return the accuracy of the best constant answer; of train, over its first 2,048."""
         items = islice(self.examples(split), _BASELINE_ITEMS)
         return majority_share(example.target for example in items)
 
@@ -192,7 +195,7 @@ class Hierarchy(Task):
 
         It knows the query alone, so that is the best constant answer for each query, chosen
         with hindsight on the split itself (an upper bound where queries are many); of train,
-        over its first 4,096. With `parts=0` it reads everything: 1.
+        over its first 2,048. With `parts=0` it reads everything: 1.
         """
         if not self.parts:
             return 1.0

@@ -55,13 +55,13 @@ class Kind:
         draw: Makes a tree from a random generator, the number of arguments at each
             level from the root down, and the modulus.
         query: The question, without values.
-        leaf_choices: How many different leaves there are, given the modulus.
+        leaf_choices: How many different leaves there are; None: as many as the modulus.
         mixed: Whether operations differ, so that the query must name the parts.
     """
 
     draw: Callable[[np.random.Generator, Sequence[int], int], Node]
     query: str
-    leaf_choices: Callable[[int], int]
+    leaf_choices: int | None
     mixed: bool = False
 
 
@@ -107,12 +107,12 @@ def _draw_bool(rng: np.random.Generator, fanouts: Sequence[int], modulus: int) -
 
 
 KINDS = {
-    "max": Kind(_draw_max, "What is the largest number?", lambda modulus: 90),
-    "bool": Kind(_draw_bool, "True or False?", lambda modulus: 4, mixed=True),
-    "modsum": Kind(_draw_modsum, "What is the sum modulo {modulus}?", lambda modulus: modulus),
+    "max": Kind(_draw_max, "What is the largest number?", 90),
+    "bool": Kind(_draw_bool, "True or False?", 4, mixed=True),
+    "modsum": Kind(_draw_modsum, "What is the sum modulo {modulus}?", None),
     "nav": Kind(
         _draw_nav,
         "Start at 0. Right adds, left subtracts. Where do you end?",
-        lambda modulus: 18,
+        18,
     ),
 }
