@@ -24,7 +24,7 @@ Schedule = Callable[[Mapping[str, str]], Collection[str] | None]
 
 MAX_MESSAGE = 20_000
 MAX_QUESTION = 1_000_000
-REWARDS = ("strict", "extracted")
+REWARDS = ("both", "strict", "extracted")
 
 
 class Episode:
@@ -66,7 +66,8 @@ class Episode:
                 act next. Must be a pure function.
             prefix: Messages already said, by node: the first ones in the order of acting.
             max_length: Messages are cut to this many characters.
-            reward: Which score is the reward, `strict` or `extracted`.
+            reward: Which score is the reward: `strict`, `extracted`, or the mean of `both`,
+                which pays half for a right answer in the wrong form.
 
         Raises:
             InputError: An argument names unknown nodes, the graph has a cycle, the
@@ -167,7 +168,10 @@ class Episode:
     @property
     def reward(self) -> float:
         """The one reward that every node receives."""
-        return float(getattr(self.score, self._reward))
+        score = self.score
+        if self._reward == "both":
+            return (score.strict + score.extracted) / 2
+        return float(getattr(score, self._reward))
 
     def fork(self) -> Episode:
         """Return an independent copy at the same point."""
@@ -281,8 +285,7 @@ def wiring(topology: Topology, edges: tuple[tuple[str, str], ...] | None = None)
 
 def part_text(query: str, parts: Sequence[str]) -> str:
     """Word the question of an input node that sees only some parts of it."""
-    label = "Your part:" if len(parts) == 1 else "Your parts:"
-    return f"{query}\n\n{label} " + "\n".join(parts)
+    return "\n".join([query, *parts])
 
 
 def _deal(example: Example, inputs: tuple[str, ...], output: str) -> tuple[str, dict[str, str]]:

@@ -17,5 +17,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Make the error for a name that is not among the known ones, with a suggestion."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(names)}."
+    hint = (
+        f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(names)}."
+    )
     return InputError(f"unknown {kind} {name!r}. {hint}")

@@ -65,9 +65,7 @@ class Completion:
     text: str
     prompt_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
     ids: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
-    logprobs: np.ndarray = field(
-        default_factory=lambda: np.zeros(0, dtype=np.float32), repr=False
-    )
+    logprobs: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32), repr=False)
     finished: bool = True
     error: str | None = None
 

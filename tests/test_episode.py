@@ -178,13 +178,13 @@ def questions(topology, example, **options):
 
 def test_parts_are_dealt_to_the_input_nodes_and_later_nodes_read_the_query():
     three, one = DEALT.rows
-    assert questions("2-1", three) == ["q?\n\nYour parts: x\nz", "q?\n\nYour part: y", "q?"]
-    assert questions("4-1", three)[3] == "q?\n\nYour part: x"
-    assert questions("2-1", one)[:2] == ["q?\n\nYour part: w"] * 2
+    assert questions("2-1", three) == ["q?\nx\nz", "q?\ny", "q?"]
+    assert questions("4-1", three)[3] == "q?\nx"
+    assert questions("2-1", one)[:2] == ["q?\nw"] * 2
     assert questions("1", three) == [three.question]
     graph = [("node_2", "node_0"), ("node_0", "node_3")]
     dealt = questions("2-1-1", three, graph=graph)
-    assert dealt == ["q?", "q?", "q?\n\nYour parts: x\ny\nz", "q?"]
+    assert dealt == ["q?", "q?", "q?\nx\ny\nz", "q?"]
     assert questions("2-1", three, graph=[])[2] == three.question
     # A masked input's part is lost: the mask must not leak it to the others.
     assert questions("2-1", three, mask=[False, True, True]) == questions("2-1", three)

@@ -1,13 +1,13 @@
 """The prompt: role-free, structure-aware.
 
-A node is told where it stands, whom it reads and who reads it, how to answer, the
-question, and last the messages: rows of one question then share the longest
-possible beginning. It is never told to be a planner, a critic or anything else.
+The system turn says where the node stands, whom it reads, who reads it and in which
+form to answer; the user turn holds the question and, last, the messages. Rows of one
+question so share the longest possible beginning. A node is never told to be a
+planner, a critic or anything else. The line of structure is terse because small
+models lose the question behind a wordy one (`docs/first-run.md` has the figures).
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from neuromas_env.policy import Observation
 
@@ -20,25 +20,23 @@ def build_prompt(observation: Observation, answer_format: str) -> tuple[tuple[st
         answer_format: The task's sentence on the form of an answer.
 
     Returns:
-        One user turn. It depends on the node's place, the question, the messages and
-        the answer format alone.
+        A system and a user turn. They depend on the node's place, the question, the
+        messages and the answer format alone.
     """
     place = observation["place"]
-    sources = [f"node_{i}" for i, edge in enumerate(place["sources"]) if edge]
+    reads = ["question", *(f"node_{i}" for i, edge in enumerate(place["sources"]) if edge)]
     readers = [f"node_{i}" for i, edge in enumerate(place["readers"]) if edge]
-    reads = f"the question and the messages of {_listed(sources)}" if sources else "the question"
-    lines = [
-        f"You are node_{place['node']}, number {place['index']} in layer {place['layer']} of a "
-        f"network. You read {reads}.",
-        f"{_listed(readers)} will read your message." if readers else
-        "Your message is the answer of the network.",
-        answer_format,
-        "",
-        observation["question"],
-    ]
-    lines += [f"{message['source']}: {message['text']}" for message in observation["inbox"]]
-    return (("user", "\n".join(lines)),)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    structure = " | ".join(
+        [
+            f"node_{place['node']}",
+            f"layer {place['layer']}",
+            f"index {place['index']}",
+            f"reads {', '.join(reads)}",
+            f"read by {', '.join(readers)}" if readers else "gives the answer",
+        ]
+    )
+    messages = [f"{message['source']}: {message['text']}" for message in observation["inbox"]]
+    return (
+        ("system", f"[{structure}]\n{answer_format}"),
+        ("user", "\n".join([observation["question"], *messages])),
+    )
