@@ -42,6 +42,7 @@ to train and the training configuration."""
 _BUILT_IN = {
     "joint": "neuromas_env.agents.reinforce:joint",
     "independent": "neuromas_env.agents.reinforce:independent",
+    "tabular": "neuromas_env.agents.tabular:tabular",
 }
 _registered: dict[str, MakeLearner] = {}
 
@@ -85,9 +86,13 @@ def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
     """
     groups = [trajectory.group for trajectory in trajectories]
     count = len(set(groups))
-    if not count or len(groups) % count or any(
-        len(set(groups[i : i + len(groups) // count])) > 1
-        for i in range(0, len(groups), len(groups) // count)
+    if (
+        not count
+        or len(groups) % count
+        or any(
+            len(set(groups[i : i + len(groups) // count])) > 1
+            for i in range(0, len(groups), len(groups) // count)
+        )
     ):
         raise InputError("a learner needs the same number of episodes of each question, in a row")
     return np.array([trajectory.reward for trajectory in trajectories]).reshape(count, -1)
