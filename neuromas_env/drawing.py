@@ -40,8 +40,8 @@ def draw_text(topology: Topology, labels: Mapping[str, str] | None = None) -> st
 def draw_episode(episode: Episode) -> str:
     """Draw the network of an episode, with the question and the messages so far."""
     layers, sources = episode.wiring.layers, episode.wiring.sources
-    lines = [_picture(layers, sources, {}), "", _said("question", episode.example.question)]
-    lines += [_said(node, text) for node, text in episode.messages.items()]
+    lines = [_picture(layers, sources, {}), "", said("question", episode.example.question)]
+    lines += [said(node, text) for node, text in episode.messages.items()]
     if episode.done:
         reason = episode.score.reason
         lines.append(f"answer: {_plain(episode.answer)} ({reason}, reward {episode.reward:g})")
@@ -175,7 +175,8 @@ def _label(text: str) -> str:
     return text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1] + "…"
 
 
-def _said(who: str, text: str) -> str:
+def said(who: str, text: str) -> str:
+    """Write what somebody said as lines that no text in it can disturb."""
     return f"{who}:\n{textwrap.indent(_plain(text, keep_lines=True), '  ')}"
 
 

@@ -1,0 +1,275 @@
+"""The `neuromas` command. torch is imported by the commands that need it, when they run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from neuromas_env import __version__, assets, report
+from neuromas_env.agents.config import TrainConfig, read_config
+from neuromas_env.agents.learner import list_learners
+from neuromas_env.baselines import list_baselines, make_baseline
+from neuromas_env.cli_options import config_options
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.tasks import list_tasks, make_task
+from neuromas_env.topology import Topology
+
+if TYPE_CHECKING:
+    from neuromas_env.agents.evaluate import Evaluation
+
+TOPOLOGIES = {
+    "1": "one node: the control without a network",
+    "1-1-1": "a chain",
+    "2-1": "two nodes that one node reads",
+    "2-2-1": "two layers; every node reads the whole layer before",
+    "2-2-1:skip": "the same, and every node reads all earlier layers",
+    "2-2-2-1": "seven nodes",
+}
+MODELS = {
+    "smollm2-135m": "embedded default, fetched from the package index",
+    "<folder>": "as written by save_pretrained",
+    "<file>.gguf": "converted once into the cache",
+    "<organisation>/<name>": "from the Hugging Face hub",
+}
+LISTS = {
+    "tasks": list_tasks,
+    "learners": lambda: dict.fromkeys(list_learners(), ""),
+    "baselines": list_baselines,
+    "models": lambda: MODELS,
+    "topologies": lambda: TOPOLOGIES,
+}
+_EVAL_OPTIONS = (
+    "task", "data", "topology", "connect", "model", "dtype", "device", "seed",
+    "max_new_tokens", "chunk_rows",
+)  # fmt: skip
+_ADAPTER_OPTIONS = ("rank", "alpha", "targets")
+
+app = typer.Typer(
+    help="Networks of language models, trained end to end from one shared reward.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+assets_app = typer.Typer(help="Weights and data from the package index.", no_args_is_help=True)
+app.add_typer(assets_app, name="assets")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; bad input ends with one message and exit code 2."""
+    try:
+        app(args)
+    except InputError as error:
+        _fail(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}")
+
+
+def _fail(message: str, code: int = 2) -> NoReturn:
+    text = f"error: {message}" if code == 2 else message
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False):
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "neuromas train\n\n"
+    "neuromas train --task bbh/navigate --data DIR --topology 1-1-1 --steps 4\n\n"
+    "neuromas train --config run.yaml --seed 1\n\n"
+    "neuromas train --resume runs/NAME\n\n"
+    "neuromas train --grow-from runs/NAME --topology 2-2-1"
+)
+@config_options()
+def train(
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with these options; the command line wins")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="go on with a run that was stopped or killed")
+    ] = None,
+    **given: Any,
+) -> None:
+    """Train all nodes of a network from one shared reward, and evaluate it before and after."""
+    options = {name: value for name, value in given.items() if value is not None}
+    if resume is not None and (options or config):
+        extra = "config" if config else min(options)
+        raise InputError(
+            f"--resume goes on with the options of the run, so --{extra.replace('_', '-')} "
+            "cannot be given with it; leave it out, or start a new run"
+        )
+    values = {} if config is None else read_config(config)
+    # The command line wins over the file, in which an option may be spelt with `-` as well.
+    values = {k: v for k, v in values.items() if str(k).replace("-", "_") not in options}
+    chosen = TrainConfig.from_mapping(values, str(config or ""))
+    chosen = TrainConfig.from_mapping(chosen.to_mapping() | options)
+    from neuromas_env.agents import train as training
+    from neuromas_env.agents.runlog import ConsoleReporter
+
+    try:
+        if resume is not None:
+            result = training.resume(resume, report=ConsoleReporter())
+        else:
+            result = training.train(chosen, report=ConsoleReporter())
+    except training.Interrupted as stopped:
+        _fail(str(stopped), code=130)
+    except KeyboardInterrupt:
+        _fail("stopped at once; go on with: neuromas train --resume RUN", code=130)
+    report.print_training(Console(), result.to_dict())
+
+
+@app.command(
+    "eval",
+    epilog="Examples:\n\n"
+    "neuromas eval --task arc/challenge --data DIR --limit 100\n\n"
+    "neuromas eval --run runs/NAME --split validation --ablation\n\n"
+    "neuromas eval --baseline direct --task hierarchy/max --limit 64",
+)
+@config_options(*_EVAL_OPTIONS, topology="1, or the run's", connect="dense")
+def evaluate_(
+    run: Annotated[
+        Path | None, typer.Option(help="a run's trained network; its options are the defaults")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="a baseline's network; see: neuromas list baselines")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="only so many questions")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="also with messages blanked and shuffled")
+    ] = False,
+    **given: Any,
+) -> None:
+    """Evaluate greedily: a trained network, a baseline, or the frozen base at every node."""
+    options = {name: value for name, value in given.items() if value is not None}
+    if baseline is not None and (run or "topology" in options):
+        other = "--run" if run else "--topology"
+        raise InputError(f"--baseline brings its own network, so {other} cannot be given with it")
+    if baseline is not None and baseline not in list_baselines():
+        raise unknown("baseline", baseline, list_baselines())
+    if "topology" in options:
+        Topology.parse(options["topology"], options.get("connect", "dense"))
+    try:
+        what, rows = _evaluate(run, baseline, limit, split, ablation, options)
+    except KeyboardInterrupt:
+        _fail("stopped; nothing was written, so give the same command again", code=130)
+    report.print_evaluation(Console(), what, {k: row.to_dict() for k, row in rows.items()})
+
+
+def _evaluate(
+    run: Path | None,
+    baseline: str | None,
+    limit: int | None,
+    split: str,
+    ablation: bool,
+    options: dict[str, Any],
+) -> tuple[str, dict[str, Evaluation]]:
+    saved, checkpoint_folder = ({"topology": "1"}, None) if run is None else _saved_options(run)
+    config = TrainConfig.from_mapping(saved | options)
+    task = make_task(config.task, config.data)
+    rows = task.examples(split)
+    examples = [rows[i] for i in range(min(limit or len(rows), len(rows)))]
+
+    from neuromas_env.agents import checkpoint
+    from neuromas_env.agents.evaluate import communication_ablation, evaluate
+    from neuromas_env.agents.llm import llm_team
+    from neuromas_env.agents.runlog import ConsoleReporter
+    from neuromas_env.agents.train import make_engine
+    from neuromas_env.policy import Sampling
+
+    engine = make_engine(config)
+    sampling = Sampling(0.0, config.max_new_tokens or task.max_new_tokens)
+    topology = Topology.parse(config.topology, config.connect)
+    if checkpoint_folder is not None:
+        expected = topology if "topology" in options else None
+        topology = checkpoint.load(checkpoint_folder, engine, expected).topology
+    if baseline is not None:
+        topology, team = make_baseline(baseline, task, engine, sampling)
+    else:
+        team = llm_team(topology, task, engine, sampling, adapters=run is not None)
+    name = baseline or (f"trained {topology.name}" if run else f"frozen {topology.name}")
+    measured = (topology, task, team, examples, engine)
+    progress = ConsoleReporter()
+
+    def advance(done: int, total: int) -> None:
+        progress.advance(done)
+
+    try:
+        progress.begin(f"evaluating {name}", len(examples))
+        found = {name: evaluate(*measured, split=split, seed=config.seed, progress=advance)}
+        if ablation:
+            progress.begin("evaluating without messages", len(examples))
+            without = communication_ablation(
+                *measured, split=split, seed=config.seed, progress=advance
+            )
+            found |= {f"messages {key}": row for key, row in without.items()}
+    finally:
+        progress.end()
+    model = f"{engine.name} (weights {engine.weights_hash})"
+    return f"{name} of {model} on {task.name}, {split} split, seed {config.seed}", found
+
+
+def _saved_options(run: Path) -> tuple[dict[str, Any], Path]:
+    """Return those options of a run that an evaluation takes over, and its last checkpoint."""
+    from neuromas_env.agents import checkpoint
+
+    folder = checkpoint.latest(run)
+    saved = read_config(folder.parent.parent / "config.yaml")
+    kept = (*_EVAL_OPTIONS, *_ADAPTER_OPTIONS)
+    return {name: value for name, value in saved.items() if name in kept}, folder
+
+
+@app.command(epilog="Example: neuromas show runs/NAME --step 3 --episode 1")
+def show(
+    run: Annotated[Path, typer.Argument(help="run folder")],
+    step: Annotated[int | None, typer.Option(help="training step; by default the last")] = None,
+    episode: Annotated[int, typer.Option(help="which of the step's kept episodes")] = 0,
+) -> None:
+    """Print a run's network, one transcript node by node, and its result."""
+    report.print_run(Console(), run, step, episode)
+
+
+@app.command("list", epilog="Example: neuromas list tasks")
+def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTS))]) -> None:
+    """List what can be chosen by name."""
+    if what not in LISTS:
+        raise unknown("list", what, LISTS)
+    _print_rows(LISTS[what]().items())
+
+
+@assets_app.command("list")
+def assets_list() -> None:
+    """List the assets, and whether they have been fetched."""
+    _print_rows(
+        (
+            f"{asset.name} {asset.version}",
+            f"{asset.what}; {asset.size / 1e6:.1f} MB, {asset.licence}; "
+            + (f"in {asset.path}" if asset.present else "not fetched"),
+        )
+        for asset in assets.list_assets()
+    )
+
+
+@assets_app.command("pull")
+def assets_pull(name: Annotated[str, typer.Argument(help="see: neuromas assets list")]) -> None:
+    """Fetch an asset into the cache."""
+    typer.echo(assets.fetch_package(name))
+
+
+def _print_rows(rows: Any) -> None:
+    lines = [(name, about) for name, about in rows]
+    width = max(len(name) for name, _ in lines)
+    for name, about in lines:
+        typer.echo(f"{name:{width}}  {about}".rstrip())
