@@ -69,7 +69,8 @@ def _patterns(labels: tuple[str, ...]) -> _Patterns:
     ordered = sorted(labels, key=len, reverse=True)
     # A bare digit is a quantity; "I" is mostly, "A" often a word.
     letters = [label for label in ordered if not label.isdigit() and label != "I"]
-    label, any_case = one_of(ordered), f"(?i:{one_of(ordered)})"
+    # ASCII, because "I" would else match letters that no case folding makes "i".
+    label, any_case = one_of(ordered), f"(?ai:{one_of(ordered)})"
     bare, no_word = one_of(letters), one_of([x for x in letters if x != "A"])
     word = one_of([x for x in ordered if x in ("A", "I")])
     alone = r"(?![\w'-])"
