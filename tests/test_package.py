@@ -1,0 +1,126 @@
+"""The project as others get it: wheel, light import, documented code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from neuromas_env.agents.learner import make_learner
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("agents", "tasks", "baselines")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a copy of the sources, so that no left-over of a build can get into it."""
+    source = tmp_path_factory.mktemp("source")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.splitlines()
+    for name in tracked:
+        if (ROOT / name).exists():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, source / name, follow_symlinks=False)
+    run(["uv", "build", "--wheel", "--quiet", "--out-dir", str(source / "dist")], cwd=source)
+    [built] = (source / "dist").glob("*.whl")
+    return built
+
+
+def run(command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_wheel_holds_every_source_file(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "neuromas_env").rglob("*.py")}
+    assert sources <= names
+    assert "neuromas_env/py.typed" in names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"neuromas_env"}
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_installed_wheel_works(wheel, tmp_path):
+    run(["uv", "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv")])
+    python = tmp_path / "venv" / "bin" / "python"
+    install = ["uv", "pip", "install", "--quiet", "--no-deps", "--python", str(python)]
+    run([*install, str(wheel)])
+    code = "import neuromas_env, neuromas_env.cli as cli\n" + "\n".join(
+        f"import neuromas_env.{name}" for name in PACKAGES
+    )
+    # Its dependencies come from this environment; the package itself must not.
+    code = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})\n{code}"
+    code += "\nprint(neuromas_env.__file__)\ncli.main(['list', 'tasks'])"
+    output = run([str(python), "-c", code], cwd=tmp_path)
+    assert output.startswith(str(tmp_path / "venv"))
+    assert "hierarchy/max" in output
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_links_at_the_root(name):
+    assert (ROOT / name).is_symlink()
+    assert os.readlink(ROOT / name) == f"neuromas_env/{name}"
+
+
+def test_core_and_command_import_no_torch():
+    code = (
+        "import sys, neuromas_env, neuromas_env.rollout, neuromas_env.neuromas_v0\n"
+        "import neuromas_env.cli\n"
+        "try:\n    neuromas_env.cli.main(['train', '--help'])\nexcept SystemExit as end:\n"
+        "    assert end.code == 0\n"
+        "print(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
+    )
+    assert run([sys.executable, "-c", code]).splitlines()[-1] == "[]"
+
+
+def test_python_in_the_readme_runs(capsys):
+    loop, policy = blocks("README.md")
+    execute(loop)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines() if " reads " in line]
+    execute(policy)
+    assert capsys.readouterr().out == "1.0\n"
+    assert len(loop.splitlines()) <= 12
+
+
+def test_task_in_the_docs_runs():
+    env = execute(blocks("docs/your-own.md")[0])["env"]
+    env.reset(options={"index": 3})
+    for _ in range(3):
+        env.step("odd")
+    assert set(env.rewards.values()) == {1.0}
+
+
+def test_learner_in_the_docs_can_be_chosen():
+    execute(blocks("docs/your-own.md")[1])
+    assert make_learner("watching", None, (), None).state_dict() == {"seen": 0}
+
+
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+
+
+def execute(block):
+    names = {"__name__": "docs"}
+    exec(block, names)
+    return names
+
+
+def test_links_in_the_docs_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_lock_file_names_public_hosts_only():
+    hosts = set(re.findall(r'https?://([^/"]+)', (ROOT / "uv.lock").read_text()))
+    assert hosts <= {"pypi.org", "files.pythonhosted.org"}
