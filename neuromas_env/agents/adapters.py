@@ -172,6 +172,7 @@ class AdapterSet:
         """Write one adapter in PEFT's format; `PeftModel.from_pretrained` reads the folder."""
         self._config.base_model_name_or_path = self._base_name
         self._peft.peft_config[name].base_model_name_or_path = self._base_name
+        self._peft.active_adapter = name  # PEFT looks its configuration up for the model card
         with _quiet():
             self._peft.save_pretrained(folder.parent / f".{name}", selected_adapters=[name])
         shutil.move(folder.parent / f".{name}" / name, folder)
