@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -217,6 +218,8 @@ def _evaluate(
             found |= {f"messages {key}": row for key, row in without.items()}
     finally:
         progress.end()
+    if len(topology) == 1:  # there is no message to go without
+        found = {key: replace(row, blind=None) for key, row in found.items()}
     model = f"{engine.name} (weights {engine.weights_hash})"
     return f"{name} of {model} on {task.name}, {split} split, seed {config.seed}", found
 
