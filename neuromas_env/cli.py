@@ -64,7 +64,7 @@ app.add_typer(assets_app, name="assets")
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one message and exit code 2."""
     try:
-        app(args)
+        app(args, prog_name="neuromas")
     except InputError as error:
         _fail(str(error))
     except OSError as error:
