@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class Reinforce:
         advantage: str = "leave_one_out",
         kl_coef: float = 0.0,
         entropy_coef: float = 0.0,
+        kl_every: int = 10,
     ) -> None:
         """Prepare to train the adapters of some nodes.
 
@@ -62,7 +63,10 @@ class Reinforce:
             advantage: See `Advantage`.
             kl_coef: Weight of the divergence from the base model.
             entropy_coef: Weight of the entropy bonus.
+            kl_every: Without `kl_coef`, the divergence is measured every so many steps, on
+                one micro-batch.
         """
+        self._kl_every = kl_every
         self._engine, self._nodes = engine, tuple(nodes)
         self._clip, self._kl_coef, self._entropy_coef = clip, kl_coef, entropy_coef
         self._rate, self._warmup = learning_rate, warmup_steps
@@ -85,6 +89,7 @@ class Reinforce:
         """
         started = time.perf_counter()
         rewards = reward_table(trajectories)
+        baseline = self._advantage.state_dict()
         advantages = self._advantage(rewards)
         rows, weights, sampled = self._rows(trajectories, advantages.ravel())
         metrics = self._backward(rows, weights, sampled, len(trajectories))
@@ -94,6 +99,7 @@ class Reinforce:
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._clip))
         if not np.isfinite(norm):
             self._clear_gradients()
+            self._advantage.load_state_dict(baseline)
             raise FloatingPointError(
                 f"the gradient of step {self._steps + 1} is not finite; questions: "
                 + ", ".join(sorted({t.example.id for t in trajectories}))
@@ -120,6 +126,8 @@ class Reinforce:
                 step = trajectory.steps.get(node)
                 if step is None or step.completion is None or not (advantage or keep_all):
                     continue
+                if step.adapter is None:
+                    continue  # the bare base spoke at this node
                 completion = step.completion
                 rows.append(Row(step.adapter, completion.prompt_ids, completion.ids))
                 weights.append(float(advantage))
@@ -136,18 +144,21 @@ class Reinforce:
         """Accumulate the gradient over micro-batches and measure the tokens."""
         gaps, kl, tokens = [0.0], [], 0
         entropy: dict[str, list[np.ndarray]] = defaultdict(list)
-        for batch in self._engine.micro_batches(rows):
+        for number, batch in enumerate(self._engine.micro_batches(rows)):
             chosen = [rows[i] for i in batch]
+            measure = number == 0 and self._steps % self._kl_every == 0
             with self._engine.training(
                 chosen,
-                with_kl=self._kl_coef > 0,
+                with_kl=self._kl_coef > 0 or measure,
+                kl_gradient=self._kl_coef > 0,
                 entropy_gradient=self._entropy_coef > 0,
             ) as scored:
                 weight = torch.tensor([weights[i] for i in batch], device=scored.logprobs.device)
                 loss = -(weight[scored.row] * scored.logprobs).sum()
                 loss = loss - self._entropy_coef * scored.entropy.sum()
                 if scored.kl is not None:
-                    loss = loss + self._kl_coef * scored.kl.sum()
+                    if self._kl_coef:
+                        loss = loss + self._kl_coef * scored.kl.sum()
                     kl.append(scored.kl.detach())
                 (loss / episodes).backward()
             drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
@@ -191,3 +202,60 @@ class Reinforce:
                 optimiser.load_state_dict(state["optimisers"][node])
         self._advantage.load_state_dict(state["advantage"])
         self._steps = state["steps"]
+
+
+class Independent:
+    """Every node learns for itself: own optimiser, own clipping, own moving average.
+
+    The nodes share nothing but the reward, as in independent learners of multi-agent
+    reinforcement learning (Tan 1993).
+    """
+
+    def __init__(self, learners: Mapping[str, Reinforce]) -> None:
+        """Hold one learner for each node, by node name."""
+        self._learners = dict(learners)
+
+    def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        """Let every node take its step; metrics are means over the nodes, tokens are summed."""
+        each = [learner.update(trajectories) for learner in self._learners.values()]
+        together: dict[str, float] = {}
+        for name in dict.fromkeys(name for metrics in each for name in metrics):
+            values = [metrics[name] for metrics in each if name in metrics]
+            together[name] = sum(values) if name.startswith("train_") else float(np.mean(values))
+        return together
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of each node's learner, by node."""
+        return {node: learner.state_dict() for node, learner in self._learners.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state; nodes that it does not know start afresh."""
+        for node, learner in self._learners.items():
+            if node in state:
+                learner.load_state_dict(state[node])
+
+
+def joint(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Reinforce:
+    """Make the joint learner from a training configuration."""
+    return Reinforce(engine, nodes, advantage=config.advantage, **_options(config))
+
+
+def independent(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Independent:
+    """Make one learner per node; the baseline is a moving average whatever `config` says."""
+    return Independent(
+        {
+            node: Reinforce(engine, [node], advantage="moving_average", **_options(config))
+            for node in nodes
+        }
+    )
+
+
+def _options(config: Any) -> dict[str, Any]:
+    return {
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup_steps,
+        "weight_decay": config.weight_decay,
+        "clip": config.clip,
+        "kl_coef": config.kl_coef,
+        "entropy_coef": config.entropy_coef,
+    }

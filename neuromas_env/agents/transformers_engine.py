@@ -108,7 +108,10 @@ class TransformersEngine:
         self._share = share_prefixes and not sliding
         self._checkpointing = gradient_checkpointing
         if gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            enable = getattr(self.model, "activation_checkpointing_enable", None)
+            # Older transformers know it by another name, newer ones warn of that.
+            enable = enable or self.model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
 
     # --- generation -------------------------------------------------------------------
 
@@ -246,7 +249,12 @@ class TransformersEngine:
 
     @contextlib.contextmanager
     def training(
-        self, rows: Sequence[Row], *, with_kl: bool = False, entropy_gradient: bool = False
+        self,
+        rows: Sequence[Row],
+        *,
+        with_kl: bool = False,
+        kl_gradient: bool = True,
+        entropy_gradient: bool = False,
     ) -> Iterator[Scored]:
         """Compute the log-probabilities of the rows' completions, ready for `backward`.
 
@@ -260,7 +268,9 @@ class TransformersEngine:
                     bare = [Row(None, row.prompt_ids, row.ids) for row in rows]
                     reference = self._completion_hidden(bare)[0]
             hidden, row_of, targets = self._completion_hidden(rows)
-            terms = functools.partial(self._token_terms, entropy_gradient=entropy_gradient)
+            terms = functools.partial(
+                self._token_terms, entropy_gradient=entropy_gradient, kl_gradient=kl_gradient
+            )
             if len(targets) > HEAD_TOKENS:
                 terms = functools.partial(checkpoint, terms, use_reentrant=False)
             cuts = [slice(i, i + HEAD_TOKENS) for i in range(0, len(targets), HEAD_TOKENS)]
@@ -293,6 +303,7 @@ class TransformersEngine:
         targets: torch.Tensor,
         reference: torch.Tensor | None,
         entropy_gradient: bool,
+        kl_gradient: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         logp = self._logits(hidden).log_softmax(-1)
         chosen = logp.gather(1, targets[:, None])[:, 0]
@@ -300,8 +311,9 @@ class TransformersEngine:
             entropy = -(logp.exp() * logp).sum(-1)
         if reference is None:
             return chosen, entropy, torch.zeros_like(chosen)
-        base = self._logits(reference).log_softmax(-1)
-        return chosen, entropy, (logp.exp() * (logp - base)).sum(-1)
+        with torch.set_grad_enabled(kl_gradient and torch.is_grad_enabled()):
+            base = self._logits(reference).log_softmax(-1)
+            return chosen, entropy, (logp.exp() * (logp - base)).sum(-1)
 
     @contextlib.contextmanager
     def _recompute(self) -> Iterator[None]:
