@@ -62,6 +62,9 @@ def save(run: Path, state: State, engine: TransformersEngine, learner: Mapping[s
         InputError: It cannot be written; the earlier ones are unharmed then.
     """
     folder = run / "checkpoints" / f"step_{state.step:06d}"
+    if folder.exists() and read_state(folder).stage != state.stage:
+        # Grown since, without a step in between.
+        folder = folder.with_name(f"{folder.name}_stage_{state.stage}")
     if folder.exists():
         return folder
     part = folder.with_name(f".{folder.name}.part")
@@ -159,9 +162,11 @@ def load_learner(folder: Path) -> dict[str, Any]:
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    folders = (run / "checkpoints").glob("step_*")
-    named = [f for f in folders if re.fullmatch(r"step_[0-9]{6,}", f.name)]
-    return sorted(named, key=lambda f: int(f.name.removeprefix("step_")))
+    found = {}
+    for folder in (run / "checkpoints").glob("step_*"):
+        if match := re.fullmatch(r"step_(\d{6,})(?:_stage_(\d+))?", folder.name):
+            found[int(match[1]), int(match[2] or 0)] = folder
+    return [found[key] for key in sorted(found)]
 
 
 def _sync(folder: Path) -> None:

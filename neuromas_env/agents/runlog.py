@@ -133,6 +133,22 @@ def unwritable(path: Path, error: BaseException) -> InputError:
     )
 
 
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    with writing(path):
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run, or raise an InputError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
 def transcript(trajectory: Trajectory) -> dict[str, Any]:
     """Return an episode for JSON: the question, what every node said, and the score."""
     score = trajectory.score

@@ -1,0 +1,69 @@
+"""Short training runs of tiny models, for the tests of training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.runlog import Reporter
+
+# Matrices this small gain nothing from threads, and lose much where cores are shared.
+torch.set_num_threads(1)
+
+
+def tiny_config(model: Path, out: Path, **options) -> TrainConfig:
+    """A run of a second. The bonus gives every row a gradient, right or wrong."""
+    values = {
+        "task": "signal:symbols=3",
+        "topology": "1-1",
+        "model": str(model),
+        "dtype": "float32",
+        "out": str(out),
+        "steps": 3,
+        "questions": 2,
+        "rollouts": 2,
+        "max_new_tokens": 2,
+        "eval_questions": 2,
+        "entropy_coef": 0.1,
+        "rank": 4,
+        "checkpoint_every": 2,
+    }
+    return TrainConfig.from_mapping(values | options)
+
+
+def lines(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def untimed(file: Path) -> list[dict]:
+    """The lines of a log without what a clock says."""
+    rows = lines(file)
+    for row in rows:
+        for key in [key for key in row if key.endswith("seconds")]:
+            del row[key]
+        for evaluation in (row.get("evaluation"), row.get("before"), row.get("after")):
+            if evaluation:
+                del evaluation["cost"]["seconds"]
+    return rows
+
+
+class At(Reporter):
+    """Does something once, right after a training step."""
+
+    def __init__(self, step: int, act) -> None:
+        self._step, self._act = step, act
+
+    def advance(self, done, figures=None):
+        if figures and done == self._step:
+            self._act()
+
+
+class Killed(BaseException):
+    """Stands for a process that is gone."""
+
+
+def kill():
+    raise Killed
