@@ -152,7 +152,7 @@ class Hierarchy(Task):
         tree = self._tree(split, index)
         pieces = tree.cut(self._level)
         query = self._kind.query.format(modulus=self.modulus)
-        lines = [piece.show() for piece in pieces]
+        lines = [self._kind.label + piece.show() for piece in pieces]
         if self.parts and self._kind.mixed:
             names = [f"X{i}" for i in range(1, len(pieces) + 1)]
             query += f" {tree.above(self._level, iter(names)).show()}"

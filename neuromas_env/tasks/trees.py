@@ -57,12 +57,14 @@ class Kind:
         query: The question, without values.
         leaf_choices: How many different leaves there are; None: as many as the modulus.
         mixed: Whether operations differ, so that the query must name the parts.
+        label: What stands before the values of a part.
     """
 
     draw: Callable[[np.random.Generator, Sequence[int], int], Node]
     query: str
     leaf_choices: int | None
     mixed: bool = False
+    label: str = ""
 
 
 def _combine(
@@ -76,7 +78,7 @@ def _combine(
 
 def _draw_max(rng: np.random.Generator, fanouts: Sequence[int], modulus: int) -> Node:
     values = (rng.permutation(90)[: math.prod(fanouts)] + 10).tolist()
-    return _combine(fanouts, (Node(v, str(v)) for v in values), " ", max)
+    return _combine(fanouts, (Node(v, str(v)) for v in values), ", ", max)
 
 
 def _draw_modsum(rng: np.random.Generator, fanouts: Sequence[int], modulus: int) -> Node:
@@ -107,7 +109,7 @@ def _draw_bool(rng: np.random.Generator, fanouts: Sequence[int], modulus: int) -
 
 
 KINDS = {
-    "max": Kind(_draw_max, "What is the largest number?", 90),
+    "max": Kind(_draw_max, "What is the largest number?", 90, label="Numbers: "),
     "bool": Kind(_draw_bool, "True or False?", 4, mixed=True),
     "modsum": Kind(_draw_modsum, "What is the sum modulo {modulus}?", None),
     "nav": Kind(
