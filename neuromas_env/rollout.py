@@ -97,11 +97,13 @@ def _run_layer(runs: Sequence[_Run], team: Team, intervene: Intervene | None) ->
             adapter = request.adapter if isinstance(request, Request) else None
             run.steps[node] = Step(node, _read(team[node], answer), adapter, answer)
         spoken[where[id(run)]][node] = run.steps[node].text
+    # A failed episode's layer is incomplete, so it goes neither on nor into others.
+    whole = [(run, messages) for run, messages in zip(runs, spoken, strict=True) if not run.error]
+    layer = [messages for _, messages in whole]
     if intervene is not None:
-        spoken = [dict(messages) for messages in intervene(spoken)]
-    for run, messages in zip(runs, spoken, strict=True):
-        if not run.error:
-            run.episode.commit(messages)
+        layer = [dict(messages) for messages in intervene(layer)]
+    for (run, _), messages in zip(whole, layer, strict=True):
+        run.episode.commit(messages)
 
 
 def _read(policy: Policy, completion: Completion) -> str:
@@ -127,9 +129,7 @@ def call_engines(requests: Iterable[str | Request]) -> list[str | Completion]:
 def _trajectory(run: _Run) -> Trajectory:
     episode = run.episode
     if run.error:
-        return Trajectory(
-            episode.example, run.group, run.seed, run.steps, "", None, 0.0, run.error
-        )
+        return Trajectory(episode.example, run.group, run.seed, run.steps, "", None, 0.0, run.error)
     return Trajectory(
         episode.example,
         run.group,

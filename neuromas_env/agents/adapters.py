@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import Linear
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
@@ -60,7 +61,7 @@ class AdapterSet:
         self.names: list[str] = []
         self._config = LoraConfig(
             r=rank,
-            lora_alpha=alpha,
+            lora_alpha=alpha,  # type: ignore[arg-type]  # a ratio need not be whole
             target_modules=targets if isinstance(targets, str) else list(targets),
             lora_dropout=0.0,
             bias="none",
@@ -68,7 +69,7 @@ class AdapterSet:
         )
         self._base_name = base_name
         try:
-            with _quiet():
+            with torch.random.fork_rng(devices=[]), _quiet():
                 self._peft = get_peft_model(model, self._config, adapter_name=_PLACEHOLDER)
         except ValueError as error:
             raise InputError(f"LoRA targets {targets!r} do not fit {base_name}: {error}") from None
@@ -79,13 +80,14 @@ class AdapterSet:
         self._mask: torch.Tensor | None = None
         self._weights: dict[Linear, tuple[torch.Tensor, torch.Tensor]] = {}
         for layer in self._layers:
-            layer.forward = functools.partial(self._forward, layer)
+            layer.forward = functools.partial(self._forward, layer)  # type: ignore[method-assign]
 
     def add(self, name: str, seed: int) -> None:
         """Add an adapter that starts as the bare base: random A from the seed, B zero."""
         with torch.random.fork_rng(devices=[]), _quiet():
             torch.manual_seed(seed)
             self._peft.add_adapter(name, copy.deepcopy(self._config))
+        self._peft.eval()  # new modules start in training mode
         for parameter in self.parameters(name).values():
             parameter.requires_grad_(True)
         self.names.append(name)
@@ -110,7 +112,7 @@ class AdapterSet:
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for layer in self._layers:
-                a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
+                a, b = _matrices(layer, name)
                 for matrix in (a, b):
                     size = matrix.pow(2).mean().sqrt() or a.pow(2).mean().sqrt()
                     noise = torch.randn(matrix.shape, generator=generator, dtype=matrix.dtype)
@@ -119,9 +121,9 @@ class AdapterSet:
     def parameters(self, name: str) -> dict[str, torch.nn.Parameter]:
         """The trainable weights of one adapter, by a name without the adapter's."""
         return {
-            f"{index}.{side}": getattr(layer, f"lora_{side}")[name].weight
+            f"{index}.{side}": matrix
             for index, layer in enumerate(self._layers)
-            for side in ("A", "B")
+            for side, matrix in zip("AB", _matrices(layer, name), strict=True)
         }
 
     @contextlib.contextmanager
@@ -137,9 +139,11 @@ class AdapterSet:
                 raise unknown("adapter", name, self.names)
         try:
             for layer in self._layers if self._used else ():
-                dtype = layer.base_layer.weight.dtype
-                a = torch.cat([layer.lora_A[n].weight for n in self._used])
-                b = torch.cat([layer.lora_B[n].weight * layer.scaling[n] for n in self._used], 1)
+                dtype = layer.weight.dtype
+                pairs = [_matrices(layer, name) for name in self._used]
+                scales = [layer.scaling[name] for name in self._used]
+                a = torch.cat([a for a, _ in pairs])
+                b = torch.cat([b * scale for (_, b), scale in zip(pairs, scales, strict=True)], 1)
                 self._weights[layer] = a.to(dtype), b.to(dtype)
             yield
         finally:
@@ -155,10 +159,9 @@ class AdapterSet:
 
     def _row_mask(self, adapters: Sequence[str | None]) -> torch.Tensor:
         layer = self._layers[0]
-        ranks = torch.tensor([layer.lora_A[name].weight.shape[0] for name in self._used])
+        ranks = torch.tensor([len(_matrices(layer, name)[0]) for name in self._used])
         own = torch.tensor([[float(name == used) for used in self._used] for name in adapters])
-        weight = layer.base_layer.weight
-        return own.repeat_interleave(ranks, dim=1)[:, None].to(weight.device, weight.dtype)
+        return own.repeat_interleave(ranks, dim=1)[:, None].to(layer.weight)
 
     def _forward(self, layer: Linear, x: torch.Tensor) -> torch.Tensor:
         out = layer.base_layer(x)
@@ -174,7 +177,7 @@ class AdapterSet:
         self._peft.peft_config[name].base_model_name_or_path = self._base_name
         self._peft.active_adapter = name  # PEFT looks its configuration up for the model card
         with _quiet():
-            self._peft.save_pretrained(folder.parent / f".{name}", selected_adapters=[name])
+            self._peft.save_pretrained(str(folder.parent / f".{name}"), selected_adapters=[name])
         shutil.move(folder.parent / f".{name}" / name, folder)
         shutil.rmtree(folder.parent / f".{name}")
 
@@ -187,7 +190,7 @@ class AdapterSet:
         try:
             config = json.loads((folder / "adapter_config.json").read_text())
             weights = load_file(folder / "adapter_model.safetensors")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"no adapter can be read from {folder}: {error}") from None
         expected = get_peft_model_state_dict(self._peft, adapter_name=name)
         shapes = {key: tuple(value.shape) for key, value in expected.items()}
@@ -198,6 +201,13 @@ class AdapterSet:
                 f"and targets {self._config.target_modules}"
             )
         set_peft_model_state_dict(self._peft, weights, adapter_name=name)
+
+
+def _matrices(layer: Linear, name: str) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
+    """A `[rank, inputs]` and B `[outputs, rank]` of one adapter in one layer."""
+    a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
+    assert isinstance(a, torch.nn.Parameter) and isinstance(b, torch.nn.Parameter)
+    return a, b
 
 
 @contextlib.contextmanager

@@ -89,15 +89,17 @@ def plan(
         rows: Token lists.
         adapters: The adapter of each row.
         keep: How many tokens at the end of each row must stay in its own last level.
-        share: False puts whole rows into a single level.
+        share: False puts whole rows into a single level, as does a batch in which sharing
+            saves nothing.
 
     Returns:
         The levels, and the order: entry `i` of the last level is row `order[i]`.
     """
     order = sorted(range(len(rows)), key=lambda i: (adapters[i] or "", tuple(rows[i])))
+    entries = [rows[i] for i in order]
+    plain = [Level(entries, [0] * len(order), [adapters[i] for i in order])]
     if not share:
-        entries = [rows[i] for i in order]
-        return [Level(entries, [0] * len(order), [adapters[i] for i in order])], order
+        return plain, order
     head = [rows[i][: len(rows[i]) - keep[i]] for i in order]
     names = [adapters[i] for i in order]
     trunk, branch, leaf = (Level([], [], []) for _ in range(3))
@@ -122,7 +124,8 @@ def plan(
         trunk.adapters.append(names[first])
         first = last
     leaf.adapters.extend(names)
-    return [trunk, branch, leaf], order
+    tree = [trunk, branch, leaf]
+    return (tree if padded_tokens(tree) < padded_tokens(plain) else plain), order
 
 
 def padded_tokens(levels: Sequence[Level]) -> int:
