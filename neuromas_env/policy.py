@@ -106,6 +106,7 @@ class Cost:
     """
 
     def __init__(self) -> None:
+        """Start an empty account in the phase `eval`."""
         self.phase = "eval"
         self.usage: dict[tuple[str, str], Usage] = {}
 

@@ -181,6 +181,7 @@ class TransformersEngine:
         alive = list(range(len(requests)))
         adapters = [request.adapter for request in requests]
         hidden, cache, mask, lengths = state.hidden, state.cache, state.mask, state.lengths
+        assert cache is not None  # `run` keeps one unless it is told otherwise
         for step in range(max(limits)):
             noise = torch.from_numpy(uniforms[alive, step]).to(device)
             tokens, logprobs = draw(self._logits(hidden[:, -1]), temperature[alive], noise)
