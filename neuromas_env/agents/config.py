@@ -55,22 +55,25 @@ class TrainConfig:
     device: str = _option("cpu", "where to compute", choices=("cpu", "cuda", "auto"))
     learner: str = _option("joint", "what learns from the episodes")
     seed: int = _option(0, "all random numbers derive from it", low=0)
-    steps: int = _option(20, "training steps in all", low=0)
-    questions: int = _option(8, "questions per step", low=1)
-    rollouts: int = _option(8, "episodes of each question per step", low=1)
+    steps: int = _option(24, "training steps in all", low=0)
+    questions: int = _option(16, "questions per step", low=1)
+    rollouts: int = _option(4, "episodes of each question per step", low=1)
     reward: str = _option(
         "both", "strict score, extracted score or the mean of both", choices=REWARDS
     )
     advantage: str = _option("leave_one_out", "what a reward is compared with", choices=MODES)
     learning_rate: float = _option(1e-3, "of AdamW", above=0)
     warmup_steps: int = _option(0, "steps over which the learning rate grows", low=0)
+    decay: bool = _option(True, "let the learning rate fall linearly to zero over the run")
     weight_decay: float = _option(0.0, "of AdamW", low=0)
     clip: float = _option(1.0, "largest norm of the gradient", above=0)
     kl_coef: float = _option(0.0, "weight of the divergence from the base model", low=0)
     entropy_coef: float = _option(0.0, "weight of the entropy bonus", low=0)
     rank: int = _option(16, "of the adapters (LoRA)", low=1)
     alpha: float = _option(32.0, "adapters are scaled by alpha / rank", above=0)
-    targets: str = _option("all-linear", "layers with an adapter, by name, comma separated")
+    targets: str = _option(
+        "q_proj,v_proj", "layers with an adapter, by name, comma separated, or all-linear"
+    )
     max_new_tokens: int | None = _option(
         None, "longest reply in tokens; by default the task's", low=1
     )
@@ -172,6 +175,10 @@ class TrainConfig:
         for (old, _), (new, _) in zip(stages, stages[1:], strict=False):
             old.grow_to(new)
         return stages
+
+    def total_steps(self) -> int:
+        """Return the steps of all stages together."""
+        return sum(steps for _, steps in self.stages())
 
     def node_names(self, topology: Topology) -> tuple[str, ...]:
         """Return the nodes of a topology that are trained."""

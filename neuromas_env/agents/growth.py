@@ -89,6 +89,14 @@ def rename_nodes(state: Mapping[str, Any], old: Topology, names: Mapping[str, st
     }
 
 
+def restarted(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a learner that counts under the key `steps`, at any depth, count from zero again."""
+    return {
+        key: 0 if key == "steps" else restarted(value) if isinstance(value, dict) else value
+        for key, value in state.items()
+    }
+
+
 def _sibling(topology: Topology, node: str, candidates: tuple[str, ...]) -> str:
     """Return the nearest candidate: first by layer, then by column, then by order."""
 

@@ -44,6 +44,7 @@ class Reinforce:
         *,
         learning_rate: float = 1e-3,
         warmup_steps: int = 0,
+        decay_steps: int = 0,
         weight_decay: float = 0.0,
         clip: float = 1.0,
         advantage: str = "leave_one_out",
@@ -58,6 +59,7 @@ class Reinforce:
             nodes: Whose adapters are trained.
             learning_rate: Of AdamW.
             warmup_steps: The rate grows linearly over so many first steps.
+            decay_steps: The rate falls linearly to zero over so many steps; 0 for never.
             weight_decay: Of AdamW.
             clip: Largest norm of the gradient over all trained adapters.
             advantage: See `Advantage`.
@@ -69,7 +71,7 @@ class Reinforce:
         self._kl_every = kl_every
         self._engine, self._nodes = engine, tuple(nodes)
         self._clip, self._kl_coef, self._entropy_coef = clip, kl_coef, entropy_coef
-        self._rate, self._warmup = learning_rate, warmup_steps
+        self._rate, self._warmup, self._decay = learning_rate, warmup_steps, decay_steps
         self._advantage = Advantage(advantage)
         self._steps = 0
         self._optimisers = {
@@ -175,8 +177,9 @@ class Reinforce:
         return metrics
 
     def _step(self) -> None:
+        left = max(0.0, 1 - self._steps / self._decay) if self._decay else 1.0
         self._steps += 1
-        rate = self._rate * min(1.0, self._steps / max(1, self._warmup))
+        rate = self._rate * left * min(1.0, self._steps / max(1, self._warmup))
         for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -254,6 +257,7 @@ def _options(config: Any) -> dict[str, Any]:
     return {
         "learning_rate": config.learning_rate,
         "warmup_steps": config.warmup_steps,
+        "decay_steps": config.total_steps() if config.decay else 0,
         "weight_decay": config.weight_decay,
         "clip": config.clip,
         "kl_coef": config.kl_coef,

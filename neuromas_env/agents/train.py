@@ -18,6 +18,7 @@ import yaml
 from neuromas_env.agents import checkpoint
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.evaluate import Evaluation
+from neuromas_env.agents.growth import restarted
 from neuromas_env.agents.learner import make_learner
 from neuromas_env.agents.models import load_base
 from neuromas_env.agents.run import Interrupted, Run, RunResult
@@ -60,7 +61,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
         checkpoint.load(source, engine)
-        learner.load_state_dict(checkpoint.load_learner(source))
+        learner.load_state_dict(restarted(checkpoint.load_learner(source)))
     folder = _new_folder(config, task, stages[-1][0])
     _write_head(folder, config, task, engine, stages)
     run = Run(folder, config, task, engine, stages, report or Reporter())
