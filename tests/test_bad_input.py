@@ -194,7 +194,7 @@ def test_full_disk_harms_no_checkpoint(refused, tmp_path, trained, capsys):
     before = content(run / "checkpoints")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # A limit on the size of files fails the same calls as a disk without space.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
     try:
         message = refused("train", "--resume", run)
     finally:

@@ -23,7 +23,8 @@ from neuromas_env.tasks import list_tasks, make_task
 TASKS = {"whole": Whole(), "dealt": Dealt()}
 TASKS |= {name: name for name in list_tasks(needs_data=False)}
 if os.environ.get("NEUROMAS_DATA"):
-    TASKS |= {name: name for name in list_tasks(needs_data=True)}
+    names = (name.replace("<task>", "navigate") for name in list_tasks(needs_data=True))
+    TASKS |= {name: name for name in names}
 
 # Texts are neither arrays nor boxes: PettingZoo mentions it and goes on.
 SPACE_WARNINGS = {
