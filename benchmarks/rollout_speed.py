@@ -89,7 +89,7 @@ class Theirs:
 
 def main():
     chosen = options(__doc__)
-    questions, rollouts, new_tokens = (2, 4, 8) if chosen.quick else (4, 8, 32)
+    questions, rollouts, new_tokens = (2, 2, 4) if chosen.quick else (4, 8, 32)
     worst = float("inf")
     for network in NETWORKS:
         nodes = len(Topology.parse(network))
