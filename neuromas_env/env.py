@@ -59,7 +59,7 @@ class Network(EzPickle):
             split: `train`, `validation` or `test`.
             schedule: Pure function from the messages so far to the nodes that may act in
                 the next layer, None for all; asked at layer boundaries.
-            reward: Which score every node receives, `strict` or `extracted`.
+            reward: Which score every node receives: `strict`, `extracted` or the mean of `both`.
             max_message_length: Longer messages are cut to this many characters.
             render_mode: `human` prints, `ansi` returns a text, None renders nothing.
 

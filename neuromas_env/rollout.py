@@ -52,7 +52,7 @@ def run_episodes(
         seed: The seeds of episode `k` of example `i` at node `n` derive from
             `(seed, i, k, n)`, so they do not depend on what else is in the batch.
         rollouts: Independent episodes per example.
-        reward: `strict` or `extracted`.
+        reward: `strict`, `extracted` or the mean of `both`.
         schedule: Asked at layer boundaries who acts next.
         intervene: Replaces messages between layers, for ablations.
 
