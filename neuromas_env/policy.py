@@ -21,7 +21,7 @@ Observation = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to decode. `temperature=0` is greedy; training samples at exactly 1."""
+    """How to decode. `temperature=0` is greedy."""
 
     temperature: float = 1.0
     max_new_tokens: int = 200

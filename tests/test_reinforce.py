@@ -23,9 +23,9 @@ def engine():
     return tiny_engine("llama")
 
 
-def episodes(engine, rollouts=4, seed=0, nodes="1-1"):
+def episodes(engine, rollouts=4, seed=0, nodes="1-1", temperature=1.0):
     topology, task = Topology.parse(nodes), make_task("signal:symbols=2")
-    team = llm_team(topology, task, engine, Sampling(1.0, 3))
+    team = llm_team(topology, task, engine, Sampling(temperature, 3))
     runs = run_episodes(topology, task, team, task.examples("train"), seed=seed, rollouts=rollouts)
     # A random model never scores: rewards that differ within a question.
     return [dataclasses.replace(run, reward=float(i % 3 == 0)) for i, run in enumerate(runs)]
@@ -130,7 +130,7 @@ def test_the_expected_gradient_is_that_of_the_expected_reward(engine):
         assert torch.allclose(batch[node], mean[node], rtol=1e-3, atol=1e-6)
 
 
-def log_probabilities(reference, step):
+def log_probabilities(reference, step, temperature):
     reply = step.completion
     ids = [*reply.prompt_ids.tolist(), *reply.ids.tolist()]
     cut = slice(len(reply.prompt_ids) - 1, -1)
@@ -141,15 +141,27 @@ def log_probabilities(reference, step):
         base = reference.model(
             input_ids=torch.tensor([ids]), adapter_names=["__base__"], use_cache=False
         ).logits[0, cut]
-    return logits.log_softmax(-1), base.log_softmax(-1), reply.ids
+    return *((x / temperature).log_softmax(-1) for x in (logits, base)), reply.ids
 
 
-@pytest.mark.parametrize(("kl_coef", "entropy_coef"), [(0, 0), (0.3, 0), (0, 0.2), (0.3, 0.2)])
-def test_the_loss_has_exactly_the_gradient_that_its_formula_says(engine, kl_coef, entropy_coef):
+@pytest.mark.parametrize(
+    ("kl_coef", "entropy_coef", "temperature"),
+    [(0, 0, 1), (0, 0, 0.5), (0.3, 0, 1), (0, 0.2, 1), (0.3, 0.2, 0.5)],
+)
+def test_the_loss_has_exactly_the_gradient_that_its_formula_says(
+    engine, kl_coef, entropy_coef, temperature
+):
     """Compare with the formula in `Reinforce`, computed with PEFT alone, row by row."""
-    runs = episodes(engine)
+    runs = episodes(engine, temperature=temperature)
     reference = Reference(engine, "llama")
-    learner = Reinforce(engine, PAIR, kl_coef=kl_coef, entropy_coef=entropy_coef, clip=float("inf"))
+    learner = Reinforce(
+        engine,
+        PAIR,
+        temperature=temperature,
+        kl_coef=kl_coef,
+        entropy_coef=entropy_coef,
+        clip=float("inf"),
+    )
     found = caught_gradient(learner, runs)
     rewards = np.array([run.reward for run in runs]).reshape(2, 4)
     advantages = ((rewards - rewards.mean(1, keepdims=True)) * 4 / 3).ravel()
@@ -160,7 +172,7 @@ def test_the_loss_has_exactly_the_gradient_that_its_formula_says(engine, kl_coef
     loss = 0.0
     for run, advantage in zip(runs, advantages, strict=True):
         for step in run.steps.values():
-            logp, base, ids = log_probabilities(reference, step)
+            logp, base, ids = log_probabilities(reference, step, temperature)
             p = logp.exp()
             loss = loss - advantage * logp[torch.arange(len(ids)), ids].sum()
             loss = loss + entropy_coef * (p * logp).sum() + kl_coef * (p * (logp - base)).sum()
@@ -203,8 +215,8 @@ def test_only_the_given_nodes_learn_and_those_by_the_base_are_passed_over():
 
 def test_metrics_tell_what_happened():
     engine = tiny_engine("llama")
-    runs = episodes(engine)
-    metrics = Reinforce(engine, PAIR).update(runs)
+    runs = episodes(engine, temperature=0.7)
+    metrics = Reinforce(engine, PAIR, temperature=0.7).update(runs)
     assert metrics["reward"] == np.mean([run.reward for run in runs])
     assert metrics["sampler_gap"] < 1e-4 and metrics["gradient_norm"] > 0
     assert metrics["train_tokens"] == sum(

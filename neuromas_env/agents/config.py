@@ -61,6 +61,9 @@ class TrainConfig:
     reward: str = _option(
         "both", "strict score, extracted score or the mean of both", choices=REWARDS
     )
+    temperature: float = _option(
+        0.7, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
+    )
     advantage: str = _option("leave_one_out", "what a reward is compared with", choices=MODES)
     learning_rate: float = _option(1e-3, "of AdamW", above=0)
     warmup_steps: int = _option(0, "steps over which the learning rate grows", low=0)

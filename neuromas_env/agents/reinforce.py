@@ -47,6 +47,7 @@ class Reinforce:
         decay_steps: int = 0,
         weight_decay: float = 0.0,
         clip: float = 1.0,
+        temperature: float = 1.0,
         advantage: str = "leave_one_out",
         kl_coef: float = 0.0,
         entropy_coef: float = 0.0,
@@ -62,6 +63,8 @@ class Reinforce:
             decay_steps: The rate falls linearly to zero over so many steps; 0 for never.
             weight_decay: Of AdamW.
             clip: Largest norm of the gradient over all trained adapters.
+            temperature: With which the episodes were sampled. The policy that is trained is the
+                softmax of logits / temperature, so that the gradient is that of what was sampled.
             advantage: See `Advantage`.
             kl_coef: Weight of the divergence from the base model.
             entropy_coef: Weight of the entropy bonus.
@@ -70,6 +73,7 @@ class Reinforce:
         """
         self._kl_every = kl_every
         self._engine, self._nodes = engine, tuple(nodes)
+        self._temperature = temperature
         self._clip, self._kl_coef, self._entropy_coef = clip, kl_coef, entropy_coef
         self._rate, self._warmup, self._decay = learning_rate, warmup_steps, decay_steps
         self._advantage = Advantage(advantage)
@@ -151,6 +155,7 @@ class Reinforce:
             measure = number == 0 and self._steps % self._kl_every == 0
             with self._engine.training(
                 chosen,
+                temperature=self._temperature,
                 with_kl=self._kl_coef > 0 or measure,
                 kl_gradient=self._kl_coef > 0,
                 entropy_gradient=self._entropy_coef > 0,
@@ -260,6 +265,7 @@ def _options(config: Any) -> dict[str, Any]:
         "decay_steps": config.total_steps() if config.decay else 0,
         "weight_decay": config.weight_decay,
         "clip": config.clip,
+        "temperature": config.temperature,
         "kl_coef": config.kl_coef,
         "entropy_coef": config.entropy_coef,
     }

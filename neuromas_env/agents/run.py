@@ -224,7 +224,7 @@ class Run:
         trajectories = run_episodes(
             self.topology,
             self.task,
-            self._team(temperature=1.0),
+            self._team(config.temperature),
             step_questions(config, self.task.examples("train"), step),
             seed=derive_seed(config.seed, _EPISODES, step),
             rollouts=config.rollouts,

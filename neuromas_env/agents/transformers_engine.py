@@ -253,12 +253,14 @@ class TransformersEngine:
         self,
         rows: Sequence[Row],
         *,
+        temperature: float = 1.0,
         with_kl: bool = False,
         kl_gradient: bool = True,
         entropy_gradient: bool = False,
     ) -> Iterator[Scored]:
         """Compute the log-probabilities of the rows' completions, ready for `backward`.
 
+        All of them, entropy and divergence too, are of softmax(logits / temperature).
         Call `backward` inside the block: gradient checkpointing computes again there,
         with the adapters of this batch.
         """
@@ -270,7 +272,10 @@ class TransformersEngine:
                     reference = self._completion_hidden(bare)[0]
             hidden, row_of, targets = self._completion_hidden(rows)
             terms = functools.partial(
-                self._token_terms, entropy_gradient=entropy_gradient, kl_gradient=kl_gradient
+                self._token_terms,
+                temperature=temperature,
+                entropy_gradient=entropy_gradient,
+                kl_gradient=kl_gradient,
             )
             if len(targets) > HEAD_TOKENS:
                 terms = functools.partial(checkpoint, terms, use_reentrant=False)
@@ -303,17 +308,18 @@ class TransformersEngine:
         hidden: torch.Tensor,
         targets: torch.Tensor,
         reference: torch.Tensor | None,
+        temperature: float,
         entropy_gradient: bool,
         kl_gradient: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        logp = self._logits(hidden).log_softmax(-1)
+        logp = (self._logits(hidden) / temperature).log_softmax(-1)
         chosen = logp.gather(1, targets[:, None])[:, 0]
         with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
             entropy = -(logp.exp() * logp).sum(-1)
         if reference is None:
             return chosen, entropy, torch.zeros_like(chosen)
         with torch.set_grad_enabled(kl_gradient and torch.is_grad_enabled()):
-            base = self._logits(reference).log_softmax(-1)
+            base = (self._logits(reference) / temperature).log_softmax(-1)
             return chosen, entropy, (logp.exp() * (logp - base)).sum(-1)
 
     @contextlib.contextmanager
