@@ -77,7 +77,7 @@ class Network(EzPickle):
             raise InputError(f"max_message_length must be at least 1, not {max_message_length!r}")
         self.task = _resolve(task)
         self.topology = topology if isinstance(topology, Topology) else Topology.parse(topology)
-        self.examples = self.task.examples(split)
+        self._split, self.examples = split, self.task.examples(split)
         if not self.examples:
             raise InputError(f"the {split} split of task {self.task.name!r} has no examples")
         self.render_mode = render_mode
@@ -94,7 +94,6 @@ class Network(EzPickle):
             "reward": reward,
             "max_length": max_message_length,
         }
-        self._number_of: dict[str, int] | None = None
         self.np_random: np.random.Generator | None = None
         self._episode: Episode | None = None
 
@@ -168,11 +167,7 @@ class Network(EzPickle):
         if index is not None and id is not None:
             raise InputError("give reset an index or an id, not both")
         if id is not None:
-            if self._number_of is None:
-                self._number_of = {row.id: number for number, row in enumerate(self.examples)}
-            if str(id) not in self._number_of:
-                raise unknown("example id", str(id), self._number_of)
-            index = self._number_of[str(id)]
+            index = self.task.find(self._split, str(id))
         elif index is None:
             assert self.np_random is not None
             index = int(self.np_random.integers(len(self.examples)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 60  # a split may have thousands of ids
+
 
 class InputError(ValueError):
     """Something that the user gave is wrong; the message says what would be right.
@@ -16,8 +18,9 @@ class InputError(ValueError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Make the error for a name that is not among the known ones, with a suggestion."""
     names = sorted(known)
+    listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = (
-        f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(names)}."
+        f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {listed}."
     )
     return InputError(f"unknown {kind} {name!r}. {hint}")

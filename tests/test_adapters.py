@@ -21,6 +21,7 @@ def forward(engine, adapters, ids=IDS):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("times", [1, 20], ids=["few tokens", "many tokens"])
 @pytest.mark.parametrize(
     "mix",
     [
@@ -31,10 +32,11 @@ def forward(engine, adapters, ids=IDS):
         [None] * 4,
     ],
 )
-def test_a_mixed_batch_computes_what_peft_computes(family, mix):
+def test_a_mixed_batch_computes_what_peft_computes(family, mix, times):
     engine = tiny_engine(family)
-    expected = Reference(engine, family).logits(IDS, mix)
-    assert torch.allclose(forward(engine, mix), expected, atol=1e-4)
+    ids = [row * times for row in IDS]
+    expected = Reference(engine, family).logits(ids, mix)
+    assert torch.allclose(forward(engine, mix, ids), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,9 +1,11 @@
 """One LoRA adapter per node on one frozen base, any mix of them in a batch.
 
 The adapters are PEFT's, in its modules and file format. Only the mixing is our
-own: PEFT loops over the adapters in every layer, here the low-rank matrices of
-all adapters in a batch are put side by side and a mask picks each row's own.
-It stays in force through the backward pass, which gradient checkpointing needs.
+own. While a batch decodes it holds few tokens, and many small products would cost more
+than their arithmetic: the low-rank matrices of all its adapters stand side by side, and
+a mask picks each row's own. A batch of many tokens is cut into runs of rows with one
+adapter, so that no adapter computes another's rows. The choice of rows stays in force
+through the backward pass, which gradient checkpointing needs.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import itertools
 import json
 import shutil
 import warnings
@@ -28,6 +31,7 @@ from transformers import PreTrainedModel
 from neuromas_env.errors import InputError, unknown
 
 _PLACEHOLDER = "unused"
+_MANY_TOKENS = 64  # in each run of rows, on average: from there on a product for each run is faster
 
 
 class AdapterSet:
@@ -78,6 +82,7 @@ class AdapterSet:
         self._peft.eval()  # no dropout anywhere: the policy that samples is the one that trains
         self._used: tuple[str, ...] = ()
         self._mask: torch.Tensor | None = None
+        self._runs: list[tuple[str | None, int]] = []
         self._weights: dict[Linear, tuple[torch.Tensor, torch.Tensor]] = {}
         for layer in self._layers:
             layer.forward = functools.partial(self._forward, layer)  # type: ignore[method-assign]
@@ -147,13 +152,15 @@ class AdapterSet:
                 self._weights[layer] = a.to(dtype), b.to(dtype)
             yield
         finally:
-            self._used, self._mask, self._weights = (), None, {}
+            self._used, self._mask, self._runs, self._weights = (), None, [], {}
 
     def select(self, adapters: Sequence[str | None]) -> None:
         """Say which row of the next batch belongs to which of the loaded adapters.
 
-        The choice holds until the next one, also for the backward pass.
+        The choice holds until the next one, also for the backward pass. It is fastest where
+        the rows of an adapter stand together.
         """
+        self._runs = [(name, len(list(rows))) for name, rows in itertools.groupby(adapters)]
         one_for_all = len(self._used) == 1 and set(adapters) == set(self._used)
         self._mask = None if one_for_all or not self._used else self._row_mask(adapters)
 
@@ -168,8 +175,20 @@ class AdapterSet:
         if layer not in self._weights:
             return out
         a, b = self._weights[layer]
-        low = linear(x, a)
-        return out + linear(low if self._mask is None else low * self._mask, b)
+        if self._mask is None:
+            return out + linear(linear(x, a), b)
+        if x.shape[0] * x.shape[1] < _MANY_TOKENS * len(self._runs):
+            return out + linear(linear(x, a) * self._mask, b)
+        pairs = zip(a.split(self._config.r), b.split(self._config.r, 1), strict=True)
+        own = dict(zip(self._used, pairs, strict=True))
+        lengths = [length for _, length in self._runs]
+        parts = [
+            y if name is None else y + linear(linear(rows, own[name][0]), own[name][1])
+            for (name, _), rows, y in zip(
+                self._runs, x.split(lengths), out.split(lengths), strict=True
+            )
+        ]
+        return torch.cat(parts)
 
     def save(self, name: str, folder: Path) -> None:
         """Write one adapter in PEFT's format; `PeftModel.from_pretrained` reads the folder."""

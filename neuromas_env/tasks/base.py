@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from neuromas_env.errors import unknown
+
 Reason = Literal["ok", "wrong", "no_answer", "unparsable"]
 SPLITS = ("train", "validation", "test")
 
@@ -81,6 +83,17 @@ class Task:
             InputError: The split is unknown, or its data is missing or broken.
         """
         raise NotImplementedError
+
+    def find(self, split: str, id: str) -> int:
+        """Return the index of the row with an id.
+
+        Raises:
+            InputError: The split holds no such row.
+        """
+        ids = [example.id for example in self.examples(split)]
+        if id not in ids:
+            raise unknown("example id", id, ids)
+        return ids.index(id)
 
     def score(self, example: Example, reply: str) -> Score:
         """Score a reply. Never raises, whatever text it is given."""
