@@ -1,0 +1,1 @@
+"""Methods × tasks × seeds: answers in one store, statistics, tables, plots and a report."""
