@@ -64,7 +64,7 @@ def draw_svg(topology: Topology) -> str:
     for source, reader in topology.edges:
         (x1, y1), (x2, y2) = place[source], place[reader]
         # An edge over several layers bends, so that it does not run through the nodes between.
-        bend = 0.6 * gap * (topology.layer_of(reader) - topology.layer_of(source) - 1)
+        bend = 1.5 * gap * (topology.layer_of(reader) - topology.layer_of(source) - 1)
         middle = f"{(x1 + x2) / 2:g} {(y1 + y2) / 2 - bend:g}"
         headroom = max(headroom, (bend - y1 - y2) / 2 + 10)
         shapes.append(

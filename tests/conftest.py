@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from neuromas_env.agents.models import LoadedModel, load_base
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """One thread of torch: tiny models lose more by sharing their work out than they gain."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -11,24 +11,16 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-import torch
 from tiny_models import make_tiny
 
 from neuromas_env.cli import main
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = "--dtype float32 --rank 2 --questions 2 --rollouts 2 --max-new-tokens 4".split()
 ROW = {
     "id": "a", "question": "Why?", "answerKey": "A",
     "choices": {"text": ["x", "y"], "label": ["A", "B"]},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import signal
 from dataclasses import fields
 
 import pytest
-import torch
 import yaml
 from tiny_models import make_tiny
 
@@ -17,15 +16,8 @@ from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.runlog import ConsoleReporter
 from neuromas_env.cli import LISTS, main
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = "--dtype float32 --rank 2 --questions 2 --rollouts 2 --max-new-tokens 4".split()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
