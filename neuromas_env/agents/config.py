@@ -55,7 +55,7 @@ class TrainConfig:
     device: str = _option("cpu", "where to compute", choices=("cpu", "cuda", "auto"))
     learner: str = _option("joint", "what learns from the episodes")
     seed: int = _option(0, "all random numbers derive from it", low=0)
-    steps: int = _option(24, "training steps in all", low=0)
+    steps: int = _option(30, "training steps in all", low=0)
     questions: int = _option(16, "questions per step", low=1)
     rollouts: int = _option(4, "episodes of each question per step", low=1)
     reward: str = _option(
