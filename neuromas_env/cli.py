@@ -14,7 +14,7 @@ from rich.console import Console
 from neuromas_env import __version__, assets, report
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.learner import list_learners
-from neuromas_env.baselines import list_baselines, make_baseline
+from neuromas_env.baselines import list_baselines, make_baseline, whole_questions
 from neuromas_env.cli_options import config_options
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import list_tasks, make_task
@@ -22,6 +22,7 @@ from neuromas_env.topology import Topology
 
 if TYPE_CHECKING:
     from neuromas_env.agents.evaluate import Evaluation
+    from neuromas_env.policy import Team
 
 TOPOLOGIES = {
     "1": "one node: the control without a network",
@@ -153,13 +154,11 @@ def evaluate_(
     ] = False,
     **given: Any,
 ) -> None:
-    """Evaluate greedily: a trained network, a baseline, or the frozen base at every node."""
+    """Evaluate a trained network or the frozen base at every node greedily, or a baseline."""
     options = {name: value for name, value in given.items() if value is not None}
     if baseline is not None and (run or "topology" in options):
         other = "--run" if run else "--topology"
         raise InputError(f"--baseline brings its own network, so {other} cannot be given with it")
-    if baseline is not None and baseline not in list_baselines():
-        raise unknown("baseline", baseline, list_baselines())
     if "topology" in options:
         Topology.parse(options["topology"], options.get("connect", "dense"))
     try:
@@ -182,6 +181,8 @@ def _evaluate(
     task = make_task(config.task, config.data)
     rows = task.examples(split)
     examples = [rows[i] for i in range(min(limit or len(rows), len(rows)))]
+    if baseline is not None:  # a wrong name is told before a model is loaded
+        make_baseline(baseline, task, None)
 
     from neuromas_env.agents import checkpoint
     from neuromas_env.agents.evaluate import communication_ablation, evaluate
@@ -196,8 +197,18 @@ def _evaluate(
     if checkpoint_folder is not None:
         expected = topology if "topology" in options else None
         topology = checkpoint.load(checkpoint_folder, engine, expected).topology
+    extra: dict[str, Any] = {}
+    team: Team
     if baseline is not None:
-        topology, team = make_baseline(baseline, task, engine, sampling)
+        method = make_baseline(baseline, task, engine, config.max_new_tokens or None)
+        topology, team, baseline = method.topology, method.team, method.name
+        extra = {"schedule": method.schedule, "options": method.options}
+        examples = whole_questions(examples)
+        if ablation and any(extra.values()):
+            raise InputError(
+                f"--ablation needs a network in which the same nodes speak on every question, "
+                f"and in {baseline} they differ; leave it out"
+            )
     else:
         team = llm_team(topology, task, engine, sampling, adapters=run is not None)
     name = baseline or (f"trained {topology.name}" if run else f"frozen {topology.name}")
@@ -209,7 +220,9 @@ def _evaluate(
 
     try:
         progress.begin(f"evaluating {name}", len(examples))
-        found = {name: evaluate(*measured, split=split, seed=config.seed, progress=advance)}
+        found = {
+            name: evaluate(*measured, split=split, seed=config.seed, progress=advance, **extra)
+        }
         if ablation:
             progress.begin("evaluating without messages", len(examples))
             without = communication_ablation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from neuromas_env.topology import Topology
 
 Intervene = Callable[[Sequence[Mapping[str, str]]], Sequence[Mapping[str, str]]]
 """Replaces the messages of a layer, one mapping from node to text for each episode."""
+
+EpisodeOptions = Callable[[str], Mapping[str, Any]]
+"""Arguments of `Episode` for a question's text, such as a mask or a graph."""
 
 
 @dataclass
@@ -41,6 +45,8 @@ def run_episodes(
     reward: str = "strict",
     schedule: Schedule | None = None,
     intervene: Intervene | None = None,
+    options: EpisodeOptions | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> list[Trajectory]:
     """Run every example `rollouts` times.
 
@@ -55,19 +61,24 @@ def run_episodes(
         reward: `strict`, `extracted` or the mean of `both`.
         schedule: Asked at layer boundaries who acts next.
         intervene: Replaces messages between layers, for ablations.
+        options: Further arguments of `Episode` for a question.
+        numbers: What stands for `i` in the seeds, by default the place in the list; a
+            question's own number makes its seeds the same in whichever batch it runs.
 
     Returns:
         Trajectories, those of an example side by side. An episode in which a call
         failed ends there and carries the error.
     """
+    numbers = range(len(examples)) if numbers is None else numbers
+    more: list[Mapping[str, Any]] = [options(e.question) if options else {} for e in examples]
     runs = [
         _Run(
-            Episode(topology, task, example, schedule=schedule, reward=reward),
+            Episode(topology, task, example, schedule=schedule, reward=reward, **more[group]),
             group,
-            derive_seed(seed, group, rollout),
+            derive_seed(seed, number, rollout),
             {},
         )
-        for group, example in enumerate(examples)
+        for group, (number, example) in enumerate(zip(numbers, examples, strict=True))
         for rollout in range(rollouts)
     ]
     # Layers are numbered alike in all episodes, whether or not a schedule skips some.

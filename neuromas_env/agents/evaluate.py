@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.episode import Schedule
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Engine, Team, Trajectory, Usage
-from neuromas_env.rollout import Intervene, run_episodes
+from neuromas_env.rollout import EpisodeOptions, Intervene, run_episodes
 from neuromas_env.tasks.base import Example, Task
 from neuromas_env.topology import Topology
 
@@ -79,6 +80,8 @@ def evaluate(
     seed: int = 0,
     intervene: Intervene | None = None,
     progress: Progress | None = None,
+    schedule: Schedule | None = None,
+    options: EpisodeOptions | None = None,
 ) -> Evaluation:
     """Run every question once and score the answers.
 
@@ -92,6 +95,8 @@ def evaluate(
         seed: For policies that sample.
         intervene: Replaces messages between layers.
         progress: Told after every chunk of questions.
+        schedule: Asked at layer boundaries who acts next.
+        options: Further arguments of `Episode` for a question.
 
     Raises:
         InputError: There are no questions, or every single episode failed.
@@ -106,8 +111,9 @@ def evaluate(
         for part in np.array_split(np.arange(len(examples)), math.ceil(len(examples) / CHUNK)):
             chunk = [examples[int(i)] for i in part]
             done += run_episodes(
-                topology, task, team, chunk, seed=seed + len(done), intervene=intervene
-            )
+                topology, task, team, chunk, seed=seed + len(done),
+                intervene=intervene, schedule=schedule, options=options,
+            )  # fmt: skip
             if progress is not None:
                 progress(len(done), len(examples))
         cost = _difference(engine.cost.total("eval"), before)

@@ -1,46 +1,192 @@
 """Baselines by name: each is a topology and a policy for every node of it.
 
-A baseline is a module of this package with a constant `TOPOLOGY` and a function
-`make_team(task, engine, sampling)`, so that the loop that measures trained networks
-measures it, too, and counts the same cost.
+A baseline is a function of one short file that takes a `Setup` (task, engine, decoding)
+and its options with their canonical values as defaults, and returns a `Method`:
+
+    topology, team   the network; `Ask` nodes call a model, `Script` and `Vote` nodes do not
+    schedule         optional pure function of the messages so far: who acts next
+    options          optional function of the question's text: mask or graph of its episode
+    labels, name     for people
+    calls, sampled   most model calls per question; whether the seed matters (if not, run once)
+    run(task, examples, seed=...)   trajectories, by the loop that runs trained networks
+    tied(trajectory)                whether a tie was broken; None if nothing is voted on
+
+`make_baseline("sc:k=5,temperature=0.7", task, engine)` builds one. Besides its own
+options every baseline takes `temperature` (of all nodes), `max_new_tokens` (of every
+reply) and, where models read one another, `prompts=role_free` for the prompt of trained
+networks in place of the method's own. What is not given is canonical.
+
+To add one: write the function in a file, and add a line to `_BUILT_IN`. Other packages
+name theirs in the entry point group `neuromas_env.baselines`.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from math import isfinite
+from typing import Any, cast
 
-from neuromas_env.errors import unknown
-from neuromas_env.policy import Engine, Sampling, Team
+from neuromas_env.baselines.method import Method, Setup, whole_questions, without_roles
+from neuromas_env.baselines.sc import matched_self_consistency
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.policy import Engine
 from neuromas_env.tasks.base import Task
-from neuromas_env.topology import Topology
 
-__all__ = ["list_baselines", "make_baseline"]
+__all__ = [
+    "Method",
+    "Setup",
+    "list_baselines",
+    "make_baseline",
+    "matched_self_consistency",
+    "split_names",
+    "whole_questions",
+]
 
-_ABOUT = {
-    "direct": "one call of the frozen base model",
+GROUP = "neuromas_env.baselines"
+PROMPTS = ("roles", "role_free")
+_COMMON = {"temperature": -1.0, "max_new_tokens": 0, "prompts": "roles"}
+
+_BUILT_IN = {
+    "direct": "direct:direct",
+    "cot": "direct:cot",
+    "sc": "sc:sc",
 }
 
 
 def list_baselines() -> dict[str, str]:
-    """Return name and one-line description of every baseline."""
-    return dict(_ABOUT)
+    """Return name and one-line description of every baseline, with its number of calls."""
+    listed = {}
+    for name in _BUILT_IN:
+        about = (_builder(name, name).__doc__ or "").splitlines()[0].rstrip(".")
+        calls = make_baseline(name, _AnyTask(), None).calls
+        listed[name] = f"{about}; {calls} call{'s' * (calls > 1)}"
+    for name, entry in _plugins().items():
+        package = f" of the package {entry.dist.name}" if entry.dist else ""
+        listed.setdefault(name, f"{entry.value}{package}")
+    return listed
 
 
 def make_baseline(
-    name: str, task: Task, engine: Engine, sampling: Sampling
-) -> tuple[Topology, Team]:
-    """Build the network of a baseline.
+    name: str,
+    task: Task,
+    engine: Engine | None,
+    max_new_tokens: int | None = None,
+    temperature: float | None = None,
+) -> Method:
+    """Build a baseline.
 
     Args:
-        name: One of `list_baselines`.
-        task: Gives the answer format.
-        engine: Serves all nodes.
-        sampling: How to decode.
+        name: Such as `direct` or `sc:k=5,temperature=0.7`; see `list_baselines`.
+        task: Gives the answer format and reads answers out of replies.
+        engine: Serves all nodes. None checks the name and counts calls, and cannot run.
+        max_new_tokens: Of every reply, unless the name says so; None for the task's, and
+            at least 200 where the node is to reason.
+        temperature: Of all nodes, unless the name says so; None for the canonical ones.
 
     Raises:
-        InputError: There is no such baseline.
+        InputError: The baseline, an option or a value is unknown or does not fit; or the
+            method needs sampling and the temperature is 0.
     """
-    if name not in _ABOUT:
-        raise unknown("baseline", name, _ABOUT)
-    module = import_module(f"neuromas_env.baselines.{name}")
-    return module.TOPOLOGY, module.make_team(task, engine, sampling)
+    family, given = _split(name)
+    build = _builder(family, name)
+    known = list(inspect.signature(build).parameters.values())[1:]
+    defaults = {parameter.name: parameter.default for parameter in known} | _COMMON
+    for key in given:
+        if key not in defaults:
+            raise unknown(f"option of baseline {family!r}:", key, defaults)
+    options = {key: _value(name, key, text, defaults[key]) for key, text in given.items()}
+    common = {key: options.pop(key) for key in _COMMON if key in options}
+    setup = Setup(
+        name,
+        task,
+        cast(Engine, engine),
+        common.get("temperature", temperature),
+        common.get("max_new_tokens", max_new_tokens),
+    )
+    if setup.temperature is not None:
+        setup.check(0, 10, temperature=setup.temperature)
+    if setup.max_new_tokens is not None:
+        setup.check(1, 1_000_000, max_new_tokens=setup.max_new_tokens)
+    method = build(setup, **options)
+    prompts = common.get("prompts", "roles")
+    if prompts not in PROMPTS:
+        raise unknown("value of prompts:", str(prompts), PROMPTS)
+    if prompts == "role_free":
+        method = without_roles(setup, method)
+    # One name for one method, however its options were ordered or spelt.
+    values = defaults | options | common
+    changed = [f"{key}={_text(values[key])}" for key in defaults if values[key] != defaults[key]]
+    return replace(method, name=f"{family}:{','.join(changed)}" if changed else family)
+
+
+def split_names(text: str) -> list[str]:
+    """Split `direct,sc:k=5,temperature=0.7,debate` into names; options stay with theirs."""
+    names: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if names and "=" in part and ":" not in part.partition("=")[0]:
+            names[-1] += f"{',' if ':' in names[-1] else ':'}{part}"
+        else:
+            names.append(part)
+    return names
+
+
+def _split(name: str) -> tuple[str, dict[str, str]]:
+    family, _, tail = name.partition(":")
+    given: dict[str, str] = {}
+    for item in filter(None, tail.split(",")):
+        key, equals, text = (part.strip() for part in item.partition("="))
+        if not (key and equals and text) or key in given:
+            raise InputError(
+                f"baseline {name!r}: {item!r} is not an option; "
+                "write each once, as in 'sc:k=5,temperature=0.7'"
+            )
+        given[key] = text
+    return family, given
+
+
+def _value(name: str, key: str, text: str, default: Any) -> Any:
+    """Read an option's value; its default says of which type it is."""
+    kind = type(default)
+    if kind is str:
+        return text
+    try:
+        value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        if not isfinite(value):
+            raise ValueError
+        return value
+    except (KeyError, ValueError):
+        right = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise InputError(f"baseline {name!r}: {key} must be {right}, not {text!r}") from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _builder(family: str, name: str) -> Callable[..., Method]:
+    if family in _BUILT_IN:
+        module, _, function = _BUILT_IN[family].partition(":")
+        return getattr(import_module(f"neuromas_env.baselines.{module}"), function)
+    plugins = _plugins()
+    if family not in plugins:
+        raise unknown("baseline", family, {*_BUILT_IN, *plugins})
+    try:
+        return plugins[family].load()
+    except Exception as error:
+        raise InputError(
+            f"baseline {name!r}: the plug-in {plugins[family].value} does not load: {error!r}"
+        ) from error
+
+
+class _AnyTask(Task):
+    name = answer_format = "any"

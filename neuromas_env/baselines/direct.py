@@ -1,15 +1,26 @@
-"""Direct prompting: one call of the frozen base model answers the question."""
+"""Direct prompting and chain of thought: one call of the frozen base model.
+
+`direct` is the network of one node without an adapter: question and answer format.
+`cot` adds a cue that asks for reasoning before the answer (Kojima et al., 2022,
+arXiv 2205.11916), with one call where the source uses a second to extract the answer.
+Both decode greedily.
+"""
 
 from __future__ import annotations
 
-from neuromas_env.agents.llm import llm_team
-from neuromas_env.policy import Engine, Policy, Sampling
-from neuromas_env.tasks.base import Task
-from neuromas_env.topology import Topology
-
-TOPOLOGY = Topology.parse("1")
+from neuromas_env.baselines.method import Method, Net, Setup
+from neuromas_env.baselines.prompts import solve
 
 
-def make_team(task: Task, engine: Engine, sampling: Sampling) -> dict[str, Policy]:
-    """Put the base model, without an adapter, at the only node."""
-    return llm_team(TOPOLOGY, task, engine, sampling, adapters=False)
+def direct(setup: Setup) -> Method:
+    """Answer at once."""
+    net = Net()
+    net.add("solver", setup.ask(solve(setup.task, "direct"), 0.0, short=True))
+    return net.method()
+
+
+def cot(setup: Setup) -> Method:
+    """Reason step by step, then answer."""
+    net = Net()
+    net.add("solver", setup.ask(solve(setup.task, "cot"), 0.0))
+    return net.method()

@@ -6,6 +6,7 @@ and a public `query`; the environment deals the parts to the input nodes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -61,6 +62,16 @@ class Score:
     answer: str | None = None
 
 
+def listed_options(question: str) -> tuple[tuple[str, str], ...]:
+    """Return the options at the end of a question, listed as `A. text` or `(A) text`."""
+    options: list[tuple[str, str]] = []
+    for label, text in reversed(re.findall(r"^\(?([A-Z]|[0-9])[.)] ?(.*)$", question, re.M)):
+        options.insert(0, (label, text))
+        if label in ("A", "1"):
+            break
+    return tuple(options)
+
+
 class Task:
     """A benchmark: named splits of examples and a scorer.
 
@@ -98,6 +109,16 @@ class Task:
     def score(self, example: Example, reply: str) -> Score:
         """Score a reply. Never raises, whatever text it is given."""
         raise NotImplementedError
+
+    def extract(self, question: str, reply: str) -> str | None:
+        """Return the answer found in a reply, None if there is none, without any gold answer.
+
+        Scripted nodes such as votes read replies by it. The default scores the reply to a
+        stand-in that has the question's text and the options listed in it; a task whose
+        `score` needs more than that has an `extract` of its own. Never raises.
+        """
+        example = Example("", question, "", options=listed_options(question))
+        return self.score(example, reply).answer
 
     def majority(self, split: str) -> float:
         """Accuracy of the best constant answer on a split."""

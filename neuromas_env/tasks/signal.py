@@ -44,6 +44,10 @@ class Signal(Task):
         """Compare the letter in the reply with the symbol."""
         return grade(reply, example.target, extract_choice(reply, example.options))
 
+    def extract(self, question: str, reply: str) -> str | None:
+        """Return the symbol that a reply names; the question lists none of them."""
+        return extract_choice(reply, tuple((symbol, symbol) for symbol in self.symbols))
+
     def majority(self, split: str) -> float:
         """Return 1 / symbols."""
         return 1 / len(self.examples(split))

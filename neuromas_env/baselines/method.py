@@ -1,0 +1,255 @@
+"""What a baseline is made of: nodes that ask a model or follow a script, and a `Method`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from neuromas_env.agents.prompt import build_prompt
+from neuromas_env.episode import Schedule
+from neuromas_env.errors import InputError
+from neuromas_env.policy import (
+    Completion,
+    Engine,
+    Observation,
+    Policy,
+    Request,
+    Sampling,
+    Team,
+    Trajectory,
+)
+from neuromas_env.rollout import EpisodeOptions, run_episodes
+from neuromas_env.tasks.base import Example, Task
+from neuromas_env.topology import Topology
+
+Turns = tuple[tuple[str, str], ...]
+Prompt = Callable[[Observation], Turns]
+"""Writes the chat turns of a call from what the node sees, and from nothing else."""
+
+REASONING_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A node that asks a model.
+
+    Attributes:
+        prompt: Writes the chat turns.
+        engine: Who generates.
+        sampling: How to decode.
+        control: Whether a script reads the reply as data, so that its prompt is part of the
+            method's mechanism and stays even where the role prompts are taken away.
+    """
+
+    prompt: Prompt
+    engine: Engine
+    sampling: Sampling
+    control: bool = False
+    calls = 1
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the reply depends on the seed."""
+        return self.sampling.temperature > 0
+
+    def request(self, observation: Observation, seed: int) -> Request:
+        """Ask the engine."""
+        return Request(self.prompt(observation), self.engine, None, self.sampling, seed)
+
+    def read(self, completion: Completion) -> str:
+        """Send what the model wrote."""
+        return completion.text.strip()
+
+
+@dataclass(frozen=True)
+class Script:
+    """A node without a model: its message is a function of what it sees."""
+
+    say: Callable[[Observation], str]
+    calls = 0
+    sampled = False
+
+    def request(self, observation: Observation, seed: int) -> str:
+        """Answer with the message."""
+        return self.say(observation)
+
+    def read(self, completion: Completion) -> str:
+        """Never asked, because there is no call."""
+        raise AssertionError("a scripted node makes no call")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A baseline, ready to run on the same loop as every trained network.
+
+    Attributes:
+        topology: The network.
+        team: A policy for every node.
+        schedule: Pure function of the messages so far, asked who may act next; see `Episode`.
+        options: Further arguments of `Episode` for a question, such as a `mask` or a `graph`.
+            It is given the question's text, so it cannot see the gold answer.
+        labels: What the nodes are in the method's own words.
+        name: The name with those options that differ from the defaults, such as `sc:k=5`.
+    """
+
+    topology: Topology
+    team: Team
+    schedule: Schedule | None = None
+    options: EpisodeOptions | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def calls(self) -> int:
+        """The largest number of model calls for a question."""
+        return sum(getattr(policy, "calls", 1) for policy in self.team.values())
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the seed matters. A method without randomness is run once."""
+        return any(map(_sampled, self.team.values()))
+
+    def run(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        *,
+        seed: int = 0,
+        reward: str = "strict",
+        numbers: Sequence[int] | None = None,
+    ) -> list[Trajectory]:
+        """Run every example once, each node reading the whole question; see `run_episodes`."""
+        return run_episodes(
+            self.topology, task, self.team, whole_questions(examples),
+            seed=seed, reward=reward, numbers=numbers,
+            schedule=self.schedule, options=self.options,
+        )  # fmt: skip
+
+    def tied(self, trajectory: Trajectory) -> bool | None:
+        """Say whether a tie had to be broken, None for a method that never counts votes."""
+        found: bool | None = None
+        for node, policy in self.team.items():
+            if hasattr(policy, "tied"):
+                inbox = [
+                    {"source": source, "text": trajectory.steps[source].text}
+                    for source in self.topology.sources(node)
+                    if source in trajectory.steps
+                ]
+                seen = {"question": trajectory.example.question, "inbox": inbox}
+                found = bool(found) or policy.tied(seen)
+        return found
+
+
+def whole_questions(examples: Iterable[Example]) -> list[Example]:
+    """Return the examples with nothing to deal: published baselines read the whole question."""
+    return [replace(example, parts=(), query="") for example in examples]
+
+
+def _sampled(policy: Policy) -> bool:
+    sampling = getattr(policy, "sampling", None)
+    return getattr(policy, "sampled", sampling is None or sampling.temperature > 0)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a baseline is built from.
+
+    Attributes:
+        name: As the user wrote it, for messages.
+        task: Gives the answer format and reads answers out of replies.
+        engine: Serves all nodes.
+        temperature: Of every node, None for what is canonical.
+        max_new_tokens: Of every reply, None for what is canonical.
+    """
+
+    name: str
+    task: Task
+    engine: Engine
+    temperature: float | None = None
+    max_new_tokens: int | None = None
+
+    def ask(
+        self,
+        prompt: Prompt,
+        temperature: float,
+        *,
+        alike: bool = False,
+        short: bool = False,
+        control: bool = False,
+    ) -> Ask:
+        """Make a node that asks the model.
+
+        Args:
+            prompt: Writes the chat turns.
+            temperature: The canonical temperature.
+            alike: Whether other nodes ask exactly the same, so that it must be sampled.
+            short: Whether the reply is an answer without reasoning, as long as the task says.
+            control: See `Ask`.
+
+        Raises:
+            InputError: The node would only repeat what others say at temperature 0.
+        """
+        chosen = temperature if self.temperature is None else self.temperature
+        if alike and chosen == 0:
+            raise InputError(
+                f"baseline {self.name!r} asks the same of several nodes, and at temperature 0 "
+                f"they would all give the same reply; its usual temperature is {temperature:g}"
+            )
+        usual = self.task.max_new_tokens
+        usual = usual if short else max(usual, REASONING_TOKENS)
+        return Ask(prompt, self.engine, Sampling(chosen, self.max_new_tokens or usual), control)
+
+    def check(self, low: float, high: float, **options: float) -> None:
+        """Raise an InputError unless all the options are from `low` to `high`."""
+        for option, value in options.items():
+            if not low <= value <= high:
+                raise InputError(
+                    f"baseline {self.name!r}: {option} must be from {low:g} to {high:g}, "
+                    f"not {value:g}"
+                )
+
+
+class Net:
+    """Collects nodes, sources before their readers, the output node last."""
+
+    def __init__(self) -> None:
+        """Start without nodes."""
+        self.team: dict[str, Policy] = {}
+        self.labels: dict[str, str] = {}
+        self._edges: list[tuple[int | str, int | str]] = []
+
+    def add(self, label: str, policy: Policy, reads: Iterable[str] = ()) -> str:
+        """Add a node and return its name."""
+        node = f"node_{len(self.team)}"
+        self.team[node], self.labels[node] = policy, label
+        self._edges += [(source, node) for source in reads]
+        return node
+
+    def method(self, **rest: Any) -> Method:
+        """Return the method over all nodes; `rest` are further fields of it."""
+        topology = Topology.from_edges(self._edges, len(self.team))
+        return Method(topology, self.team, labels=self.labels, **rest)
+
+
+def texts(observation: Observation, nodes: Iterable[str]) -> list[str]:
+    """Return what those of the nodes said that spoke, in the order of `nodes`."""
+    said = {message["source"]: message["text"] for message in observation["inbox"]}
+    return [said[node] for node in nodes if node in said]
+
+
+def without_roles(setup: Setup, method: Method) -> Method:
+    """Return the method with the role-free, structure-aware prompt of trained networks.
+
+    Raises:
+        InputError: No node reads another, so there is no role to take away.
+    """
+    asked = {n: p for n, p in method.team.items() if isinstance(p, Ask) and not p.control}
+    if not any(method.topology.sources(node) for node in asked):
+        raise InputError(f"baseline {setup.name!r} has no roles: none of its models reads another")
+
+    def prompt(observation: Observation) -> Turns:
+        return build_prompt(observation, setup.task.answer_format)
+
+    bare = {node: replace(policy, prompt=prompt) for node, policy in asked.items()}
+    return replace(method, team={**method.team, **bare})

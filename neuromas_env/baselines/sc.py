@@ -1,0 +1,66 @@
+"""Self-consistency: k sampled solutions of the same prompt, then a vote.
+
+Source: Wang et al., 2022 (arXiv 2203.11171); Li et al., 2024, "More Agents Is All You
+Need" (arXiv 2402.05120). 40 samples at temperature 0.7 of a chain-of-thought prompt,
+unweighted plurality. We differ: zero-shot, no top-k, and ties end by the rule of all
+baselines (the paper leaves them open).
+
+`k` need not be whole: `k=2.4` takes two samples of every question and a third of 40 % of
+the questions, chosen by a hash of the question, so that the row can cost on average what
+another method costs.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from math import ceil
+from typing import Any
+
+from neuromas_env.baselines.method import Method, Net, Setup
+from neuromas_env.baselines.prompts import solve
+from neuromas_env.baselines.vote import Vote
+from neuromas_env.errors import InputError
+
+
+def sc(setup: Setup, k: float = 40.0, prompt: str = "cot", ties: str = "index") -> Method:
+    """Sample k solutions and take the most frequent answer."""
+    setup.check(1, 500, k=k)
+    net, count = Net(), ceil(k)
+    ask = setup.ask(solve(setup.task, prompt), 0.7, alike=k > 1, short=prompt == "direct")
+    solvers = [net.add(f"solver {i}", ask) for i in range(count)]
+    net.add("vote", Vote(setup.task, ties), solvers)
+
+    def drop_last(question: str) -> dict[str, Any]:
+        share = int(sha256(question.encode("utf-8", "replace")).hexdigest()[:8], 16) / 2**32
+        return {"mask": {solvers[-1]: share < k - (count - 1)}}
+
+    return net.method(options=drop_last if k < count else None)
+
+
+def matched_self_consistency(
+    tokens_per_question: float, tokens_per_sample: float, tolerance: float = 0.05
+) -> dict[str, float]:
+    """Return the options with which `sc` spends what another method spent.
+
+    Args:
+        tokens_per_question: Mean completion tokens of the other method for a question.
+        tokens_per_sample: Mean completion tokens of one sample, measured on the same task,
+            engine and settings, for example by a run of `sc`.
+        tolerance: How far the expected cost may be off, as a share.
+
+    Returns:
+        `{"k": k}`, whole where that is close enough.
+
+    Raises:
+        InputError: A count is not positive, or the budget does not pay for one sample.
+    """
+    if not (tokens_per_question > 0 and tokens_per_sample > 0):
+        raise InputError("a budget-matched row needs positive counts of completion tokens")
+    k = tokens_per_question / tokens_per_sample
+    if k < 1 - tolerance:
+        raise InputError(
+            f"{tokens_per_question:g} completion tokens per question do not pay for one sample "
+            f"of {tokens_per_sample:g}: self-consistency cannot be matched to that budget"
+        )
+    whole = max(1, round(k))
+    return {"k": whole if abs(whole - k) <= tolerance * k else round(k, 3)}
