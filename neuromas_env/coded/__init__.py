@@ -1,0 +1,1 @@
+"""Coded networks: the same topologies with messages from a finite code book, for small policies."""
