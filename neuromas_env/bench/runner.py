@@ -1,0 +1,210 @@
+"""Runs what is still to do of a benchmark and stores it, chunk by chunk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from neuromas_env.agents.runlog import Reporter
+from neuromas_env.baselines import matched_self_consistency
+from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.store import Answer, Cell, Store
+from neuromas_env.bench.worker import Worker
+from neuromas_env.errors import InputError
+from neuromas_env.tasks.base import Example
+
+PROBE = "sc:k=1"
+TOLERANCE = 0.05
+_TRIES = 4
+_LINE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """Questions of one cell that run at once."""
+
+    cell: Cell
+    rows: tuple[int, ...]
+
+
+class Team(Protocol):
+    """Who plans the cells and answers the jobs; `Alone` here, a Ray cluster elsewhere."""
+
+    def plan(self, names: Sequence[tuple[str, str]] | None = None) -> list[Cell]:
+        """Return the cells; see `Worker.plan`."""
+        ...
+
+    def questions(self, cell: Cell) -> list[Example]:
+        """Return the questions of a cell."""
+        ...
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, list[Answer]]]:
+        """Answer all jobs, in any order, each as soon as it is done."""
+        ...
+
+
+class Alone(Worker):
+    """One process answers everything, in order."""
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, list[Answer]]]:
+        """Answer one job after the other."""
+        for job in jobs:
+            yield job, self.answer(job.cell, job.rows)
+
+
+def run_benchmark(
+    config: BenchConfig, *, team: Team | None = None, report: Reporter | None = None
+) -> None:
+    """Run a benchmark, or go on with it: what is stored is not asked again.
+
+    Args:
+        config: What to do.
+        team: Who answers, by default this process.
+        report: Told how far it is.
+
+    Raises:
+        InputError: Something given is wrong, another process writes to the directory, it
+            cannot be written, or the engine fails on every call.
+    """
+    config.validate()
+    with Store(config.out, write=True) as store:
+        runner = _Runner(config, store, team or Alone(config), report or Reporter())
+        cells = runner.team.plan()
+        if config.matched:
+            # Planned beforehand so that a temperature of 0 is refused before hours of work.
+            runner.team.plan([(cells[0].task, "sc:k=2")])
+        runner.run(cells)
+        if config.matched:
+            runner.match(cells)
+
+
+class _Runner:
+    def __init__(self, config: BenchConfig, store: Store, team: Team, report: Reporter) -> None:
+        self.config, self.store, self.team, self.report = config, store, team, report
+        self._numbers: dict[str, int] = {}
+        self._asked: set[str] = set()
+
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Answer what is missing of some cells."""
+        numbers = {cell.hash: self._enter(cell) for cell in cells}
+        jobs: list[Job] = []
+        done = 0
+        for cell in cells:
+            finished = self.store.done(numbers[cell.hash])
+            new = list(_chunks(cell, finished, self.config.chunk))
+            jobs += new
+            done += cell.questions - sum(len(job.rows) for job in new)
+        total = sum(cell.questions for cell in cells)
+        progress = _Progress(self.report, jobs, done, total, len(cells))
+        try:
+            for job, answers in self.team.run(jobs):
+                self.store.add(numbers[job.cell.hash], answers)
+                progress.advance(job, answers)
+        finally:
+            self.report.end()
+
+    def match(self, cells: Sequence[Cell]) -> None:
+        """Add a self-consistency row of the same completion tokens to every costly method."""
+        groups: dict[tuple[str, str], list[Cell]] = {}
+        for cell in cells:
+            if cell.facts["calls"] > 1 and cell.method.partition(":")[0] != "sc":
+                groups.setdefault((cell.task, cell.method), []).append(cell)
+        for group in groups.values():
+            if budget := self._mean("completion_tokens", group):
+                self._match(group[0], budget)
+
+    def _match(self, cell: Cell, budget: float) -> None:
+        """Choose k by what a sample costs, and again by what k samples did cost."""
+        task, method, name = cell.task, cell.method, PROBE
+        samples = self._self_consistency(task, name)
+        spent, calls = self._mean("completion_tokens", samples), self._mean("calls", samples)
+        for _ in range(_TRIES):
+            try:
+                k = matched_self_consistency(budget, spent / calls)["k"]
+            except InputError as error:
+                self.report.note(f"{task}: {method} gets no budget-matched row: {error}")
+                return
+            name = f"sc:k={k:g}"
+            samples = self._self_consistency(task, name)
+            spent, calls = self._mean("completion_tokens", samples), self._mean("calls", samples)
+            ratio = spent / budget
+            if abs(ratio - 1) <= TOLERANCE:
+                break
+        verdict = "" if abs(ratio - 1) <= TOLERANCE else ", which is NOT within 5 %"
+        self.report.note(
+            f"{task}: {samples[0].method} is matched to {method}: {spent:.1f} and {budget:.1f} "
+            f"completion tokens per question, ratio {ratio:.3f}{verdict}"
+        )
+        self.store.match(cell, samples[0].method)
+
+    def _self_consistency(self, task: str, name: str) -> list[Cell]:
+        cells = self.team.plan([(task, name)])
+        self.run(cells)
+        return cells
+
+    def _mean(self, column: str, cells: Sequence[Cell]) -> float:
+        """Mean over the answered questions that are asked for; 0 where all failed."""
+        rows = [
+            row[column]
+            for cell in cells
+            for row in self.store.rows(
+                f"SELECT {column} FROM answers WHERE cell = ? AND row < ? AND error IS NULL",
+                (self._enter(cell), cell.questions),
+            )
+        ]
+        return sum(rows) / len(rows) if rows else 0.0
+
+    def _enter(self, cell: Cell) -> int:
+        if cell.hash not in self._numbers:
+            if cell.task not in self._asked:
+                self._asked.add(cell.task)
+                self.store.add_questions(cell.task, cell.split, self.team.questions(cell))
+            self._numbers[cell.hash] = self.store.cell(cell)
+        return self._numbers[cell.hash]
+
+
+class _Progress:
+    """Tells how many questions are done and, from the calls made so far, the time left."""
+
+    def __init__(
+        self, report: Reporter, jobs: Sequence[Job], done: int, total: int, cells: int
+    ) -> None:
+        self._report, self._done = report, done
+        self._left = sum(len(job.rows) * job.cell.facts["calls"] for job in jobs)
+        self._worked = 0
+        self._open: dict[str, int] = {}
+        for job in jobs:
+            self._open[job.cell.hash] = self._open.get(job.cell.hash, 0) + 1
+        self._started = self._shown = time.monotonic()
+        if jobs:
+            report.begin(f"questions of {cells} cells", total, done)
+            report.advance(done)
+
+    def advance(self, job: Job, answers: Sequence[Answer]) -> None:
+        calls = len(job.rows) * job.cell.facts["calls"]
+        self._worked, self._left = self._worked + calls, self._left - calls
+        self._done += len(job.rows)
+        self._open[job.cell.hash] -= 1
+        now = time.monotonic()
+        left = (now - self._started) / self._worked * self._left
+        failed = [answer.error for answer in answers if answer.error]
+        if failed:
+            name = f"{job.cell.method} on {job.cell.task}"
+            self._report.note(
+                f"{name}: {len(failed)} of {len(answers)} questions failed: {failed[0]}"
+            )
+        finished = not self._open[job.cell.hash]
+        if finished or now - self._shown >= _LINE_SECONDS:
+            self._shown = now
+            self._report.advance(self._done, {"minutes left": left / 60})
+
+
+def _chunks(cell: Cell, finished: set[int], size: int) -> Iterator[Job]:
+    """Cut a cell's questions at fixed places and leave out those that are done."""
+    for start in range(0, cell.questions, size):
+        rows = range(start, min(start + size, cell.questions))
+        missing = tuple(row for row in rows if row not in finished)
+        if missing:
+            yield Job(cell, missing)

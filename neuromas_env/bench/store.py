@@ -1,0 +1,327 @@
+"""One SQLite file per benchmark: every answered question, written by one process.
+
+A *cell* is a method on a task with a seed and all settings that can change an answer; their
+hash names it, so that a changed setting is another cell. Chunks of answers are committed
+whole. What is committed survives a kill at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from neuromas_env.errors import InputError
+from neuromas_env.tasks.base import Example
+
+FILE, LOCK = "bench.sqlite", "bench.lock"
+VERSION = 1
+_APPLICATION = 0x4E4D4153  # "NMAS", so that nobody else's database is taken for ours
+_SCHEMA = """
+CREATE TABLE cells (
+    id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE,
+    method TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL, seed INTEGER,
+    settings TEXT NOT NULL, facts TEXT NOT NULL
+);
+CREATE TABLE questions (
+    task TEXT, split TEXT, row_id TEXT, question TEXT NOT NULL, target TEXT NOT NULL,
+    parts TEXT NOT NULL, PRIMARY KEY (task, split, row_id)
+) WITHOUT ROWID;
+CREATE TABLE answers (
+    cell INTEGER REFERENCES cells, row INTEGER, row_id TEXT NOT NULL,
+    answer TEXT NOT NULL, strict REAL NOT NULL, extracted REAL NOT NULL, reason TEXT,
+    tie INTEGER, error TEXT, calls INTEGER NOT NULL, cached INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, seconds REAL NOT NULL,
+    sandbox TEXT, transcript TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (cell, row)
+) WITHOUT ROWID;
+CREATE TABLE matches (
+    task TEXT, split TEXT, method TEXT, conditions TEXT, matched TEXT NOT NULL,
+    PRIMARY KEY (task, split, method, conditions)
+) WITHOUT ROWID;
+CREATE VIEW results AS
+    SELECT method, task, split, seed, answers.*, questions.question, questions.target,
+        settings ->> '$.weights_hash' AS weights_hash, facts ->> '$.versions' AS versions
+    FROM answers JOIN cells ON cells.id = answers.cell
+    JOIN questions USING (task, split, row_id);
+"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method on a task with one seed.
+
+    Attributes:
+        method: As the user named it.
+        task: Full name of the task.
+        split: Of the task.
+        seed: None for a method without randomness.
+        settings: Everything that can change an answer, for JSON.
+        facts: What else a report needs: topology, majority, versions, prices; for JSON.
+        questions: How many of the split's first questions are asked for now.
+    """
+
+    method: str
+    task: str
+    split: str
+    seed: int | None
+    settings: dict[str, Any]
+    facts: dict[str, Any] = field(compare=False)
+    questions: int = field(default=0, compare=False)
+
+    @property
+    def conditions(self) -> str:
+        """The settings that methods share, as JSON: cells of equal ones are comparable."""
+        return conditions(self.settings)
+
+    @property
+    def hash(self) -> str:
+        """Digest of method, task, split, seed and settings."""
+        named = [self.method, self.task, self.split, self.seed, self.settings]
+        return blake2b(json.dumps(named, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def conditions(settings: Mapping[str, Any]) -> str:
+    """Return settings without those of a trained network, as JSON."""
+    return json.dumps({k: v for k, v in settings.items() if k != "adapters"}, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question, answered.
+
+    Attributes:
+        row: Number of the question in its split.
+        row_id: The question's own name.
+        answer: The text that was scored.
+        strict: Strict score.
+        extracted: Extracted score.
+        reason: Why so, None if the episode failed.
+        tie: Whether a vote was tied, None where there was no vote.
+        error: Which node's call failed and why.
+        calls: Model calls that were answered.
+        cached: How many of them from the cache.
+        prompt_tokens: Of all calls.
+        completion_tokens: Of all calls.
+        seconds: The question's share of its chunk's time in the engine.
+        sandbox: What isolated the code that was run, None where none was run.
+        transcript: What every node said, as JSON.
+    """
+
+    row: int
+    row_id: str
+    answer: str
+    strict: float
+    extracted: float
+    reason: str | None
+    tie: bool | None
+    error: str | None
+    calls: int
+    cached: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    sandbox: str | None
+    transcript: str
+
+
+_COLUMNS = tuple(option.name for option in fields(Answer))
+_INSERT = (
+    f"INSERT INTO answers (cell, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)}) "
+    "ON CONFLICT (cell, row) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+    + ", attempts = attempts + 1 WHERE error IS NOT NULL"
+)
+
+
+class Store:
+    """The answers of a benchmark directory. Close it, or use it in a `with`."""
+
+    def __init__(self, folder: str | Path, *, write: bool = False) -> None:
+        """Open a directory's store.
+
+        Args:
+            folder: The benchmark directory.
+            write: Create what is missing and keep other writers out.
+
+        Raises:
+            InputError: Another process writes there, there is no store, it is of a newer
+                version, or it cannot be read.
+        """
+        self.path = Path(folder) / FILE
+        self._lock = _take_lock(Path(folder)) if write else None
+        try:
+            with self._translated():
+                self._open(write)
+        except BaseException:
+            self._release()
+            raise
+
+    def __enter__(self) -> Store:
+        """Return the store."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the store."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        if self._lock is not None:
+            # Leaves a single file behind; with a reader still there, the next writer does it.
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("PRAGMA journal_mode = DELETE")
+        self._db.close()
+        self._release()
+
+    def cell(self, cell: Cell) -> int:
+        """Return a cell's number, a new one where there is none yet."""
+        values = (
+            cell.hash, cell.method, cell.task, cell.split, cell.seed,
+            json.dumps(cell.settings, sort_keys=True), json.dumps(cell.facts),
+        )  # fmt: skip
+        with self._translated(), self._db:
+            self._db.execute(
+                "INSERT INTO cells (hash, method, task, split, seed, settings, facts) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (hash) DO UPDATE SET facts = excluded.facts",
+                values,
+            )
+            found = self._db.execute("SELECT id FROM cells WHERE hash = ?", values[:1])
+            return found.fetchone()[0]
+
+    def done(self, number: int) -> set[int]:
+        """Return the rows of a cell that were answered without an error."""
+        query = "SELECT row FROM answers WHERE cell = ? AND error IS NULL"
+        with self._translated():
+            return {row for (row,) in self._db.execute(query, (number,))}
+
+    def add_questions(self, task: str, split: str, examples: Iterable[Example]) -> None:
+        """Note the text of questions, once per task.
+
+        Raises:
+            InputError: A question of this name is known and reads differently.
+        """
+        with self._translated(), self._db:
+            query = (
+                "SELECT row_id, question, target, parts FROM questions WHERE task = ? AND split = ?"
+            )
+            known = {row[0]: row[1:] for row in self._db.execute(query, (task, split))}
+            new = []
+            for example in examples:
+                content = (example.question, example.target, json.dumps(example.parts))
+                if known.setdefault(example.id, content) != content:
+                    raise InputError(
+                        f"{self.path}: question {example.id!r} of task {task} reads differently "
+                        "now than when it was answered; a new directory for the changed rows "
+                        "would be right"
+                    )
+                new.append((task, split, example.id, *content))
+            self._db.executemany(
+                "INSERT INTO questions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", new
+            )
+
+    def add(self, number: int, answers: Sequence[Answer]) -> None:
+        """Commit answers of a cell, all or none; an answer without an error is never replaced.
+
+        Raises:
+            InputError: They cannot be written; what was committed before is unharmed.
+        """
+        rows = [(number, *(getattr(answer, name) for name in _COLUMNS)) for answer in answers]
+        with self._translated(), self._db:
+            self._db.executemany(_INSERT, rows)
+
+    def match(self, cell: Cell, matched: str) -> None:
+        """Note which method spends what a cell's method spends."""
+        with self._translated(), self._db:
+            self._db.execute(
+                "INSERT OR REPLACE INTO matches VALUES (?, ?, ?, ?, ?)",
+                (cell.task, cell.split, cell.method, cell.conditions, matched),
+            )
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Return what a query finds, for reports."""
+        with self._translated():
+            cursor = self._db.execute(query, values)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def _open(self, write: bool) -> None:
+        if not write and not self.path.is_file():
+            raise InputError(
+                f"there is no {self.path}: a directory that 'neuromas bench --out' wrote would "
+                "be right"
+            )
+        self._db = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}",
+            uri=True,
+            timeout=30,
+        )
+        try:
+            self._check_version(write)
+            if write:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                # A killed process loses nothing so; only a power cut may take the last chunk.
+                self._db.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _check_version(self, write: bool) -> None:
+        [application], [version], [tables] = (
+            self._db.execute(query).fetchone()
+            for query in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_schema",
+            )
+        )
+        if not tables and write:
+            script = f"{_SCHEMA}PRAGMA application_id = {_APPLICATION};"
+            self._db.executescript(f"BEGIN;{script}PRAGMA user_version = {VERSION};COMMIT;")
+        elif application != _APPLICATION:
+            raise InputError(f"{self.path} is no benchmark store; another directory would be right")
+        elif version > VERSION:
+            raise InputError(
+                f"{self.path} was written by a newer neuromas-env: it is of version {version}, "
+                f"this one reads up to {VERSION}. Update neuromas-env, or take a new directory."
+            )
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            raise InputError(
+                f"{self.path}: {error}. Answers that were stored before are unharmed; with free "
+                "space and a healthy file the same command goes on."
+            ) from error
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _take_lock(folder: Path) -> int:
+    """Lock a directory for as long as this process lives; return the open file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(lock, 100, 0).decode(errors="replace").strip()
+        os.close(lock)
+        raise InputError(
+            f"{folder} is being written by another process ({owner or 'starting'}); wait for it, "
+            "or give another directory with --out"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+    return lock

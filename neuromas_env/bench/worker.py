@@ -1,0 +1,231 @@
+"""Answers chunks of questions for cells; knows no store, so that many can work for one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from neuromas_env.baselines import Method, whole_questions
+from neuromas_env.bench.cache import CachedCompletion, CachedEngine
+from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.engines import Adapters, Identity, make_engine
+from neuromas_env.bench.methods import TRAINED, TrainedRun, make_method, read_run
+from neuromas_env.bench.store import Answer, Cell
+from neuromas_env.errors import InputError
+from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajectory
+from neuromas_env.rollout import run_episodes
+from neuromas_env.tasks import Task, make_task
+from neuromas_env.tasks.base import Example
+
+
+class Worker:
+    """Plans the cells of a benchmark and answers their questions.
+
+    One engine is held at a time. Planning needs the base model but no adapters.
+    """
+
+    def __init__(self, config: BenchConfig) -> None:
+        """Remember what is asked for; models are loaded when they are needed."""
+        config.validate()
+        self._config = config
+        self._engine: tuple[Adapters | None, Engine, Identity] | None = None
+        self._method: tuple[str, Method, Task] | None = None
+        self._runs: dict[str, TrainedRun] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks by full name."""
+        made = [make_task(name, self._config.data) for name in self._config.tasks]
+        return {task.name: task for task in made}
+
+    def plan(self, names: Sequence[tuple[str, str]] | None = None) -> list[Cell]:
+        """Return the cells in the order in which they are to run.
+
+        Args:
+            names: Task and method of each; by default all methods on all tasks.
+
+        Raises:
+            InputError: A task, a method or an option is unknown or does not fit.
+        """
+        config = self._config
+        if names is None:
+            names = [(task, method) for method in config.methods for task in self.tasks]
+        cells: dict[str, Cell] = {}
+        for task_name, method_name in names:
+            task = self.tasks[task_name]
+            for cell in self._cells(method_name, task):
+                cells.setdefault(cell.hash, cell)
+        return list(cells.values())
+
+    def questions(self, cell: Cell) -> list[Example]:
+        """Return the questions that are asked for now."""
+        rows = self.tasks[cell.task].examples(cell.split)
+        return [rows[i] for i in range(cell.questions)]
+
+    def answer(self, cell: Cell, rows: Sequence[int]) -> list[Answer]:
+        """Answer questions of a cell.
+
+        Args:
+            cell: The cell.
+            rows: Numbers of the questions in their split; seeds derive from them.
+
+        Raises:
+            InputError: Every single call failed, so that going on makes no sense.
+        """
+        method, task = self._build(cell)
+        engine = self._engine_for(None)[0]
+        examples = [task.examples(cell.split)[row] for row in rows]
+        before = engine.cost.total("eval").seconds
+        # A trained network keeps what was dealt to it in training; the others read all.
+        trained = cell.method.startswith(TRAINED)
+        done = run_episodes(
+            method.topology, task, method.team, examples if trained else whole_questions(examples),
+            seed=cell.seed or 0, numbers=rows, schedule=method.schedule, options=method.options,
+        )  # fmt: skip
+        seconds = (engine.cost.total("eval").seconds - before) / len(done)
+        if not any(step.completion for t in done for step in t.steps.values()):
+            self._check_alive(engine, cell, task, done)
+        sandbox = getattr(task, "sandbox_tier", None)
+        return [
+            _answer(row, trajectory, seconds, method, sandbox)
+            for row, trajectory in zip(rows, done, strict=True)
+        ]
+
+    def _check_alive(
+        self, engine: Engine, cell: Cell, task: Task, done: Sequence[Trajectory]
+    ) -> None:
+        """Tell an engine that fails from questions that do, by a call that asks little."""
+        failed = [t.error for t in done if t.error]
+        length = self._config.max_new_tokens or task.max_new_tokens
+        probe = Request((("user", "Say yes."),), engine, None, Sampling(0.0, length))
+        if failed and engine.generate([probe])[0].error:
+            raise InputError(
+                f"{cell.method} on {cell.task}: every model call fails, so the benchmark stops "
+                f"here. The first of {len(failed)}: {failed[0]}"
+            )
+
+    def _cells(self, name: str, task: Task) -> list[Cell]:
+        config = self._config
+        engine, identity = self._engine_for(None)
+        method = make_method(name, task, engine, config)
+        split = task.examples(config.split)
+        if not len(split):
+            raise InputError(f"task {task.name!r} has no questions in its {config.split} split")
+        settings = {
+            **identity,
+            "engine": config.engine,
+            "chunk": config.chunk,
+            "max_new_tokens": config.max_new_tokens,
+            "temperature": config.temperature,
+        }
+        trainable = 0
+        if name.startswith(TRAINED):
+            run = self._run(name, identity)
+            settings["adapters"], trainable = run.hashes, run.trainable
+        facts = {
+            "topology": method.topology.to_json(),
+            "labels": dict(method.labels),
+            "calls": method.calls,
+            "trainable": trainable,
+            **self._known(task),
+            "prices": config.prices,
+            "versions": identity["versions"] | {"python": sys.version.split()[0]},
+        }
+        count = min(config.limit or len(split), len(split))
+        return [
+            Cell(method.name or name, task.name, config.split, seed, settings, facts, count)
+            for seed in (config.seeds if method.sampled else (None,))
+        ]
+
+    def _known(self, task: Task) -> dict[str, Any]:
+        """What can be said of a task without any method, worked out once."""
+        if task.name not in self._facts:
+            split = self._config.split
+            blind = getattr(task, "blind_accuracy", None)
+            try:
+                majority: float | None = float(task.majority(split))
+            except NotImplementedError:
+                majority = None
+            self._facts[task.name] = {
+                "questions": len(task.examples(split)),
+                "majority": majority,
+                "blind": None if blind is None else float(blind(split)),
+            }
+        return self._facts[task.name]
+
+    def _run(self, name: str, identity: Identity) -> TrainedRun:
+        run = self._runs[name] = self._runs.get(name) or read_run(name)
+        if identity.get("weights_hash") not in (None, run.state.weights_hash):
+            raise InputError(
+                f"method {name!r} was trained on the base {run.state.model!r} (weights "
+                f"{run.state.weights_hash}), but {identity['model']!r} (weights "
+                f"{identity['weights_hash']}) is loaded; --model {run.state.model} would be right"
+            )
+        return run
+
+    def _build(self, cell: Cell) -> tuple[Method, Task]:
+        """Return a cell's method with its adapters in the engine, kept until the next cell."""
+        if self._method is None or self._method[0] != cell.hash:
+            task = self.tasks[cell.task]
+            trained = cell.method.startswith(TRAINED)
+            run = self._run(cell.method, cell.settings) if trained else None
+            engine, _ = self._engine_for(run.shape if run else None)
+            if run is not None:
+                from neuromas_env.agents import checkpoint
+
+                inner = engine.engine if isinstance(engine, CachedEngine) else engine
+                checkpoint.load(run.checkpoint, inner, run.state.topology)  # type: ignore[arg-type]
+                if isinstance(engine, CachedEngine):
+                    engine.adapters = run.hashes
+            method = make_method(cell.method, task, engine, self._config)
+            self._method = cell.hash, method, task
+        return self._method[1:]
+
+    def _engine_for(self, adapters: Adapters | None) -> tuple[Engine, Identity]:
+        """Return the engine; a new one only where the adapters need another shape."""
+        if self._engine is None or (adapters is not None and self._engine[0] != adapters):
+            self._engine = self._method = None  # frees the memory before more is taken
+            engine, identity = make_engine(self._config, adapters)
+            if self._config.cache is not None:
+                engine = CachedEngine(engine, identity, self._config.cache)
+            self._engine = adapters, engine, identity
+        return self._engine[1:]
+
+
+def _answer(
+    row: int, trajectory: Trajectory, seconds: float, method: Method, sandbox: str | None
+) -> Answer:
+    score = trajectory.score
+    calls = [step.completion for step in trajectory.steps.values() if step.completion]
+    return Answer(
+        row=row,
+        row_id=trajectory.example.id,
+        answer=trajectory.answer,
+        strict=score.strict if score else 0.0,
+        extracted=score.extracted if score else 0.0,
+        reason=score.reason if score else None,
+        tie=None if trajectory.error else method.tied(trajectory),
+        error=trajectory.error,
+        calls=len(calls),
+        cached=sum(isinstance(call, CachedCompletion) for call in calls),
+        prompt_tokens=sum(len(call.prompt_ids) for call in calls),
+        completion_tokens=sum(len(call.ids) for call in calls),
+        seconds=seconds,
+        sandbox=sandbox,
+        transcript=json.dumps(
+            [_said(s.node, s.text, s.completion) for s in trajectory.steps.values()]
+        ),
+    )
+
+
+def _said(node: str, text: str, completion: Completion | None) -> dict[str, Any]:
+    said: dict[str, Any] = {"node": node, "text": text}
+    if completion is not None:
+        said |= {"prompt_tokens": len(completion.prompt_ids), "tokens": len(completion.ids)}
+        if not completion.finished:
+            said["cut"] = True
+    return said
