@@ -2,8 +2,8 @@
 
 Importing the package registers `neuromas/network-v0`, `neuromas/coded-v0` and the levels of
 coded networks with PettingZoo, for `pettingzoo.make("aec", ...)` and
-`pettingzoo.make("parallel", ...)`. With Gymnasium it registers the views of coded networks and
-every task as a single-step environment, such as `gymnasium.make("neuromas/BBH-v0", task=...)`.
+`pettingzoo.make("parallel", ...)`; and with Gymnasium the views of coded networks and every
+task as a single-step environment, such as `gymnasium.make("neuromas/BBH-v0", task=...)`.
 """
 
 from neuromas_env.coded.registration import register_coded

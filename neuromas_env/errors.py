@@ -20,7 +20,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     names = sorted(known)
     listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = (
-        f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {listed}."
-    )
+    hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {listed}."
     return InputError(f"unknown {kind} {name!r}. {hint}")
