@@ -48,8 +48,11 @@ _FAMILIES = {
     ),
     "hierarchy": _Family(
         "neuromas_env.tasks.hierarchy:Hierarchy",
-        "trees of one operation over small values, whole or dealt in parts; needs no data",
-        variants=("max", "bool", "modsum", "nav"),
+        "trees of operations over small values, whole or dealt in parts; needs no data",
+        variants=(
+            "max", "minimax", "median", "select", "modsum",
+            "arith", "parity", "bool", "nav", "swap",
+        ),  # fmt: skip
     ),
     "signal": _Family(
         "neuromas_env.tasks.signal:Signal",

@@ -1,16 +1,27 @@
-"""Procedural trees of one operation, so that hierarchical decomposition can be dialled.
+"""Procedural trees of operations, so that hierarchical decomposition can be dialled.
 
 A question is an exact tree: `depth` levels of operations, every operation above
 the lowest level has `branching` arguments, and the lowest ones share `leaves` small
 values among them. With `parts=k` the tree is cut at the level with k subtrees, each
-input node sees one of them, and the answer is the same operation on their values:
-messages are necessary, and one number or truth value from each node suffices. With
+input node sees one of them, and the answer is an operation on their values:
+messages are necessary, and one short value from each node suffices. With
 `parts=0` every node reads the whole question.
 
-Kinds: `max` (of distinct two-digit numbers), `modsum` (sum modulo `modulus`), `nav`
-(where steps to the left and right end) and `bool` (and, or, not). The first three are
-associative: there nesting only groups the values. `bool` mixes two operations, so
-that its answer depends on the tree.
+| kind | a question |
+| --- | --- |
+| `max` | the largest of distinct two-digit numbers |
+| `minimax` | `max` of `min` of `max` of ..., as in a game of two players |
+| `median` | medians of medians |
+| `select` | an item of an item of ... a nested list: only one part holds the answer |
+| `modsum` | a sum modulo `modulus` |
+| `arith` | sums, differences and products modulo `modulus` |
+| `parity` | whether a sum is even or odd |
+| `bool` | `and` and `or` of truth values |
+| `nav` | where steps to the left and right end |
+| `swap` | where a ball is after cups were swapped: the order counts |
+
+In `max`, `modsum`, `parity` and `nav` nesting only groups the values, and their order
+does not matter either. The answers to the others depend on the tree.
 
 No data is needed. Item i of a split follows from `SeedSequence([seed, split, i])`
 alone. A hash of the tree says which split a question belongs to, and a draw that
@@ -21,7 +32,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, InitVar, dataclass, fields
 from hashlib import blake2b
 from itertools import islice
 from typing import overload
@@ -32,7 +43,7 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.answers import extract_number, extract_word, grade, majority_share
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 from neuromas_env.tasks.names import check_choice, check_int, full_name
-from neuromas_env.tasks.trees import KINDS, Node
+from neuromas_env.tasks.trees import KINDS, Kind, Node
 
 SIZES = {"train": 100_000, "validation": 512, "test": 512}
 _FEWEST_QUESTIONS = 8 * 512
@@ -45,6 +56,17 @@ _BOUNDS = {
     "modulus": (2, 100),
     "seed": (0, 2**63),
 }
+
+LEVELS: tuple[dict[str, int], ...] = (
+    {"depth": 2, "branching": 2, "leaves": 6, "parts": 2},
+    {"depth": 2, "branching": 2, "leaves": 8, "parts": 2},
+    {"depth": 2, "branching": 3, "leaves": 12, "parts": 3},
+    {"depth": 3, "branching": 2, "leaves": 16, "parts": 4},
+    {"depth": 3, "branching": 3, "leaves": 27, "parts": 9},
+    {"depth": 4, "branching": 2, "leaves": 32, "parts": 8},
+    {"depth": 6, "branching": 2, "leaves": 64, "parts": 16},
+)
+"""What `level=1`, `level=2`, ... stand for, the easiest first: a curriculum."""
 
 
 class _Items(Sequence[Example]):
@@ -69,7 +91,7 @@ class _Items(Sequence[Example]):
 
 @dataclass(eq=False)
 class Hierarchy(Task):
-    """Questions of one kind: `max`, `bool`, `modsum` or `nav`.
+    """Questions of one kind, such as `max`.
 
     Attributes:
         variant: The kind.
@@ -79,8 +101,10 @@ class Hierarchy(Task):
             `branching ** (depth - 1)`, at least twice that.
         parts: How many parts to deal: `branching`, `branching ** 2`, ... up to
             `branching ** (depth - 1)`, or 0 for none.
-        modulus: Of `modsum`, 2 to 100.
+        modulus: Of `modsum` and `arith`, 2 to 100.
         seed: Another seed gives other questions.
+        level: Instead of the first four: 1 to 7 of `LEVELS`, the harder the higher;
+            beside it only `parts=0` can be given.
 
     Raises:
         InputError: A parameter is out of its range, the parameters do not fit
@@ -94,27 +118,44 @@ class Hierarchy(Task):
     parts: int = 2
     modulus: int = 10
     seed: int = 0
+    level: InitVar[int] = 0
 
     max_new_tokens = 10
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, level: int) -> None:
         """Check the parameters."""
         base = f"hierarchy/{self.variant}"
         if self.variant not in KINDS:
             raise unknown("task", base, (f"hierarchy/{kind}" for kind in KINDS))
         for key, (low, high) in _BOUNDS.items():
             check_int(base, key, getattr(self, key), low, high)
+        check_int(base, "level", level, 0, len(LEVELS))
+        if level:
+            self._take(base, level)
         defaults = {f.name: f.default for f in fields(self) if f.default is not MISSING}
         self.name = full_name(base, {key: getattr(self, key) for key in defaults}, defaults)
-        self._kind = KINDS[self.variant]
         self._check_fit()
         self._level = [0, *(self.branching**n for n in range(1, self.depth))].index(self.parts)
         lowest = self.branching ** (self.depth - 1)
         self._fanouts = [self.branching] * (self.depth - 1) + [self.leaves // lowest]
-        truth = self.variant == "bool"
-        self.answer_format = (
-            "Answer True or False only." if truth else "Answer with the number only."
-        )
+        wanted = " or ".join(reversed(self._kind.words)) or "with the number"
+        self.answer_format = f"Answer {wanted} only."
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[self.variant]
+
+    def _take(self, base: str, level: int) -> None:
+        for key, value in LEVELS[level - 1].items():
+            given = getattr(self, key)
+            if key == "parts" and given == 0:
+                continue
+            if given not in (value, getattr(Hierarchy, key)):
+                raise InputError(
+                    f"task {base}: level={level} means {key}={value}, not {given}; give either a "
+                    "level (and parts=0 if wanted) or the parameters one by one"
+                )
+            setattr(self, key, value)
 
     def _check_fit(self) -> None:
         lowest = self.branching ** (self.depth - 1)
@@ -135,8 +176,8 @@ class Hierarchy(Task):
                 f"task {self.name}: {self.leaves} leaves make fewer than {_FEWEST_QUESTIONS} "
                 "different questions; take more leaves"
             )
-        if self.variant != "modsum" and self.modulus != type(self).modulus:
-            raise InputError(f"task {self.name}: only hierarchy/modsum has a modulus")
+        if not self._kind.modulo and self.modulus != Hierarchy.modulus:
+            raise InputError(f"task {self.name}: only hierarchy/modsum and arith have a modulus")
 
     def examples(self, split: str) -> Sequence[Example]:
         """Return 100,000 train, 512 validation or 512 test questions, made on access.
@@ -151,9 +192,9 @@ class Hierarchy(Task):
         """Make item `index` of a split."""
         tree = self._tree(split, index)
         pieces = tree.cut(self._level)
-        query = self._kind.query.format(modulus=self.modulus)
+        query = self._kind.query.format(modulus=self.modulus, asked=tree.asked)
         lines = [self._kind.label + piece.show() for piece in pieces]
-        if self.parts and self._kind.mixed:
+        if self.parts and self._kind.named:
             names = [f"X{i}" for i in range(1, len(pieces) + 1)]
             query += f" {tree.above(self._level, iter(names)).show()}"
             lines = [f"{name} = {line}" for name, line in zip(names, lines, strict=True)]
@@ -177,13 +218,35 @@ class Hierarchy(Task):
                 return tree
 
     def _word(self, node: Node) -> str:
-        return str(bool(node.value)) if self.variant == "bool" else str(node.value)
+        if isinstance(node.value, tuple):
+            return " ".join(str(cup + 1) for cup in node.value)
+        return self._kind.words[node.value] if self._kind.words else str(node.value)
+
+    def find(self, split: str, id: str) -> int:
+        """Return the index in an id such as `train/57`."""
+        count, (start, _, number) = len(self.examples(split)), id.partition("/")
+        if start == split and number.isdecimal():
+            index = int(number[:9])
+            if index < count and id == f"{split}/{index}":
+                return index
+        raise InputError(
+            f"task {self.name} has no example {id!r} in its {split} split, "
+            f"only {split}/0 to {split}/{count - 1}"
+        )
 
     def score(self, example: Example, reply: str) -> Score:
-        """Compare the number or truth value in the reply with the tree's."""
-        if self.variant == "bool":
-            return grade(reply, example.target, extract_word(reply, ("True", "False")))
-        return grade(reply, example.target, extract_number(reply))
+        """Compare the number or word in the reply with the tree's."""
+        words = self._kind.words
+        found = extract_word(reply, words) if words else extract_number(reply)
+        return grade(reply, example.target, found)
+
+    def chance(self) -> float:
+        """Return the accuracy of a guess, each answer that the question allows as likely.
+
+        These are the numbers in the question (`max`, `minimax`, `median`, `select`), the
+        residues, the two words, the cups, or the places within reach (`nav`).
+        """
+        return 1 / self._kind.answers(self.leaves, self.modulus)
 
     def majority(self, split: str) -> float:
         """Return the accuracy of the best constant answer; of train, over its first 2,048."""
