@@ -51,19 +51,26 @@ PROMPTS = ("roles", "role_free")
 _COMMON = {"temperature": -1.0, "max_new_tokens": 0, "prompts": "roles"}
 
 _BUILT_IN = {
-    "direct": "direct:direct",
-    "cot": "direct:cot",
-    "sc": "sc:sc",
+    "direct": ("direct:direct", "answer at once"),
+    "cot": ("direct:cot", "chain of thought: reason step by step, then answer"),
+    "sc": ("sc:sc", "self-consistency: k samples, then a vote"),
+    "debate": ("debate:debate", "agents read one another and answer again, then a vote"),
+    "debate_llm_agg": ("debate:debate_llm_agg", "debate in which a further call decides"),
+    "moa": ("moa:moa", "mixture-of-agents: layers of proposers, then an aggregator"),
+    "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
+    "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
+    "network": ("network:network", "an untrained network, with role prompts or role-free"),
+    "self_refine": ("self_refine:self_refine", "criticise and rewrite one's own solution"),
 }
 
 
 def list_baselines() -> dict[str, str]:
     """Return name and one-line description of every baseline, with its number of calls."""
     listed = {}
-    for name in _BUILT_IN:
-        about = (_builder(name, name).__doc__ or "").splitlines()[0].rstrip(".")
-        calls = make_baseline(name, _AnyTask(), None).calls
-        listed[name] = f"{about}; {calls} call{'s' * (calls > 1)}"
+    for name, (_, about) in _BUILT_IN.items():
+        method = make_baseline(name, _AnyTask(), None)
+        most = "at most " if method.schedule or method.options else ""
+        listed[name] = f"{about}; {most}{method.calls} call{'s' * (method.calls > 1)}"
     for name, entry in _plugins().items():
         package = f" of the package {entry.dist.name}" if entry.dist else ""
         listed.setdefault(name, f"{entry.value}{package}")
@@ -175,7 +182,7 @@ def _plugins() -> dict[str, EntryPoint]:
 
 def _builder(family: str, name: str) -> Callable[..., Method]:
     if family in _BUILT_IN:
-        module, _, function = _BUILT_IN[family].partition(":")
+        module, _, function = _BUILT_IN[family][0].partition(":")
         return getattr(import_module(f"neuromas_env.baselines.{module}"), function)
     plugins = _plugins()
     if family not in plugins:

@@ -8,7 +8,7 @@ from typing import Any
 
 from neuromas_env.agents.prompt import build_prompt
 from neuromas_env.episode import Schedule
-from neuromas_env.errors import InputError
+from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import (
     Completion,
     Engine,
@@ -24,8 +24,9 @@ from neuromas_env.tasks.base import Example, Task
 from neuromas_env.topology import Topology
 
 Turns = tuple[tuple[str, str], ...]
-Prompt = Callable[[Observation], Turns]
-"""Writes the chat turns of a call from what the node sees, and from nothing else."""
+Prompt = Callable[[Observation], Turns | str]
+"""Writes the chat turns of a call from what the node sees, and from nothing else; a text in
+place of turns is the node's message, said without a call."""
 
 REASONING_TOKENS = 200
 
@@ -46,16 +47,18 @@ class Ask:
     engine: Engine
     sampling: Sampling
     control: bool = False
-    calls = 1
 
     @property
     def sampled(self) -> bool:
         """Whether the reply depends on the seed."""
         return self.sampling.temperature > 0
 
-    def request(self, observation: Observation, seed: int) -> Request:
+    def request(self, observation: Observation, seed: int) -> str | Request:
         """Ask the engine."""
-        return Request(self.prompt(observation), self.engine, None, self.sampling, seed)
+        turns = self.prompt(observation)
+        if isinstance(turns, str):
+            return turns
+        return Request(turns, self.engine, None, self.sampling, seed)
 
     def read(self, completion: Completion) -> str:
         """Send what the model wrote."""
@@ -67,8 +70,8 @@ class Script:
     """A node without a model: its message is a function of what it sees."""
 
     say: Callable[[Observation], str]
-    calls = 0
     sampled = False
+    scripted = True
 
     def request(self, observation: Observation, seed: int) -> str:
         """Answer with the message."""
@@ -89,6 +92,8 @@ class Method:
         schedule: Pure function of the messages so far, asked who may act next; see `Episode`.
         options: Further arguments of `Episode` for a question, such as a `mask` or a `graph`.
             It is given the question's text, so it cannot see the gold answer.
+        calls: The largest number of model calls for a question, by default one for every
+            node whose policy is not `scripted`.
         labels: What the nodes are in the method's own words.
         name: The name with those options that differ from the defaults, such as `sc:k=5`.
     """
@@ -97,13 +102,15 @@ class Method:
     team: Team
     schedule: Schedule | None = None
     options: EpisodeOptions | None = None
+    calls: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
 
-    @property
-    def calls(self) -> int:
-        """The largest number of model calls for a question."""
-        return sum(getattr(policy, "calls", 1) for policy in self.team.values())
+    def __post_init__(self) -> None:
+        """Count the calls."""
+        if not self.calls:
+            asking = [p for p in self.team.values() if not getattr(p, "scripted", False)]
+            object.__setattr__(self, "calls", len(asking))
 
     @property
     def sampled(self) -> bool:
@@ -209,6 +216,12 @@ class Setup:
                     f"not {value:g}"
                 )
 
+    def choose(self, allowed: Iterable[str], **options: str) -> None:
+        """Raise an InputError unless all the options are among those allowed."""
+        for option, value in options.items():
+            if value not in allowed:
+                raise unknown(f"value of {option} of baseline {self.name!r}:", value, allowed)
+
 
 class Net:
     """Collects nodes, sources before their readers, the output node last."""
@@ -242,11 +255,18 @@ def without_roles(setup: Setup, method: Method) -> Method:
     """Return the method with the role-free, structure-aware prompt of trained networks.
 
     Raises:
-        InputError: No node reads another, so there is no role to take away.
+        InputError: No model reads another, so there is no role to take away; or scripts
+            choose what a model reads, so that the method is nothing without its prompts.
     """
-    asked = {n: p for n, p in method.team.items() if isinstance(p, Ask) and not p.control}
-    if not any(method.topology.sources(node) for node in asked):
+    asked = {n: p for n, p in method.team.items() if isinstance(p, Ask)}
+    sources = {source for node in asked for source in method.topology.sources(node)}
+    if not sources:
         raise InputError(f"baseline {setup.name!r} has no roles: none of its models reads another")
+    if any(policy.control for policy in asked.values()) or sources - asked.keys():
+        raise InputError(
+            f"baseline {setup.name!r} has no role-free form: its scripts read replies as data, "
+            "and its prompts say in which form these come"
+        )
 
     def prompt(observation: Observation) -> Turns:
         return build_prompt(observation, setup.task.answer_format)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from neuromas_env.agents.prompt import build_prompt
-from neuromas_env.baselines.method import Prompt, Turns
+from neuromas_env.baselines.method import Turns
 from neuromas_env.errors import unknown
 from neuromas_env.policy import Observation
 from neuromas_env.tasks.base import Task
 
 STYLES = ("cot", "direct")
+AGGREGATORS = ("llm", "vote")
 _LONE = {"node": 0, "layer": 0, "index": 0, "sources": (), "readers": ()}
 
 
@@ -22,7 +23,12 @@ def reasoned(task: Task) -> str:
     )
 
 
-def solve(task: Task, style: str = "cot") -> Prompt:
+def answer_in(task: Task, style: str) -> str:
+    """Ask for an answer in a style, in a word to a node that has been asked before."""
+    return reasoned(task) if style == "cot" else task.answer_format
+
+
+def solve(task: Task, style: str = "cot") -> Callable[[Observation], Turns]:
     """Return the prompt of a solver.
 
     Args:

@@ -83,7 +83,7 @@ class Vote:
 
     task: Task
     ties: str = "index"
-    calls = 0
+    scripted = True
 
     def __post_init__(self) -> None:
         """Check `ties`."""

@@ -1,0 +1,224 @@
+"""Graph-of-Agents: agents chosen by card answer, rate one another, and pass messages by rank.
+
+Source: Yun et al., 2026 (arXiv 2604.17148; another paper of that name is `goa_longctx`).
+A meta call picks k of the pool's cards; these answer with a confidence (one below 0.1 has
+the generalist answer instead); each scores the others' answers, and the mean scores make
+the graph: answers at or below 0.05 drop out, better ones point to worse ones. Downwards
+every answer is rewritten in view of the better ones, upwards in view of the worse ones,
+each tagged by relevance. `pool=mean` has a last call write one answer, `pool=max` takes the
+best one's. Canonical: k=3, one round, temperature 0.7, 12 calls without redone answers.
+
+We differ: one model plays the pool by role cards, so that the selection tells less than
+among different models; an invalid selection or score list is not asked for again (the
+first k cards are taken, the judge is dropped, as the authors do after retries); a missing
+confidence is no low one; all upward messages read the downward ones alone, in whatever
+order the nodes act; ties in rank go to the lower index, and no answer is ever guessed.
+The number k is fixed (the authors can also have it follow a rating of difficulty).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from neuromas_env.baselines.cards import CARDS
+from neuromas_env.baselines.method import Method, Net, Prompt, Script, Setup, Turns, texts
+from neuromas_env.baselines.prompts import numbered, reasoned
+from neuromas_env.policy import Observation
+
+Ranking = list[tuple[int, float]]
+"""Columns and their weights, the best first."""
+
+_SCORE = re.compile(r"(?<![\d.])(?:0?\.\d+|[01](?:\.\d*)?)(?![\d.])")
+
+
+def goa(
+    setup: Setup,
+    k: int = 3,
+    rounds: int = 1,
+    keep: float = 0.05,
+    redo: float = 0.1,
+    pool: str = "mean",
+    cards: int = len(CARDS),
+) -> Method:
+    """Build all `k` columns; what the scores drop is left out by the schedule."""
+    setup.check(2, 16, k=k)
+    setup.check(1, 8, rounds=rounds)
+    setup.check(0, 1, keep=keep, redo=redo)
+    setup.check(1, len(CARDS), cards=cards)
+    setup.choose(("mean", "max"), pool=pool)
+    net, task, columns = Net(), setup.task, range(k)
+    listed = "\n".join(f"{i}. {name}: {about}" for i, (name, about) in enumerate(CARDS[:cards]))
+
+    def ask(label: str, words: Prompt, reads: Sequence[str] = (), control: bool = False) -> str:
+        return net.add(label, setup.ask(words, 0.7, control=control), reads)
+
+    def select(observation: Observation) -> Turns:
+        return (
+            (
+                "system",
+                f"Choose the {k} agents best suited to the question by subject and skill, at least "
+                "one of them a generalist; an agent may be chosen twice. Reply with their "
+                f"{k} numbers, separated by commas, and nothing else.",
+            ),
+            ("user", f"{observation['question']}\n\nAgents:\n{listed}"),
+        )
+
+    meta = ask("selection", select, control=True)
+
+    def role(observation: Observation, i: int) -> str:
+        return CARDS[chosen(texts(observation, [meta])[0], k, cards)[i]][1]
+
+    def answer(i: int | None) -> Prompt:
+        def prompt(observation: Observation) -> Turns:
+            who = CARDS[0][1] if i is None else role(observation, i)
+            last = "End with a line 'Confidence:' and a number from 0 to 1."
+            return ("system", f"{who} {reasoned(task)} {last}"), ("user", observation["question"])
+
+        return prompt
+
+    # Everything that a column has said, oldest first: its answer is the last of it.
+    said = [[ask(f"answer {i}", answer(i), [meta])] for i in columns]
+    redone = [ask(f"redone answer {i}", answer(None), said[i]) for i in columns if redo]
+    said = [[*said[i], *redone[i : i + 1]] for i in columns]
+
+    def score(i: int) -> Prompt:
+        def prompt(observation: Observation) -> Turns:
+            answers = numbered(texts(observation, said[j])[-1] for j in columns if j != i)
+            return (
+                (
+                    "system",
+                    f"Score these {k - 1} answers to the question by how correct, coherent and "
+                    f"relevant they are. Reply with {k - 1} numbers from 0 to 1 that sum to 1, "
+                    "in the order of the answers, separated by commas, and nothing else.",
+                ),
+                ("user", f"{observation['question']}\n\nAnswers:\n{answers}"),
+            )
+
+        return prompt
+
+    first = [nodes.copy() for nodes in said]
+    judges = []
+    for i in columns:
+        others = sum((first[j] for j in columns if j != i), [])
+        judges.append(ask(f"scores by {i}", score(i), others, control=True))
+
+    def link(observation: Observation) -> str:
+        return json.dumps(rank(texts(observation, judges), k, keep))
+
+    graph = net.add("graph", Script(link), judges)
+    downs: list[list[str]] = []
+    ups: list[list[str]] = []
+
+    def refine(i: int, before: list[list[str]], downward: bool) -> Prompt:
+        def prompt(observation: Observation) -> Turns:
+            ranking = json.loads(texts(observation, [graph])[0])
+            place = [column for column, _ in ranking].index(i)
+            others = ranking[:place] if downward else ranking[place + 1 :]
+            return (
+                (
+                    "system",
+                    f"{role(observation, i)} Improve your answer in view of the other answers, "
+                    f"and judge them critically. {reasoned(task)}",
+                ),
+                (
+                    "user",
+                    f"{observation['question']}\n\nYour answer:\n"
+                    f"{texts(observation, before[i])[-1]}\n\nOther answers:\n"
+                    + tagged(observation, others, before),
+                ),
+            )
+
+        return prompt
+
+    for turn in range(rounds):
+        for downward, layer in ((True, downs), (False, ups)):
+            before = [nodes.copy() for nodes in said]
+            reads = [meta, graph, *sum(before, [])]
+            name = f"{'downward' if downward else 'upward'} round {turn}"
+            layer.append(
+                [ask(f"answer {i} {name}", refine(i, before, downward), reads) for i in columns]
+            )
+            said = [[*said[i], layer[-1][i]] for i in columns]
+
+    def finish(observation: Observation) -> Turns | str:
+        ranking = json.loads(texts(observation, [graph])[0])
+        if ranking and (pool == "max" or len(ranking) == 1):
+            return texts(observation, said[ranking[0][0]])[-1]
+        if not ranking:
+            ranking = [(i, 1 / k) for i in columns]
+        return (
+            ("system", f"Combine the given answers into one, critically. {reasoned(task)}"),
+            (
+                "user",
+                f"{observation['question']}\n\nAnswers:\n{tagged(observation, ranking, said)}",
+            ),
+        )
+
+    ask("pool", finish, [graph, *sum(said, [])])
+
+    def schedule(messages: Mapping[str, str]) -> set[str]:
+        idle = set(sum(downs + ups, redone))
+        if meta in messages:
+            roles = chosen(messages[meta], k, cards)
+            idle -= {
+                redone[i]
+                for i in columns[: len(redone)]
+                if roles[i] and confidence(messages.get(said[i][0], "")) < redo
+            }
+        ranked = [column for column, _ in json.loads(messages.get(graph, "[]"))]
+        for layer in downs:
+            idle -= {layer[i] for i in ranked[1:]}
+        for layer in ups:
+            idle -= {layer[i] for i in (ranked[:1] if pool == "max" else ranked)[: len(ranked) - 1]}
+        return set(net.team) - idle
+
+    passing = k if pool == "max" else 2 * (k - 1)
+    most = 1 + 2 * k + len(redone) + rounds * passing + (pool == "mean")
+    return net.method(schedule=schedule, calls=most)
+
+
+def chosen(reply: str, k: int, cards: int) -> list[int]:
+    """Read the cards out of a selection, the first ones if it is not valid."""
+    numbers = [int(number) for number in re.findall(r"\d{1,9}", reply)]
+    valid = len(numbers) == k and max(numbers) < cards
+    return numbers if valid else [i % cards for i in range(k)]
+
+
+def confidence(reply: str) -> float:
+    """Read the confidence that an answer ends with, 1 if there is none."""
+    found = re.findall(rf"confidence\W{{1,5}}({_SCORE.pattern})", reply, re.IGNORECASE)
+    return float(found[-1]) if found else 1.0
+
+
+def rank(replies: Sequence[str], k: int, keep: float) -> Ranking:
+    """Rank the columns by the mean of the others' scores, normalised; drop up to `keep`.
+
+    Args:
+        replies: Of the judges, one per column; each scores the other columns in order. A
+            judge whose reply is not `k - 1` numbers that sum to 1 (0.9 at least) is dropped.
+        k: Number of columns.
+        keep: Columns with at most this weight drop out.
+    """
+    given: list[list[float]] = [[] for _ in range(k)]
+    for judge, reply in enumerate(replies):
+        scores = [float(score) for score in _SCORE.findall(reply)]
+        if len(scores) == k - 1 and 0.9 < sum(scores) <= 1 + 1e-6:
+            for column, value in zip((i for i in range(k) if i != judge), scores, strict=True):
+                given[column].append(value)
+    means = [sum(scores) / len(scores) if scores else 0.0 for scores in given]
+    weights = [mean / (sum(means) or 1.0) for mean in means]
+    kept = [(i, weight) for i, weight in enumerate(weights) if weight > keep]
+    return sorted(kept, key=lambda item: -item[1])
+
+
+def tagged(observation: Observation, ranking: Ranking, said: list[list[str]]) -> str:
+    """List the columns' latest answers with their relevance."""
+    levels = [
+        "high" if weight > 0.7 else "moderate" if weight > 0.4 else "low" for _, weight in ranking
+    ]
+    latest = [texts(observation, said[column])[-1] for column, _ in ranking]
+    return numbered(
+        f"(relevance {level}) {text}" for level, text in zip(levels, latest, strict=True)
+    )
