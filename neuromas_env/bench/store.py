@@ -190,7 +190,8 @@ class Store:
         with self._translated(), self._db:
             self._db.execute(
                 "INSERT INTO cells (hash, method, task, split, seed, settings, facts) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (hash) DO UPDATE SET facts = excluded.facts",
+                "VALUES (?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (hash) DO UPDATE SET facts = excluded.facts",
                 values,
             )
             found = self._db.execute("SELECT id FROM cells WHERE hash = ?", values[:1])
