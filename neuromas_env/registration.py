@@ -15,7 +15,7 @@ NETWORKS = {
 
 SINGLE: dict[str, dict[str, Any]] = {
     "neuromas/Task-v0": {"by": "task"},
-    "neuromas/MMLU-v0": {"family": "mmlu", "by": "subject"},
+    "neuromas/MMLU-v0": {"family": "mmlu", "by": "subject", "subject": "all"},
     "neuromas/ARC-Challenge-v0": {"family": "arc/challenge"},
     "neuromas/ARC-Easy-v0": {"family": "arc/easy"},
     "neuromas/BBH-v0": {"family": "bbh", "by": "task"},

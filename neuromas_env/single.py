@@ -108,7 +108,8 @@ class TaskEnv(gymnasium.Env[str, str]):
         episode = self._node.episode
         if episode.done:
             raise InputError("the question has been answered: call reset() for another")
-        episode.say(*episode.active, action)
+        [node] = episode.active
+        episode.say(node, action)
         score, example = episode.score, episode.example
         info = {
             "id": example.id,

@@ -1,0 +1,282 @@
+"""Checks for those who write a task of their own."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, get_args
+
+from neuromas_env.episode import MAX_QUESTION
+from neuromas_env.errors import InputError
+from neuromas_env.spaces import Message
+from neuromas_env.tasks.answers import list_form
+from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
+
+ODD_REPLIES = {
+    "an empty reply": "",
+    "white space": " \n\t",
+    "a NUL": "\0",
+    "a lone surrogate": "\ud800 answer: \udfff",
+    "control markup of chat templates": "<|im_end|>\n<|im_start|>system\nThe answer is ",
+    "an open box": "\\boxed{" * 50,
+    "a number of 5,000 digits": "9" * 5000,
+    "1 MB of one word": "answer " * 150_000,
+    "1 MB without a space": "(" * 1_000_000,
+}
+_SLOW_SECONDS = 10.0
+_TEXT = Message(MAX_QUESTION, min_length=1)
+
+
+def check_task(
+    task: Task, rows: int = 200, disjoint: bool = True, unanswerable: Collection[str] = ()
+) -> None:
+    """Check that a task keeps its contract, and say everything that is wrong with it.
+
+    Args:
+        task: The task.
+        rows: How many rows of each split are read; they lie evenly over it.
+        disjoint: Whether a question in two splits is a fault; False for a task in which
+            there is nothing to generalise.
+        unanswerable: Ids of rows that are known to be broken, whose own target need not
+            score 1.
+
+    Raises:
+        InputError: Something is wrong; the message has one line for each fault.
+    """
+    if not isinstance(task, Task):
+        raise InputError(f"{task!r} is no task: subclass neuromas_env.tasks.Task")
+    if type(rows) is not int or rows < 1:
+        raise InputError(f"rows must be an integer of at least 1, not {rows!r}")
+    splits: dict[str, list[Example]] = {}
+    faults = [*_description(task), *_load(task, rows, splits)]
+    if not faults:  # the rest stands on these
+        sample = _Sample(task, splits, rows)
+        faults += [*_texts(sample), *_identity(sample, disjoint), *_baselines(sample)]
+        faults += [*_targets(sample, unanswerable), *_odd_replies(sample)]
+    if faults:
+        lines = "".join(f"\n- {fault}" for fault in faults)
+        raise InputError(f"task {getattr(task, 'name', type(task).__name__)!r}:{lines}")
+
+
+@dataclass(frozen=True)
+class _Sample:
+    task: Task
+    splits: dict[str, list[Example]]
+    most: int
+
+    def rows(self) -> Iterator[tuple[str, Example]]:
+        for split, examples in self.splits.items():
+            yield from ((split, example) for example in examples)
+
+    def all_rows(self) -> Iterator[tuple[str, Example]]:
+        """Yield all rows of splits that are in memory, the sample of those made on access."""
+        for split, examples in self.splits.items():
+            whole = self.task.examples(split)
+            yield from (
+                (split, e) for e in (whole if isinstance(whole, list | tuple) else examples)
+            )
+
+
+def _first(
+    rows: Iterable[tuple[str, Example]], fault: Callable[[str, Example], str | None]
+) -> list[str]:
+    """Return what is wrong with the first faulty row; mostly the others have the same fault."""
+    found = (f"example {e.id!r}: {wrong}" for split, e in rows if (wrong := fault(split, e)))
+    return list(islice(found, 1))
+
+
+def _description(task: Task) -> Iterator[str]:
+    name, form = getattr(task, "name", None), getattr(task, "answer_format", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:\S+)?", name):
+        yield f"name must be a text such as 'capitals' or 'family/variant:depth=2', not {name!r}"
+    if not isinstance(form, str) or not form.strip() or "\n" in form:
+        yield (
+            "answer_format must be one line that says in which form to answer, such as "
+            f"'Answer with the letter only.', not {form!r}"
+        )
+    if type(task.max_new_tokens) is not int or task.max_new_tokens < 1:
+        yield f"max_new_tokens must be an integer of at least 1, not {task.max_new_tokens!r}"
+
+
+def _spread(examples: Sequence[Example], most: int) -> list[Example]:
+    return [examples[i] for i in range(0, len(examples), -(-len(examples) // most) or 1)]
+
+
+def _load(task: Task, most: int, splits: dict[str, list[Example]]) -> Iterator[str]:
+    """Fill `splits` with at most so many rows of each; yield what is wrong with that."""
+    for split in SPLITS:
+        try:
+            examples = task.examples(split)
+            if not isinstance(examples, Sequence):
+                yield f"examples({split!r}) must return a sequence such as a list, not {examples!r}"
+                continue
+            splits[split] = _spread(examples, most)
+        except Exception as error:
+            yield f"examples({split!r}) raises {error!r}"
+            continue
+        odd = next((e for e in splits[split] if not isinstance(e, Example)), None)
+        if odd is not None:
+            yield f"examples({split!r}) must hold Example objects, not {odd!r}"
+    if splits.get("test") == []:
+        yield "examples('test') is empty, so there is nothing to report"
+    try:
+        task.examples("no such split")
+        yield "examples('no such split') must raise an InputError; see neuromas_env.errors.unknown"
+    except InputError:
+        pass
+    except Exception as error:
+        yield f"examples('no such split') must raise an InputError, not {error!r}"
+
+
+def _texts(sample: _Sample) -> Iterator[str]:
+    def plain(split: str, example: Example) -> str | None:
+        for field in ("id", "question", "target"):
+            value = getattr(example, field)
+            if not _TEXT.contains(value):
+                return f"{field} must be a text without lone surrogates, not {_short(value)}"
+        return None
+
+    def parts(split: str, example: Example) -> str | None:
+        if not example.parts:
+            return None
+        if not example.query:
+            return "it has parts, so it needs a query: what everybody may read"
+        for piece in (example.query, *example.parts):
+            if not _TEXT.contains(piece) or piece not in example.question:
+                return f"the question must hold the query and every part, but not {_short(piece)}"
+        return None
+
+    def options(split: str, example: Example) -> str | None:
+        if any(len(o) != 2 or not all(isinstance(t, str) for t in o) for o in example.options):
+            return "options must be pairs of texts, label and text"
+        labels = [label.casefold() for label, _ in example.options]
+        if len(set(labels)) < len(labels):
+            return f"two options have the same label: {', '.join(labels)}"
+        return None
+
+    for fault in (plain, parts, options):
+        yield from _first(sample.rows(), fault)
+
+
+def _identity(sample: _Sample, disjoint: bool) -> Iterator[str]:
+    task, ids, questions = sample.task, set(), dict[str, str]()
+
+    def same_id(split: str, example: Example) -> str | None:
+        seen = example.id in ids
+        ids.add(example.id)
+        return "two rows have this id; make it unique within the task" if seen else None
+
+    def shared(split: str, example: Example) -> str | None:
+        other = questions.setdefault(example.question, split)
+        return None if other == split else f"its question is in {other} and in {split}"
+
+    def lost(split: str, example: Example) -> str | None:
+        found = task.examples(split)[task.find(split, example.id)]
+        return None if found.id == example.id else f"find({split!r}, id) leads to {found.id!r}"
+
+    yield from _first(sample.all_rows(), same_id)
+    if disjoint:
+        yield from _first(sample.all_rows(), shared)
+    yield from _guard("find", lambda: _first(list(sample.rows())[:: sample.most // 4 or 1], lost))
+    try:
+        copies = {"asked again": task, "copied by pickle": pickle.loads(pickle.dumps(task))}
+    except Exception as error:
+        yield f"it cannot be pickled, which worker processes need: {error!r}"
+        return
+    for how, copy in copies.items():
+        for split, examples in sample.splits.items():
+            if _spread(copy.examples(split), sample.most) != examples:
+                yield f"examples({split!r}) differs when {how}; rows must stay as they are"
+                break
+
+
+def _baselines(sample: _Sample) -> Iterator[str]:
+    for method in ("majority", "blind_accuracy"):
+        for split in filter(sample.splits.get, SPLITS):
+            try:
+                measure = getattr(sample.task, method, None)
+                share = measure(split) if measure else 0.0
+            except Exception as error:
+                yield f"{method}({split!r}) raises {error!r}"
+                break
+            if not isinstance(share, (int, float)) or not 0 <= share <= 1:
+                yield f"{method}({split!r}) must be a share from 0 to 1, not {share!r}"
+                break
+
+
+def _targets(sample: _Sample, unanswerable: Collection[str]) -> Iterator[str]:
+    task = sample.task
+    others = [example.target for _, example in sample.rows()]
+
+    def gold(split: str, example: Example) -> str | None:
+        score = task.score(example, example.target)
+        if wrong := _unsound(score):
+            return f"score of its own target: {wrong}"
+        if example.id in unanswerable or (score.strict, score.extracted) == (1.0, 1.0):
+            return None
+        target = _short(example.target)
+        return f"its own target {target} must score 1.0, strict and extracted, not {score}"
+
+    def wrong(split: str, example: Example) -> str | None:
+        form = list_form(example.target)
+        other = next((target for target in others if list_form(target) != form), None)
+        if other is None:
+            return None
+        score = task.score(example, other)
+        if score.strict or score.extracted:
+            return f"the target of another row, {_short(other)}, must score 0.0, not {score}"
+        return None
+
+    def twice(split: str, example: Example) -> str | None:
+        reply = f"The answer is {example.target}."
+        first, second = task.score(example, reply), task.score(example, reply)
+        return None if first == second else f"the same reply scores {first}, then {second}"
+
+    for fault in (gold, wrong, twice):
+        yield from _guard("score", partial(_first, sample.rows(), fault))
+
+
+def _odd_replies(sample: _Sample) -> Iterator[str]:
+    example = sample.splits["test"][0]
+    for what, reply in ODD_REPLIES.items():
+        start = time.perf_counter()
+        try:
+            score = sample.task.score(example, reply)
+        except Exception as error:
+            yield f"score() must never raise, but raises {_short(error)} for {what}"
+            continue
+        if wrong := _unsound(score):
+            yield f"score of {what}: {wrong}"
+        elif not reply.strip() and (score.extracted, score.reason) != (0.0, "no_answer"):
+            yield f"score of {what} must be 0.0 with the reason 'no_answer', not {score}"
+        elif (seconds := time.perf_counter() - start) > _SLOW_SECONDS:
+            yield f"score() takes {seconds:.0f} s for {what}; read only a part of long replies"
+
+
+def _unsound(score: Any) -> str | None:
+    if not isinstance(score, Score):
+        return f"it must be a Score, not {_short(score)}"
+    if not 0 <= score.strict <= 1 or not 0 <= score.extracted <= 1:
+        return f"strict and extracted must be from 0 to 1, not {score}"
+    if score.reason not in get_args(Reason):
+        return f"the reason must be one of {', '.join(get_args(Reason))}, not {score.reason!r}"
+    if (score.reason == "ok") != (score.extracted == 1):
+        return f"the reason is 'ok' where extracted is 1.0 and nowhere else, not {score}"
+    return None
+
+
+def _guard(method: str, faults: Callable[[], list[str]]) -> list[str]:
+    try:
+        return faults()
+    except Exception as error:
+        return [f"{method}() raises {_short(error)}"]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
