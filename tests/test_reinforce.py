@@ -105,7 +105,7 @@ def test_the_expected_gradient_is_that_of_the_expected_reward(engine):
     for run in outcomes.values():
         if not run.reward:
             continue
-        rows, _, _ = learner._rows([run], np.ones(1))
+        rows, _, _ = learner._rows([run], dict.fromkeys(PAIR, np.ones(1)))
         with engine.training(rows) as scored:
             probability = scored.logprobs.sum().exp()
             (run.reward * probability).backward()

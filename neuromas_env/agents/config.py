@@ -65,6 +65,10 @@ class TrainConfig:
         0.7, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
     )
     advantage: str = _option("leave_one_out", "what a reward is compared with", choices=MODES)
+    gamma: float | None = _option(
+        None, "discount from layer to layer; by default the learner's (magrpo, collm_*)", low=0
+    )
+    value_coef: float = _option(0.6, "weight of the critic's loss (collm_*)", above=0)
     learning_rate: float = _option(1e-3, "of AdamW", above=0)
     warmup_steps: int = _option(0, "steps over which the learning rate grows", low=0)
     decay: bool = _option(True, "let the learning rate fall linearly to zero over the run")

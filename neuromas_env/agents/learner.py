@@ -42,6 +42,9 @@ to train and the training configuration."""
 _BUILT_IN = {
     "joint": "neuromas_env.agents.reinforce:joint",
     "independent": "neuromas_env.agents.reinforce:independent",
+    "collm_cc": "neuromas_env.agents.collm:collm_cc",
+    "collm_dc": "neuromas_env.agents.collm:collm_dc",
+    "magrpo": "neuromas_env.agents.collm:magrpo",
     "tabular": "neuromas_env.agents.tabular:tabular",
 }
 _registered: dict[str, MakeLearner] = {}

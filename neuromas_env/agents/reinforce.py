@@ -87,8 +87,17 @@ class Reinforce:
             for node in self._nodes
         }
 
-    def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    def update(
+        self,
+        trajectories: Sequence[Trajectory],
+        advantages: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, float]:
         """Take one optimiser step; see `Learner.update`.
+
+        Args:
+            trajectories: The batch.
+            advantages: Node to the advantage of each episode, where something else than the
+                rewards alone has found them.
 
         Raises:
             FloatingPointError: The loss or gradient is not finite; nothing is changed.
@@ -96,8 +105,9 @@ class Reinforce:
         started = time.perf_counter()
         rewards = reward_table(trajectories)
         baseline = self._advantage.state_dict()
-        advantages = self._advantage(rewards)
-        rows, weights, sampled = self._rows(trajectories, advantages.ravel())
+        if advantages is None:
+            advantages = dict.fromkeys(self._nodes, self._advantage(rewards).ravel())
+        rows, weights, sampled = self._rows(trajectories, advantages)
         metrics = self._backward(rows, weights, sampled, len(trajectories))
         parameters = [
             p for node in self._nodes for p in self._engine.adapters.parameters(node).values()
@@ -113,7 +123,7 @@ class Reinforce:
         self._step()
         return {
             "reward": float(rewards.mean()),
-            "advantage_std": float(advantages.std()),
+            "advantage_std": float(np.mean([advantages[node].std() for node in self._nodes])),
             "gradient_norm": norm,
             "train_rows": float(len(rows)),
             "train_seconds": time.perf_counter() - started,
@@ -121,14 +131,15 @@ class Reinforce:
         }
 
     def _rows(
-        self, trajectories: Sequence[Trajectory], advantages: np.ndarray
+        self, trajectories: Sequence[Trajectory], advantages: Mapping[str, np.ndarray]
     ) -> tuple[list[Row], list[float], list[np.ndarray]]:
         """Rows worth training on, their advantages and the sampler's log-probabilities."""
         # With a bonus or a penalty every row has a gradient, whatever its advantage.
         keep_all = bool(self._kl_coef or self._entropy_coef)
         rows, weights, sampled = [], [], []
-        for trajectory, advantage in zip(trajectories, advantages, strict=True):
+        for number, trajectory in enumerate(trajectories):
             for node in self._nodes:
+                advantage = advantages[node][number]
                 step = trajectory.steps.get(node)
                 if step is None or step.completion is None or not (advantage or keep_all):
                     continue
@@ -223,9 +234,13 @@ class Independent:
         """Hold one learner for each node, by node name."""
         self._learners = dict(learners)
 
-    def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    def update(
+        self,
+        trajectories: Sequence[Trajectory],
+        advantages: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, float]:
         """Let every node take its step; metrics are means over the nodes, tokens are summed."""
-        each = [learner.update(trajectories) for learner in self._learners.values()]
+        each = [learner.update(trajectories, advantages) for learner in self._learners.values()]
         together: dict[str, float] = {}
         for name in dict.fromkeys(name for metrics in each for name in metrics):
             values = [metrics[name] for metrics in each if name in metrics]
@@ -250,11 +265,16 @@ def joint(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Rein
 
 def independent(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Independent:
     """Make one learner per node; the baseline is a moving average whatever `config` says."""
+    return independent_nodes(engine, nodes, config, advantage="moving_average")
+
+
+def independent_nodes(
+    engine: TransformersEngine, nodes: Sequence[str], config: Any, advantage: str = "none"
+) -> Independent:
+    """Make one learner per node with a given way to find advantages."""
+    options = _options(config)
     return Independent(
-        {
-            node: Reinforce(engine, [node], advantage="moving_average", **_options(config))
-            for node in nodes
-        }
+        {node: Reinforce(engine, [node], advantage=advantage, **options) for node in nodes}
     )
 
 

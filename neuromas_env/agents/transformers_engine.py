@@ -287,6 +287,19 @@ class TransformersEngine:
             logprobs, entropy, kl = (torch.cat(column) for column in zip(*parts, strict=True))
             yield Scored(logprobs, entropy, kl if with_kl else None, row_of)
 
+    def read(
+        self, adapter: str, prompts: Sequence[np.ndarray]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Compute what an adapter makes of prompts, in micro-batches, each ready for `backward`.
+
+        Yields:
+            Indices into `prompts`, and the hidden states `[prompts, d]` at their last tokens.
+        """
+        rows = [Row(adapter, ids, ids[-1:]) for ids in prompts]
+        for batch in self.micro_batches(rows):
+            with self.adapters.loaded([adapter]), self._recompute():
+                yield batch, self._completion_hidden([rows[i] for i in batch])[0]
+
     def _completion_hidden(
         self, rows: Sequence[Row]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

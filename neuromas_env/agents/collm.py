@@ -1,0 +1,251 @@
+"""Learners that models as cooperating agents are trained with elsewhere: CoLLM and MAGRPO.
+
+Liu et al., arXiv 2601.21972 (code: OpenMLRL/CoMLRL). A layer of the network is a turn of
+theirs: its nodes act at once without reading one another. Who joins the last answers is the
+network's output node, so the rule that joins them is trained as well; in their published
+tasks a fixed function does it. A reward comes at the end alone.
+
+- `collm_cc`: a centralised critic V reads the prompts of all nodes of a layer, one after the
+  other. y = gamma V(next layer), the reward for the last layer; every node of the layer has the
+  advantage y - V, standardised over the batch.
+- `collm_dc`: every node has a critic of its own that reads its prompt alone. A node acts only
+  once here, so y is the reward, times gamma for every later layer.
+- `magrpo`: no critic. The advantage of an episode is its reward minus the mean of its
+  question, itself included, times gamma for every later layer.
+
+Each node takes optimiser steps of its own. A critic is an adapter on the shared base, of the
+nodes' rank, with a linear head on the last token of what it reads; it takes one step a batch
+(their code takes one for each agent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuromas_env.agents.learner import reward_table
+from neuromas_env.agents.reinforce import Independent, independent_nodes
+from neuromas_env.agents.transformers_engine import TransformersEngine
+from neuromas_env.errors import InputError
+from neuromas_env.policy import Trajectory
+from neuromas_env.rollout import derive_seed
+
+Advantages = Callable[[Sequence[Trajectory]], tuple[dict[str, np.ndarray], dict[str, float]]]
+"""Batch of N episodes to the advantage `[N]` of every node, and metrics."""
+
+
+class Critic:
+    """Predicts the return from prompts: an adapter on the base and a linear head."""
+
+    def __init__(
+        self, engine: TransformersEngine, name: str, *, learning_rate: float, clip: float, seed: int
+    ) -> None:
+        """Add the adapter `name` to the engine; the head starts at zero."""
+        self._engine, self._name, self._clip = engine, name, clip
+        engine.adapters.add(name, seed)
+        width = engine.model.get_input_embeddings().weight.shape[1]
+        self._head = torch.nn.Linear(width, 1).to(engine.model.device)
+        torch.nn.init.zeros_(self._head.weight)
+        torch.nn.init.zeros_(self._head.bias)
+        self._parameters = [*engine.adapters.parameters(name).values(), *self._head.parameters()]
+        self._optimiser = torch.optim.AdamW(self._parameters, lr=learning_rate, weight_decay=0.0)
+
+    def values(self, prompts: Sequence[np.ndarray]) -> np.ndarray:
+        """Predict the return of each prompt (token ids), float64 `[prompts]`.
+
+        Raises:
+            InputError: A prompt is longer than the model's context.
+        """
+        self._check(prompts)
+        found = np.zeros(len(prompts))
+        with torch.no_grad():
+            for batch, hidden in self._engine.read(self._name, prompts):
+                found[batch] = self._head(hidden.float())[:, 0].cpu().double().numpy()
+        return found
+
+    def fit(self, prompts: Sequence[np.ndarray], returns: np.ndarray, weight: float) -> float:
+        """Take one step down the mean squared error, times `weight`; return that error before.
+
+        Raises:
+            FloatingPointError: The gradient is not finite; nothing is changed.
+        """
+        error = 0.0
+        for batch, hidden in self._engine.read(self._name, prompts):
+            wanted = torch.as_tensor(returns[batch], dtype=torch.float32, device=hidden.device)
+            loss = (self._head(hidden.float())[:, 0] - wanted).pow(2).sum() / len(prompts)
+            (weight * loss).backward()
+            error += float(loss.detach())
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip))
+        if np.isfinite(norm):
+            self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        if not np.isfinite(norm):
+            raise FloatingPointError(f"the gradient of the critic {self._name!r} is not finite")
+        return error
+
+    def _check(self, prompts: Sequence[np.ndarray]) -> None:
+        longest, room = max(map(len, prompts)), self._engine.chat.context_length
+        if longest > room:
+            raise InputError(
+                f"the critic {self._name!r} would read {longest} tokens, but the context of "
+                f"{self._engine.name} holds {room}; fewer nodes a layer, shorter replies or "
+                "learner 'collm_dc', whose critics read one prompt each, would be right"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights of adapter and head, and the optimiser's state."""
+        adapter = self._engine.adapters.parameters(self._name)
+        return {
+            "adapter": {key: p.detach().clone() for key, p in adapter.items()},
+            "head": self._head.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        with torch.no_grad():
+            for key, parameter in self._engine.adapters.parameters(self._name).items():
+                parameter.copy_(state["adapter"][key])
+        self._head.load_state_dict(state["head"])
+        self._optimiser.load_state_dict(state["optimiser"])
+
+
+class ActorCritic:
+    """Nodes that each learn from an advantage of their own; see the module."""
+
+    def __init__(
+        self, actors: Independent, advantages: Advantages, critics: Mapping[str, Critic]
+    ) -> None:
+        """Take the nodes' learners, the rule for their advantages and the critics it uses."""
+        self._actors, self._advantages, self._critics = actors, advantages, dict(critics)
+
+    def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        """Let critics and nodes take one step each; see `Learner.update`.
+
+        Raises:
+            FloatingPointError: A gradient is not finite.
+        """
+        advantages, metrics = self._advantages(trajectories)
+        return self._actors.update(trajectories, advantages) | metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of every node's learner and of the critics."""
+        critics = {name: critic.state_dict() for name, critic in self._critics.items()}
+        return {"actors": self._actors.state_dict(), "critics": critics}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self._actors.load_state_dict(state["actors"])
+        for name, critic in self._critics.items():
+            critic.load_state_dict(state["critics"][name])
+
+
+def centralised(
+    critic: Critic, turns: Sequence[Sequence[str]], gamma: float, weight: float
+) -> Advantages:
+    """Make the rule of `collm_cc`."""
+
+    def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        states = [
+            [np.concatenate([_prompt(episode, node) for node in turn]) for episode in batch]
+            for turn in turns
+        ]
+        flat = [state for turn in states for state in turn]
+        values = critic.values(flat).reshape(len(turns), len(batch))
+        rewards = reward_table(batch).ravel()
+        returns = np.vstack([gamma * values[1:], rewards[None]])
+        gaps = returns - values
+        found = {n: standardised(gap) for t, gap in zip(turns, gaps, strict=True) for n in t}
+        error = critic.fit(flat, returns.ravel(), weight)
+        return found, {"value_error": error, "value": float(values.mean())}
+
+    return advantages
+
+
+def decentralised(
+    critics: Mapping[str, Critic], turns: Sequence[Sequence[str]], gamma: float, weight: float
+) -> Advantages:
+    """Make the rule of `collm_dc`."""
+
+    def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        rewards = reward_table(batch).ravel()
+        found, errors, means = {}, [], []
+        for node, discount in _discounts(turns, gamma).items():
+            states = [_prompt(episode, node) for episode in batch]
+            values = critics[node].values(states)
+            found[node] = standardised(discount * rewards - values)
+            errors.append(critics[node].fit(states, discount * rewards, weight))
+            means.append(float(values.mean()))
+        return found, {"value_error": float(np.mean(errors)), "value": float(np.mean(means))}
+
+    return advantages
+
+
+def group_relative(turns: Sequence[Sequence[str]], gamma: float) -> Advantages:
+    """Make the rule of `magrpo`."""
+
+    def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        rewards = reward_table(batch)
+        gaps = (rewards - rewards.mean(1, keepdims=True)).ravel()
+        return {node: discount * gaps for node, discount in _discounts(turns, gamma).items()}, {}
+
+    return advantages
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """Return values with mean 0 and standard deviation 1; all zero if they do not differ."""
+    return (values - values.mean()) / (values.std() + 1e-8)
+
+
+def collm_cc(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
+    """Make the learner with one centralised critic."""
+    turns, gamma = _turns("collm_cc", nodes, config), 1.0 if config.gamma is None else config.gamma
+    critic = _critic(engine, "critic", config)
+    rule = centralised(critic, turns, gamma, config.value_coef)
+    return ActorCritic(independent_nodes(engine, nodes, config), rule, {"critic": critic})
+
+
+def collm_dc(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
+    """Make the learner with a critic for every node."""
+    turns, gamma = _turns("collm_dc", nodes, config), 1.0 if config.gamma is None else config.gamma
+    critics = {node: _critic(engine, f"critic_{node}", config) for node in nodes}
+    rule = decentralised(critics, turns, gamma, config.value_coef)
+    return ActorCritic(independent_nodes(engine, nodes, config), rule, critics)
+
+
+def magrpo(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
+    """Make the learner that compares the episodes of a question."""
+    turns, gamma = _turns("magrpo", nodes, config), 0.9 if config.gamma is None else config.gamma
+    return ActorCritic(independent_nodes(engine, nodes, config), group_relative(turns, gamma), {})
+
+
+def _critic(engine: TransformersEngine, name: str, config: Any) -> Critic:
+    seed = derive_seed(config.seed, *name.encode())
+    return Critic(engine, name, learning_rate=config.learning_rate, clip=config.clip, seed=seed)
+
+
+def _turns(learner: str, nodes: Sequence[str], config: Any) -> list[tuple[str, ...]]:
+    """Return the trained nodes by layer."""
+    stages = config.stages()
+    if len(stages) > 1 or config.grow_from is not None:
+        raise InputError(
+            f"learner {learner!r}: its critics and discounts belong to one network; without "
+            "schedule and grow_from would be right"
+        )
+    layers = stages[0][0].layers
+    turns = [tuple(node for node in layer if node in nodes) for layer in layers]
+    return [turn for turn in turns if turn]
+
+
+def _discounts(turns: Sequence[Sequence[str]], gamma: float) -> dict[str, float]:
+    return {n: gamma ** (len(turns) - 1 - t) for t, turn in enumerate(turns) for n in turn}
+
+
+def _prompt(episode: Trajectory, node: str) -> np.ndarray:
+    step = episode.steps.get(node)
+    if step is None or step.completion is None:
+        raise InputError(f"{node} made no model call in the episode of {episode.example.id!r}")
+    return step.completion.prompt_ids

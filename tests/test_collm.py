@@ -1,0 +1,172 @@
+"""Learners with critics, and MAGRPO: their rules by hand, their critics on a tiny model."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from engines import NODES, Reference, tiny_engine
+
+from neuromas_env.agents.collm import (
+    Critic,
+    centralised,
+    collm_cc,
+    collm_dc,
+    decentralised,
+    group_relative,
+    magrpo,
+)
+from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.learner import make_learner
+from neuromas_env.agents.llm import llm_team
+from neuromas_env.errors import InputError
+from neuromas_env.policy import Completion, Sampling, Step, Trajectory
+from neuromas_env.rollout import run_episodes
+from neuromas_env.tasks import make_task
+from neuromas_env.topology import Topology
+
+TURNS = [("node_0", "node_1"), ("node_2",)]
+OPTIONS = TrainConfig(topology="2-1", learning_rate=1e-2, temperature=1.0)
+
+
+class Told:
+    """A critic that predicts the number with which a prompt ends, in tenths."""
+
+    def __init__(self):
+        self.fitted = None
+
+    def values(self, prompts):
+        return np.array([prompt[-1] / 10 for prompt in prompts])
+
+    def fit(self, prompts, returns, weight):
+        self.fitted = prompts, returns, weight
+        return 0.5
+
+
+def episode(group, reward, **prompts):
+    steps = {
+        node: Step(node, "", node, Completion("", np.array(ids), np.array([1])))
+        for node, ids in prompts.items()
+    }
+    return Trajectory(None, group, 0, steps, "", None, reward)
+
+
+BATCH = [
+    episode(0, 1.0, node_0=[1, 2], node_1=[3], node_2=[8]),
+    episode(0, 0.0, node_0=[1, 2], node_1=[4], node_2=[2]),
+    episode(1, 0.5, node_0=[1, 6], node_1=[5], node_2=[5]),
+    episode(1, 0.5, node_0=[1, 6], node_1=[1], node_2=[6]),
+]
+
+
+def z(values):
+    values = np.array(values)
+    return (values - values.mean()) / values.std()
+
+
+def test_the_centralised_critic_reads_a_layer_and_bootstraps_from_the_next():
+    critic = Told()
+    found, metrics = centralised(critic, TURNS, gamma=0.9, weight=0.6)(BATCH)
+    # V of the first layer: .3 .4 .5 .1, of the second .8 .2 .5 .6
+    first = z([0.9 * 0.8 - 0.3, 0.9 * 0.2 - 0.4, 0.9 * 0.5 - 0.5, 0.9 * 0.6 - 0.1])
+    assert np.allclose(found["node_0"], first) and np.allclose(found["node_1"], first)
+    assert np.allclose(found["node_2"], z([0.2, -0.2, 0.0, -0.1]))
+    prompts, returns, weight = critic.fitted
+    assert [list(p) for p in prompts[:2]] == [[1, 2, 3], [1, 2, 4]] and list(prompts[4]) == [8]
+    assert np.allclose(returns, [0.72, 0.18, 0.45, 0.54, 1, 0, 0.5, 0.5]) and weight == 0.6
+    assert metrics == {"value_error": 0.5, "value": pytest.approx(np.mean([1.3, 2.1]) / 4)}
+
+
+def test_decentralised_critics_read_one_prompt_each():
+    critics = {node: Told() for node in NODES}
+    found, _ = decentralised(critics, TURNS, gamma=0.5, weight=0.6)(BATCH)
+    assert np.allclose(found["node_0"], z([0.5 - 0.2, -0.2, 0.25 - 0.6, 0.25 - 0.6]))
+    assert np.allclose(found["node_1"], z([0.5 - 0.3, -0.4, 0.25 - 0.5, 0.25 - 0.1]))
+    assert np.allclose(found["node_2"], z([0.2, -0.2, 0.0, -0.1]))
+    assert np.allclose(critics["node_0"].fitted[1], [0.5, 0, 0.25, 0.25])
+
+
+def test_magrpo_compares_the_episodes_of_a_question():
+    found, _ = group_relative(TURNS, gamma=0.9)(BATCH)
+    assert np.allclose(found["node_2"], [0.5, -0.5, 0, 0])
+    assert np.allclose(found["node_0"], [0.45, -0.45, 0, 0])
+
+
+# --- on a tiny model ----------------------------------------------------------------------
+
+
+def episodes(engine, seed=0):
+    topology, task = Topology.parse("2-1"), make_task("signal:symbols=2")
+    team = llm_team(topology, task, engine, Sampling(1.0, 3))
+    runs = run_episodes(topology, task, team, task.examples("train"), seed=seed, rollouts=3)
+    return [dataclasses.replace(run, reward=float(i % 3 == 0)) for i, run in enumerate(runs)]
+
+
+def weights(engine, names):
+    return {n: [p.detach().clone() for p in engine.adapters.parameters(n).values()] for n in names}
+
+
+def same(first, second):
+    return all(torch.equal(a, b) for n in first for a, b in zip(first[n], second[n], strict=True))
+
+
+def test_a_critic_reads_the_last_token_through_its_adapter():
+    engine = tiny_engine("llama")
+    prompts = [np.array([7, 30, 31, 80]), np.array([7, 30, 9]), np.array([40, 41, 42, 43, 44])]
+    expected = Reference(engine, "llama")
+    for batch, hidden in engine.read("node_1", prompts):
+        for index, state in zip(batch, hidden, strict=True):
+            logits = expected.logits([prompts[index].tolist()], ["node_1"])[0, -1]
+            assert torch.allclose(engine._logits(state[None])[0], logits, atol=1e-4)
+
+
+def test_a_critic_learns_returns():
+    engine = tiny_engine("llama", nodes=("node_0",))
+    critic = Critic(engine, "critic", learning_rate=1e-2, clip=1.0, seed=0)
+    prompts = [np.array([7, 30, 31]), np.array([7, 30, 90]), np.array([60, 61])]
+    returns = np.array([0.0, 1.0, 0.3])
+    before = weights(engine, ["node_0"])
+    errors = [critic.fit(prompts, returns, 1.0) for _ in range(60)]
+    assert errors[0] == pytest.approx(np.mean(returns**2)) and errors[-1] < 1e-2
+    assert np.abs(critic.values(prompts) - returns).max() < 0.2
+    assert same(before, weights(engine, ["node_0"]))
+
+
+@pytest.mark.parametrize(
+    ("make", "critics"),
+    [(collm_cc, ["critic"]), (collm_dc, [f"critic_{n}" for n in NODES]), (magrpo, [])],
+)
+def test_every_node_and_critic_learns_and_goes_on_after_a_stop(make, critics, tmp_path):
+    engine, other = tiny_engine("llama"), tiny_engine("llama")
+    learner = make(engine, NODES, OPTIONS)
+    names = [*NODES, *critics]
+    before = weights(engine, names)
+    for _ in range(2):  # the first one moves a critic's head alone, which starts at zero
+        metrics = learner.update(episodes(engine))
+    after = weights(engine, names)
+    assert not any(same({n: before[n]}, {n: after[n]}) for n in names)
+    assert ("value_error" in metrics) == bool(critics) and metrics["train_rows"] == 18
+    torch.save(learner.state_dict(), tmp_path / "state.pt")
+    resumed = make(other, NODES, OPTIONS)
+    for node in NODES:
+        engine.adapters.save(node, tmp_path / node)
+        other.adapters.load(node, tmp_path / node)
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    learner.update(episodes(engine, seed=1))
+    resumed.update(episodes(other, seed=1))
+    assert same(weights(engine, names), weights(other, names))
+
+
+def test_a_state_that_is_too_long_is_refused():
+    engine = tiny_engine("llama")
+    critic = Critic(engine, "critic", learning_rate=1e-2, clip=1.0, seed=0)
+    room = engine.chat.context_length
+    with pytest.raises(InputError, match=f"would read {room + 1} tokens.*holds {room}"):
+        critic.values([np.ones(room + 1, dtype=np.int64)])
+
+
+@pytest.mark.parametrize("name", ["collm_cc", "collm_dc", "magrpo"])
+def test_a_growing_network_is_refused(name):
+    config = dataclasses.replace(OPTIONS, schedule="1:2, 2-1:2")
+    with pytest.raises(InputError, match=f"{name}.*one network"):
+        make_learner(name, tiny_engine("llama"), NODES, config)
