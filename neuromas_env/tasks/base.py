@@ -7,8 +7,9 @@ and a public `query`; the environment deals the parts to the input nodes.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from neuromas_env.errors import unknown
@@ -81,11 +82,15 @@ class Task:
         name: Full name with parameters, such as `arc/challenge`.
         answer_format: One sentence that tells a node in which form to answer.
         max_new_tokens: How long a reply may be unless the user says otherwise.
+        skipped: What is wrong with each broken row that was left out on request.
+        flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
     """
 
     name: str
     answer_format: str
     max_new_tokens: int = 200
+    skipped: Sequence[str] = ()
+    flaws: Mapping[str, str] = MappingProxyType({})
 
     def examples(self, split: str) -> Sequence[Example]:
         """Return the rows of `train`, `validation` or `test`, in fixed order.
@@ -109,6 +114,10 @@ class Task:
     def score(self, example: Example, reply: str) -> Score:
         """Score a reply. Never raises, whatever text it is given."""
         raise NotImplementedError
+
+    def gold(self, example: Example) -> str:
+        """Return the reply that must score 1: the reference solution, else the target."""
+        return example.extra.get("solution", example.target)
 
     def extract(self, question: str, reply: str) -> str | None:
         """Return the answer found in a reply, None if there is none, without any gold answer.

