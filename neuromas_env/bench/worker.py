@@ -122,6 +122,7 @@ class Worker:
             "max_new_tokens": config.max_new_tokens,
             "temperature": config.temperature,
         }
+        count = min(config.limit or len(split), len(split))
         trainable = 0
         if name.startswith(TRAINED):
             run = self._run(name, identity)
@@ -131,11 +132,11 @@ class Worker:
             "labels": dict(method.labels),
             "calls": method.calls,
             "trainable": trainable,
+            "asked": count,
             **self._known(task),
             "prices": config.prices,
             "versions": identity["versions"] | {"python": sys.version.split()[0]},
         }
-        count = min(config.limit or len(split), len(split))
         return [
             Cell(method.name or name, task.name, config.split, seed, settings, facts, count)
             for seed in (config.seeds if method.sampled else (None,))

@@ -1,0 +1,106 @@
+"""Writes and prints what a benchmark came to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+from rich.measure import Measurement
+
+from neuromas_env.bench import plots, tables
+from neuromas_env.bench.page import make_page
+from neuromas_env.bench.store import Store
+from neuromas_env.bench.summary import Line, summarise
+from neuromas_env.errors import InputError, unknown
+
+NOTES = (
+    "Intervals: 95 %, two-level bootstrap over questions and seeds. p: permutation test on "
+    "per-question means, Holm over all comparisons; McNemar for single runs; seeds: paired t. "
+    "h, d: effect sizes (Cohen's h, paired d). Detectable: smallest difference that this sample "
+    "shows with 80 % probability. Costs are per question. Failed questions count as wrong."
+)
+_WIDEST = 400
+_PRINTED: dict[str, Callable[[Sequence[Line], str], str]] = {
+    "markdown": lambda lines, score: _markdown(lines, score),
+    "latex": lambda lines, score: _latex(lines, score),
+    "csv": lambda lines, score: tables.to_csv(lines),
+}
+
+
+def write_report(
+    console: Console,
+    folder: str | Path,
+    against: str | None = None,
+    score: str = "extracted",
+    form: str = "terminal",
+    transcripts: int | None = None,
+) -> None:
+    """Print the tables and write report.md, .csv, .tex, .html and the plots into the directory.
+
+    Args:
+        console: Where to print.
+        folder: The benchmark directory.
+        against: Method to compare with, by default the first one run.
+        score: `extracted` or `strict`.
+        form: What is printed: `terminal`, `markdown`, `csv` or `latex`.
+        transcripts: Questions of each task with transcripts in the page, None for all.
+
+    Raises:
+        InputError: There is no benchmark, an option is unknown, a package is missing, or a
+            file cannot be written.
+    """
+    if form not in ("terminal", *_PRINTED):
+        raise unknown("format", form, ("terminal", *_PRINTED))
+    for package in ("scipy", "statsmodels", "matplotlib"):
+        if find_spec(package) is None:
+            raise InputError(f"a report needs {package}: pip install 'neuromas-env[bench]'")
+    folder = Path(folder)
+    with Store(folder) as store:
+        lines = summarise(store, against, score)
+        grids = tables.make_grids(lines, score)
+        figures = {
+            "accuracy-tokens": plots.accuracy_against_tokens(lines, score),
+            "accuracy-parameters": plots.accuracy_against_parameters(lines, score),
+        }
+        drawn = {name: plots.to_svg(figure) for name, figure in figures.items()}
+        written = {f"{name}.svg": svg for name, svg in drawn.items()} | {
+            "report.md": _markdown(lines, score),
+            "report.csv": tables.to_csv(lines),
+            "report.tex": _latex(lines, score),
+            "report.html": make_page(store, lines, grids, drawn, NOTES, transcripts),
+        }
+    for name, text in written.items():
+        _write(folder / name, text)
+    if form == "terminal":
+        for table in map(tables.to_rich, grids):
+            # Cut off numbers are worth less than long lines.
+            wide = console.options.update(max_width=_WIDEST)
+            width = max(console.width, Measurement.get(console, wide, table).maximum)
+            console.print(table, width=width, crop=False, no_wrap=True)
+        console.print(NOTES, markup=False, highlight=False)
+        files = ", ".join(written)
+        console.print(f"written to {folder}: {files}", markup=False, highlight=False)
+    else:
+        print(_PRINTED[form](lines, score), end="")
+
+
+def _markdown(lines: Sequence[Line], score: str) -> str:
+    grids = tables.make_grids(lines, score)
+    return "\n".join([*map(tables.to_markdown, grids), NOTES, ""])
+
+
+def _latex(lines: Sequence[Line], score: str) -> str:
+    return "\n".join(map(tables.to_latex, tables.make_grids(lines, score)))
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,255 @@
+"""What a store comes to: one line per method and task, with its comparisons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from neuromas_env.bench.statistics import Comparison, compare, holm, mean_interval
+from neuromas_env.bench.store import Store, conditions
+from neuromas_env.errors import InputError, unknown
+
+SCORES = ("extracted", "strict")
+_NUMBERS = (
+    "row", "strict", "extracted", "reason", "tie", "error", "calls", "prompt_tokens",
+    "completion_tokens", "seconds", "sandbox",
+)  # fmt: skip
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method on a task with all its seeds. Shares are from 0 to 1, costs per question.
+
+    Attributes:
+        task: Full name of the task, with the split unless that is `test`.
+        method: As the user named it, with the settings in which it differs from others of
+            its name.
+        cells: Numbers of its cells in the store, one for each seed.
+        seeds: The seeds, `(None,)` for a method without randomness.
+        n: Questions answered with all seeds; the scores are about these.
+        asked: Questions that were asked for.
+        score: Mean score of each kind.
+        interval: 95 % interval of each kind.
+        parse_failures: Share of the replies in which no answer was found.
+        ties: Share of the votes that were tied, None without votes.
+        errors: Share of the questions that failed; they count as wrong.
+        majority: Accuracy of the best constant answer, None where unknown.
+        blind: Best accuracy without messages, None where unknown.
+        calls: Model calls.
+        prompt_tokens: Of all calls.
+        completion_tokens: Of all calls.
+        seconds: In the engine.
+        money: By the prices that were given, None without.
+        trainable: Trained parameters.
+        sandbox: What isolated the code that was run.
+        against: Comparison with each method that this one is compared with, by its label.
+        matched: Label of the self-consistency row with the same budget.
+    """
+
+    task: str
+    method: str
+    cells: tuple[int, ...]
+    seeds: tuple[int | None, ...]
+    n: int
+    asked: int
+    score: dict[str, float]
+    interval: dict[str, tuple[float, float]]
+    parse_failures: float
+    ties: float | None
+    errors: float
+    majority: float | None
+    blind: float | None
+    calls: float
+    prompt_tokens: float
+    completion_tokens: float
+    seconds: float
+    money: float | None
+    trainable: int
+    sandbox: str | None
+    topology: dict[str, Any] = field(repr=False)
+    labels: dict[str, str] = field(repr=False)
+    against: dict[str, Comparison] = field(default_factory=dict)
+    matched: str | None = None
+
+
+@dataclass
+class _Group:
+    """Cells that differ in their seed alone."""
+
+    task: str
+    method: str
+    settings: Settings
+    cells: list[dict[str, Any]]
+    label: str = ""
+    rows: tuple[int, ...] = ()
+    tables: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def conditions(self) -> str:
+        return conditions(self.settings)
+
+    def scores(self, kind: str, rows: Iterable[int]) -> np.ndarray:
+        """Scores `[questions, seeds]` of some of the rows that all seeds have."""
+        place = {row: i for i, row in enumerate(self.rows)}
+        return self.tables[kind][[place[row] for row in rows]]
+
+
+def summarise(store: Store, against: str | None = None, score: str = "extracted") -> list[Line]:
+    """Work out all lines of a store.
+
+    Args:
+        store: The store.
+        against: Label of the method to compare with, by default the first one run.
+        score: Kind of score to compare.
+
+    Raises:
+        InputError: There are no answers, or no such score or method.
+    """
+    if score not in SCORES:
+        raise unknown("score", score, SCORES)
+    groups = _read(store)
+    if not groups:
+        raise InputError(f"{store.path} holds no answers yet; run the benchmark first")
+    _label(groups)
+    labels = [group.label for group in groups]
+    against = groups[0].method if against is None else against
+    if against not in {*labels, *(group.method for group in groups)}:
+        raise unknown("method", against, labels)
+    matches = {
+        (m["task"], m["split"], m["method"], m["conditions"]): m["matched"]
+        for m in store.rows("SELECT * FROM matches")
+    }
+    lines = [_compared(group, groups, against, score, matches) for group in groups]
+    return _corrected(lines)
+
+
+def _read(store: Store) -> list[_Group]:
+    groups: dict[tuple[str, str, str], _Group] = {}
+    for cell in store.rows("SELECT * FROM cells ORDER BY id"):
+        query = f"SELECT {', '.join(_NUMBERS)} FROM answers WHERE cell = ? ORDER BY row"
+        cell["answers"] = store.rows(query, (cell["id"],))
+        cell["facts"] = json.loads(cell["facts"])
+        if cell["answers"]:
+            task = cell["task"] + ("" if cell["split"] == "test" else f" ({cell['split']})")
+            key = task, cell["method"], cell["settings"]
+            settings = json.loads(cell["settings"])
+            groups.setdefault(key, _Group(task, cell["method"], settings, [])).cells.append(cell)
+    for group in groups.values():
+        answered = [{answer["row"] for answer in cell["answers"]} for cell in group.cells]
+        group.rows = tuple(sorted(set.intersection(*answered)))
+        wanted = set(group.rows)
+        for kind in SCORES:
+            columns = [
+                [answer[kind] for answer in cell["answers"] if answer["row"] in wanted]
+                for cell in group.cells
+            ]
+            group.tables[kind] = np.array(columns, dtype=float).T
+    return [group for group in groups.values() if group.rows]
+
+
+def _label(groups: Sequence[_Group]) -> None:
+    """Name in each label the settings in which groups of one method on one task differ."""
+    for group in groups:
+        same = [g.settings for g in groups if (g.task, g.method) == (group.task, group.method)]
+        flat = [_flat(settings) for settings in same]
+        mine = _flat(group.settings)
+        keys = [key for key in mine if len({json.dumps(other.get(key)) for other in flat}) > 1]
+        shown = ", ".join(f"{key}={mine[key]}" for key in keys)
+        group.label = f"{group.method} [{shown}]" if shown else group.method
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _compared(
+    group: _Group,
+    groups: Sequence[_Group],
+    against: str,
+    score: str,
+    matches: Mapping[tuple[str, str, str, str], str],
+) -> Line:
+    key = group.cells[0]["task"], group.cells[0]["split"], group.method, group.conditions
+    peers = [g for g in groups if g.task == group.task and g is not group]
+    comparable = [g for g in peers if g.conditions == group.conditions]
+    matched = next((g for g in comparable if g.method == matches.get(key)), None)
+    reference = next(
+        (g for g in [*comparable, *peers] if g.label == against),
+        next((g for g in comparable if g.method == against), None),
+    )
+    if group.label == against or (group.method == against and reference is None):
+        reference = None
+    comparisons = {}
+    for other in filter(None, (reference, matched)):
+        common = sorted(set(group.rows) & set(other.rows))
+        if common:
+            comparisons[other.label] = compare(
+                group.scores(score, common), other.scores(score, common)
+            )
+    line = _line(group)
+    return replace(line, against=comparisons, matched=matched.label if matched else None)
+
+
+def _line(group: _Group) -> Line:
+    facts = group.cells[-1]["facts"]
+    wanted = set(group.rows)
+    answers = [a for cell in group.cells for a in cell["answers"] if a["row"] in wanted]
+    whole = [answer for answer in answers if answer["error"] is None]
+    votes = [answer["tie"] for answer in whole if answer["tie"] is not None]
+    unread = sum(answer["reason"] in ("no_answer", "unparsable") for answer in whole)
+
+    def mean(column: str) -> float:
+        return sum(answer[column] for answer in whole) / len(whole) if whole else 0.0
+
+    prompt, completion = mean("prompt_tokens"), mean("completion_tokens")
+    prices = facts["prices"]
+    return Line(
+        task=group.task,
+        method=group.label,
+        cells=tuple(cell["id"] for cell in group.cells),
+        seeds=tuple(cell["seed"] for cell in group.cells),
+        n=len(group.rows),
+        asked=facts["asked"],
+        score={kind: float(table.mean()) for kind, table in group.tables.items()},
+        interval={kind: mean_interval(table) for kind, table in group.tables.items()},
+        parse_failures=unread / len(whole) if whole else 0.0,
+        ties=sum(votes) / len(votes) if votes else None,
+        errors=1 - len(whole) / len(answers),
+        majority=facts["majority"],
+        blind=facts["blind"],
+        calls=mean("calls"),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        seconds=mean("seconds"),
+        money=(prompt * prices[0] + completion * prices[1]) / 1e6 if prices else None,
+        trainable=facts["trainable"],
+        sandbox=next((a["sandbox"] for a in whole if a["sandbox"]), None),
+        topology=facts["topology"],
+        labels=facts["labels"],
+    )
+
+
+def _corrected(lines: Sequence[Line]) -> list[Line]:
+    """Put Holm's correction over all comparisons of the table into them."""
+    values = [found.p for line in lines for found in line.against.values()]
+    corrected = iter(holm(values))
+    return [
+        replace(
+            line,
+            against={
+                name: replace(found, p_holm=next(corrected)) for name, found in line.against.items()
+            },
+        )
+        for line in lines
+    ]
