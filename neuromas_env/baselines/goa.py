@@ -21,11 +21,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from neuromas_env.baselines.cards import CARDS
 from neuromas_env.baselines.method import Method, Net, Prompt, Script, Setup, Turns, texts
 from neuromas_env.baselines.prompts import numbered, reasoned
 from neuromas_env.policy import Observation
+from neuromas_env.tasks.base import Task
 
 Ranking = list[tuple[int, float]]
 """Columns and their weights, the best first."""
@@ -48,135 +50,121 @@ def goa(
     setup.check(0, 1, keep=keep, redo=redo)
     setup.check(1, len(CARDS), cards=cards)
     setup.choose(("mean", "max"), pool=pool)
-    net, task, columns = Net(), setup.task, range(k)
-    listed = "\n".join(f"{i}. {name}: {about}" for i, (name, about) in enumerate(CARDS[:cards]))
+    net, columns, words = Net(), range(k), _Words(setup.task, k, cards)
 
-    def ask(label: str, words: Prompt, reads: Sequence[str] = (), control: bool = False) -> str:
-        return net.add(label, setup.ask(words, 0.7, control=control), reads)
+    def ask(label: str, prompt: Prompt, reads: Sequence[str] = (), control: bool = False) -> str:
+        return net.add(label, setup.ask(prompt, 0.7, control=control), reads)
 
-    def select(observation: Observation) -> Turns:
-        return (
-            (
-                "system",
-                f"Choose the {k} agents best suited to the question by subject and skill, at least "
-                "one of them a generalist; an agent may be chosen twice. Reply with their "
-                f"{k} numbers, separated by commas, and nothing else.",
-            ),
-            ("user", f"{observation['question']}\n\nAgents:\n{listed}"),
-        )
-
-    meta = ask("selection", select, control=True)
-
-    def role(observation: Observation, i: int) -> str:
-        return CARDS[chosen(texts(observation, [meta])[0], k, cards)[i]][1]
-
-    def answer(i: int | None) -> Prompt:
-        def prompt(observation: Observation) -> Turns:
-            who = CARDS[0][1] if i is None else role(observation, i)
-            last = "End with a line 'Confidence:' and a number from 0 to 1."
-            return ("system", f"{who} {reasoned(task)} {last}"), ("user", observation["question"])
-
-        return prompt
-
+    meta = ask("selection", words.select, control=True)
     # Everything that a column has said, oldest first: its answer is the last of it.
-    said = [[ask(f"answer {i}", answer(i), [meta])] for i in columns]
-    redone = [ask(f"redone answer {i}", answer(None), said[i]) for i in columns if redo]
+    said = [[ask(f"answer {i}", words.answer(i, meta), [meta])] for i in columns]
+    redone = [ask(f"redone answer {i}", words.answer(), said[i]) for i in columns if redo]
     said = [[*said[i], *redone[i : i + 1]] for i in columns]
-
-    def score(i: int) -> Prompt:
-        def prompt(observation: Observation) -> Turns:
-            answers = numbered(texts(observation, said[j])[-1] for j in columns if j != i)
-            return (
-                (
-                    "system",
-                    f"Score these {k - 1} answers to the question by how correct, coherent and "
-                    f"relevant they are. Reply with {k - 1} numbers from 0 to 1 that sum to 1, "
-                    "in the order of the answers, separated by commas, and nothing else.",
-                ),
-                ("user", f"{observation['question']}\n\nAnswers:\n{answers}"),
-            )
-
-        return prompt
-
-    first = [nodes.copy() for nodes in said]
     judges = []
     for i in columns:
-        others = sum((first[j] for j in columns if j != i), [])
-        judges.append(ask(f"scores by {i}", score(i), others, control=True))
-
-    def link(observation: Observation) -> str:
-        return json.dumps(rank(texts(observation, judges), k, keep))
-
-    graph = net.add("graph", Script(link), judges)
-    downs: list[list[str]] = []
-    ups: list[list[str]] = []
-
-    def refine(i: int, before: list[list[str]], downward: bool) -> Prompt:
-        def prompt(observation: Observation) -> Turns:
-            ranking = json.loads(texts(observation, [graph])[0])
-            place = [column for column, _ in ranking].index(i)
-            others = ranking[:place] if downward else ranking[place + 1 :]
-            return (
-                (
-                    "system",
-                    f"{role(observation, i)} Improve your answer in view of the other answers, "
-                    f"and judge them critically. {reasoned(task)}",
-                ),
-                (
-                    "user",
-                    f"{observation['question']}\n\nYour answer:\n"
-                    f"{texts(observation, before[i])[-1]}\n\nOther answers:\n"
-                    + tagged(observation, others, before),
-                ),
-            )
-
-        return prompt
-
+        others = said[:i] + said[i + 1 :]
+        judges.append(ask(f"scores by {i}", words.score(others), sum(others, []), control=True))
+    link = Script(lambda observation: json.dumps(rank(texts(observation, judges), k, keep)))
+    graph = net.add("graph", link, judges)
+    downs, ups = list[list[str]](), list[list[str]]()
     for turn in range(rounds):
-        for downward, layer in ((True, downs), (False, ups)):
-            before = [nodes.copy() for nodes in said]
-            reads = [meta, graph, *sum(before, [])]
-            name = f"{'downward' if downward else 'upward'} round {turn}"
-            layer.append(
-                [ask(f"answer {i} {name}", refine(i, before, downward), reads) for i in columns]
+        for way, layers in (("downward", downs), ("upward", ups)):
+            reads = [meta, graph, *sum(said, [])]
+            refine = [words.refine(i, meta, graph, said, way) for i in columns]
+            layers.append(
+                [ask(f"answer {i} {way} round {turn}", refine[i], reads) for i in columns]
             )
-            said = [[*said[i], layer[-1][i]] for i in columns]
-
-    def finish(observation: Observation) -> Turns | str:
-        ranking = json.loads(texts(observation, [graph])[0])
-        if ranking and (pool == "max" or len(ranking) == 1):
-            return texts(observation, said[ranking[0][0]])[-1]
-        if not ranking:
-            ranking = [(i, 1 / k) for i in columns]
-        return (
-            ("system", f"Combine the given answers into one, critically. {reasoned(task)}"),
-            (
-                "user",
-                f"{observation['question']}\n\nAnswers:\n{tagged(observation, ranking, said)}",
-            ),
-        )
-
-    ask("pool", finish, [graph, *sum(said, [])])
+            said = [[*said[i], layers[-1][i]] for i in columns]
+    ask("pool", words.finish(graph, said, pool), [graph, *sum(said, [])])
 
     def schedule(messages: Mapping[str, str]) -> set[str]:
         idle = set(sum(downs + ups, redone))
-        if meta in messages:
-            roles = chosen(messages[meta], k, cards)
-            idle -= {
-                redone[i]
-                for i in columns[: len(redone)]
-                if roles[i] and confidence(messages.get(said[i][0], "")) < redo
-            }
+        roles = chosen(messages.get(meta, ""), k, cards)
+        for i, node in enumerate(redone):
+            if roles[i] and confidence(messages.get(said[i][0], "")) < redo:
+                idle.remove(node)
         ranked = [column for column, _ in json.loads(messages.get(graph, "[]"))]
-        for layer in downs:
-            idle -= {layer[i] for i in ranked[1:]}
-        for layer in ups:
-            idle -= {layer[i] for i in (ranked[:1] if pool == "max" else ranked)[: len(ranked) - 1]}
+        raised = ranked[:1] if pool == "max" else ranked
+        idle -= {layer[i] for layer in downs for i in ranked[1:]}
+        idle -= {layer[i] for layer in ups for i in raised[: len(ranked) - 1]}
         return set(net.team) - idle
 
     passing = k if pool == "max" else 2 * (k - 1)
     most = 1 + 2 * k + len(redone) + rounds * passing + (pool == "mean")
     return net.method(schedule=schedule, calls=most)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The prompts; those of one column are made for it."""
+
+    task: Task
+    k: int
+    cards: int
+
+    def select(self, observation: Observation) -> Turns:
+        listed = "\n".join(
+            f"{i}. {name}: {about}" for i, (name, about) in enumerate(CARDS[: self.cards])
+        )
+        instruction = (
+            f"Choose the {self.k} agents best suited to the question by subject and skill, at "
+            "least one of them a generalist; an agent may be chosen twice. Reply with their "
+            f"{self.k} numbers, separated by commas, and nothing else."
+        )
+        return _turns(instruction, observation, f"Agents:\n{listed}")
+
+    def answer(self, i: int = 0, meta: str = "") -> Prompt:
+        def prompt(observation: Observation) -> Turns:
+            role = self._role(observation, i, meta) if meta else CARDS[0][1]
+            last = "End with a line 'Confidence:' and a number from 0 to 1."
+            return _turns(f"{role} {reasoned(self.task)} {last}", observation)
+
+        return prompt
+
+    def score(self, others: list[list[str]]) -> Prompt:
+        instruction = (
+            f"Score these {self.k - 1} answers to the question by how correct, coherent and "
+            f"relevant they are. Reply with {self.k - 1} numbers from 0 to 1 that sum to 1, "
+            "in the order of the answers, separated by commas, and nothing else."
+        )
+
+        def prompt(observation: Observation) -> Turns:
+            answers = numbered(texts(observation, nodes)[-1] for nodes in others)
+            return _turns(instruction, observation, f"Answers:\n{answers}")
+
+        return prompt
+
+    def refine(self, i: int, meta: str, graph: str, said: list[list[str]], way: str) -> Prompt:
+        def prompt(observation: Observation) -> Turns:
+            ranking = json.loads(texts(observation, [graph])[0])
+            place = [column for column, _ in ranking].index(i)
+            others = ranking[:place] if way == "downward" else ranking[place + 1 :]
+            return _turns(
+                f"{self._role(observation, i, meta)} Improve your answer in view of the other "
+                f"answers, and judge them critically. {reasoned(self.task)}",
+                observation,
+                f"Your answer:\n{texts(observation, said[i])[-1]}",
+                f"Other answers:\n{_tagged(observation, others, said)}",
+            )
+
+        return prompt
+
+    def finish(self, graph: str, said: list[list[str]], pool: str) -> Prompt:
+        def prompt(observation: Observation) -> Turns | str:
+            ranking = json.loads(texts(observation, [graph])[0])
+            if ranking and (pool == "max" or len(ranking) == 1):
+                return texts(observation, said[ranking[0][0]])[-1]
+            ranking = ranking or [(i, 1 / self.k) for i in range(self.k)]
+            return _turns(
+                f"Combine the given answers into one, critically. {reasoned(self.task)}",
+                observation,
+                f"Answers:\n{_tagged(observation, ranking, said)}",
+            )
+
+        return prompt
+
+    def _role(self, observation: Observation, i: int, meta: str) -> str:
+        return CARDS[chosen(texts(observation, [meta])[0], self.k, self.cards)[i]][1]
 
 
 def chosen(reply: str, k: int, cards: int) -> list[int]:
@@ -213,12 +201,14 @@ def rank(replies: Sequence[str], k: int, keep: float) -> Ranking:
     return sorted(kept, key=lambda item: -item[1])
 
 
-def tagged(observation: Observation, ranking: Ranking, said: list[list[str]]) -> str:
+def _tagged(observation: Observation, ranking: Ranking, said: list[list[str]]) -> str:
     """List the columns' latest answers with their relevance."""
-    levels = [
-        "high" if weight > 0.7 else "moderate" if weight > 0.4 else "low" for _, weight in ranking
-    ]
-    latest = [texts(observation, said[column])[-1] for column, _ in ranking]
-    return numbered(
-        f"(relevance {level}) {text}" for level, text in zip(levels, latest, strict=True)
-    )
+    lines = []
+    for column, weight in ranking:
+        level = "high" if weight > 0.7 else "moderate" if weight > 0.4 else "low"
+        lines.append(f"(relevance {level}) {texts(observation, said[column])[-1]}")
+    return numbered(lines)
+
+
+def _turns(instruction: str, observation: Observation, *more: str) -> Turns:
+    return ("system", instruction), ("user", "\n\n".join([observation["question"], *more]))
