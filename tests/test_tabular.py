@@ -1,4 +1,5 @@
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -160,3 +161,11 @@ def test_completions_are_exact():
     (reply,) = engine.generate([request(engine)])
     assert isinstance(reply, Completion) and reply.logprobs.tolist() == [0.0]
     assert bytes(reply.prompt_ids.tolist()) == b"q" and reply.finished
+
+
+def test_an_engine_survives_pickling():
+    engine = TabularEngine(["a", "b"])
+    engine.table["node_0", b"q"] = np.array([0.0, 1.0])
+    twin = pickle.loads(pickle.dumps(engine))
+    assert np.array_equal(twin.table["node_0", b"q"], [0.0, 1.0])
+    assert np.array_equal(twin.table["node_1", b"new"], [0.0, 0.0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class TabularEngine:
             raise InputError(f"the code book needs different words, not {list(words)!r}")
         self.words = tuple(words)
         self.cost = Cost()
-        self.table: dict[Key, np.ndarray] = defaultdict(lambda: np.zeros(len(self.words)))
+        self.table: dict[Key, np.ndarray] = defaultdict(partial(np.zeros, len(self.words)))
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests; the draw of each depends on its own seed alone."""
