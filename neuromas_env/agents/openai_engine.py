@@ -79,7 +79,7 @@ class OpenAIEngine:
         if base_url and not api_key and not os.environ.get("OPENAI_API_KEY"):
             api_key = "none"
         try:
-            self._client = openai.OpenAI(
+            self._client: Any = openai.OpenAI(
                 base_url=base_url, api_key=api_key, max_retries=retries, timeout=timeout
             )
         except openai.OpenAIError as error:
@@ -87,7 +87,7 @@ class OpenAIEngine:
                 f"engine 'openai': {error} A server of your own, with --base-url, needs no key."
             ) from None
         self.name, self.base_url, self.cost = model, str(self._client.base_url), Cost()
-        self._models = {None: model, **(adapters or {})}
+        self._models: dict[str | None, str] = {None: model, **(adapters or {})}
         self._threads = ThreadPoolExecutor(concurrency)
         self._prices = prices
         self._calls_pace = Pace(requests_per_minute)

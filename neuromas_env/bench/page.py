@@ -67,7 +67,7 @@ def _transcripts(store: Store, lines: Sequence[Line], limit: int | None) -> dict
         task = row["task"] + ("" if row["split"] == "test" else f" ({row['split']})")
         questions.setdefault(task, {})[row["row_id"]] = [row["question"], row["target"]]
     networks: dict[str, str] = {}
-    runs = []
+    runs: list[dict[str, Any]] = []
     for line in lines:
         key = json.dumps(line.topology)
         networks.setdefault(key, draw_svg(Topology.from_json(line.topology)))

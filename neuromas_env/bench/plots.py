@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neuromas_env.bench.summary import Line
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLUMNS = 3
+_COLUMNS, _STEP, _MARKERS = 3, 7.0, "osD^v"
 
 
 def accuracy_against_tokens(lines: Sequence[Line], score: str) -> Figure:
@@ -53,42 +54,73 @@ def to_svg(figure: Figure) -> str:
 def _panels(
     lines: Sequence[Line], score: str, cost: Callable[[Line], float], name: str, front: bool
 ) -> Figure:
+    """Draw a panel per task; a method looks the same in all of them."""
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(line.task for line in lines))
     width = min(len(tasks), _COLUMNS)
     height = ceil(len(tasks) / width)
-    figure = Figure(figsize=(6 * width, 4.5 * height), layout="constrained")
+    looks = {
+        method: {"color": f"C{number % 10}", "marker": _MARKERS[number // 10 % len(_MARKERS)]}
+        for number, method in enumerate(dict.fromkeys(line.method for line in lines))
+    }
+    figure = Figure(figsize=(5.5 * width + 2, 4.5 * height), layout="constrained")
+    entries: dict[str, Any] = {}
     for number, task in enumerate(tasks, start=1):
         axes = figure.add_subplot(height, width, number)
-        _panel(axes, [line for line in lines if line.task == task], score, cost, front)
+        entries |= _panel(axes, [li for li in lines if li.task == task], score, cost, front, looks)
         axes.set(title=_literal(task), xlabel=name, ylabel=f"{score} score, %")
+    figure.legend(entries.values(), entries.keys(), loc="outside right upper", fontsize=8)
     return figure
 
 
 def _panel(
-    axes: Axes, lines: Sequence[Line], score: str, cost: Callable[[Line], float], front: bool
-) -> None:
+    axes: Axes,
+    lines: Sequence[Line],
+    score: str,
+    cost: Callable[[Line], float],
+    front: bool,
+    looks: Mapping[str, dict[str, str]],
+) -> dict[str, Any]:
+    """Draw the methods of one task and return what the legend is to show."""
     points = [(cost(line), 100 * line.score[score]) for line in lines]
+    beside = Counter(x for x, _ in points)
+    drawn: Counter[float] = Counter()
+    entries: dict[str, Any] = {}
     for line, (x, y) in zip(lines, points, strict=True):
         low, high = (100 * bound for bound in line.interval[score])
-        axes.errorbar(x, y, [[max(0.0, y - low)], [max(0.0, high - y)]], fmt="o", capsize=2)
-        axes.annotate(
-            _literal(line.method), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8
-        )
+        step = _STEP * (drawn[x] - (beside[x] - 1) / 2)
+        drawn[x] += 1
+        entries[_literal(line.method)] = axes.errorbar(
+            x, y, [[max(0.0, y - low)], [max(0.0, high - y)]], linestyle="", capsize=2,
+            transform=axes.transData + _to_the_right(axes, step), **looks[line.method],
+        )  # fmt: skip
+        axes.update_datalim([(x, low), (x, high)])  # which a shifted point does not do
     costs = [x for x, _ in points if x > 0]
-    if costs and max(costs) > 10 * min(costs) or len(costs) < len(points):
-        axes.set_xscale("symlog", linthresh=min(costs, default=1.0))
-    if front:
-        best = pareto_front(points)
-        if len(best) > 1:
-            axes.plot(*zip(*best, strict=True), drawstyle="steps-post", color="0.6", zorder=0,
-                      label="Pareto front")  # fmt: skip
-            axes.legend(loc="lower right", fontsize=8)
+    if costs and (len(costs) < len(points) or max(costs) > 10 * min(costs)):
+        axes.set_xscale("symlog", linthresh=min(costs))
+    elif not costs:
+        axes.set_xticks([0])
+    best = pareto_front(points)
+    if front and len(best) > 1:
+        [entries["Pareto front"]] = axes.plot(
+            *zip(*best, strict=True), drawstyle="steps-post", color="0.6", zorder=0
+        )
     majority = lines[0].majority
     if majority is not None:
-        axes.axhline(100 * majority, linestyle=":", color="0.5", linewidth=1)
+        entries["best constant answer"] = axes.axhline(
+            100 * majority, linestyle=":", color="0.5", linewidth=1
+        )
     axes.margins(x=0.15)
+    axes.autoscale_view()
+    return entries
+
+
+def _to_the_right(axes: Axes, points: float) -> Any:
+    """Shift by so many points, so that methods of equal cost stand side by side."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
 
 
 def _literal(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.measure import Measurement
+from rich.table import Table
 
 from neuromas_env.bench import plots, tables
 from neuromas_env.bench.page import make_page
@@ -75,16 +76,21 @@ def write_report(
     for name, text in written.items():
         _write(folder / name, text)
     if form == "terminal":
-        for table in map(tables.to_rich, grids):
-            # Cut off numbers are worth less than long lines.
-            wide = console.options.update(max_width=_WIDEST)
-            width = max(console.width, Measurement.get(console, wide, table).maximum)
-            console.print(table, width=width, crop=False, no_wrap=True)
+        for grid in grids:
+            _print_wide(console, tables.to_rich(grid))
         console.print(NOTES, markup=False, highlight=False)
         files = ", ".join(written)
         console.print(f"written to {folder}: {files}", markup=False, highlight=False)
     else:
         print(_PRINTED[form](lines, score), end="")
+
+
+def _print_wide(console: Console, table: Table) -> None:
+    """Print a table in long lines rather than with numbers cut off."""
+    wanted = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+    width, console.width = console.width, max(console.width, wanted)
+    console.print(table, crop=False)
+    console.width = width
 
 
 def _markdown(lines: Sequence[Line], score: str) -> str:
