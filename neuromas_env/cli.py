@@ -18,7 +18,8 @@ from neuromas_env.baselines import list_baselines, make_baseline, whole_question
 from neuromas_env.bench import commands
 from neuromas_env.cli_options import config_options
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks import list_tasks, make_task
+from neuromas_env.tasks import Example, Task, list_tasks, make_task
+from neuromas_env.tasks.gold import check_gold
 from neuromas_env.topology import Topology
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ LISTS = {
     "topologies": lambda: TOPOLOGIES,
 }
 _EVAL_OPTIONS = (
-    "task", "data", "topology", "connect", "model", "dtype", "device", "seed",
+    "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",
     "max_new_tokens", "chunk_rows",
 )  # fmt: skip
 _ADAPTER_OPTIONS = ("rank", "alpha", "targets")
@@ -139,7 +140,8 @@ def train(
     epilog="Examples:\n\n"
     "neuromas eval --task arc/challenge --data DIR --limit 100\n\n"
     "neuromas eval --run runs/NAME --split validation --ablation\n\n"
-    "neuromas eval --baseline direct --task hierarchy/max --limit 64",
+    "neuromas eval --baseline direct --task hierarchy/max --limit 64\n\n"
+    "neuromas eval --policy gold --task mmlu --data DIR",
 )
 @config_options(*_EVAL_OPTIONS, topology="1, or the run's", connect="dense")
 def evaluate_(
@@ -148,6 +150,10 @@ def evaluate_(
     ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="a baseline's network; see: neuromas list baselines")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="gold: answer with the reference solution, which checks the scorer"),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="only so many questions")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
@@ -161,6 +167,15 @@ def evaluate_(
     if baseline is not None and (run or "topology" in options):
         other = "--run" if run else "--topology"
         raise InputError(f"--baseline brings its own network, so {other} cannot be given with it")
+    if policy is not None:
+        if policy != "gold":
+            raise unknown("policy", policy, ("gold",))
+        other = {"run": run, "baseline": baseline, "ablation": ablation} | options
+        for key in ("task", "data", "skip_bad_rows"):
+            other.pop(key, None)
+        if clash := [key.replace("_", "-") for key, value in other.items() if value]:
+            raise InputError(f"--policy gold runs no network; leave --{clash[0]} out")
+        sys.exit(_check_gold(TrainConfig.from_mapping(options), split, limit))
     if "topology" in options:
         Topology.parse(options["topology"], options.get("connect", "dense"))
     try:
@@ -168,6 +183,21 @@ def evaluate_(
     except KeyboardInterrupt:
         _fail("stopped; nothing was written, so give the same command again", code=130)
     report.print_evaluation(Console(), what, {k: row.to_dict() for k, row in rows.items()})
+
+
+def _questions(config: TrainConfig, split: str, limit: int | None) -> tuple[Task, list[Example]]:
+    task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+    rows = task.examples(split)
+    return task, [rows[i] for i in range(min(limit or len(rows), len(rows)))]
+
+
+def _check_gold(config: TrainConfig, split: str, limit: int | None) -> int:
+    """Print how the reference solutions score; 1 if one is wrong for no known reason."""
+    task, examples = _questions(config, split, limit)
+    check = check_gold(task, examples)
+    report.print_gold(Console(), f"gold on {task.name}, {split} split", check)
+    report.print_rows(Console(), task)
+    return 0 if check.wrong.keys() <= task.flaws.keys() else 1
 
 
 def _evaluate(
@@ -180,9 +210,7 @@ def _evaluate(
 ) -> tuple[str, dict[str, Evaluation]]:
     saved, checkpoint_folder = ({"topology": "1"}, None) if run is None else _saved_options(run)
     config = TrainConfig.from_mapping(saved | options)
-    task = make_task(config.task, config.data)
-    rows = task.examples(split)
-    examples = [rows[i] for i in range(min(limit or len(rows), len(rows)))]
+    task, examples = _questions(config, split, limit)
     if baseline is not None:  # a wrong name is told before a model is loaded
         make_baseline(baseline, task, None)
 
@@ -236,6 +264,7 @@ def _evaluate(
     if len(topology) == 1:  # there is no message to go without
         found = {key: replace(row, blind=None) for key, row in found.items()}
     model = f"{engine.name} (weights {engine.weights_hash})"
+    report.print_rows(Console(), task)
     return f"{name} of {model} on {task.name}, {split} split, seed {config.seed}", found
 
 
@@ -260,11 +289,18 @@ def show(
 
 
 @app.command("list", epilog="Example: neuromas list tasks")
-def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTS))]) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help=", ".join(LISTS))],
+    data: Annotated[
+        str | None, typer.Option(help="list the tasks of this folder with benchmark rows")
+    ] = None,
+) -> None:
     """List what can be chosen by name."""
     if what not in LISTS:
         raise unknown("list", what, LISTS)
-    _print_rows(LISTS[what]().items())
+    if data is not None and what != "tasks":
+        raise InputError(f"--data goes with `neuromas list tasks`, not with {what}")
+    _print_rows((list_tasks(data=data) if what == "tasks" else LISTS[what]()).items())
 
 
 @assets_app.command("list")

@@ -7,7 +7,8 @@ Everything here reads the plain values that `result.json`, `run.json` and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from rich.table import Table
 
 from neuromas_env.drawing import draw_text, said
 from neuromas_env.errors import InputError
+from neuromas_env.tasks.base import Task
+from neuromas_env.tasks.gold import GoldCheck
 from neuromas_env.topology import Topology
 
 Values = Mapping[str, Any]
+_NAMED = 20
 
 
 def print_training(console: Console, result: Values) -> None:
@@ -53,6 +57,8 @@ def print_training(console: Console, result: Values) -> None:
                 f"extracted {_percent(growth['before']['extracted'])} right before, "
                 f"{_percent(growth['after']['extracted'])} right after",
             )
+    _line(console, "rows: " + ", ".join(f"{k} {n}" for k, n in facts["splits"].items()))
+    _print_skipped(console, facts.get("skipped_rows", ()))
     for phase, cost in result["cost"].items():
         _line(console, _cost(phase, cost))
     _line(console, f"run: {result['folder']}")
@@ -71,6 +77,28 @@ def print_evaluation(console: Console, what: str, rows: Mapping[str, Values]) ->
     console.print(_scores(rows))
     for label, row in rows.items():
         _line(console, _cost(label, row["cost"]))
+
+
+def print_gold(console: Console, what: str, check: GoldCheck) -> None:
+    """Print how the reference solutions scored, and name those that are not right."""
+    _line(console, f"{what}: {check.extracted}/{check.n} right ({check.strict}/{check.n} strict)")
+    for id, reason in islice(check.wrong.items(), _NAMED):
+        _line(console, f"not right: {id}: {reason}")
+    if len(check.wrong) > _NAMED:
+        _line(console, f"and {len(check.wrong) - _NAMED} more")
+    _line(console, f"scored in {check.seconds:.2f} s")
+
+
+def print_rows(console: Console, task: Task) -> None:
+    """Print how many rows each split of a task has, and which broken ones were left out."""
+    sizes = ", ".join(f"{split} {size}" for split, size in task.split_sizes().items())
+    _line(console, f"rows of {task.name}: {sizes}")
+    _print_skipped(console, task.skipped)
+
+
+def _print_skipped(console: Console, skipped: Sequence[str]) -> None:
+    if skipped:
+        _line(console, f"broken rows left out: {len(skipped)}; the first: {skipped[0]}")
 
 
 def print_run(console: Console, run: Path, step: int | None, episode: int) -> None:

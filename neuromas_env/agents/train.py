@@ -44,7 +44,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
         Interrupted: The user stopped the run.
     """
     config.validate()
-    task = make_task(config.task, config.data)
+    task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     stages = config.stages()
     source = None
     if config.grow_from is not None:
@@ -87,7 +87,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     source = checkpoint.latest(folder)
     head = read_json(folder / "run.json")
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
-    task = make_task(config.task, config.data)
+    task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     engine = make_engine(config)
     state = checkpoint.load(source, engine)
     learner = make_learner(config.learner, engine, state.trained, config)
@@ -178,6 +178,7 @@ def _write_head(
         "reward": config.reward,
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
+        "skipped_rows": list(task.skipped),
         "versions": {"python": sys.version.split()[0], **{p: version(p) for p in packages}},
         "machine": {
             "system": platform.platform(),

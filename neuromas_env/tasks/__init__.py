@@ -1,8 +1,8 @@
 """Tasks by name.
 
 A name is `family/variant:parameter=value,...`, such as `arc/challenge`,
-`bbh/navigate` or `hierarchy/max:leaves=4,parts=2`. Other packages add families
-by the entry point group `neuromas_env.tasks`: the entry's name is the family,
+`bbh/navigate` or `hierarchy/max:leaves=4,parts=2`. `register_task` adds a family in code,
+other packages do by the entry point group `neuromas_env.tasks`: the entry's name is the family,
 its value a callable that returns a `Task`. Where the callable has a parameter
 `variant` it is given what follows the slash, where it has `data` the data folder, where it
 has `skip_bad_rows` whether broken rows are to be left out.
@@ -11,8 +11,10 @@ has `skip_bad_rows` whether broken rows are to be left out.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
@@ -22,25 +24,27 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 from neuromas_env.tasks.names import split_name
 
-__all__ = ["SPLITS", "Example", "Score", "Task", "list_tasks", "make_task"]
+__all__ = ["SPLITS", "Example", "Score", "Task", "list_tasks", "make_task", "register_task"]
 
 GROUP = "neuromas_env.tasks"
 
 
 @dataclass(frozen=True)
 class _Family:
-    """A family of tasks; `variants` may be a function of the data folder that finds them."""
+    """A family of tasks.
+
+    `variants` may name a function of the data folder: variant to description.
+    """
 
     factory: str
     about: str
-    variants: tuple[str, ...] | str = ()
+    variants: tuple[str, ...] | str = ("",)
     needs_data: bool = False
 
-    def names(self, family: str, data: str | PathLike[str] | None) -> list[str]:
+    def names(self, family: str, data: str | PathLike[str] | None) -> dict[str, str]:
         found = self.variants
-        if isinstance(found, str):
-            found = _load(found)(data)
-        return [f"{family}/{variant}" for variant in found] or [family]
+        abouts = _load(found)(data) if isinstance(found, str) else dict.fromkeys(found, self.about)
+        return {f"{family}/{v}" if v else family: about for v, about in abouts.items()}
 
 
 def _load(path: str) -> Callable[..., Any]:
@@ -83,11 +87,44 @@ _FAMILIES = {
         variants="neuromas_env.tasks.mmlu:variants",
         needs_data=True,
     ),
+    "humaneval": _Family(
+        "neuromas_env.tasks.humaneval:HumanEval",
+        "HumanEval: complete a Python function; trained on MBPP",
+        needs_data=True,
+    ),
+    "mbpp": _Family(
+        "neuromas_env.tasks.mbpp:Mbpp",
+        "MBPP: short Python functions from a sentence",
+        needs_data=True,
+    ),
     "signal": _Family(
         "neuromas_env.tasks.signal:Signal",
         "Lewis signalling: say which symbol a sender was shown; needs no data",
     ),
 }
+
+
+_registered: dict[str, Callable[..., Task]] = {}
+
+
+def register_task(name: str, make: Callable[..., Task] | None = None) -> Callable[..., Any]:
+    """Make a family of tasks known under a name, in this process.
+
+    Args:
+        name: What stands before the slash, such as `capitals`.
+        make: Returns a task; parameters as for the entry points. Left out, what comes
+            back is a decorator of a class or a function.
+
+    Raises:
+        InputError: The name is no plain word, or is one of this project's.
+    """
+    if not re.fullmatch(r"[\w.-]+", name) or name in _FAMILIES:
+        taken = "is a task of neuromas-env" if name in _FAMILIES else "is not a plain word"
+        raise InputError(f"a task cannot be registered as {name!r}, which {taken}")
+    if make is None:
+        return partial(register_task, name)
+    _registered[name] = make
+    return make
 
 
 def _plugins() -> dict[str, EntryPoint]:
@@ -106,12 +143,14 @@ def list_tasks(
             those that are published.
     """
     tasks = {
-        name: family.about
+        name: about
         for key, family in _FAMILIES.items()
         if needs_data in (None, family.needs_data)
-        for name in family.names(key, data)
+        for name, about in family.names(key, data).items()
     }
     if needs_data is None:
+        for name, make in _registered.items():
+            tasks[name] = (inspect.getdoc(make) or "registered in code").partition("\n")[0]
         for name, entry in _plugins().items():
             package = f" of the package {entry.dist.name}" if entry.dist else ""
             tasks.setdefault(name, f"{entry.value}{package}")
@@ -121,6 +160,8 @@ def list_tasks(
 def _factory(family: str, name: str) -> Callable[..., Task]:
     if family in _FAMILIES:
         return _load(_FAMILIES[family].factory)
+    if family in _registered:
+        return _registered[family]
     plugins = _plugins()
     if family not in plugins:
         raise unknown("task", name, list_tasks())

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from neuromas_env.errors import unknown
+from neuromas_env.errors import InputError, unknown
 
-Reason = Literal["ok", "wrong", "no_answer", "unparsable"]
+Reason = Literal["ok", "wrong", "no_answer", "unparsable", "error"]
 SPLITS = ("train", "validation", "test")
 
 
@@ -52,8 +52,8 @@ class Score:
             (the way the NeuroMAS paper scores), else 0.0.
         extracted: 1.0 if the answer found inside a free reply equals the target.
         reason: `ok`, `wrong`, `no_answer` (empty reply) or `unparsable` (a reply
-            in which no single answer could be found); judged on the extracted
-            reading.
+            in which no single answer could be found), all judged on the extracted
+            reading; `error` if the scorer itself failed, as a sandbox can.
         answer: The extracted answer, None if there is none.
     """
 
@@ -115,6 +115,10 @@ class Task:
         """Score a reply. Never raises, whatever text it is given."""
         raise NotImplementedError
 
+    def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:
+        """Score a reply to each example, as `score` does; some tasks do it at once."""
+        return [self.score(e, reply) for e, reply in zip(examples, replies, strict=True)]
+
     def gold(self, example: Example) -> str:
         """Return the reply that must score 1: the reference solution, else the target."""
         return example.extra.get("solution", example.target)
@@ -128,6 +132,16 @@ class Task:
         """
         example = Example("", question, "", options=listed_options(question))
         return self.score(example, reply).answer
+
+    def split_sizes(self) -> dict[str, int]:
+        """Return how many rows each split has; one whose rows cannot be had is left out."""
+        sizes = {}
+        for split in SPLITS:
+            try:
+                sizes[split] = len(self.examples(split))
+            except InputError:
+                continue
+        return sizes
 
     def majority(self, split: str) -> float:
         """Accuracy of the best constant answer on a split."""

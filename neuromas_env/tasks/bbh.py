@@ -155,12 +155,13 @@ class Bbh(Task):
         return answers.majority_share(example.target for example in self.examples(split))
 
 
-def variants(data: str | PathLike[str] | None = None) -> list[str]:
-    """Return the tables that a data folder holds, else those that upstream has."""
+def variants(data: str | PathLike[str] | None = None) -> dict[str, str]:
+    """Describe the tables that a data folder holds, else those that upstream has."""
     folder = data_folder(data)
+    names = UPSTREAM
     if folder and (folder / "bbh").is_dir():
-        return sorted({file.name.partition(".")[0] for file in (folder / "bbh").glob("*.jsonl*")})
-    return UPSTREAM
+        names = sorted({file.name.partition(".")[0] for file in (folder / "bbh").glob("*.jsonl*")})
+    return {name: f"BIG-bench Hard: {name.replace('_', ' ')}" for name in names}
 
 
 def _options(text: str) -> tuple[tuple[str, str], ...]:

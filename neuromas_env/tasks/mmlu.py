@@ -152,13 +152,15 @@ def _group(subject: str) -> str:
     return _GROUP_OF.get(subject, "other")
 
 
-def variants(data: str | PathLike[str] | None = None) -> list[str]:
-    """Return `all`, the groups and the subjects: those of a data folder, else upstream's."""
+def variants(data: str | PathLike[str] | None = None) -> dict[str, str]:
+    """Describe all, the groups and the subjects: those of a data folder, else upstream's."""
     folder = data_folder(data)
     subjects: Iterable[str] = _GROUP_OF
     if folder and (folder / "mmlu").is_dir():
         subjects = {row["subject"] for row in load_rows(_source("test"), folder, True)}
-    return ["all", *GROUPS, *sorted(subjects)]
+    groups = {group: f"MMLU, the subjects of {group}" for group in GROUPS}
+    single = {subject: f"MMLU, a subject of {_group(subject)}" for subject in sorted(subjects)}
+    return {"": "MMLU: four-option questions, all subjects"} | groups | single
 
 
 def _source(split: str) -> Source:
