@@ -30,19 +30,36 @@ from importlib.metadata import EntryPoint, entry_points
 from math import isfinite
 from typing import Any, cast
 
-from neuromas_env.baselines.method import Method, Setup, whole_questions, without_roles
+from neuromas_env.baselines.method import (
+    Ask,
+    Method,
+    Net,
+    Script,
+    Setup,
+    texts,
+    whole_questions,
+    without_roles,
+)
+from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
+from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Engine
 from neuromas_env.tasks.base import Task
 
 __all__ = [
+    "Ask",
     "Method",
+    "Net",
+    "Script",
     "Setup",
+    "Vote",
     "list_baselines",
     "make_baseline",
     "matched_self_consistency",
+    "solve",
     "split_names",
+    "texts",
     "whole_questions",
 ]
 
@@ -57,10 +74,10 @@ _BUILT_IN = {
     "debate": ("debate:debate", "agents read one another and answer again, then a vote"),
     "debate_llm_agg": ("debate:debate_llm_agg", "debate in which a further call decides"),
     "moa": ("moa:moa", "mixture-of-agents: layers of proposers, then an aggregator"),
+    "self_refine": ("self_refine:self_refine", "criticise and rewrite one's own solution"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
     "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
     "network": ("network:network", "an untrained network, with role prompts or role-free"),
-    "self_refine": ("self_refine:self_refine", "criticise and rewrite one's own solution"),
 }
 
 

@@ -1,0 +1,44 @@
+"""The page on baselines names every method, every option and its default, and its example runs."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from asking import Sums, Told
+
+from neuromas_env import baselines
+from neuromas_env.baselines import list_baselines, make_baseline
+
+PAGE = (Path(__file__).parents[1] / "docs" / "baselines.md").read_text()
+SECTIONS = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+
+
+def test_page_has_all_methods_in_the_order_of_the_list():
+    assert list(SECTIONS) == list(list_baselines())
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_page_gives_all_defaults(name):
+    build = baselines._builder(name, name)
+    for option in list(inspect.signature(build).parameters.values())[1:]:
+        default = str(option.default).lower() if option.default in (True, False) else option.default
+        default = int(default) if isinstance(default, float) and default.is_integer() else default
+        said = f"`{option.name}={default}`"
+        assert said in SECTIONS[name] or name == "debate_llm_agg" and said in SECTIONS["debate"]
+
+
+def test_example_of_the_page_runs():
+    code = re.search(r"```python\n(.*?)```", PAGE, re.S)[1]
+    space = {}
+    exec(code, space)
+    task, engine = Sums(), Told()
+    method = space["best_of_two_styles"](baselines.Setup("two_styles", task, engine))
+    [trajectory] = method.run(task, task.examples("test")[:1])
+    assert trajectory.answer == "The answer is 1." and len(engine.requests) == 4 == method.calls
+
+
+def test_names_on_the_page_are_right():
+    for name in re.findall(r"--baseline (\S+)|`(sc:\S+?)`", PAGE):
+        if not (text := "".join(name)).startswith(("two_styles", "NAME")):
+            make_baseline(text.rstrip("`"), Sums(), None)
