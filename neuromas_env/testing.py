@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -32,18 +32,16 @@ _SLOW_SECONDS = 10.0
 _TEXT = Message(MAX_QUESTION, min_length=1)
 
 
-def check_task(
-    task: Task, rows: int = 200, disjoint: bool = True, unanswerable: Collection[str] = ()
-) -> None:
+def check_task(task: Task, rows: int = 200, disjoint: bool = True) -> None:
     """Check that a task keeps its contract, and say everything that is wrong with it.
+
+    Rows that the task itself names in `flaws` need not score 1 for their own target.
 
     Args:
         task: The task.
         rows: How many rows of each split are read; they lie evenly over it.
         disjoint: Whether a question in two splits is a fault; False for a task in which
             there is nothing to generalise.
-        unanswerable: Ids of rows that are known to be broken, whose own target need not
-            score 1.
 
     Raises:
         InputError: Something is wrong; the message has one line for each fault.
@@ -57,7 +55,7 @@ def check_task(
     if not faults:  # the rest stands on these
         sample = _Sample(task, splits, rows)
         faults += [*_texts(sample), *_identity(sample, disjoint), *_baselines(sample)]
-        faults += [*_targets(sample, unanswerable), *_odd_replies(sample)]
+        faults += [*_targets(sample), *_odd_replies(sample)]
     if faults:
         lines = "".join(f"\n- {fault}" for fault in faults)
         raise InputError(f"task {getattr(task, 'name', type(task).__name__)!r}:{lines}")
@@ -209,22 +207,26 @@ def _baselines(sample: _Sample) -> Iterator[str]:
                 break
 
 
-def _targets(sample: _Sample, unanswerable: Collection[str]) -> Iterator[str]:
+def _targets(sample: _Sample) -> Iterator[str]:
     task = sample.task
-    others = [example.target for _, example in sample.rows()]
+    others = [task.gold(example) for _, example in sample.rows()]
 
-    def gold(split: str, example: Example) -> str | None:
-        score = task.score(example, example.target)
+    def right(split: str, example: Example) -> str | None:
+        gold = task.gold(example)
+        score = task.score(example, gold)
         if wrong := _unsound(score):
             return f"score of its own target: {wrong}"
-        if example.id in unanswerable or (score.strict, score.extracted) == (1.0, 1.0):
-            return None
-        target = _short(example.target)
-        return f"its own target {target} must score 1.0, strict and extracted, not {score}"
+        if example.id not in task.flaws and (score.strict, score.extracted) != (1.0, 1.0):
+            answer = _short(gold)
+            return f"its own target {answer} must score 1.0, strict and extracted, not {score}"
+        read = task.extract(example.question, gold)
+        if read != score.answer:
+            return f"extract() reads {_short(read)} where score() reads {_short(score.answer)}"
+        return None
 
     def wrong(split: str, example: Example) -> str | None:
-        form = list_form(example.target)
-        other = next((target for target in others if list_form(target) != form), None)
+        form = list_form(task.gold(example))
+        other = next((reply for reply in others if list_form(reply) != form), None)
         if other is None:
             return None
         score = task.score(example, other)
@@ -233,11 +235,11 @@ def _targets(sample: _Sample, unanswerable: Collection[str]) -> Iterator[str]:
         return None
 
     def twice(split: str, example: Example) -> str | None:
-        reply = f"The answer is {example.target}."
+        reply = f"The answer is {task.gold(example)}."
         first, second = task.score(example, reply), task.score(example, reply)
         return None if first == second else f"the same reply scores {first}, then {second}"
 
-    for fault in (gold, wrong, twice):
+    for fault in (right, wrong, twice):
         yield from _guard("score", partial(_first, sample.rows(), fault))
 
 
@@ -247,8 +249,9 @@ def _odd_replies(sample: _Sample) -> Iterator[str]:
         start = time.perf_counter()
         try:
             score = sample.task.score(example, reply)
+            sample.task.extract(example.question, reply)
         except Exception as error:
-            yield f"score() must never raise, but raises {_short(error)} for {what}"
+            yield f"score() and extract() must never raise: {_short(error)} for {what}"
             continue
         if wrong := _unsound(score):
             yield f"score of {what}: {wrong}"

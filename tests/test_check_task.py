@@ -149,6 +149,11 @@ class Blind(Toy):
         raise KeyError(split)
 
 
+class Reader(Toy):
+    def extract(self, question, reply):
+        return reply.upper()
+
+
 class Silent(Toy):
     def majority(self, split):
         raise NotImplementedError
@@ -194,10 +199,11 @@ FAULTS = {
     "never strict": (Toy(scorer=half_right), "must score 1.0, strict and extracted, not Score("),
     "always right": (Toy(scorer=everything), "target of another row, 'green', must score 0.0"),
     "too lenient": (Toy(scorer=substring), "target of another row, 'green', must score 0.0"),
+    "other reader": (Reader(), "extract() reads 'RED' where score() reads 'red'"),
     "fickle": (Toy(scorer=fickle), "the same reply scores Score("),
-    "encodes": (Toy(scorer=needs_text), "never raise, but raises UnicodeEncodeError"),
+    "encodes": (Toy(scorer=needs_text), "must never raise: UnicodeEncodeError"),
     "blank": (Toy(scorer=blank_is_wrong), "score of an empty reply must be 0.0 with the reason"),
-    "no words": (Toy(scorer=needs_a_word), "raises IndexError('list index out of range') for an e"),
+    "no words": (Toy(scorer=needs_a_word), "IndexError('list index out of range') for an emp"),
 }  # fmt: skip
 # What is wrong in one place shows in others too.
 SEVERAL = {
@@ -235,7 +241,8 @@ def test_known_exceptions_are_allowed():
     task = Toy(rows=changed(target="purple"))
     with pytest.raises(InputError, match="own target 'purple'"):
         check_task(task)
-    check_task(task, unanswerable={"test/7"})
+    task.flaws = {"test/7": "purple is no colour of the set"}
+    check_task(task)
     check_task(Toy(rows=changed(question="colour train/1?")), disjoint=False)
 
 
