@@ -89,7 +89,7 @@ class Worker:
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
         if not any(step.completion for t in done for step in t.steps.values()):
             self._check_alive(engine, cell, task, done)
-        sandbox = getattr(task, "sandbox_tier", None)
+        sandbox = getattr(task, "tier", None)
         return [
             _answer(row, trajectory, seconds, method, sandbox)
             for row, trajectory in zip(rows, done, strict=True)

@@ -1,0 +1,54 @@
+"""Engines for benchmarks of tests, chosen by `--engine bench_engines:make --model WHAT`.
+
+WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a
+hash of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every
+question that is asked, `fail=TEXT` fails where the prompt holds the text, `dead` always
+fails, `long` writes replies whose lengths differ.
+"""
+
+import hashlib
+import re
+import time
+
+from neuromas_env.agents.mock import MockEngine
+from neuromas_env.policy import Completion
+
+
+class Scripted(MockEngine):
+    def __init__(self, words):
+        super().__init__(self._text)
+        self.words = words
+
+    def generate(self, requests):
+        time.sleep(float(self.words.get("slow", 0)) * len(requests))
+        replies = super().generate(requests)
+        return [
+            Completion("", error="told to fail") if self._fails(request) else reply
+            for request, reply in zip(requests, replies, strict=True)
+        ]
+
+    def _fails(self, request):
+        said = "\n".join(text for _, text in request.turns)
+        if log := self.words.get("log"):
+            with open(log, "a") as file:
+                file.write(f"{key_of(said)} {request.seed}\n")
+        return "dead" in self.words or self.words.get("fail", "\0") in said
+
+    def _text(self, request):
+        said = "\n".join(text for _, text in request.turns)
+        digest = hashlib.sha256(f"{said}{request.seed}".encode()).digest()
+        if digest[0] / 256 < float(self.words.get("right", 0.5)):
+            text = max(re.findall(r"\d+", said.split("Numbers:", 1)[1].split("node")[0]), key=int)
+        else:
+            text = str(digest[1])
+        return text + " " * (digest[2] % 20 if "long" in self.words else 0)
+
+
+def key_of(prompt):
+    """The numbers of a question of hierarchy/max, as they stand in any prompt about it."""
+    return "-".join(re.findall(r"\d+", "".join(re.findall(r"Numbers:.*", prompt))))
+
+
+def make(config):
+    pairs = (word.partition("=") for word in config.model.split(","))
+    return Scripted({name: value for name, _, value in pairs})
