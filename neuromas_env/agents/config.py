@@ -20,6 +20,8 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
 
+ENGINES = ("transformers", "vllm")
+IMPORTANCE_CAP = 2.0
 _EXAMPLE_SCHEDULE = "'1:10, 2-1:10, 2-2-1:20' (topology:steps, smallest first) would be right"
 
 
@@ -54,6 +56,8 @@ class TrainConfig:
         "bfloat16", "precision of the frozen base", choices=("bfloat16", "float32")
     )
     device: str = _option("cpu", "where to compute", choices=("cpu", "cuda", "auto"))
+    engine: str = _option("transformers", "what generates replies", choices=ENGINES)
+    vllm_cache: float = _option(4.0, "GiB for the key-value cache of engine vllm", above=0)
     learner: str = _option("joint", "what learns from the episodes")
     seed: int = _option(0, "all random numbers derive from it", low=0)
     steps: int = _option(30, "training steps in all", low=0)
@@ -77,6 +81,12 @@ class TrainConfig:
     clip: float = _option(1.0, "largest norm of the gradient", above=0)
     kl_coef: float = _option(0.0, "weight of the divergence from the base model", low=0)
     entropy_coef: float = _option(0.0, "weight of the entropy bonus", low=0)
+    importance_cap: float | None = _option(
+        None,
+        "largest weight of a token for p_trained / p_sampled, 0 for no such weights; by default "
+        f"{IMPORTANCE_CAP:g} with engine vllm, else 0",
+        low=0,
+    )
     rank: int = _option(16, "of the adapters (LoRA)", low=1)
     alpha: float = _option(32.0, "adapters are scaled by alpha / rank", above=0)
     targets: str = _option(
@@ -193,6 +203,12 @@ class TrainConfig:
         if self.train_nodes == "all":
             return topology.nodes
         return tuple(dict.fromkeys(name.strip() for name in self.train_nodes.split(",")))
+
+    def ratio_cap(self) -> float:
+        """Return the cap of the importance ratios, 0 for none."""
+        if self.importance_cap is not None:
+            return self.importance_cap
+        return IMPORTANCE_CAP if self.engine == "vllm" else 0.0
 
     def target_layers(self) -> str | list[str]:
         """Return the layers with an adapter, as `TransformersEngine` takes them."""

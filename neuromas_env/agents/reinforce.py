@@ -21,7 +21,7 @@ import torch
 
 from neuromas_env.agents.advantage import Advantage
 from neuromas_env.agents.learner import reward_table
-from neuromas_env.agents.transformers_engine import Row, TransformersEngine
+from neuromas_env.agents.transformers_engine import Row, Scored, TransformersEngine
 from neuromas_env.policy import Trajectory
 
 
@@ -33,8 +33,9 @@ class Reinforce:
         -1/N sum_episodes sum_nodes sum_tokens (A log p + entropy_coef H - kl_coef KL)
 
     with N the number of all episodes of the batch, also those whose rows were
-    dropped because their advantage is zero. A is the advantage, H the entropy of the
-    next-token distribution and KL its exact divergence from the base model.
+    dropped because their advantage is zero. A is the advantage, times the capped
+    importance ratio if there is one, H the entropy of the next-token distribution and KL
+    its exact divergence from the base model.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Reinforce:
         advantage: str = "leave_one_out",
         kl_coef: float = 0.0,
         entropy_coef: float = 0.0,
+        importance_cap: float = 0.0,
         kl_every: int = 10,
     ) -> None:
         """Prepare to train the adapters of some nodes.
@@ -68,6 +70,10 @@ class Reinforce:
             advantage: See `Advantage`.
             kl_coef: Weight of the divergence from the base model.
             entropy_coef: Weight of the entropy bonus.
+            importance_cap: Where another engine samples than trains, each token's gradient is
+                weighed by min(p_trained / p_sampled, importance_cap): truncated importance
+                sampling (Ionides 2008; per token as in Yao et al. 2025, "Your Efficient RL
+                Framework Secretly Brings You Off-Policy RL Training"). 0 for no weights.
             kl_every: Without `kl_coef`, the divergence is measured every so many steps, on
                 one micro-batch.
         """
@@ -75,6 +81,7 @@ class Reinforce:
         self._engine, self._nodes = engine, tuple(nodes)
         self._temperature = temperature
         self._clip, self._kl_coef, self._entropy_coef = clip, kl_coef, entropy_coef
+        self._cap = importance_cap
         self._rate, self._warmup, self._decay = learning_rate, warmup_steps, decay_steps
         self._advantage = Advantage(advantage)
         self._steps = 0
@@ -159,7 +166,7 @@ class Reinforce:
         episodes: int,
     ) -> dict[str, float]:
         """Accumulate the gradient over micro-batches and measure the tokens."""
-        gaps, kl, tokens = [0.0], [], 0
+        gaps, ratios, kl, tokens = [0.0], [], [], 0
         entropy: dict[str, list[np.ndarray]] = defaultdict(list)
         for number, batch in enumerate(self._engine.micro_batches(rows)):
             chosen = [rows[i] for i in batch]
@@ -172,15 +179,14 @@ class Reinforce:
                 entropy_gradient=self._entropy_coef > 0,
             ) as scored:
                 weight = torch.tensor([weights[i] for i in batch], device=scored.logprobs.device)
-                loss = -(weight[scored.row] * scored.logprobs).sum()
-                loss = loss - self._entropy_coef * scored.entropy.sum()
-                if scored.kl is not None:
-                    if self._kl_coef:
-                        loss = loss + self._kl_coef * scored.kl.sum()
-                    kl.append(scored.kl.detach())
+                drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
+                gap = scored.logprobs.detach() - drawn.to(scored.logprobs)
+                loss = self._loss(scored, weight[scored.row], gap.exp())
                 (loss / episodes).backward()
-            drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
-            gaps.append(float((scored.logprobs.detach().cpu() - drawn).abs().max()))
+            if scored.kl is not None:
+                kl.append(scored.kl.detach())
+            gaps.append(float(gap.abs().max()))
+            ratios.append(gap.exp().cpu())
             tokens += len(drawn)
             owner = np.array([str(row.adapter) for row in chosen])[scored.row.cpu().numpy()]
             nats = scored.entropy.detach().cpu().numpy()
@@ -190,7 +196,21 @@ class Reinforce:
         metrics |= {f"entropy/{n}": float(np.concatenate(e).mean()) for n, e in entropy.items()}
         if kl:
             metrics["kl"] = float(torch.cat(kl).mean())
+        if ratios:
+            ratio = torch.cat(ratios)
+            metrics["importance_ratio"] = float(ratio.mean())
+            if self._cap:
+                metrics["importance_capped"] = float((ratio > self._cap).float().mean())
         return metrics
+
+    def _loss(self, scored: Scored, weight: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
+        """Sum the loss over the tokens, each with its own weight and importance ratio."""
+        if self._cap:
+            weight = weight * ratio.clamp(max=self._cap)
+        loss = -(weight * scored.logprobs).sum() - self._entropy_coef * scored.entropy.sum()
+        if self._kl_coef and scored.kl is not None:
+            loss = loss + self._kl_coef * scored.kl.sum()
+        return loss
 
     def _step(self) -> None:
         left = max(0.0, 1 - self._steps / self._decay) if self._decay else 1.0
@@ -288,4 +308,5 @@ def _options(config: Any) -> dict[str, Any]:
         "temperature": config.temperature,
         "kl_coef": config.kl_coef,
         "entropy_coef": config.entropy_coef,
+        "importance_cap": config.ratio_cap(),
     }

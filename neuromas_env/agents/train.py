@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -20,10 +21,11 @@ from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.evaluate import Evaluation
 from neuromas_env.agents.growth import restarted
 from neuromas_env.agents.learner import make_learner
-from neuromas_env.agents.models import load_base
+from neuromas_env.agents.models import load_base, resolve_model
 from neuromas_env.agents.run import Interrupted, Run, RunResult
 from neuromas_env.agents.runlog import Reporter, read_json, write, writing
 from neuromas_env.agents.transformers_engine import TransformersEngine
+from neuromas_env.agents.vllm_engine import VLLMEngine, vllm_version
 from neuromas_env.errors import InputError
 from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
@@ -114,17 +116,29 @@ def make_engine(config: TrainConfig) -> TransformersEngine:
     """Load the base model of a run and prepare it for adapters.
 
     Raises:
-        InputError: The model cannot be loaded or does not fit the options.
+        InputError: The model cannot be loaded or does not fit the options, or vLLM is
+            asked for and missing.
     """
-    return TransformersEngine(
-        load_base(config.model, config.dtype, config.device),
-        rank=config.rank,
-        alpha=config.alpha,
-        targets=config.target_layers(),
-        chunk_rows=config.chunk_rows,
-        token_budget=config.token_budget,
-        gradient_checkpointing=config.gradient_checkpointing,
-    )
+    if config.engine == "vllm":
+        vllm_version()  # said before a model is loaded
+    base = load_base(config.model, config.dtype, config.device)
+    options: dict[str, Any] = {
+        "rank": config.rank,
+        "alpha": config.alpha,
+        "targets": config.target_layers(),
+        "chunk_rows": config.chunk_rows,
+        "token_budget": config.token_budget,
+        "gradient_checkpointing": config.gradient_checkpointing,
+    }
+    if config.engine == "vllm":
+        return VLLMEngine(
+            base,
+            resolve_model(config.model),
+            nodes=len(config.stages()[-1][0]),
+            cache_gib=config.vllm_cache,
+            **options,
+        )
+    return TransformersEngine(base, **options)
 
 
 def _check_splits(config: TrainConfig, task: Task) -> None:
@@ -169,6 +183,7 @@ def _write_head(
     stages: list[tuple[Topology, int]],
 ) -> None:
     packages = ("torch", "transformers", "peft", "neuromas-env")
+    vllm = {"vllm": engine.version} if isinstance(engine, VLLMEngine) else {}
     head = {
         "model": engine.name,
         "weights_hash": engine.weights_hash,
@@ -179,7 +194,7 @@ def _write_head(
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
         "skipped_rows": list(task.skipped),
-        "versions": {"python": sys.version.split()[0], **{p: version(p) for p in packages}},
+        "versions": {"python": sys.version.split()[0], **{p: version(p) for p in packages}} | vllm,
         "machine": {
             "system": platform.platform(),
             "cores": os.cpu_count(),
