@@ -14,7 +14,7 @@ from typing import Any, get_args
 from neuromas_env.episode import MAX_QUESTION
 from neuromas_env.errors import InputError
 from neuromas_env.spaces import Message
-from neuromas_env.tasks.answers import list_form
+from neuromas_env.tasks.answers import list_form, normalise
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
 
 ODD_REPLIES = {
@@ -220,7 +220,7 @@ def _targets(sample: _Sample) -> Iterator[str]:
             answer = _short(gold)
             return f"its own target {answer} must score 1.0, strict and extracted, not {score}"
         read = task.extract(example.question, gold)
-        if read != score.answer:
+        if normalise(read or "") != normalise(score.answer or ""):
             return f"extract() reads {_short(read)} where score() reads {_short(score.answer)}"
         return None
 

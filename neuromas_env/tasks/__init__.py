@@ -33,13 +33,15 @@ GROUP = "neuromas_env.tasks"
 class _Family:
     """A family of tasks.
 
-    `variants` may name a function of the data folder: variant to description.
+    `variants` may name a function of the data folder: variant to description. `versions`
+    says of v0, v1, ... what changed in questions or scores.
     """
 
     factory: str
     about: str
     variants: tuple[str, ...] | str = ("",)
     needs_data: bool = False
+    versions: tuple[str, ...] = ("first version",)
 
     def names(self, family: str, data: str | PathLike[str] | None) -> dict[str, str]:
         found = self.variants

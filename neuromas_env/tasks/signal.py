@@ -18,13 +18,20 @@ from neuromas_env.tasks.names import check_int, full_name
 
 
 class Signal(Task):
-    """Say which of `symbols` letters (2 to 26) the node with the part was shown."""
+    """Say which letter the node with the part was shown."""
 
     answer_format = "Answer with the letter only."
     max_new_tokens = 4
 
     def __init__(self, symbols: int = 4) -> None:
-        """Raise an InputError if `symbols` is not an integer from 2 to 26."""
+        """Take so many letters.
+
+        Args:
+            symbols: How many different letters can be shown, 2 to 26.
+
+        Raises:
+            InputError: `symbols` is out of range.
+        """
         check_int("signal", "symbols", symbols, 2, len(ascii_uppercase))
         self.name = full_name("signal", {"symbols": symbols}, {"symbols": 4})
         self.symbols = ascii_uppercase[:symbols]
