@@ -196,7 +196,11 @@ class AdapterSet:
         self._peft.peft_config[name].base_model_name_or_path = self._base_name
         self._peft.active_adapter = name  # PEFT looks its configuration up for the model card
         with _quiet():
-            self._peft.save_pretrained(str(folder.parent / f".{name}"), selected_adapters=[name])
+            self._peft.save_pretrained(
+                str(folder.parent / f".{name}"),
+                selected_adapters=[name],
+                save_embedding_layers=False,  # finding out would ask the hub about the base
+            )
         shutil.move(folder.parent / f".{name}" / name, folder)
         shutil.rmtree(folder.parent / f".{name}")
 
@@ -211,7 +215,9 @@ class AdapterSet:
             weights = load_file(folder / "adapter_model.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"no adapter can be read from {folder}: {error}") from None
-        expected = get_peft_model_state_dict(self._peft, adapter_name=name)
+        expected = get_peft_model_state_dict(
+            self._peft, adapter_name=name, save_embedding_layers=False
+        )
         shapes = {key: tuple(value.shape) for key, value in expected.items()}
         if shapes != {key: tuple(value.shape) for key, value in weights.items()}:
             raise InputError(
