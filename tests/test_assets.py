@@ -88,6 +88,25 @@ def test_fetches_once_and_then_needs_no_installer(index, monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_terminal_shows_how_much_has_been_fetched(index, tmp_path, monkeypatch):
+    real = assets._installers()[0][0]
+    counting = '[ -t 2 ] && for count in "7 B/4.0 MiB" "1.0/4.0 MB" "3072 KiB/4.0 MiB"'
+    counting += '; do printf "%s" "$count"; sleep 0.3; done'
+    monkeypatch.setenv("UV", script(tmp_path / "uv", f'{counting} && exec {real} "$@"'))
+    for name, value in {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "100"}.items():
+        monkeypatch.setenv(name, value)
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-c", FETCH, index]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b"".join(iter(lambda: assets._read(ours), b"")).decode()
+    os.close(ours)
+    assert process.returncode == 0 and "fetching nothing (0 kB, MIT)" in shown
+    # Without colours a bar is as long as what is done: none, a quarter, three quarters, all.
+    lengths = {frame.count("\u2501") for frame in shown.split("fetching nothing")[1:]}
+    assert {10, 30, 40} <= lengths
+
+
 def test_quiet_shows_nothing(index, capfd):
     fetch_package(PACKAGE, quiet=True)
     assert capfd.readouterr() == ("", "")
