@@ -11,6 +11,7 @@ import functools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from neuromas_env.agents import prefix
 from neuromas_env.agents.adapters import AdapterSet
 from neuromas_env.agents.attention import use_grouped_attention
 from neuromas_env.agents.chat import ChatEncoder
+from neuromas_env.agents.head import chosen_logprobs, draw
 from neuromas_env.agents.models import LoadedModel
 from neuromas_env.policy import Completion, Cost, Request, Usage
 
@@ -217,6 +219,13 @@ class TransformersEngine:
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
 
+    @property
+    def _plain_head(self) -> bool:
+        """Whether the logits are one product with a frozen matrix."""
+        head = self.model.get_output_embeddings()
+        capped = getattr(self.model.config, "final_logit_softcapping", None)
+        return type(head) is torch.nn.Linear and head.bias is None and not capped
+
     # --- training ---------------------------------------------------------------------
 
     def micro_batches(self, rows: Sequence[Row]) -> list[list[int]]:
@@ -271,20 +280,17 @@ class TransformersEngine:
                     bare = [Row(None, row.prompt_ids, row.ids) for row in rows]
                     reference = self._completion_hidden(bare)[0]
             hidden, row_of, targets = self._completion_hidden(rows)
-            terms = functools.partial(
-                self._token_terms,
-                temperature=temperature,
-                entropy_gradient=entropy_gradient,
-                kl_gradient=kl_gradient,
-            )
-            if len(targets) > HEAD_TOKENS:
-                terms = functools.partial(checkpoint, terms, use_reentrant=False)
-            cuts = [slice(i, i + HEAD_TOKENS) for i in range(0, len(targets), HEAD_TOKENS)]
-            parts = [
-                terms(hidden[cut], targets[cut], None if reference is None else reference[cut])
-                for cut in cuts
-            ]
-            logprobs, entropy, kl = (torch.cat(column) for column in zip(*parts, strict=True))
+            if self._plain_head and not entropy_gradient and not (with_kl and kl_gradient):
+                weight = self.model.get_output_embeddings().weight
+                logprobs, entropy = chosen_logprobs(hidden, weight, targets, temperature)
+                kl = None
+                if with_kl:
+                    with torch.no_grad():
+                        kl = self._terms(hidden, targets, reference, temperature)[2]
+            else:
+                logprobs, entropy, kl = self._terms(
+                    hidden, targets, reference, temperature, entropy_gradient, kl_gradient
+                )
             yield Scored(logprobs, entropy, kl if with_kl else None, row_of)
 
     def read(
@@ -299,6 +305,26 @@ class TransformersEngine:
         for batch in self.micro_batches(rows):
             with self.adapters.loaded([adapter]), self._recompute():
                 yield batch, self._completion_hidden([rows[i] for i in batch])[0]
+
+    def _terms(
+        self,
+        hidden: torch.Tensor,
+        targets: torch.Tensor,
+        reference: torch.Tensor | None,
+        *options: Any,
+    ) -> tuple[torch.Tensor, ...]:
+        """Compute `_token_terms` piece by piece; the backward pass computes them again."""
+        terms: Any = self._token_terms
+        if len(targets) > HEAD_TOKENS:
+            terms = functools.partial(checkpoint, terms, use_reentrant=False)
+        cuts = [slice(i, i + HEAD_TOKENS) for i in range(0, len(targets), HEAD_TOKENS)]
+        parts = [
+            terms(
+                hidden[cut], targets[cut], None if reference is None else reference[cut], *options
+            )
+            for cut in cuts
+        ]
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     def _completion_hidden(
         self, rows: Sequence[Row]
@@ -322,8 +348,8 @@ class TransformersEngine:
         targets: torch.Tensor,
         reference: torch.Tensor | None,
         temperature: float,
-        entropy_gradient: bool,
-        kl_gradient: bool,
+        entropy_gradient: bool = False,
+        kl_gradient: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         logp = (self._logits(hidden) / temperature).log_softmax(-1)
         chosen = logp.gather(1, targets[:, None])[:, 0]
@@ -350,32 +376,6 @@ class TransformersEngine:
         finally:
             for layer in layers:
                 layer.training = False
-
-
-def draw(
-    logits: torch.Tensor, temperature: torch.Tensor, uniform: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw one token a row by inverting the cumulative distribution; greedy at temperature 0.
-
-    Args:
-        logits: `[rows, vocabulary]` in float32.
-        temperature: `[rows]`.
-        uniform: `[rows]`, in `[0, 1)`, float64.
-
-    Returns:
-        Tokens `[rows]` and the logarithm of the probability of drawing them; of the
-        unscaled distribution where decoding is greedy.
-    """
-    greedy = temperature == 0
-    logp = (logits / torch.where(greedy, 1.0, temperature)[:, None]).log_softmax(-1)
-    tokens = logp.argmax(-1)
-    if not bool(greedy.all()):
-        cumulative = logp.double().exp().cumsum(-1)
-        # Scaled by the sum, so that rounding can never draw a token beyond the last.
-        target = (uniform * cumulative[:, -1])[:, None]
-        sampled = torch.searchsorted(cumulative, target, right=True)[:, 0]
-        tokens = torch.where(greedy, tokens, sampled.clamp(max=logits.shape[1] - 1))
-    return tokens, logp.gather(1, tokens[:, None])[:, 0]
 
 
 def _end_ids(model: torch.nn.Module) -> set[int]:

@@ -1,0 +1,119 @@
+"""From hidden states to tokens and their log-probabilities.
+
+The vocabulary is by far the widest dimension of a small model. What is computed over it
+is kept short-lived: fresh memory costs more here than arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.functional import linear, pad
+
+_PIECE = 128  # tokens: their logits stay in a CPU's cache
+_BLOCK = 256  # tokens of the vocabulary
+
+
+class _ChosenLogprobs(torch.autograd.Function):
+    """Log-probability of each token's target, and the entropy, which gets no gradient.
+
+    The gradient with respect to the hidden state, (onehot - p) W / temperature, is taken in
+    the forward pass, while the piece's probabilities are at hand, so no logits are kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        temperature: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        size = _PIECE if hidden.device.type == "cpu" else 8 * _PIECE
+        slope = torch.empty_like(hidden)
+        chosen = torch.empty(len(hidden), device=hidden.device)
+        entropy = torch.empty_like(chosen)
+        for first in range(0, len(hidden), size):
+            cut = slice(first, first + size)
+            target = targets[cut, None]
+            logp = (linear(hidden[cut], weight).float() / temperature).log_softmax(-1)
+            chosen[cut] = logp.gather(1, target)[:, 0]
+            p = logp.exp()
+            entropy[cut] = -logp.mul_(p).sum(-1)
+            rest = p.neg_().scatter_add_(1, target, torch.ones_like(p[:, :1]))
+            torch.div(rest.to(weight.dtype) @ weight, temperature, out=slope[cut])
+        ctx.save_for_backward(slope)
+        ctx.mark_non_differentiable(entropy)
+        return chosen, entropy
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor, _: torch.Tensor) -> Any:
+        (slope,) = ctx.saved_tensors
+        return gradient[:, None].to(slope.dtype) * slope, None, None, None
+
+
+def chosen_logprobs(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute log softmax(hidden @ weight.T / temperature) of given tokens.
+
+    Args:
+        hidden: `[tokens, d]`; gets a gradient from the log-probabilities.
+        weight: The frozen head, `[vocabulary, d]`.
+        targets: `[tokens]`.
+        temperature: Above 0.
+
+    Returns:
+        Log-probabilities of the targets `[tokens]`, and the entropy of each distribution
+        in nats `[tokens]`, without gradient; both in float32.
+    """
+    return _ChosenLogprobs.apply(hidden, weight, targets, temperature)  # type: ignore[return-value]
+
+
+def draw(
+    logits: torch.Tensor, temperature: torch.Tensor, uniform: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw one token a row by inverting the cumulative distribution; greedy at temperature 0.
+
+    Args:
+        logits: `[rows, vocabulary]` in float32.
+        temperature: `[rows]`.
+        uniform: `[rows]`, in `[0, 1)`, float64.
+
+    Returns:
+        Tokens `[rows]` and the logarithm of the probability of drawing them; of the
+        unscaled distribution where decoding is greedy.
+    """
+    greedy = temperature == 0
+    logp = (logits / torch.where(greedy, 1.0, temperature)[:, None]).log_softmax(-1)
+    tokens = _invert(logp.exp(), uniform) if not bool(greedy.all()) else None
+    if bool(greedy.any()):
+        best = logp.argmax(-1)
+        tokens = best if tokens is None else torch.where(greedy, best, tokens)
+    assert tokens is not None
+    return tokens, logp.gather(1, tokens[:, None])[:, 0]
+
+
+def _invert(p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Find the token in which the cumulative distribution passes `uniform`.
+
+    First the block of the vocabulary, then the token in it: a cumulative sum in float64
+    over all of it would take longer than the head's matrix product.
+    """
+    blocks = pad(p, (0, -p.shape[1] % _BLOCK)).view(len(p), -1, _BLOCK)
+    sums = blocks.sum(-1).double()
+    passed, inside = _locate(sums, uniform[:, None])
+    within = blocks.gather(1, passed[:, :, None].expand(-1, -1, _BLOCK))[:, 0].double()
+    place, _ = _locate(within, inside)
+    return (passed * _BLOCK + place)[:, 0].clamp(max=p.shape[1] - 1)
+
+
+def _locate(mass: torch.Tensor, fraction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the place where a fraction of a row's mass is passed, and the fraction of it."""
+    cumulative = mass.cumsum(-1)
+    # Scaled by the sum, so that rounding can never lead beyond the last place.
+    target = fraction * cumulative[:, -1:]
+    place = torch.searchsorted(cumulative, target, right=True).clamp(max=mass.shape[1] - 1)
+    own = mass.gather(1, place)
+    return place, ((target - cumulative.gather(1, place) + own) / own).clamp(0, 1)
