@@ -17,6 +17,7 @@ from neuromas_env.agents.learner import list_learners
 from neuromas_env.baselines import list_baselines, make_baseline, whole_questions
 from neuromas_env.bench import commands
 from neuromas_env.cli_options import config_options
+from neuromas_env.coded.command import bench_marl
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import Example, Task, list_tasks, make_task
 from neuromas_env.tasks.gold import check_gold
@@ -63,6 +64,7 @@ app = typer.Typer(
 assets_app = typer.Typer(help="Weights and data from the package index.", no_args_is_help=True)
 app.add_typer(assets_app, name="assets")
 commands.register(app)
+app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out runs/marl")(bench_marl)
 
 
 def main(args: Sequence[str] | None = None) -> None:

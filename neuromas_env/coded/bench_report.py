@@ -1,0 +1,190 @@
+"""Tables and curves of `neuromas bench-marl`. Needs SciPy and Matplotlib."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuromas_env.coded.bench import ALGORITHMS, CHAINS, QUESTIONS, ROLLOUTS, STARTS
+from neuromas_env.coded.levels import LEVELS
+from neuromas_env.errors import InputError
+
+try:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from scipy import stats
+except ImportError as error:
+    raise InputError("the report needs an extra: pip install 'neuromas-env[bench]'") from error
+
+RESAMPLES = 2000
+Records = Sequence[Mapping[str, Any]]
+
+
+def iqm(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Interquartile mean over all runs of all tasks (Agarwal et al. 2021)."""
+    return stats.trim_mean(np.concatenate(samples, axis=axis), 0.25, axis=axis)
+
+
+def interval(samples: Sequence[np.ndarray], statistic: Any = iqm) -> tuple[float, float, float]:
+    """Return a statistic and its 95 % interval, by a bootstrap of the runs of each task."""
+    value = float(statistic(*samples))
+    if min(map(len, samples)) < 2:
+        return value, np.nan, np.nan
+    found = stats.bootstrap(
+        samples, statistic, n_resamples=RESAMPLES, method="percentile", vectorized=True,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return value, float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def level_table() -> str:
+    """Markdown table of the levels and their known returns."""
+    from neuromas_env.coded.layout import make_layout
+
+    lines = [
+        "| level | task | network | messages | questions | optimal | random | silent |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, arguments in LEVELS.items():
+        layout = make_layout(**arguments)
+        known = layout.returns
+        messages = str(layout.codebook) + (f"^{layout.bandwidth}" if layout.bandwidth > 1 else "")
+        lines.append(
+            f"| `{name}` | `{arguments['task']}` | `{arguments['topology']}` | {messages} | "
+            f"{layout.task.questions()} | {known.optimal:.3f} | {known.random:.3f} | "
+            f"{known.silent:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def write(folder: Path, records: Records, command: str) -> Path:
+    """Write `report.md`, `curves.svg` and `growth.svg` into a folder; return the report's path."""
+    levels = [record for record in records if record["kind"] == "level"]
+    growth = [record for record in records if record["kind"] == "growth"]
+    _draw(folder / "curves.svg", levels, list(LEVELS), list(ALGORITHMS))
+    _draw(folder / "growth.svg", growth, list(CHAINS), list(STARTS))
+    path = folder / "report.md"
+    path.write_text(
+        "\n".join(
+            [
+                _setting(records, command),
+                "\n## Algorithms\n",
+                algorithm_table(levels),
+                "\n![Learning curves of each level](curves.svg)\n",
+                "\n## Growth\n",
+                growth_table(growth),
+                "\n![Learning curves of growth](growth.svg)\n",
+            ]
+        )
+    )
+    return path
+
+
+def algorithm_table(records: Records) -> str:
+    """Markdown table: interquartile mean with its interval, then the mean on each level."""
+    rows = []
+    for algorithm in ALGORITHMS:
+        runs = {
+            level: _scores(records, algorithm, level)
+            for level in LEVELS
+            if len(_scores(records, algorithm, level))
+        }
+        if runs:
+            middle, low, high = interval(list(runs.values()))
+            seconds = np.mean([r["seconds"] for r in records if r["method"] == algorithm])
+            cells = [f"{runs[level].mean():.2f}" if level in runs else "" for level in LEVELS]
+            rows.append((middle, [algorithm, _span(middle, low, high), *cells, f"{seconds:.1f}"]))
+    rows.sort(key=lambda row: -row[0])
+    head = ["algorithm", "IQM [95 %]", *(f"`{name.removesuffix('-v0')}`" for name in LEVELS), "s"]
+    return _table(head, [cells for _, cells in rows])
+
+
+def growth_table(records: Records) -> str:
+    """Markdown table: each start's mean, and its paired difference from scratch."""
+    rows = []
+    for task, chain in CHAINS.items():
+        scratch = _scores(records, "scratch", task)
+        cells = [f"`{task}`", " → ".join(chain), f"{scratch.mean():.2f}" if len(scratch) else ""]
+        for start in STARTS[1:]:
+            grown = _scores(records, start, task)
+            if len(grown) != len(scratch) or not len(grown):
+                cells.append("")
+                continue
+            mean, low, high = interval([grown - scratch], lambda x, axis=-1: x.mean(axis))
+            cells.append(f"{grown.mean():.2f} ({_span(mean, low, high, '+.2f')})")
+        rows.append(cells)
+    return _table(["task", "networks", "from scratch", *(f"grown, {s}" for s in STARTS[1:])], rows)
+
+
+def _scores(records: Records, method: str, problem: str) -> np.ndarray:
+    """Normalised returns in the order of the seeds."""
+    own = [r for r in records if r["method"] == method and r["problem"] == problem]
+    return np.array([r["normalised"] for r in sorted(own, key=lambda r: r["seed"])])
+
+
+def _span(value: float, low: float, high: float, form: str = ".2f") -> str:
+    return f"{value:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else "")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _setting(records: Records, command: str) -> str:
+    seeds = sorted({record["seed"] for record in records})
+    updates = {k: max((r["updates"] for r in records if r["kind"] == k), default=0)
+               for k in ("level", "growth")}  # fmt: skip
+    episodes = {kind: f"{n * QUESTIONS * ROLLOUTS:,}" for kind, n in updates.items()}
+    return (
+        f"Made by `{command}` on {_machine()}, seeds {seeds[0]} to {seeds[-1]}, one thread. "
+        f"A run on a level is {updates['level']} updates of {QUESTIONS} questions × {ROLLOUTS} "
+        f"episodes ({episodes['level']} in all), a run of growth {updates['growth']} "
+        f"({episodes['growth']}). Scores are greedy returns over all questions at the end, "
+        "with random messages at 0 and the optimum at 1; intervals are 95 % percentile "
+        f"bootstraps over seeds within each level ({RESAMPLES} resamples)."
+    )
+
+
+def _machine() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _draw(path: Path, records: Records, problems: list[str], methods: list[str]) -> None:
+    plt.rcParams.update({"svg.hashsalt": "neuromas", "svg.fonttype": "none", "font.size": 8})
+    figure, axes = plt.subplots(
+        -(-len(problems) // 3), 3, figsize=(10, 2.2 * -(-len(problems) // 3)), sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    colours = plt.get_cmap("tab20")
+    for axis, problem in zip(axes.flat, problems, strict=False):
+        axis.set_title(problem)
+        axis.set_ylim(-0.1, 1.05)
+        for number, method in enumerate(methods):
+            curves = [r["curve"] for r in records
+                      if r["method"] == method and r["problem"] == problem]  # fmt: skip
+            if curves:
+                episodes = np.array(curves[0])[:, 0]
+                mean = np.array(curves)[:, :, 1].mean(0)
+                axis.plot(episodes / 1000, mean, label=method, color=colours(number), linewidth=1)
+    for axis in axes.flat[len(problems) :]:
+        axis.axis("off")
+    axes.flat[0].set_ylabel("normalised return")
+    axes.flat[len(problems) - 1].set_xlabel("thousand episodes")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=7)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
