@@ -3,7 +3,8 @@
 WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a
 hash of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every
 question that is asked, `fail=TEXT` fails where the prompt holds the text, `dead` always
-fails, `long` writes replies whose lengths differ.
+fails, `long` writes replies whose lengths differ,
+`terse` writes long ones at the temperature of self-consistency alone.
 """
 
 import hashlib
@@ -37,10 +38,14 @@ class Scripted(MockEngine):
     def _text(self, request):
         said = "\n".join(text for _, text in request.turns)
         digest = hashlib.sha256(f"{said}{request.seed}".encode()).digest()
-        if digest[0] / 256 < float(self.words.get("right", 0.5)):
-            text = max(re.findall(r"\d+", said.split("Numbers:", 1)[1].split("node")[0]), key=int)
+        if "Numbers:" not in said:
+            text = "yes"
+        elif digest[0] / 256 < float(self.words.get("right", 0.5)):
+            text = max(key_of(said).split("-"), key=int)
         else:
             text = str(digest[1])
+        if "terse" in self.words:
+            text += " " * 50 * (request.sampling.temperature == 0.7)
         return text + " " * (digest[2] % 20 if "long" in self.words else 0)
 
 
