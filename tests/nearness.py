@@ -19,6 +19,8 @@ from neuromas_env.tasks.bbh import variants
 NEAR = 0.6
 RARE = 0.02
 """Pairs in more than this share of all rows do not count."""
+RARE_IN_CODE = 0.1
+"""The same for code, in which far fewer different pairs occur."""
 NO_TEMPLATE = 0.5
 """The same for a table whose rows are made from one template."""
 
@@ -70,11 +72,20 @@ def pool_and_reported(*names, data):
     return pool, [e for task in tasks for e in task.examples("test")]
 
 
-def found(*names, data, common=RARE):
-    """Return the ids of pool rows that are near to a reported row."""
+def found(*names, data, common=RARE, view=lambda example: example.question):
+    """Return the ids of pool rows of which a view is near to that of a reported row."""
     pool, reported = pool_and_reported(*names, data=data)
-    pairs = near([e.question for e in pool], [e.question for e in reported], common)
+    pairs = near([view(e) for e in pool], [view(e) for e in reported], common)
     return {pool[i].id for i, _, _ in pairs}
+
+
+def found_in_code(*names, data):
+    """The same for code: what is to be done is near, or the reference solution is."""
+    described = found(
+        *names, data=data, common=RARE_IN_CODE, view=lambda e: e.question.partition("\n")[0]
+    )
+    solved = found(*names, data=data, common=RARE_IN_CODE, view=lambda e: e.extra["solution"])
+    return described | solved
 
 
 def main(data):
@@ -83,6 +94,7 @@ def main(data):
         "mmlu": found("mmlu", data=data),
         "arc": found("arc/challenge", "arc/easy", data=data),
         "bbh": set().union(*(found(f"bbh/{t}", data=data, common=NO_TEMPLATE) for t in tables)),
+        "mbpp": found_in_code("mbpp", "humaneval", data=data),
     }
     for benchmark, names in ids.items():
         print(f"{benchmark} ({len(names)}):")

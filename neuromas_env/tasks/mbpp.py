@@ -1,6 +1,7 @@
 """MBPP: short Python functions from a sentence (Austin et al., 2021).
 
-The splits are the dataset's own: train, validation and test. The question is that of the
+The splits are the dataset's own: train, validation and test, but training and validation
+rows near to a test row (see `near_duplicates`) are left out. The question is that of the
 paper's prompt but shows the first test only, which gives the function's name and how it is
 called (as Fried et al. 2022 do for InCoder); the others would let a reply answer from a
 table. Code that a test needs before it (`test_setup_code`) is shown too. Scored by all of
@@ -22,13 +23,14 @@ from os import PathLike
 from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.code import SECONDS, CodeTask
 from neuromas_env.tasks.names import full_name
+from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import check_shots, take_shots, with_shots
 from neuromas_env.tasks.sources import Row, Source, load_rows
 
 _COLUMNS = {
     "task_id": int, "text": str, "code": str, "test_list": [str], "test_setup_code": str,
 }  # fmt: skip
-_SLOW = {123: 60}
+_SLOW = {123: 20}
 """Rows whose own solution takes long: seconds of processor time that they get."""
 _PAPER_SHOTS = (2, 3, 4)
 
@@ -84,7 +86,8 @@ def load_mbpp(
     """
     hub = ("google-research-datasets/mbpp", "full", split)
     rows = load_rows(Source(f"mbpp/{split}", hub, _COLUMNS, None, _check), data, skip_bad_rows)
-    return [_example(row) for row in rows], rows.skipped
+    near = NEAR_DUPLICATES["mbpp"] if split in ("train", "validation") else frozenset()
+    return [_example(row) for row in rows if str(row["task_id"]) not in near], rows.skipped
 
 
 def _example(row: Row) -> Example:

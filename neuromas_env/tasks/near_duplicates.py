@@ -6,8 +6,11 @@ asked again, also in another subject or configuration, or another question about
 same passage. Kept as data, because whether a row is trained on must not depend on which
 other rows are at hand, and because looking for them takes seconds. The tests look again.
 
+Code rows are near if either what is to be done or the reference solution is; MBPP's were
+compared with the test rows of MBPP and of HumanEval, which is trained on them.
+
 MMLU rows are named by the last twelve digits of the hash of question and options, BBH
-rows by those of the input, ARC rows by their ids. BBH tables that a program made of a few
+rows by those of the input, ARC and MBPP rows by their ids. BBH tables that a program made of a few
 words are exempt: their rows all share their words and differ in the question.
 """
 
@@ -50,6 +53,14 @@ NEAR_DUPLICATES = {
     "bbh": frozenset(
         """
     201e9a8d5f86 2cda96fc4a67 39a7fbcf5e84 4548c7c2a43f 97209bcec6c4 e1e1db0b2b78 e49732a08fd6
+        """.split()
+    ),
+    "mbpp": frozenset(
+        """
+    514 516 517 521 530 538 542 549 550 551 556 569 584 594 598 602 608 616 618 632 634 643 647
+    649 653 655 658 664 673 676 682 683 690 697 704 716 719 726 729 732 733 738 743 756 759 762
+    763 770 777 784 787 793 794 800 807 820 821 824 837 841 842 845 866 870 872 875 879 881 884
+    886 888 893 917 922 924 928 930 933 940 952 956 964 965 970 974
         """.split()
     ),
 }
