@@ -103,8 +103,8 @@ class Hierarchy(Task):
             `branching ** (depth - 1)`, or 0 for none.
         modulus: Of `modsum` and `arith`, 2 to 100.
         seed: Another seed gives other questions.
-        level: Instead of the first four: 1 to 7 of `LEVELS`, the harder the higher;
-            beside it only `parts=0` can be given.
+        level: Instead of depth, branching, leaves and parts: 1 to 7, the harder the
+            higher (see `LEVELS`); beside it only `parts=0` can be given.
 
     Raises:
         InputError: A parameter is out of its range, the parameters do not fit

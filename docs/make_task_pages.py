@@ -1,0 +1,184 @@
+"""Write `docs/tasks/`, a page for each family of tasks, from docstrings and the rows themselves.
+
+    python docs/make_task_pages.py --data DIR
+
+The numbers of rows are those of the data folder, or of the cache without one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from pathlib import Path
+from string import Template
+from unittest import mock
+
+from neuromas_env.registration import SINGLE
+from neuromas_env.tasks import _FAMILIES, SPLITS, Task, _load, make_task, sources
+
+FOLDER = Path(__file__).parent / "tasks"
+_NOTE = "<!-- Written by docs/make_task_pages.py: change the docstrings, then run it again. -->\n"
+PAGE = Template("""\
+$note
+# $family
+
+$summary
+
+| | |
+| --- | --- |
+| Gymnasium | $ids |
+| scorer | $scorer |
+| reward | 0 or 1; with `reward="both"` also 0.5 |
+| data | $data |
+| licence | $licence |
+| version | $version |
+
+## Description
+
+$description
+
+## Tasks
+
+$tasks
+
+## Parameters
+
+$parameters
+
+## Use
+
+```python
+import gymnasium
+from neuromas_env import neuromas_v0
+
+env = gymnasium.make("neuromas/Task-v0", task="$first")  # one question, one answer
+env = neuromas_v0.env(task="$first", topology="2-1")  # a network of nodes
+```
+
+## Versions
+
+$versions
+""")
+_DATA = re.compile(r"\sData: (.+?), licence (.+?)\.(?=\n|$)", re.DOTALL)
+
+
+def pages(data: str | None = None) -> dict[str, str]:
+    """Return file name to text: a page for each family and the index."""
+    with mock.patch.object(sources, "_read", cache_by_file(sources._read)):
+        facts = {family: describe(family, data) for family in _FAMILIES}
+    lines = [
+        f"| [{family}]({family}.md) | {fact['summary'].partition('. ')[0].rstrip('.')} "
+        f"| {fact['count']} | {fact['licence']} |"
+        for family, fact in facts.items()
+    ]
+    head = "# Tasks\n\n| family | what it is | tasks | licence |\n| --- | --- | --- | --- |\n"
+    tail = "\n\nA task of your own: [your-own.md](../your-own.md#a-task).\n"
+    texts = {f"{family}.md": PAGE.substitute(fact) for family, fact in facts.items()}
+    return {"README.md": f"{_NOTE}\n{head}" + "\n".join(lines) + tail, **texts}
+
+
+def cache_by_file(read):
+    """Let the many tasks of a table read its file once."""
+    kept = {}
+
+    def read_once(file, *arguments):
+        if file not in kept:
+            kept[file] = read(file, *arguments)
+        return kept[file]
+
+    return read_once
+
+
+def describe(family: str, data: str | None = None) -> dict[str, object]:
+    """Return what the page of a family says."""
+    entry = _FAMILIES[family]
+    task_class = _load(entry.factory)
+    module = inspect.getmodule(task_class)
+    summary, _, description = inspect.getdoc(module).partition("\n\n")
+    origin = _DATA.search(f"\n{description}")
+    names = list(entry.names(family, data))
+    tasks = [make_task(name, data) for name in names]
+    ids = [id for id, stands in SINGLE.items() if stands.get("family", "").split("/")[0] == family]
+    return {
+        "note": _NOTE,
+        "family": family,
+        "summary": summary,
+        "description": _DATA.sub("", f"\n{description}").strip(),
+        "first": names[0],
+        "count": len(names),
+        "ids": ", ".join(f"`{id}`" for id in ids or ["neuromas/Task-v0"]),
+        "scorer": inspect.getdoc(task_class.score).partition("\n")[0],
+        "data": " ".join(origin[1].split()) if origin else "made by the task itself",
+        "licence": origin[2] if origin else "that of this project",
+        "version": f"v{len(entry.versions) - 1}",
+        "tasks": _table(tasks),
+        "parameters": _parameters(task_class) + _levels(module),
+        "versions": "\n".join(f"- v{n}: {what}" for n, what in enumerate(entry.versions)),
+    }
+
+
+def _table(tasks: list[Task]) -> str:
+    head = ["task", "answer", *SPLITS, "majority", *_baselines(tasks[0])]
+    rows = [
+        [
+            f"`{task.name}`",
+            task.answer_format,
+            *(f"{len(task.examples(split)):,}" for split in SPLITS),
+            f"{task.majority('test'):.3f}",
+            *(f"{value:.3f}" for value in _baselines(task).values()),
+        ]
+        for task in tasks
+    ]
+    meanings = [f"*{name}*: {_MEANINGS[name]}" for name in head if name in _MEANINGS]
+    return f"Rows of each split, and accuracies on the test rows: {'; '.join(meanings)}.\n\n" + (
+        _markdown(head, rows)
+    )
+
+
+_MEANINGS = {
+    "majority": "of the best constant answer",
+    "chance": "of a guess",
+    "blind": "at most, of an output node that gets no messages",
+}
+
+
+def _baselines(task: Task) -> dict[str, float]:
+    measures = {"chance": getattr(task, "chance", None)}
+    if blind := getattr(task, "blind_accuracy", None):
+        measures["blind"] = lambda: blind("test")
+    return {name: measure() for name, measure in measures.items() if measure}
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def _parameters(task_class: type[Task]) -> str:
+    text = f"{inspect.getdoc(task_class.__init__)}\n\n{inspect.getdoc(task_class)}"
+    section = re.search(r"^(?:Args|Attributes):\n((?:    .*\n?)+)", text, re.MULTILINE)
+    if not section:
+        return "None."
+    listed = re.sub(r"\n {8}", " ", section[1])
+    return re.sub(r"^ {4}(\w+): ", r"- `\1`: ", listed, flags=re.MULTILINE).strip()
+
+
+def _levels(module: object) -> str:
+    levels = getattr(module, "LEVELS", ())
+    if not levels:
+        return ""
+    rows = [[str(n), *map(str, level.values())] for n, level in enumerate(levels, 1)]
+    return "\n\n" + _markdown(["level", *levels[0]], rows)
+
+
+def main() -> None:
+    """Write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", help="folder with benchmark rows, or NEUROMAS_DATA")
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages(parser.parse_args().data).items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
