@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from neuromas_env import __version__, assets, report
+from neuromas_env import __version__, asset_commands, report
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.learner import list_learners
 from neuromas_env.baselines import list_baselines, make_baseline, whole_questions
+from neuromas_env.baselines.command import adapt_
 from neuromas_env.bench import commands
 from neuromas_env.cli_options import config_options
 from neuromas_env.coded.command import bench_marl
@@ -61,9 +62,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-assets_app = typer.Typer(help="Weights and data from the package index.", no_args_is_help=True)
-app.add_typer(assets_app, name="assets")
+app.add_typer(asset_commands.app, name="assets")
 commands.register(app)
+app.command("adapt", epilog="Example: neuromas adapt gptswarm --task hierarchy/max --out DIR")(
+    adapt_
+)
 app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out runs/marl")(bench_marl)
 
 
@@ -302,30 +305,4 @@ def list_(
         raise unknown("list", what, LISTS)
     if data is not None and what != "tasks":
         raise InputError(f"--data goes with `neuromas list tasks`, not with {what}")
-    _print_rows((list_tasks(data=data) if what == "tasks" else LISTS[what]()).items())
-
-
-@assets_app.command("list")
-def assets_list() -> None:
-    """List the assets, and whether they have been fetched."""
-    _print_rows(
-        (
-            f"{asset.name} {asset.version}",
-            f"{asset.what}; {asset.size / 1e6:.1f} MB, {asset.licence}; "
-            + (f"in {asset.path}" if asset.present else "not fetched"),
-        )
-        for asset in assets.list_assets()
-    )
-
-
-@assets_app.command("pull")
-def assets_pull(name: Annotated[str, typer.Argument(help="see: neuromas assets list")]) -> None:
-    """Fetch an asset into the cache."""
-    typer.echo(assets.fetch_package(name))
-
-
-def _print_rows(rows: Any) -> None:
-    lines = [(name, about) for name, about in rows]
-    width = max(len(name) for name, _ in lines)
-    for name, about in lines:
-        typer.echo(f"{name:{width}}  {about}".rstrip())
+    report.print_names((list_tasks(data=data) if what == "tasks" else LISTS[what]()).items())

@@ -76,9 +76,19 @@ _BUILT_IN = {
     "moa": ("moa:moa", "mixture-of-agents: layers of proposers, then an aggregator"),
     "self_refine": ("self_refine:self_refine", "criticise and rewrite one's own solution"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
+    "goa_longctx": ("goa_longctx:goa_longctx", "chains of workers read a long document in chunks"),
+    "self_check": ("self_check:self_check", "votes weighted by deriving every step anew"),
+    "self_check_two_stage": (
+        "self_check:self_check_two_stage",
+        "the same with one checking call per solution",
+    ),
     "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
     "network": ("network:network", "an untrained network, with role prompts or role-free"),
+    "gptswarm": ("gptswarm:gptswarm", "GPTSwarm: who votes, learned over sampled graphs"),
 }
+
+ADAPTIVE = {"gptswarm": "gptswarm:GptSwarmLearning"}
+"""Those that learn from training questions before they are tested; see `adapted.py`."""
 
 
 def list_baselines() -> dict[str, str]:
@@ -115,14 +125,9 @@ def make_baseline(
         InputError: The baseline, an option or a value is unknown or does not fit; or the
             method needs sampling and the temperature is 0.
     """
-    family, given = _split(name)
+    family = name.partition(":")[0]
     build = _builder(family, name)
-    known = list(inspect.signature(build).parameters.values())[1:]
-    defaults = {parameter.name: parameter.default for parameter in known} | _COMMON
-    for key in given:
-        if key not in defaults:
-            raise unknown(f"option of baseline {family!r}:", key, defaults)
-    options = {key: _value(name, key, text, defaults[key]) for key, text in given.items()}
+    options, defaults = read_options(name, build)
     common = {key: options.pop(key) for key in _COMMON if key in options}
     setup = Setup(
         name,
@@ -145,6 +150,26 @@ def make_baseline(
     values = defaults | options | common
     changed = [f"{key}={_text(values[key])}" for key in defaults if values[key] != defaults[key]]
     return replace(method, name=f"{family}:{','.join(changed)}" if changed else family)
+
+
+def read_options(name: str, build: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options in a name, and all that there are with their defaults.
+
+    Args:
+        name: Such as `sc:k=5`.
+        build: Takes a setup and the options, by keyword and with defaults.
+
+    Raises:
+        InputError: An option or a value is unknown.
+    """
+    family, given = _split(name)
+    known = list(inspect.signature(build).parameters.values())[1:]
+    defaults = {parameter.name: parameter.default for parameter in known} | _COMMON
+    for key in given:
+        if key not in defaults:
+            raise unknown(f"option of baseline {family!r}:", key, defaults)
+    options = {key: _value(name, key, text, defaults[key]) for key, text in given.items()}
+    return options, defaults
 
 
 def split_names(text: str) -> list[str]:

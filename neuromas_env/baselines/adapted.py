@@ -1,0 +1,185 @@
+"""Baselines that are adapted to a task before they are tested, and what they have learned.
+
+`adapt` lets one learn on training questions and keeps what it has learned, as JSON, in
+`adapted.json` of a folder, written whole after every iteration: a run that was killed
+goes on with the next one. The baseline then takes the folder as its option `state`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from neuromas_env.agents.runlog import Reporter, read_json, write, writing
+from neuromas_env.baselines.method import Setup
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.policy import Engine, Usage
+from neuromas_env.rollout import derive_seed
+from neuromas_env.tasks.base import Example, Task
+
+FILE = "adapted.json"
+
+
+class Learning(Protocol):
+    """What learns: made from a setup and options, it goes on from its `state`."""
+
+    questions: int
+    """How many training questions an iteration takes."""
+    state: dict[str, Any]
+    """All that it has learned, as values for JSON; may be set."""
+
+    def iterate(self, examples: Sequence[Example], seed: int) -> dict[str, float]:
+        """Learn from some questions and return metrics, `reward` among them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What a folder of `adapt` holds.
+
+    Attributes:
+        method: The baseline with its options.
+        task: What it was adapted to.
+        seed: Of the questions and of what is sampled.
+        iterations: How many are done.
+        state: What was learned.
+        rewards: Mean reward of each iteration.
+        cost: Training `questions`, `calls`, `prompt_tokens` and `completion_tokens`.
+        facts: Name and weights of the model, where the engine knows them.
+    """
+
+    method: str
+    task: str
+    seed: int
+    iterations: int
+    state: dict[str, Any]
+    rewards: list[float]
+    cost: dict[str, int]
+    facts: dict[str, str]
+
+
+def adapt(
+    name: str,
+    task: Task,
+    engine: Engine,
+    iterations: int,
+    out: str | Path,
+    seed: int = 0,
+    report: Reporter | None = None,
+) -> Adapted:
+    """Adapt a baseline on its task's training questions, or go on with it.
+
+    Args:
+        name: The baseline with its options, such as `gptswarm:agents=3,graphs=4`.
+        task: What it is adapted to.
+        engine: Serves all nodes; its cost is booked under the phase `train`.
+        iterations: How many are to be done in all.
+        out: Folder of the result; one that holds fewer iterations of the same is gone on with.
+        seed: Iteration i depends on it and i alone.
+        report: Told how it goes on.
+
+    Raises:
+        InputError: The baseline does not learn, there are no training questions, the folder
+            holds something else, or a model call failed.
+    """
+    learning = _learning(name, task, engine)
+    examples = task.examples("train")
+    if not len(examples):
+        raise InputError(f"task {task.name!r} has no training questions to adapt {name!r} to")
+    facts = {key: getattr(engine, key, "") for key in ("name", "weights_hash")}
+    begun = Adapted(name, task.name, seed, 0, learning.state, [], _no_cost(), facts)
+    folder, report = Path(out), report or Reporter()
+    done = _going_on(folder, begun) if (folder / FILE).is_file() else begun
+    learning.state = done.state
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    report.begin(f"adapting {name}", iterations, done.iterations)
+    try:
+        for number in range(done.iterations, iterations):
+            rng = np.random.default_rng(derive_seed(seed, 0, number))
+            size = min(learning.questions, len(examples))
+            chosen = [examples[int(i)] for i in rng.choice(len(examples), size, replace=False)]
+            engine.cost.phase = "train"
+            before = engine.cost.total("train")
+            metrics = learning.iterate(chosen, derive_seed(seed, 1, number))
+            spent = engine.cost.total("train")
+            done = replace(
+                done,
+                iterations=number + 1,
+                state=learning.state,
+                rewards=[*done.rewards, metrics["reward"]],
+                cost=_add(done.cost, before, spent, size),
+            )
+            write(folder / FILE, json.dumps(asdict(done), indent=1))
+            report.advance(number + 1, metrics)
+    finally:
+        report.end()
+    return done
+
+
+def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
+    """Return what a baseline has learned, for its builder.
+
+    Raises:
+        InputError: No folder is given, or it holds something else.
+    """
+    right = (
+        f"`neuromas adapt {family} --task {setup.task.name} --out DIR` makes it, and "
+        f"'{family}:state=DIR' takes it"
+    )
+    if not folder:
+        raise InputError(f"baseline {setup.name!r} must learn before it is tested: {right}")
+    if not (Path(folder) / FILE).is_file():
+        raise InputError(f"baseline {setup.name!r}: there is no {Path(folder) / FILE}; {right}")
+    held = _read(Path(folder))
+    if held.method.partition(":")[0] != family:
+        raise InputError(
+            f"baseline {setup.name!r}: {folder} holds what {held.method!r} has learned; {right}"
+        )
+    return held.state
+
+
+def _learning(name: str, task: Task, engine: Engine) -> Learning:
+    from neuromas_env.baselines import ADAPTIVE, read_options
+
+    family = name.partition(":")[0]
+    if family not in ADAPTIVE:
+        raise unknown("baseline that learns:", family, ADAPTIVE)
+    module, _, factory = ADAPTIVE[family].partition(":")
+    make = getattr(import_module(f"neuromas_env.baselines.{module}"), factory)
+    options, _ = read_options(name, make)
+    common = {key: options.pop(key, None) for key in ("temperature", "max_new_tokens")}
+    return make(Setup(name, task, engine, **common), **options)
+
+
+def _going_on(folder: Path, begun: Adapted) -> Adapted:
+    held = _read(folder)
+    for key in ("method", "task", "seed", "facts"):
+        if getattr(held, key) != getattr(begun, key):
+            raise InputError(
+                f"{folder} holds an adaptation with {key} {getattr(held, key)!r}, not "
+                f"{getattr(begun, key)!r}; another folder would be right"
+            )
+    return held
+
+
+def _read(folder: Path) -> Adapted:
+    try:
+        return Adapted(**read_json(folder / FILE))
+    except TypeError as error:
+        raise InputError(f"{folder / FILE} is not what adapting writes: {error}") from None
+
+
+def _no_cost() -> dict[str, int]:
+    return dict.fromkeys(("questions", "calls", "prompt_tokens", "completion_tokens"), 0)
+
+
+def _add(cost: Mapping[str, int], before: Usage, after: Usage, questions: int) -> dict[str, int]:
+    spent = {key: getattr(after, key) - getattr(before, key) for key in cost if key != "questions"}
+    return {key: cost[key] + (questions if key == "questions" else spent[key]) for key in cost}
