@@ -237,7 +237,7 @@ def test_micro_batches_of_any_budget_add_up_to_the_same_gradient(family, engine,
     assert sorted(sum(batches, [])) == list(range(len(rows)))
     assert len(batches) == {1: len(rows), 100_000: 1}.get(budget, len(batches))
     for batch in batches:
-        assert len(batch) == 1 or cut._padded([rows[i] for i in batch]) <= budget
+        assert len(batch) == 1 or cut.padded([rows[i] for i in batch]) <= budget
         with cut.training([rows[i] for i in batch]) as scored:
             weight = torch.tensor([WEIGHTS[i] for i in batch])[scored.row]
             (weight * scored.logprobs).sum().backward()

@@ -1,13 +1,16 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 import torch
 from engines import NODES, Reference, collect_gradients, tiny_engine
 
+from neuromas_env.agents.advantage import MODES
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.llm import llm_team
 from neuromas_env.agents.reinforce import Reinforce, independent, joint
+from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Sampling, Step, Trajectory
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
@@ -260,6 +263,64 @@ def test_a_loss_that_is_not_finite_changes_nothing(value):
     assert not changed(engine, before) and learner.state_dict()["advantage"] == state["advantage"]
     assert learner.state_dict()["steps"] == 1
     assert all(gradient is None for gradient in collect_gradients(engine).values())
+
+
+def test_out_of_memory_says_which_budget_fits():
+    engine = tiny_engine("llama")
+    runs, before = episodes(engine), weights(engine)
+    learner = Reinforce(engine, PAIR)
+    training, room = engine.training, 150
+
+    def small(rows, **options):
+        if engine.padded(rows) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return training(rows, **options)
+
+    engine.training = small
+    with pytest.raises(InputError, match="cpu ran out of memory in training") as caught:
+        learner.update(runs)
+    fits = int(re.search(r"token_budget (\d+) fits", str(caught.value))[1])
+    largest = engine.largest(learner._rows(runs, dict.fromkeys(PAIR, np.ones(len(runs))))[0])
+    assert str(largest) in str(caught.value) and room / 2 <= fits <= largest / 2
+    assert not changed(engine, before)
+    assert all(gradient is None for gradient in collect_gradients(engine).values())
+    # With that budget it goes through.
+    retry = tiny_engine("llama", token_budget=fits)
+    training, retry.training = retry.training, small
+    assert Reinforce(retry, PAIR).update(runs)["train_rows"] > 0
+    engine.training = lambda rows, **options: small(rows * 100, **options)
+    with pytest.raises(InputError, match="not even one row fits"):
+        learner.update(runs)
+
+
+def test_advantage_modes_differ():
+    runs = episodes(tiny_engine("llama"))
+    runs = [
+        dataclasses.replace(run, reward=reward)
+        for run, reward in zip(runs, [1.0, 0.0, 0.5, 0.0, 1.0, 1.0, 0.0, 0.2], strict=True)
+    ]
+    found = []
+    for mode in MODES:
+        learner = Reinforce(tiny_engine("llama"), PAIR, advantage=mode, clip=float("inf"))
+        learner._advantage(np.ones((2, 4)))  # something for the moving average to remember
+        found.append(caught_gradient(learner, runs)["node_0"])
+    for i, first in enumerate(found):
+        for second in found[:i]:
+            assert (first - second).norm() > 0.01 * second.norm()
+
+
+def test_every_adapter_learns_from_messages_of_one_token():
+    engine = tiny_engine("llama")
+    runs = episodes(engine, nodes="2-1")
+    for run in runs:
+        for node, step in run.steps.items():
+            reply = step.completion
+            short = dataclasses.replace(reply, ids=reply.ids[:1], logprobs=reply.logprobs[:1])
+            run.steps[node] = dataclasses.replace(step, completion=short)
+    before = weights(engine)
+    metrics = Reinforce(engine, NODES).update(runs)
+    assert metrics["train_tokens"] == metrics["train_rows"] == 3 * len(runs)
+    assert changed(engine, before) == set(NODES)
 
 
 @pytest.mark.parametrize("make", [joint, independent])

@@ -82,6 +82,7 @@ def evaluate(
     progress: Progress | None = None,
     schedule: Schedule | None = None,
     options: EpisodeOptions | None = None,
+    play: Callable[..., list[Trajectory]] = run_episodes,
 ) -> Evaluation:
     """Run every question once and score the answers.
 
@@ -97,6 +98,7 @@ def evaluate(
         progress: Told after every chunk of questions.
         schedule: Asked at layer boundaries who acts next.
         options: Further arguments of `Episode` for a question.
+        play: Runs the episodes, as `run_episodes` does.
 
     Raises:
         InputError: There are no questions, or every single episode failed.
@@ -110,7 +112,7 @@ def evaluate(
         # Of equal size, so that no chunk is left with one question, which could not be shuffled.
         for part in np.array_split(np.arange(len(examples)), math.ceil(len(examples) / CHUNK)):
             chunk = [examples[int(i)] for i in part]
-            done += run_episodes(
+            done += play(
                 topology, task, team, chunk, seed=seed + len(done),
                 intervene=intervene, schedule=schedule, options=options,
             )  # fmt: skip

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from neuromas_env.agents import distributed
 from neuromas_env.agents.advantage import Advantage
 from neuromas_env.agents.learner import reward_table
+from neuromas_env.agents.memory import out_of_memory, too_large
 from neuromas_env.agents.transformers_engine import Row, Scored, TransformersEngine
 from neuromas_env.policy import Trajectory
 
@@ -114,11 +116,21 @@ class Reinforce:
         baseline = self._advantage.state_dict()
         if advantages is None:
             advantages = dict.fromkeys(self._nodes, self._advantage(rewards).ravel())
-        rows, weights, sampled = self._rows(trajectories, advantages)
-        metrics = self._backward(rows, weights, sampled, len(trajectories))
+        work = np.abs([advantages[node] for node in self._nodes]).sum(0)
+        own = distributed.share([t.group for t in trajectories], work)
+        batch = self._rows(
+            [trajectories[i] for i in own], {n: a[own] for n, a in advantages.items()}
+        )
+        try:
+            parts = distributed.together(lambda: self._backward(*batch, len(trajectories)))
+        except Exception:
+            self._clear_gradients()
+            self._advantage.load_state_dict(baseline)
+            raise
         parameters = [
             p for node in self._nodes for p in self._engine.adapters.parameters(node).values()
         ]
+        distributed.sum_gradients(parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._clip))
         if not np.isfinite(norm):
             self._clear_gradients()
@@ -132,9 +144,9 @@ class Reinforce:
             "reward": float(rewards.mean()),
             "advantage_std": float(np.mean([advantages[node].std() for node in self._nodes])),
             "gradient_norm": norm,
-            "train_rows": float(len(rows)),
+            "train_rows": float(sum(rows for rows, _ in parts)),
             "train_seconds": time.perf_counter() - started,
-            **metrics,
+            **self._metrics([tokens for _, tokens in parts]),
         }
 
     def _rows(
@@ -164,43 +176,60 @@ class Reinforce:
         weights: Sequence[float],
         sampled: Sequence[np.ndarray],
         episodes: int,
-    ) -> dict[str, float]:
-        """Accumulate the gradient over micro-batches and measure the tokens."""
-        gaps, ratios, kl, tokens = [0.0], [], [], 0
-        entropy: dict[str, list[np.ndarray]] = defaultdict(list)
+    ) -> tuple[int, dict[str, np.ndarray]]:
+        """Accumulate the gradient over micro-batches.
+
+        Returns:
+            The number of rows, and what was found out about each of their tokens.
+        """
+        found: dict[str, list[torch.Tensor]] = defaultdict(list)
+        full = False
         for number, batch in enumerate(self._engine.micro_batches(rows)):
             chosen = [rows[i] for i in batch]
             measure = number == 0 and self._steps % self._kl_every == 0
-            with self._engine.training(
-                chosen,
-                temperature=self._temperature,
-                with_kl=self._kl_coef > 0 or measure,
-                kl_gradient=self._kl_coef > 0,
-                entropy_gradient=self._entropy_coef > 0,
-            ) as scored:
-                weight = torch.tensor([weights[i] for i in batch], device=scored.logprobs.device)
-                drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
-                gap = scored.logprobs.detach() - drawn.to(scored.logprobs)
-                loss = self._loss(scored, weight[scored.row], gap.exp())
-                (loss / episodes).backward()
+            drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
+            try:
+                with self._engine.training(
+                    chosen,
+                    temperature=self._temperature,
+                    with_kl=self._kl_coef > 0 or measure,
+                    kl_gradient=self._kl_coef > 0,
+                    entropy_gradient=self._entropy_coef > 0,
+                ) as scored:
+                    weight = scored.logprobs.new_tensor([weights[i] for i in batch])
+                    gap = scored.logprobs.detach() - drawn.to(scored.logprobs)
+                    loss = self._loss(scored, weight[scored.row], gap.exp())
+                    (loss / episodes).backward()
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                full = True
+                break
+            found["gap"].append(gap)
             if scored.kl is not None:
-                kl.append(scored.kl.detach())
-            gaps.append(float(gap.abs().max()))
-            ratios.append(gap.exp().cpu())
-            tokens += len(drawn)
-            owner = np.array([str(row.adapter) for row in chosen])[scored.row.cpu().numpy()]
-            nats = scored.entropy.detach().cpu().numpy()
-            for node in set(owner):
-                entropy[node].append(nats[owner == node])
-        metrics = {"train_tokens": float(tokens), "sampler_gap": max(gaps)}
-        metrics |= {f"entropy/{n}": float(np.concatenate(e).mean()) for n, e in entropy.items()}
-        if kl:
-            metrics["kl"] = float(torch.cat(kl).mean())
-        if ratios:
-            ratio = torch.cat(ratios)
+                found["kl"].append(scored.kl.detach())
+            for node in {str(row.adapter) for row in chosen}:
+                own = scored.row.new_tensor([str(row.adapter) == node for row in chosen]).bool()
+                found[f"entropy/{node}"].append(scored.entropy.detach()[own[scored.row]])
+        if full:
+            raise too_large(self._engine, rows)
+        return len(rows), {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
+
+    def _metrics(self, parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
+        """Summarise what the processes found out about their tokens."""
+        names = dict.fromkeys(name for part in parts for name in part)
+        found = {n: np.concatenate([part[n] for part in parts if n in part]) for n in names}
+        gap = found.pop("gap", np.zeros(0))
+        metrics = {
+            "train_tokens": float(len(gap)),
+            "sampler_gap": float(np.abs(gap).max(initial=0)),
+        }
+        metrics |= {name: float(values.mean()) for name, values in found.items()}
+        if len(gap):
+            ratio = np.exp(gap)
             metrics["importance_ratio"] = float(ratio.mean())
             if self._cap:
-                metrics["importance_capped"] = float((ratio > self._cap).float().mean())
+                metrics["importance_capped"] = float((ratio > self._cap).mean())
         return metrics
 
     def _loss(self, scored: Scored, weight: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:

@@ -15,24 +15,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from neuromas_env.agents import checkpoint
+from neuromas_env.agents import checkpoint, distributed
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.evaluate import Evaluation, communication_ablation, evaluate
 from neuromas_env.agents.growth import grow
 from neuromas_env.agents.learner import Learner, make_learner
 from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.runlog import Reporter, RunLog, read_json, write
+from neuromas_env.agents.runlog import NoLog, Reporter, RunLog, read_json, write
 from neuromas_env.agents.transformers_engine import TransformersEngine
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling, Team, Trajectory, Usage
-from neuromas_env.rollout import derive_seed, run_episodes
+from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks import Example, Task
 from neuromas_env.topology import Topology
 
@@ -141,16 +141,22 @@ class Run:
 
     def start(self, learner: Learner, trained: tuple[str, ...]) -> None:
         """Begin at step 0."""
-        self.learner, self.trained, self.log = learner, trained, RunLog(self.folder)
+        self.learner, self.trained, self.log = learner, trained, self._open()
         self._save()
 
     def restore(self, learner: Learner, state: checkpoint.State) -> None:
         """Begin where a checkpoint stands; the log forgets what came after it."""
         self.learner, self.trained = learner, state.trained
         self.step, self.stage = state.step, state.stage
-        self.log = RunLog(self.folder, state.log, state.step)
+        self.log = self._open(state.log, state.step)
         for phase, adapter, *usage in state.cost:
             self.engine.cost.usage[phase, adapter] = Usage(*usage)
+
+    def _open(self, *where: Any) -> RunLog:
+        return NoLog() if distributed.number() else RunLog(self.folder, *where)
+
+    def _events(self, kind: str) -> list[dict[str, Any]]:
+        return distributed.from_main(lambda: self.log.events(kind))
 
     def finish(self) -> RunResult:
         """Do what is left of the run and write its result."""
@@ -162,7 +168,7 @@ class Run:
             self.log.close()
 
     def _go(self) -> RunResult:
-        if not self.log.events("before"):
+        if not self._events("before"):
             self._record("before", self._evaluate("before training"))
         for stage, end in enumerate(self.ends[self.stage :], start=self.stage):
             if stage > self.stage:
@@ -173,6 +179,9 @@ class Run:
         self._save()
         after = self._evaluate("after training")
         ablation = self._ablate() if after and after.n > 1 and len(self.topology) > 1 else {}
+        return distributed.from_main(lambda: self._result(after, ablation))
+
+    def _result(self, after: Evaluation | None, ablation: dict[str, Evaluation]) -> RunResult:
         before = self.log.events("before")[0]["evaluation"]
         result = RunResult(
             folder=self.folder,
@@ -212,6 +221,7 @@ class Run:
             # Runs to its end even if the user stops the run, so that the log has no gap.
             self._record("evaluation", self._evaluate(f"after step {self.step}", stoppable=False))
             self.report.begin(f"training {self.topology.name}", self.ends[-1], self.step)
+        self.stop = distributed.anyone(self.stop)
         if self.stop or self.step % self.config.checkpoint_every == 0:
             self._save()
         if self.stop:
@@ -221,12 +231,13 @@ class Run:
         config = self.config
         torch.manual_seed(derive_seed(config.seed, _GLOBAL, step))
         self.engine.cost.phase = "train"
-        trajectories = run_episodes(
+        trajectories = distributed.run_episodes(
             self.topology,
             self.task,
             self._team(config.temperature),
             step_questions(config, self.task.examples("train"), step),
             seed=derive_seed(config.seed, _EPISODES, step),
+            cost=self.engine.cost,
             rollouts=config.rollouts,
             reward=config.reward,
         )
@@ -296,6 +307,7 @@ class Run:
                 self.engine,
                 split=self.config.eval_split,
                 progress=self._progress(stoppable),
+                play=partial(distributed.run_episodes, cost=self.engine.cost),
             )
             self._last = place, result
         result = self._last[1]
@@ -320,6 +332,9 @@ class Run:
         )
 
     def _save(self) -> None:
+        distributed.from_main(self._checkpoint)
+
+    def _checkpoint(self) -> None:
         usage = self.engine.cost.usage.items()
         state = checkpoint.State(
             step=self.step,
@@ -340,7 +355,7 @@ class Run:
     def _progress(self, stoppable: bool) -> Callable[[int, int], None]:
         def progress(done: int, total: int) -> None:
             self.report.advance(done)
-            if self.stop and stoppable:
+            if stoppable and distributed.anyone(self.stop):
                 raise Interrupted(self.folder, self.step)
 
         return progress

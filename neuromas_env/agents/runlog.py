@@ -109,6 +109,20 @@ class RunLog:
         return self._board
 
 
+class NoLog(RunLog):
+    """The log of processes other than the main one: nothing is written."""
+
+    def __init__(self) -> None:
+        """Open no file."""
+        self._files, self._board = {}, None
+
+    def metrics(self, values: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+    def transcripts(self, step: int, trajectories: Sequence[Trajectory], count: int) -> None:
+        """Write nothing."""
+
+
 class writing:  # noqa: N801
     """Turn a failure to write `path` into one message; for `with`."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import yaml
 
-from neuromas_env.agents import checkpoint
+from neuromas_env.agents import checkpoint, distributed
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.evaluate import Evaluation
 from neuromas_env.agents.growth import restarted
@@ -46,6 +46,8 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
         Interrupted: The user stopped the run.
     """
     config.validate()
+    distributed.start(config.device)
+    distributed.check_same(config.to_mapping())
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     stages = config.stages()
     source = None
@@ -64,9 +66,14 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     if source is not None:
         checkpoint.load(source, engine)
         learner.load_state_dict(restarted(checkpoint.load_learner(source)))
-    folder = _new_folder(config, task, stages[-1][0])
-    _write_head(folder, config, task, engine, stages)
-    run = Run(folder, config, task, engine, stages, report or Reporter())
+
+    def head() -> Path:
+        folder = _new_folder(config, task, stages[-1][0])
+        _write_head(folder, config, task, engine, stages)
+        return folder
+
+    folder = distributed.from_main(head)
+    run = Run(folder, config, task, engine, stages, _reporter(report))
     run.start(learner, nodes)
     return run.finish()
 
@@ -86,7 +93,9 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     )
     if (folder / "result.json").is_file():
         return read_result(folder)
-    source = checkpoint.latest(folder)
+    distributed.start(config.device)
+    source = distributed.from_main(lambda: checkpoint.latest(folder))
+    distributed.check_same(config.to_mapping())
     head = read_json(folder / "run.json")
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
@@ -94,7 +103,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     state = checkpoint.load(source, engine)
     learner = make_learner(config.learner, engine, state.trained, config)
     learner.load_state_dict(checkpoint.load_learner(source))
-    run = Run(folder, config, task, engine, stages, report or Reporter())
+    run = Run(folder, config, task, engine, stages, _reporter(report))
     run.restore(learner, state)
     return run.finish()
 
@@ -139,6 +148,10 @@ def make_engine(config: TrainConfig) -> TransformersEngine:
             **options,
         )
     return TransformersEngine(base, **options)
+
+
+def _reporter(report: Reporter | None) -> Reporter:
+    return Reporter() if report is None or distributed.number() else report
 
 
 def _check_splits(config: TrainConfig, task: Task) -> None:

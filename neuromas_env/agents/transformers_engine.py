@@ -228,12 +228,15 @@ class TransformersEngine:
 
     # --- training ---------------------------------------------------------------------
 
-    def micro_batches(self, rows: Sequence[Row]) -> list[list[int]]:
-        """Cut rows into micro-batches within the token budget, like rows together.
+    def micro_batches(self, rows: Sequence[Row], budget: int | None = None) -> list[list[int]]:
+        """Cut rows into micro-batches within a token budget, by default the engine's.
+
+        Like rows stand together.
 
         Returns:
             Indices into `rows`. A row that alone exceeds the budget is a batch of its own.
         """
+        budget = self._token_budget if budget is None else budget
         order = sorted(
             range(len(rows)), key=lambda i: (rows[i].adapter or "", tuple(rows[i].prompt_ids))
         )
@@ -242,7 +245,7 @@ class TransformersEngine:
             low, high = 1, len(order)
             while low < high:  # the padded size grows with the number of rows
                 middle = (low + high + 1) // 2
-                fits = self._padded([rows[i] for i in order[:middle]]) <= self._token_budget
+                fits = self.padded([rows[i] for i in order[:middle]]) <= budget
                 low, high = (middle, high) if fits else (low, middle - 1)
             batches.append(order[:low])
             order = order[low:]
@@ -254,7 +257,12 @@ class TransformersEngine:
         share = self._share and not self._checkpointing
         return prefix.plan(tokens, [r.adapter for r in rows], [len(r.ids) for r in rows], share)
 
-    def _padded(self, rows: Sequence[Row]) -> int:
+    def largest(self, rows: Sequence[Row]) -> int:
+        """Return the tokens, padding included, of the largest micro-batch of some rows."""
+        return max(self.padded([rows[i] for i in batch]) for batch in self.micro_batches(rows))
+
+    def padded(self, rows: Sequence[Row]) -> int:
+        """Return the tokens, padding included, that one micro-batch of these rows computes."""
         return prefix.padded_tokens(self._plan(rows)[0])
 
     @contextlib.contextmanager
