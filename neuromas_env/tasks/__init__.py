@@ -23,6 +23,7 @@ from typing import Any
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 from neuromas_env.tasks.names import split_name
+from neuromas_env.tasks.sources import Source
 
 __all__ = ["SPLITS", "Example", "Score", "Task", "list_tasks", "make_task", "register_task"]
 
@@ -162,6 +163,21 @@ def _factory(family: str, name: str) -> Callable[..., Task]:
         raise InputError(
             f"task {name!r}: the plug-in {plugins[family].value} does not load: {error!r}"
         ) from error
+
+
+def task_tables(name: str) -> list[Source]:
+    """Return the tables of benchmark rows that a task, or a whole family, reads.
+
+    Raises:
+        InputError: The task is unknown.
+    """
+    family, variant, _ = split_name(name)
+    names = (*list_tasks(), *_FAMILIES)
+    if f"{family}/{variant}".rstrip("/") not in names:
+        raise unknown("task", name, names)
+    if family not in _FAMILIES or not _FAMILIES[family].needs_data:
+        return []
+    return _load(f"{_FAMILIES[family].factory.partition(':')[0]}:tables")(variant)
 
 
 def make_task(

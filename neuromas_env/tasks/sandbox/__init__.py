@@ -16,7 +16,7 @@ from neuromas_env.tasks.sandbox.pool import Program, Sandbox, Verdict
 
 __all__ = ["Program", "Sandbox", "Verdict", "shared", "tier"]
 
-_SHARED: dict[bool, Sandbox] = {}
+_SHARED: dict[tuple[int, bool], Sandbox] = {}
 
 
 def shared(allow_unsandboxed: bool = False) -> Sandbox:
@@ -25,9 +25,11 @@ def shared(allow_unsandboxed: bool = False) -> Sandbox:
     Raises:
         InputError: No isolation works here; see `Sandbox`.
     """
-    if allow_unsandboxed not in _SHARED:
-        _SHARED[allow_unsandboxed] = Sandbox(allow_unsandboxed=allow_unsandboxed)
-    return _SHARED[allow_unsandboxed]
+    # A forked child must not talk to its parent's workers.
+    key = (os.getpid(), allow_unsandboxed)
+    if key not in _SHARED:
+        _SHARED[key] = Sandbox(allow_unsandboxed=allow_unsandboxed)
+    return _SHARED[key]
 
 
 def tier(allow_unsandboxed: bool = False) -> str:
@@ -39,12 +41,8 @@ def tier(allow_unsandboxed: bool = False) -> str:
     return shared(allow_unsandboxed).tier
 
 
+@atexit.register
 def _close() -> None:
-    while _SHARED:
-        _SHARED.popitem()[1].close()
-
-
-atexit.register(_close)
-if hasattr(os, "register_at_fork"):
-    # A child must not talk to its parent's workers; it starts its own.
-    os.register_at_fork(after_in_child=_SHARED.clear)
+    for (process, _), box in _SHARED.items():
+        if process == os.getpid():
+            box.close()

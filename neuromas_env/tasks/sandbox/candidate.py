@@ -171,9 +171,9 @@ def _serve(request: Mapping[str, Any], read: Read, write: Callable[[bytes], int]
     try:
         chosen = _load(request, vars(module))
         if chosen is not None:
-            kept += [vars(module)[name] for name in request["names"]]
+            kept += [getattr(module, name) for name in request["names"]]
     except BaseException as error:
-        return say(frame({"error": type(error).__name__}))
+        return say(frame({"error": _words(error)}))
     say(frame({"loaded": chosen}))
     while True:
         question = receive(read)
@@ -181,8 +181,12 @@ def _serve(request: Mapping[str, Any], read: Read, write: Callable[[bytes], int]
             answer = {"value": pack(_perform(question, kept), partial(_keep, kept))}
             reply = frame(answer, LIMIT)
         except BaseException as error:
-            reply = frame({"error": type(error).__name__})
+            reply = frame({"error": _words(error)})
         say(reply)
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 def _perform(question: Sequence[Any], kept: list[Any]) -> Any:

@@ -32,7 +32,6 @@ from neuromas_env.tasks.sandbox.protocol import (
 
 _MEMORY = 4 << 30
 _START_SECONDS = 30.0
-_WALL = 3.0
 
 
 class CallFailedError(BaseException):
@@ -70,6 +69,7 @@ class Session:
     Attributes:
         failure: Why a call failed, None as long as none has. It is never taken back, so
             no test that swallows exceptions can undo it.
+        late: Whether it failed because the time was over.
     """
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
@@ -100,16 +100,17 @@ class Session:
     def _answer(self, question: bytes = b"") -> Any:
         if self.failure is None:
             try:
-                self._wait()
-                self._connection.sendall(question)
+                if question:
+                    self._wait()
+                    self._connection.sendall(question)
                 answer = receive(self._read, LIMIT)
                 if not isinstance(answer, dict):
                     raise BadMessageError("no answer to the question")
                 if "error" not in answer:
                     return answer
-                self.failure = str(answer["error"])[:100]
+                self.failure = str(answer["error"])[:200]
             except (OSError, BadMessageError) as error:
-                self.failure = str(error)
+                self.failure, self.late = str(error), isinstance(error, TimeoutError)
         raise CallFailedError(self.failure)
 
     def _read(self, size: int) -> bytes:
@@ -119,7 +120,6 @@ class Session:
     def _wait(self) -> None:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            self.late = True
             raise TimeoutError("out of time")
         self._connection.settimeout(left)
 
@@ -184,7 +184,7 @@ def judge(program: Mapping[str, Any], server: Server) -> dict[str, Any]:
     """Run the tests of a program on a fresh candidate and say how that went."""
     seconds = program["seconds"]
     with server.fork() as connection:
-        session = Session(connection, _WALL * seconds)
+        session = Session(connection, program["wall_seconds"])
         session.start({key: program[key] for key in ("readings", "free", "names", "seconds")})
         try:
             verdict = _run_tests(program, session)
@@ -192,7 +192,8 @@ def judge(program: Mapping[str, Any], server: Server) -> dict[str, Any]:
             verdict = {"outcome": "failed", "detail": _words(error)}
         ended = server.end()
     if session.failure is not None:
-        out_of_cpu = ended["signal"] in (signal.SIGXCPU, signal.SIGKILL) and ended["cpu"] >= seconds
+        killed = ended["signal"] == signal.SIGKILL and ended["cpu"] >= seconds
+        out_of_cpu = killed or ended["signal"] == signal.SIGXCPU
         outcome = "timeout" if session.late or out_of_cpu else "failed"
         verdict |= {"outcome": outcome, "detail": f"the program: {session.failure}"}
     return verdict
@@ -234,7 +235,7 @@ def main() -> None:
         except BadMessageError:
             return
         # A test that never ends must not outlive a parent that is gone.
-        signal.alarm(int(_WALL * program["seconds"]) + 60)
+        signal.alarm(program["wall_seconds"] + 60)
         parent.sendall(frame(judge(program, server)))
         signal.alarm(0)
 

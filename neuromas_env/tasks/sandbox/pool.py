@@ -20,8 +20,8 @@ from neuromas_env.tasks.sandbox.worker import DiedError, Worker
 Outcome = Literal["passed", "failed", "timeout", "unreadable", "error"]
 _MOST_WORKERS = 16
 _TRIES = 2
-# The judge has a deadline of its own, three times the seconds of processor time.
-_PATIENCE, _GRACE = 3.0, 15.0
+# The judge has the same deadline, and ends the program alone; this ends the judge too.
+_GRACE = 15.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ class Program:
         free: False to run the only piece of the only reading as it is. True to run the
             first reading whose pieces, those left out that do not compile, define the
             function; a top-level statement that fails is then passed over.
-        seconds: Of processor time, at most; three times as many may pass by the clock.
+        seconds: Of processor time, at most.
+        wall_seconds: By the clock, at most. Only a program that waits needs so many, so
+            that a busy machine does not turn right programs into wrong ones.
     """
 
     readings: tuple[tuple[str, ...], ...]
@@ -45,6 +47,7 @@ class Program:
     setup: str = ""
     free: bool = False
     seconds: int = 3
+    wall_seconds: int = 30
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ class Sandbox:
         index, tries = job = batch.waiting.popleft()
         program = batch.programs[index]
         try:
-            worker.send(asdict(program), _PATIENCE * program.seconds + _GRACE, job)
+            worker.send(asdict(program), program.wall_seconds + _GRACE, job)
         except DiedError as error:
             self._discard(worker)
             batch.again(job, str(error))
