@@ -24,24 +24,66 @@ HIERARCHY = "neuromas/Hierarchy-v0"
 SAME_STEP = {"autoreset_mode": AutoresetMode.SAME_STEP}
 MADE = {
     "neuromas/Task-v0": {"task": "signal:symbols=3"},
+    "neuromas/MMLU-v0": {"subject": "prehistory", "data": ROWS},
     "neuromas/ARC-Challenge-v0": {"data": ROWS},
     "neuromas/ARC-Easy-v0": {"data": ROWS},
     "neuromas/BBH-v0": {"task": "navigate", "data": ROWS},
     HIERARCHY: {"kind": "bool"},
+    "neuromas/HumanEval-v0": {"split": "test", "data": "PROGRAMS"},
+    "neuromas/MBPP-v0": {"data": "PROGRAMS"},
 }
-made = pytest.mark.parametrize(("id", "options"), MADE.items(), ids=MADE)
 
 
-@made
-def test_gymnasium_finds_no_fault(id, options):
+def program(number):
+    """A row of HumanEval and one of MBPP, about the same function."""
+    name, doc = f"add_{number}", f"Return the sum of n and {number}."
+    body, test = f"    return n + {number}\n", f"assert add_{number}(2) == {2 + number}"
+    head = f"def {name}(n):\n"
+    human = {
+        "task_id": f"HumanEval/{number}", "prompt": f'{head}    """{doc}"""\n',
+        "canonical_solution": body, "entry_point": name,
+        "test": f"def check(candidate):\n    {test.replace(name, 'candidate')}\n",
+    }  # fmt: skip
+    mbpp = {
+        "task_id": number, "text": doc, "code": head + body, "test_list": [test],
+        "test_setup_code": "",
+    }  # fmt: skip
+    return human, mbpp
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """A data folder with a few problems of both code benchmarks."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, table in enumerate(("humaneval/test", "mbpp/train")):
+        file = folder / f"{table}.jsonl"
+        file.parent.mkdir()
+        file.write_text("".join(json.dumps(program(n)[number]) + "\n" for n in range(8)))
+    return str(folder)
+
+
+@pytest.fixture(params=MADE.items(), ids=list(MADE))
+def made(request, programs):
+    """An id and its options."""
+    id, options = request.param
+    return id, options | ({"data": programs} if options.get("data") == "PROGRAMS" else {})
+
+
+def test_every_id_is_made():
+    assert SINGLE.keys() == MADE.keys()
+
+
+def test_gymnasium_finds_no_fault(made):
+    id, options = made
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(gymnasium.make(id, **options).unwrapped)
 
 
-@made
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_many_at_once(id, options, mode):
+def test_many_at_once(made, mode):
+    id, options = made
+    split = options.get("split", "train")
     memory = {"shared_memory": False} if mode == "async" else {}
     envs = gymnasium.make_vec(
         id, num_envs=3, vectorization_mode=mode, vector_kwargs=SAME_STEP | memory, **options
@@ -49,7 +91,8 @@ def test_many_at_once(id, options, mode):
     task = gymnasium.make(id, **options).unwrapped.task
     try:
         questions, infos = envs.reset(seed=5)
-        answers = [task.examples("train")[task.find("train", name)].target for name in infos["id"]]
+        asked = [task.examples(split)[task.find(split, name)] for name in infos["id"]]
+        answers = [task.gold(example) for example in asked]
         following, rewards, ended, cut, after = envs.step((*answers[:2], ""))
         assert list(rewards) == [1, 1, 0] and all(ended) and not any(cut)
         assert list(after["final_obs"]) == list(questions) and len(following) == 3
