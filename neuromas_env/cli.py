@@ -137,7 +137,8 @@ def train(
         _fail(str(stopped), code=130)
     except KeyboardInterrupt:
         _fail("stopped at once; go on with: neuromas train --resume RUN", code=130)
-    report.print_training(Console(), result.to_dict())
+    if training.is_main():
+        report.print_training(Console(), result.to_dict())
 
 
 @app.command(

@@ -91,7 +91,8 @@ def together(work: Callable[[], T]) -> list[T]:
         outcome = work()
     except Exception as caught:
         error = caught
-    outcomes = gather((outcome, error and (str(error), isinstance(error, InputError))))
+    told = None if error is None else (str(error), isinstance(error, InputError))
+    outcomes = gather((outcome, told))
     for process, (_, failed) in enumerate(outcomes):
         if failed is not None:
             if process == number() and error is not None:

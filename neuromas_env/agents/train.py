@@ -31,7 +31,7 @@ from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
 from neuromas_env.topology import Topology
 
-__all__ = ["Interrupted", "RunResult", "make_engine", "read_result", "resume", "train"]
+__all__ = ["Interrupted", "RunResult", "is_main", "make_engine", "read_result", "resume", "train"]
 
 
 def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
@@ -119,6 +119,11 @@ def read_result(folder: str | Path) -> RunResult:
         data[key] = data[key] and Evaluation.from_dict(data[key])
     data["ablation"] = {k: Evaluation.from_dict(v) for k, v in data["ablation"].items()}
     return RunResult(**(data | {"folder": Path(folder)}))
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes and reports; always, unless there are several."""
+    return distributed.number() == 0
 
 
 def make_engine(config: TrainConfig) -> TransformersEngine:
