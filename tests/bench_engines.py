@@ -2,14 +2,18 @@
 
 WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a
 hash of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every
-question that is asked, `fail=TEXT` fails where the prompt holds the text, `dead` always
+question that is asked, `add=TEXT` ends every reply so,
+`pids=FOLDER` leaves a file named by
+its process, `fail=TEXT` fails where the prompt holds the text, `dead` always
 fails, `long` writes replies whose lengths differ,
 `terse` writes long ones at the temperature of self-consistency alone.
 """
 
 import hashlib
+import os
 import re
 import time
+from pathlib import Path
 
 from neuromas_env.agents.mock import MockEngine
 from neuromas_env.policy import Completion
@@ -21,6 +25,8 @@ class Scripted(MockEngine):
         self.words = words
 
     def generate(self, requests):
+        if folder := self.words.get("pids"):
+            (Path(folder) / str(os.getpid())).touch()
         time.sleep(float(self.words.get("slow", 0)) * len(requests))
         replies = super().generate(requests)
         return [
@@ -46,6 +52,7 @@ class Scripted(MockEngine):
             text = str(digest[1])
         if "terse" in self.words:
             text += " " * 50 * (request.sampling.temperature == 0.7)
+        text += self.words.get("add", "")
         return text + " " * (digest[2] % 20 if "long" in self.words else 0)
 
 

@@ -119,6 +119,9 @@ def bench(
         text = "stopped; what is done is stored, and the same command goes on"
         Console(stderr=True).print(text, highlight=False)
         raise typer.Exit(130) from None
+    finally:
+        if team is not None:
+            team.close()
     report(Path(out))
 
 

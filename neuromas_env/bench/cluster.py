@@ -1,0 +1,152 @@
+"""Spreads a benchmark over a Ray cluster; this process alone writes the store.
+
+Every worker holds an engine of its own and answers one chunk at a time, the same chunks
+with the same seeds as one process alone would. The chunk of a worker that dies is given to
+another, and a new worker takes its place. Ray is not part of the package's extras for
+training, because RLlib pins an older gymnasium; plain `pip install ray` is enough here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.runner import Job
+from neuromas_env.bench.store import Answer, Cell
+from neuromas_env.bench.worker import Worker
+from neuromas_env.errors import InputError
+from neuromas_env.tasks.base import Example
+
+_DEATHS = 3
+"""A chunk on which so many workers have died is not tried again."""
+
+
+class _Far(Worker):
+    """A worker that finds the modules which the user's process finds."""
+
+    def __init__(self, config: BenchConfig, path: Sequence[str]) -> None:
+        sys.path += [folder for folder in path if folder not in sys.path]
+        super().__init__(config)
+
+
+class Cluster:
+    """Workers on a Ray cluster, as a `runner.Team`."""
+
+    def __init__(self, config: BenchConfig, address: str, workers: int | None = None) -> None:
+        """Connect, or start Ray on this machine, and start the workers.
+
+        Args:
+            config: What to do.
+            address: Of a cluster, `auto`, or `local` for this machine.
+            workers: How many; by default one for each GPU or, on CPU, for each core.
+
+        Raises:
+            InputError: Ray is missing, the cluster cannot be reached or is too small.
+        """
+        config.validate()
+        try:
+            import ray
+        except ImportError:
+            raise InputError("--ray needs a package: pip install ray") from None
+        self._ray, self._config = ray, config
+        local = address == "local"
+        try:
+            _check_reachable(address)
+            ray.init(
+                address=address,
+                num_cpus=max(workers or 0, os.cpu_count() or 1) if local else None,
+                include_dashboard=False if local else None,
+                log_to_driver=False,
+                logging_level="error",
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"--ray {address}: {str(error).splitlines()[0]}; the address of a running "
+                "cluster such as 10.0.0.1:6379, or local, would be right"
+            ) from error
+        gpu = config.engine == "transformers" and config.device != "cpu"
+        resource = "GPU" if gpu else "CPU"
+        there = int(ray.cluster_resources().get(resource, 0))
+        count = workers or there
+        if not 0 < count <= there:
+            raise InputError(
+                f"--workers: {count} workers need a {resource} each, the cluster has {there}"
+            )
+        self._remote = ray.remote(num_cpus=0 if gpu else 1, num_gpus=1 if gpu else 0)(_Far)
+        self._workers = [self._new() for _ in range(count)]
+
+    def plan(self, names: Sequence[tuple[str, str]] | None = None) -> list[Cell]:
+        """Let a worker plan, which has the models at hand."""
+        return self._first("plan", names)
+
+    def questions(self, cell: Cell) -> list[Example]:
+        """Let a worker read the questions, which has the data at hand."""
+        return self._first("questions", cell)
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, list[Answer]]]:
+        """Answer all jobs, in whatever order the workers finish.
+
+        Raises:
+            InputError: What a worker raised, or several died over one chunk.
+        """
+        waiting, deaths = deque(jobs), Counter[tuple[str, int]]()
+        idle = deque(range(len(self._workers)))
+        busy: dict[Any, tuple[int, Job]] = {}
+        while waiting or busy:
+            while waiting and idle:
+                number, job = idle.popleft(), waiting.popleft()
+                busy[self._workers[number].answer.remote(job.cell, job.rows)] = number, job
+            [done], _ = self._ray.wait(list(busy))
+            number, job = busy.pop(done)
+            idle.append(number)
+            try:
+                answers = self._get(done)
+            except self._ray.exceptions.RayActorError as error:
+                chunk = job.cell.hash, job.rows[0]
+                deaths[chunk] += 1
+                if deaths[chunk] == _DEATHS:
+                    raise InputError(
+                        f"{_DEATHS} workers died over the same questions of {job.cell.method} on "
+                        f"{job.cell.task}; is there enough memory? Ray says: {error}"
+                    ) from error
+                self._workers[number] = self._new()
+                waiting.appendleft(job)
+            else:
+                yield job, answers
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here ends."""
+        self._ray.shutdown()
+
+    def _first(self, name: str, argument: Any) -> Any:
+        """Ask the first worker, or the one that takes its place if it dies."""
+        for left in reversed(range(_DEATHS)):
+            try:
+                return self._get(getattr(self._workers[0], name).remote(argument))
+            except self._ray.exceptions.RayActorError as error:
+                if not left:
+                    raise InputError(f"workers die while they load the model: {error}") from error
+                self._workers[0] = self._new()
+
+    def _new(self) -> Any:
+        return self._remote.remote(self._config, [os.path.abspath(path) for path in sys.path])
+
+    def _get(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise error.cause from None
+            raise
+
+
+def _check_reachable(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself would try for minutes."""
+    if match := re.fullmatch(r"(?:ray://)?([^/]+):([0-9]+)", address):
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
