@@ -11,7 +11,7 @@ abstain it says nothing, which earns nothing.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from neuromas_env.errors import unknown
@@ -79,10 +79,14 @@ class Vote:
     Attributes:
         task: Reads answers out of replies.
         ties: `index` or `seed`.
+        voters: Whose answers count, where it reads others, too.
+        weigh: Returns the voters' weights, by whose sums alone the vote is then decided.
     """
 
     task: Task
     ties: str = "index"
+    voters: Sequence[str] = ()
+    weigh: Callable[[Observation], Sequence[float]] | None = None
     scripted = True
 
     def __post_init__(self) -> None:
@@ -98,7 +102,7 @@ class Vote:
     def request(self, observation: Observation, seed: int) -> str:
         """Say what the first of the winners said."""
         winner = self._tally(observation, seed).winner
-        return "" if winner is None else observation["inbox"][winner]["text"]
+        return "" if winner is None else self._replies(observation)[winner]
 
     def tied(self, observation: Observation) -> bool:
         """Say whether there is a tie to break."""
@@ -109,6 +113,11 @@ class Vote:
         raise AssertionError("a vote makes no call")
 
     def _tally(self, observation: Observation, seed: int) -> Tally:
-        replies = [message["text"] for message in observation["inbox"]]
-        answers = read_answers(self.task, observation["question"], replies)
-        return vote(answers, seed=seed if self.ties == "seed" else None)
+        answers = read_answers(self.task, observation["question"], self._replies(observation))
+        weights = self.weigh(observation) if self.weigh else None
+        drawn = seed if self.ties == "seed" else None
+        return vote(answers, weights, drawn, by_weight=self.weigh is not None)
+
+    def _replies(self, observation: Observation) -> list[str]:
+        said = observation["inbox"]
+        return [m["text"] for m in said if not self.voters or m["source"] in self.voters]
