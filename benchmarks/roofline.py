@@ -1,0 +1,147 @@
+"""How near a joint step comes to the machine's limits, phase by phase.
+
+Every operation of a phase is counted: its floating-point operations (torch's own formulas)
+and the bytes of its operands and results. An operation can take no less than its operations
+over the ceiling of a large matrix product, or its bytes over that of a large copy, both
+measured in the same run; the sum of those times over the measured time is what is reached.
+Only matrix products are counted: everything else could be fused into them.
+
+    python benchmarks/roofline.py [--quick] [--threads 2] [--device cpu|cuda|auto]
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from workload import Ours
+
+
+class Count(TorchDispatchMode):
+    """Counts the matrix products inside, and the least time they need."""
+
+    def __init__(self, operations_per_second, bytes_per_second):
+        super().__init__()
+        self.ceilings = operations_per_second, bytes_per_second
+        self.operations = self.bytes = self.seconds = 0.0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        formula = flop_registry.get(function.overloadpacket)
+        if formula is not None:
+            operations = formula(*args, **(kwargs or {}), out_val=out)
+            moved = sum(t.numel() * t.element_size() for t in (*args, out) if torch.is_tensor(t))
+            self.operations += operations
+            self.bytes += moved
+            self.seconds += max(operations / self.ceilings[0], moved / self.ceilings[1])
+        return out
+
+
+def sync():
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def seconds_of(work, repeats):
+    """Median seconds of some work, after a first time that does not count."""
+    found = []
+    for _ in range(repeats + 1):
+        sync()
+        started = time.perf_counter()
+        work()
+        sync()
+        found.append(time.perf_counter() - started)
+    return statistics.median(found[1:])
+
+
+def ceilings(device, repeats):
+    """Operations/s of a large product in bfloat16, and bytes/s of a large copy."""
+    side = 2048 if device == "cpu" else 8192
+    a = torch.randn(side, side, device=device).bfloat16()
+    operations = 2 * side**3 / seconds_of(lambda: a @ a, repeats)
+    source = torch.empty(1 << 28, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    moved = 2 * source.numel() / seconds_of(lambda: target.copy_(source), repeats)
+    return operations, moved
+
+
+def phases(ours, requests):
+    """The phases of a step, each a function that does its work."""
+    engine = ours.engine
+    first = [
+        type(r)(r.turns, r.engine, r.adapter, type(r.sampling)(1.0, 1), r.seed) for r in requests
+    ]
+    rows = ours.learner._rows(ours.rollout(), {n: [1.0] * ours.rollouts for n in ours.nodes})[0]
+    batches = [[rows[i] for i in batch] for batch in engine.micro_batches(rows)]
+
+    def forward():
+        for batch in batches:
+            with engine.training(batch) as scored:
+                scored.logprobs.sum()
+
+    def both():
+        for batch in batches:
+            with engine.training(batch) as scored:
+                scored.logprobs.sum().backward()
+        ours.learner._clear_gradients()
+
+    return {
+        "prompts": lambda: engine.generate(first),
+        "rollout": lambda: engine.generate(requests),
+        "forward": forward,
+        "training": both,
+    }
+
+
+def report(device, nodes, limits, repeats):
+    ours = Ours(nodes, device=device)
+    requests = [ours.team[node].request(None, seed) for seed in range(8) for node in ours.nodes]
+    measured, counted = {}, {}
+    for name, work in phases(ours, requests).items():
+        measured[name] = seconds_of(work, repeats)
+        with Count(*limits) as count:
+            work()
+        counted[name] = torch.tensor([count.operations, count.bytes, count.seconds])
+    for whole, part, rest in (
+        ("rollout", "prompts", "decoding"),
+        ("training", "forward", "backward"),
+    ):
+        measured[rest] = measured[whole] - measured[part]
+        counted[rest] = counted[whole] - counted[part]
+    print(f"\n{nodes} model nodes in one layer, on {device}")
+    print(f"{'phase':12}{'seconds':>9}{'Gop':>9}{'GB':>8}{'least s':>9}{'reached':>9}")
+    for name in ("prompts", "decoding", "rollout", "forward", "backward", "training"):
+        operations, moved, least = counted[name].tolist()
+        print(
+            f"{name:12}{measured[name]:9.3f}{operations / 1e9:9.1f}{moved / 1e9:8.2f}{least:9.3f}"
+            f"{least / measured[name]:9.0%}"
+        )
+    whole = sum(measured[name] for name in ("rollout", "training"))
+    least = sum(float(counted[name][2]) for name in ("rollout", "training"))
+    print(f"{nodes} nodes: step reaches: {least / whole:.2f} of the roofline on {device}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="3 nodes alone, one repeat")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    devices = {"cpu": ["cpu"], "cuda": ["cuda"]}.get(chosen.device) or (
+        ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    )
+    repeats = 1 if chosen.quick else 3
+    for device in devices:
+        limits = ceilings(device, 5)
+        print(
+            f"{device}: {limits[0] / 1e9:,.0f} Gop/s in a product, {limits[1] / 1e9:.1f} GB/s in a copy"
+        )
+        for nodes in (3,) if chosen.quick else (3, 7):
+            report(device, nodes, limits, repeats)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""All benchmarks in turn, and one table: what, measured, target, ok or missed.
+
+    python benchmarks/run.py --quick     (under 10 minutes; smaller work, fewer repeats)
+    python benchmarks/run.py --full
+
+A script is a file beside this one. What it prints for a figure is found by a pattern; a
+script that fails, or prints no figure where one is expected, counts as missed. One that
+needs what is not installed is left out, and the table says so.
+"""
+
+import argparse
+import importlib.util
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NUMBER = r"([\d.,]+%?)"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure that a script prints.
+
+    Attributes:
+        script: Name of the script, with its arguments.
+        what: What the figure says.
+        pattern: Finds the figure in the script's output.
+        target: What it must reach, None where there is no target.
+        at_most: Whether the target is an upper bound.
+        full: Whether the figure is printed only by a full run.
+    """
+
+    script: str
+    what: str
+    pattern: str
+    target: float | None
+    at_most: bool = False
+    full: bool = False
+
+
+ROWS = (
+    Row("env_speed", "environment steps/s, over a bare text environment", "ratio: N", 0.7),
+    Row("attention", "attention while decoding, over the fused kernel", "decode: .*ratio N", None),
+    Row("attention", "attention in training, over the fused kernel", "train: .*ratio N", None),
+    Row("rollout_speed", "rollout tokens/s, over generate with adapters", "worst ratio: N", 0.9),
+    Row("joint_step", "trained token with 7 nodes, over 1 node", "ratio: N", 1.25, at_most=True),
+    Row("joint_step", "memory of a node, off what is computed", "off by N", 0.10, at_most=True),
+    Row("joint_step", "share of bookkeeping in a step", "share: N", 0.02, at_most=True),
+    Row("prefix_sharing", "training with shared prefixes, over without", "ratio: N", 2.5),
+    Row("peer", "joint step with 3 nodes, faster than CoMLRL", "3 nodes: ratio: N", 3.0),
+    Row("peer", "joint step with 7 nodes, faster than CoMLRL", "7 nodes: ratio: N", 3.5, full=True),
+    Row("peer", "memory of a node, over CoMLRL's of an agent", "share: N", 0.10, at_most=True),
+    Row(
+        "floor",
+        "joint step with 3 nodes, over the floor",
+        "3 nodes: step over floor: N",
+        1.25,
+        at_most=True,
+    ),
+    Row(
+        "floor",
+        "joint step with 7 nodes, over the floor",
+        "7 nodes: step over floor: N",
+        1.25,
+        True,
+        True,
+    ),
+    Row(
+        "floor", "rollout with 3 adapters, over bare generate", "3 nodes: .*over generate: N", 0.85
+    ),
+    Row("two_processes", "two processes, faster than one", "ratio: N", 1.7),
+    Row("roofline", "share of the roofline, 3 nodes, CPU", "3 nodes: step reaches: N .*cpu", None),
+    Row("roofline", "share of the roofline, 3 nodes, GPU", "3 nodes: step reaches: N .*cuda", None),
+    Row("cost_model", "cost model's error on a held-out size", "error: N", 0.2, at_most=True),
+    Row("vllm_speed", "vLLM through our policies, over bare vLLM", "ratio: N", 0.9),
+)
+# Scripts that print several figures of their own and say by their exit code whether all are met.
+WHOLE = {
+    "bench_speed": "the benchmark runner's own time, and the store",
+    "task_speed": "loading, scoring and generating questions",
+    "coded_speed": "networks of small coded policies",
+    "sandbox_speed": "scoring code in the sandbox",
+}
+NEEDS = {"vllm_speed": "vllm"}
+LONGEST = 1800  # seconds for one script
+
+
+def run(script, quick):
+    """Run a script; return its exit code and what it printed."""
+    command = [sys.executable, str(HERE / f"{script}.py")]
+    text = (HERE / f"{script}.py").read_text(encoding="utf-8")
+    command += ["--quick"] if quick and "--quick" in text else []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, cwd=HERE)
+    except subprocess.TimeoutExpired:
+        return 1, f"no end after {LONGEST} s"
+    return done.returncode, done.stdout + done.stderr
+
+
+def figures(script, output, quick):
+    """Rows of the table for what a script printed: what, measured, target, verdict."""
+    for row in ROWS:
+        if row.script != script or (row.full and quick):
+            continue
+        found = re.findall(row.pattern.replace("N", NUMBER), output)
+        if not found:
+            if row.target is not None:
+                yield row.what, "-", goal(row), "MISSED"
+            continue
+        text = found[-1].replace(",", "")
+        value = float(text.rstrip("%.")) / (100 if text.endswith("%") else 1)
+        met = row.target is None or (value <= row.target if row.at_most else value >= row.target)
+        verdict = "" if row.target is None else "ok" if met else "MISSED"
+        yield row.what, f"{value:.3g}", goal(row), verdict
+
+
+def goal(row):
+    return "" if row.target is None else f"{'<=' if row.at_most else '>='} {row.target:g}"
+
+
+def measure(script, quick):
+    """Run a script and return its rows of the table."""
+    if script in NEEDS and importlib.util.find_spec(NEEDS[script]) is None:
+        return [(f"{script}: needs {NEEDS[script]}", "-", "", "left out")]
+    started = time.perf_counter()
+    print(f"\n== {script}", flush=True)
+    code, output = run(script, quick)
+    print(output.rstrip(), f"\n({time.perf_counter() - started:.0f} s)", flush=True)
+    if script in WHOLE:
+        return [(f"{script}: {WHOLE[script]}", "see above", "all", "MISSED" if code else "ok")]
+    rows = list(figures(script, output, quick))
+    if code and not any(row[3] == "MISSED" for row in rows):
+        rows.append((f"{script}: a target or an error, see above", "-", "", "MISSED"))
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--quick", action="store_true", help="under 10 minutes")
+    size.add_argument("--full", action="store_true")
+    parser.add_argument("--only", nargs="+", metavar="SCRIPT", help="these scripts alone")
+    chosen = parser.parse_args()
+    names = dict.fromkeys([*(row.script for row in ROWS), *WHOLE])
+    names = [name for name in names if (HERE / f"{name}.py").exists()]
+    if unknown := set(chosen.only or ()) - set(names):
+        raise SystemExit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names)}")
+    started = time.perf_counter()
+    table = []
+    for name in chosen.only or names:
+        table += measure(name, chosen.quick)
+    print(f"\n{platform.machine()}, {os.cpu_count()} cores, {'quick' if chosen.quick else 'full'}")
+    for row in (("what", "measured", "target", ""), *table):
+        print(f"{row[0]:58}{row[1]:>10}{row[2]:>9}  {row[3]}".rstrip())
+    print(f"{(time.perf_counter() - started) / 60:.1f} minutes")
+    return any(row[3] == "MISSED" for row in table)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

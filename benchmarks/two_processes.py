@@ -1,0 +1,51 @@
+"""A training step in two processes with one thread each, beside one process with one thread.
+
+Both train the default model by the command, started by `accelerate launch` on the CPU:
+
+    python benchmarks/two_processes.py [--quick]
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TARGET = 1.7
+OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 8 --max-new-tokens 16 --entropy-coef 1e-6
+--eval-questions 0 --checkpoint-every 1000 --transcripts 0""".split()
+
+
+def seconds(processes, steps, questions, out):
+    """Median seconds of a step, the first left out."""
+    launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes),
+                "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+                "--num_cpu_threads_per_process", "1", "--main_process_port", "0", "-m"]  # fmt: skip
+    command = [sys.executable, *(launcher if processes > 1 else ["-m"]), "neuromas_env", "train"]
+    command += [*OPTIONS, "--steps", str(steps), "--questions", str(questions), "--out", str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    found = [row["rollout_seconds"] + row["train_seconds"] for row in rows if "event" not in row]
+    return statistics.median(found[1:])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller steps")
+    chosen = parser.parse_args()
+    steps, questions = (2, 2) if chosen.quick else (4, 4)
+    with tempfile.TemporaryDirectory() as folder:
+        one, two = (seconds(n, steps, questions, Path(folder) / str(n)) for n in (1, 2))
+    print(f"one process {one:.2f} s a step, two processes {two:.2f} s")
+    print(f"ratio: {one / two:.2f} (target: at least {TARGET})")
+    return one / two < TARGET
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
