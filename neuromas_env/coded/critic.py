@@ -14,7 +14,7 @@ try:
 except ImportError as error:
     raise InputError("a critic needs torch: pip install 'neuromas-env[llm]'") from error
 
-HIDDEN = 64
+HIDDEN = 32
 
 
 class Critic:

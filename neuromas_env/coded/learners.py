@@ -139,6 +139,7 @@ class PolicyGradient:
         epochs: int = 1,
         clip: float = 0.2,
         critic_rate: float = 0.01,
+        critic_steps: int = 1,
         seed: int = 0,
     ) -> None:
         """Start with uniform policies.
@@ -151,6 +152,7 @@ class PolicyGradient:
             epochs: Steps on each batch.
             clip: How far the ratio may go from 1.
             critic_rate: Step size of the critic's Adam, or of the table of averages.
+            critic_steps: Steps of the critic on each batch.
             seed: Of the critic's first weights.
 
         Raises:
@@ -163,6 +165,7 @@ class PolicyGradient:
         self.table = np.zeros((sum(layout.sizes), layout.messages))
         self._credit, self._entropy = credit, entropy
         self._epochs, self._clip, self._rate = epochs, clip, critic_rate
+        self._critic_steps = critic_steps
         self._adam = Adam(self.table.shape, rate)
         self._advantage = Advantage(credit) if credit in MODES else None
         self._average = np.zeros(len(self.table))
@@ -200,7 +203,8 @@ class PolicyGradient:
             credit = batch.rewards - self._average[batch.seen]
             self._average += self._rate * _means(len(self._average), batch.seen, credit)
             return credit
-        self._critic.learn(batch)
+        for _ in range(self._critic_steps):
+            self._critic.learn(batch)
         if self._credit == "central":
             return batch.rewards - self._critic.values(batch)
         return self._critic.counterfactual(batch, softmax(self.table))
