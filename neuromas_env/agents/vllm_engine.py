@@ -16,7 +16,7 @@ import re
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -74,6 +74,10 @@ class VLLMEngine(TransformersEngine):
 
     vLLM starts with the first request and stops with the process, or by `close`. Scripts
     that use it need the guard `if __name__ == "__main__":`, since its processes import them.
+
+    Attributes:
+        llm: vLLM's own `LLM`, None while it does not run.
+        version: Of vLLM.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class VLLMEngine(TransformersEngine):
         super().__init__(base, rank=rank, chunk_rows=chunk_rows, **options)
         self._folder, self._rank, self._slots = folder, rank, nodes
         self._cache_bytes = int(cache_gib * 2**30)
-        self._llm: Any = None
+        self.llm: Any = None
         self._ids = itertools.count(1)
         self._resident: dict[str, Any] = {}
 
@@ -131,7 +135,7 @@ class VLLMEngine(TransformersEngine):
                     f"vLLM cannot sample at temperature {request.sampling.temperature:g}; "
                     f"0 (greedy) or {_COLDEST} or more would be right"
                 )
-        adapters = self._hand_over({r.adapter for r in requests if r.adapter is not None})
+        adapters = self.hand_over({r.adapter for r in requests if r.adapter is not None})
         prompts = [self.chat.encode(request.turns) for request in requests]
         results: list[Completion | None] = [
             self._too_long(request, ids) for request, ids in zip(requests, prompts, strict=True)
@@ -148,9 +152,9 @@ class VLLMEngine(TransformersEngine):
 
     def close(self) -> None:
         """Stop vLLM's processes; the next request starts them again."""
-        if self._llm is not None:
-            self._llm.llm_engine.engine_core.shutdown()
-        self._llm, self._resident = None, {}
+        if self.llm is not None:
+            self.llm.llm_engine.engine_core.shutdown()
+        self.llm, self._resident = None, {}
 
     def _ask(
         self, requests: list[Request], prompts: list[list[int]], adapters: dict[str, Any]
@@ -158,7 +162,7 @@ class VLLMEngine(TransformersEngine):
         if not requests:
             return []
         try:
-            outputs = self._llm.generate(
+            outputs = self.llm.generate(
                 [{"prompt_token_ids": ids} for ids in prompts],
                 [self._sampling(request) for request in requests],
                 lora_request=[adapters.get(r.adapter or "") for r in requests],
@@ -221,23 +225,28 @@ class VLLMEngine(TransformersEngine):
 
     # --- adapters ---------------------------------------------------------------------
 
-    def _hand_over(self, names: set[str]) -> dict[str, Any]:
-        """Return vLLM's adapter for each name, after giving it those that it has not.
+    def hand_over(self, names: Collection[str]) -> dict[str, Any]:
+        """Return vLLM's `LoRARequest` for each adapter, after giving it those that it has not.
 
         They are told apart by their weights alone, so no learner need say that it took a step.
+        `generate` does this before every batch.
+
+        Raises:
+            InputError: An adapter is unknown, or vLLM cannot start or take it.
         """
-        for name in names - set(self.adapters.names):
-            raise unknown("adapter", name, self.adapters.names)
+        for name in names:
+            if name not in self.adapters.names:
+                raise unknown("adapter", name, self.adapters.names)
         digests = {name: self._digest(name) for name in sorted(names)}
-        if self._llm is not None and len(set(digests.values())) > self._slots:
+        if self.llm is not None and len(set(digests.values())) > self._slots:
             self.close()
-        if self._llm is None:
+        if self.llm is None:
             self._slots = max(self._slots, len(self.adapters.names))
             self._start()
         wanted = set(digests.values())
         for digest in [d for d in self._resident if d not in wanted]:
             if len(wanted | self._resident.keys()) > self._slots:
-                self._llm.llm_engine.remove_lora(self._resident.pop(digest).lora_int_id)
+                self.llm.llm_engine.remove_lora(self._resident.pop(digest).lora_int_id)
         for name, digest in digests.items():
             if digest not in self._resident:
                 self._resident[digest] = self._give(name, digest)
@@ -251,7 +260,7 @@ class VLLMEngine(TransformersEngine):
             self.adapters.save(name, Path(folder) / name)
             adapter = LoRARequest(f"{name}-{digest}", next(self._ids), str(Path(folder) / name))
             try:
-                self._llm.llm_engine.add_lora(adapter)
+                self.llm.llm_engine.add_lora(adapter)
             except Exception as error:
                 self.close()
                 raise InputError(
@@ -281,7 +290,7 @@ class VLLMEngine(TransformersEngine):
         rank = next(rank for rank in _RANKS if rank >= self._rank)
         try:
             with _deaf_to_interrupts():
-                self._llm = vllm.LLM(
+                self.llm = vllm.LLM(
                     str(self._folder),
                     dtype=str(self.model.dtype).removeprefix("torch."),
                     skip_tokenizer_init=True,
@@ -304,7 +313,7 @@ class VLLMEngine(TransformersEngine):
                 f"vLLM cannot serve {self.name}: {_first_line(error)} "
                 "(VLLM_LOGGING_LEVEL=INFO shows more)"
             ) from error
-        fits = self._llm.model_config.max_model_len
+        fits = self.llm.model_config.max_model_len
         self.chat.context_length = min(self.chat.context_length, fits)
 
 

@@ -1,0 +1,114 @@
+"""The real vLLM with a network of two nodes: what it says, and that it hears of a step.
+
+    tests/integration/vllm.sh
+
+makes the environment that this needs and runs it. In float32 both engines agree closely.
+"""
+
+import dataclasses
+import os
+import time
+
+import numpy as np
+import torch
+
+from neuromas_env import Topology
+from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.learner import make_learner
+from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.train import make_engine
+from neuromas_env.agents.transformers_engine import Row, TransformersEngine
+from neuromas_env.policy import Request, Sampling
+from neuromas_env.rollout import run_episodes
+from neuromas_env.tasks import make_task
+
+TOPOLOGY, TASK = Topology.parse("1-1"), make_task("hierarchy/max")
+CONFIG = TrainConfig(
+    topology="1-1",
+    engine="vllm",
+    dtype="float32",
+    vllm_cache=0.5,
+    rank=8,
+    targets="all-linear",
+    learning_rate=1e-2,
+    decay=False,
+)
+TOLERANCE = 2e-3
+FAILED = []
+
+
+def say(what, since):
+    print(f"{what}: {time.perf_counter() - since:.1f} s", flush=True)
+
+
+def episodes(engine, temperature):
+    team = llm_team(TOPOLOGY, TASK, engine, Sampling(temperature, 12))
+    runs = run_episodes(TOPOLOGY, TASK, team, TASK.examples("train")[:2], rollouts=4)
+    assert not any(run.error for run in runs), [run.error for run in runs]
+    return [dataclasses.replace(run, reward=float(i % 2)) for i, run in enumerate(runs)]
+
+
+def gap(engine, runs, temperature):
+    """Largest difference between vLLM's log-probabilities and those of the trainer."""
+    steps = [step for run in runs for step in run.steps.values()]
+    rows = [Row(s.adapter, s.completion.prompt_ids, s.completion.ids) for s in steps]
+    with torch.no_grad(), engine.training(rows, temperature=temperature) as scored:
+        drawn = np.concatenate([step.completion.logprobs for step in steps])
+        return float(np.abs(scored.logprobs.numpy() - drawn).max())
+
+
+def texts(replies):
+    assert not any(reply.error for reply in replies), [reply.error for reply in replies]
+    return [reply.text for reply in replies]
+
+
+def check(what, holds, *seen):
+    """Go on after a failure: vLLM's start is what takes the time."""
+    print(f"{'ok' if holds else 'FAILED'}: {what}", *seen, flush=True)
+    FAILED.extend([] if holds else [what])
+
+
+def main():
+    started = time.perf_counter()
+    engine = make_engine(CONFIG)
+    for number, node in enumerate(TOPOLOGY.nodes):
+        engine.adapters.add(node, number)
+        engine.adapters.add_noise(node, 1.5, number)
+    asked = [
+        Request((("user", "Tell me a number between 1 and 99."),), engine, node, sampling, seed)
+        for node in (*TOPOLOGY.nodes, None)
+        for seed, sampling in enumerate((Sampling(0.0, 16), Sampling(1.0, 16), Sampling(1.0, 16)))
+    ]
+    before = texts(engine.generate(asked))
+    say("vLLM starts and answers", started)
+    check("adapters and seeds differ", len(set(before)) > 7, before)
+    check("equal seeds give equal replies", texts(engine.generate(asked)) == before)
+    greedy = [request for request in asked if not request.sampling.temperature]
+    ours = texts(TransformersEngine.generate(engine, greedy))
+    check("greedy replies are those of the trainer", ours == before[::3], ours)
+    for temperature in (1.0, 0.7):
+        found = gap(engine, episodes(engine, temperature), temperature)
+        check(f"log-probabilities at temperature {temperature}", found < TOLERANCE, found)
+
+    since = time.perf_counter()
+    learner = make_learner("joint", engine, ["node_1"], CONFIG)
+    runs = episodes(engine, CONFIG.temperature)
+    metrics = learner.update(runs)
+    check("the trainer sees the sampler", metrics["sampler_gap"] < TOLERANCE, metrics)
+    check("ratios are near 1", abs(metrics["importance_ratio"] - 1) < TOLERANCE)
+    moved = gap(engine, runs, CONFIG.temperature)
+    check("the step moves the log-probabilities", moved > 10 * TOLERANCE, moved)
+    after = texts(engine.generate(asked))
+    check("vLLM speaks with the new weights", after[3:6] != before[3:6], after[3:6])
+    check("no other adapter has changed", after[:3] + after[6:] == before[:3] + before[6:])
+    found = gap(engine, episodes(engine, CONFIG.temperature), CONFIG.temperature)
+    check("log-probabilities after the step", found < TOLERANCE, found)
+    check("no file is left", not [n for n in os.listdir("/dev/shm") if n.startswith("neuromas-")])
+    say("a training step and what follows", since)
+    engine.close()
+    say("all", started)
+    return len(FAILED)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
