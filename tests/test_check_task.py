@@ -1,6 +1,7 @@
 """`check_task`: silent on sound tasks, one clear message for each way to break one."""
 
 import itertools
+import os
 import re
 from dataclasses import replace
 
@@ -249,6 +250,20 @@ def test_known_exceptions_are_allowed():
 @pytest.mark.parametrize("name", list_tasks(needs_data=False))
 def test_tasks_without_data_have_no_fault(name):
     check_task(make_task(name), rows=50, disjoint=name != "signal")
+
+
+DATA = os.environ.get("NEUROMAS_DATA")
+BENCHMARKS = [
+    name
+    for name in (list_tasks(needs_data=True, data=DATA) if DATA else ())
+    if not name.startswith("mmlu/")  # all subjects are in `mmlu`
+]
+
+
+@pytest.mark.skipif(not DATA, reason="checks the benchmarks' own rows")
+@pytest.mark.parametrize("name", BENCHMARKS or ["none"])
+def test_benchmarks_have_no_fault(name):
+    check_task(make_task(name, DATA), rows=20 if name in ("humaneval", "mbpp") else 100)
 
 
 def test_odd_replies_hold_what_models_and_attackers_write():
