@@ -25,6 +25,8 @@ from neuromas_env.agents.reinforce import Reinforce
 from neuromas_env.agents.train import make_engine
 from neuromas_env.agents.transformers_engine import draw
 from neuromas_env.agents.vllm_engine import VLLMEngine
+from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.engines import make_engine as make_bench_engine
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling
 from neuromas_env.rollout import run_episodes
@@ -45,7 +47,7 @@ class StandIn:
         self.llm_engine, self.engine_core, self.closed = self, self, False
         self.model_config = types.SimpleNamespace(max_model_len=1500)
         self.fail, self.finish_reason = None, None
-        self.cache = options["kv_cache_memory_bytes"]
+        self.cache, self.rows = options["kv_cache_memory_bytes"], options["max_num_seqs"]
         StandIn.started.append(self)
 
     def add_lora(self, adapter):
@@ -268,6 +270,19 @@ def test_the_option_makes_the_engine(vllm):
     assert engine.generate([ask])[0].error is None
     assert vllm[0].cache == 2**29
     assert vllm[0].room == 3  # the nodes of the default network
+
+
+def test_a_benchmark_runs_on_it(vllm):
+    config = BenchConfig(
+        "out", ("direct",), ("signal",), engine="vllm", model=str(tiny_folder("llama")),
+        dtype="float32", chunk_rows=7,
+    )  # fmt: skip
+    engine, identity = make_bench_engine(config, {"rank": 4, "alpha": 8.0, "targets": "all-linear"})
+    assert isinstance(engine, VLLMEngine) and identity["versions"]["vllm"] == "0.32.0"
+    ask = Request((("user", "yes"),), engine, None, Sampling(0.0, 4))
+    assert engine.generate([ask])[0].error is None and vllm[0].rows == 7
+    plain = make_bench_engine(dataclasses.replace(config, engine="transformers"))[1]
+    assert plain != identity and plain["weights_hash"] == identity["weights_hash"]
 
 
 @pytest.mark.parametrize(

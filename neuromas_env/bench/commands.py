@@ -56,7 +56,7 @@ def bench(
         float | None, typer.Option(help="of all nodes; by default what is usual for a method")
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="transformers, openai, mock or module:function of your own")
+        str, typer.Option(help="transformers, vllm, openai, mock or module:function of your own")
     ] = "transformers",
     chunk: Annotated[int, typer.Option(help="questions that run and are stored together")] = 64,
     cache: Annotated[

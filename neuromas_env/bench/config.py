@@ -23,7 +23,7 @@ class BenchConfig:
         split: Which questions.
         data: Folder with benchmark rows.
         matched: Also give every method of several calls a self-consistency row of its budget.
-        engine: `transformers`, `openai`, `mock`, or `module:function` of one's own.
+        engine: `transformers`, `vllm`, `openai`, `mock`, or `module:function` of one's own.
         model: Name of the model.
         dtype: Precision of a local model.
         device: Where a local model computes.

@@ -16,6 +16,8 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Engine
 
 Identity = dict[str, Any]
+LOCAL = ("transformers", "vllm")
+"""The engines that hold adapters."""
 Adapters = Mapping[str, Any]
 """Options of `TrainConfig` that say which shape the adapters of a network have."""
 
@@ -35,25 +37,30 @@ def make_engine(config: BenchConfig, adapters: Adapters | None = None) -> tuple[
     """
     if config.engine not in ENGINES and ":" not in config.engine:
         raise unknown("engine", config.engine, (*ENGINES, "module:function"))
-    if config.engine == "transformers":
-        return _transformers(config, adapters or {})
+    if config.engine in LOCAL:
+        return _local(config, adapters or {})
     if adapters is not None:
         raise InputError(
             f"engine {config.engine!r} holds no adapters, so it cannot run neuromas@RUN; "
-            "engine 'transformers' would be right"
+            "engine 'transformers' or 'vllm' would be right"
         )
     if config.engine in ENGINES:
         return ENGINES[config.engine](config, {})
     return _foreign(config)
 
 
-def _transformers(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
+def _local(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
     from neuromas_env.agents.train import make_engine as make_local
 
     options = {key: getattr(config, key) for key in ("model", "dtype", "device", "chunk_rows")}
-    engine = make_local(TrainConfig.from_mapping({**options, **adapters}))
+    engine = make_local(TrainConfig.from_mapping({**options, "engine": config.engine, **adapters}))
     identity = {**options, "model": engine.name, "weights_hash": engine.weights_hash}
-    return engine, identity | _versions("torch", "transformers", "peft")
+    identity |= _versions("torch", "transformers", "peft")
+    if config.engine == "vllm":
+        from neuromas_env.agents.vllm_engine import vllm_version
+
+        identity["versions"]["vllm"] = vllm_version()
+    return engine, identity
 
 
 def _openai(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
@@ -108,7 +115,8 @@ def _versions(*packages: str) -> dict[str, dict[str, str]]:
 
 
 ENGINES: dict[str, Callable[[BenchConfig, Adapters], tuple[Engine, Identity]]] = {
-    "transformers": _transformers,
+    "transformers": _local,
+    "vllm": _local,
     "openai": _openai,
     "mock": _mock,
 }
