@@ -51,7 +51,7 @@ LISTS = {
 }
 _EVAL_OPTIONS = (
     "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",
-    "max_new_tokens", "chunk_rows",
+    "max_new_tokens", "chunk_rows", "engine", "vllm_cache",
 )  # fmt: skip
 _ADAPTER_OPTIONS = ("rank", "alpha", "targets")
 
