@@ -28,8 +28,13 @@ class Count(TorchDispatchMode):
         self.operations = self.bytes = self.seconds = 0.0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
         formula = flop_registry.get(function.overloadpacket)
+        if formula is None:  # in inference mode a whole `linear` arrives here
+            with self:
+                parts = function.decompose(*args, **(kwargs or {}))
+            if parts is not NotImplemented:
+                return parts
+        out = function(*args, **(kwargs or {}))
         if formula is not None:
             operations = formula(*args, **(kwargs or {}), out_val=out)
             moved = sum(t.numel() * t.element_size() for t in (*args, out) if torch.is_tensor(t))
@@ -137,7 +142,8 @@ def main():
     for device in devices:
         limits = ceilings(device, 5)
         print(
-            f"{device}: {limits[0] / 1e9:,.0f} Gop/s in a product, {limits[1] / 1e9:.1f} GB/s in a copy"
+            f"{device}: {limits[0] / 1e9:,.0f} Gop/s in a product, "
+            f"{limits[1] / 1e9:.1f} GB/s in a copy"
         )
         for nodes in (3,) if chosen.quick else (3, 7):
             report(device, nodes, limits, repeats)

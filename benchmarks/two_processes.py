@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 TARGET = 1.7
-OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 8 --max-new-tokens 16 --entropy-coef 1e-6
---eval-questions 0 --checkpoint-every 1000 --transcripts 0""".split()
+OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 8 --max-new-tokens 16
+--entropy-coef 1e-6 --eval-questions 0 --checkpoint-every 1000 --transcripts 0""".split()
 
 
 def seconds(processes, steps, questions, out):
