@@ -8,6 +8,7 @@ The real vLLM runs in `tests/integration/vllm.sh`.
 
 import dataclasses
 import importlib.metadata
+import json
 import sys
 import types
 from pathlib import Path
@@ -16,13 +17,14 @@ import numpy as np
 import pytest
 import torch
 from engines import NODES, TEXTS, mixed_requests, tiny_engine, tiny_folder
+from tiny_runs import lines, tiny_config
 
 from neuromas_env.agents import vllm_engine
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.llm import llm_team
 from neuromas_env.agents.models import load_base
 from neuromas_env.agents.reinforce import Reinforce
-from neuromas_env.agents.train import make_engine
+from neuromas_env.agents.train import make_engine, train
 from neuromas_env.agents.transformers_engine import draw
 from neuromas_env.agents.vllm_engine import VLLMEngine
 from neuromas_env.bench.config import BenchConfig
@@ -270,6 +272,19 @@ def test_the_option_makes_the_engine(vllm):
     assert engine.generate([ask])[0].error is None
     assert vllm[0].cache == 2**29
     assert vllm[0].room == 3  # the nodes of the default network
+
+
+def test_a_run_trains_with_it_and_stops_it(vllm, tmp_path):
+    config = tiny_config(
+        tiny_folder("llama"), tmp_path / "run", steps=2, engine="vllm", rank=4, alpha=8.0,
+        targets="all-linear",
+    )  # fmt: skip
+    result = train(config)
+    assert result.steps == 2 and len(vllm) == 1 and vllm[0].closed
+    logged = lines(tmp_path / "run/metrics.jsonl")
+    steps = [line for line in logged if "importance_ratio" in line]
+    assert len(steps) == 2 and all(line["sampler_gap"] < 1e-3 for line in steps)
+    assert json.loads((tmp_path / "run/run.json").read_text())["versions"]["vllm"] == "0.32.0"
 
 
 def test_a_benchmark_runs_on_it(vllm):

@@ -75,7 +75,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     folder = distributed.from_main(head)
     run = Run(folder, config, task, engine, stages, _reporter(report))
     run.start(learner, nodes)
-    return run.finish()
+    return _finish(run)
 
 
 def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
@@ -105,7 +105,15 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     learner.load_state_dict(checkpoint.load_learner(source))
     run = Run(folder, config, task, engine, stages, _reporter(report))
     run.restore(learner, state)
-    return run.finish()
+    return _finish(run)
+
+
+def _finish(run: Run) -> RunResult:
+    try:
+        return run.finish()
+    finally:
+        if isinstance(run.engine, VLLMEngine):
+            run.engine.close()
 
 
 def read_result(folder: str | Path) -> RunResult:
