@@ -1,8 +1,9 @@
 """Our joint step beside the least that the libraries would need for it, 3 and 7 nodes.
 
 The floor is transformers' `generate` of the bare base for those tokens, and one forward and
-backward pass of the bare base over the deduplicated tokens (each node's prompt once). The
-same run compares rollout tokens/s with that `generate`:
+backward pass of the bare base over the deduplicated tokens (each node's prompt once), with the
+faster of transformers' attention and ours. The same run compares rollout tokens/s with that
+`generate`:
 
     python benchmarks/floor.py [--quick] [--threads 2]
 """
@@ -14,6 +15,7 @@ import torch
 from model_setup import alternate
 from workload import MODEL, NEW, PROMPT, ROLLOUTS, Ours
 
+from neuromas_env.agents.attention import use_grouped_attention
 from neuromas_env.agents.models import load_base
 
 STEP_TARGET, STEP_STRETCH, ROLLOUT_TARGET, ROLLOUT_STRETCH = 1.25, 1.0, 0.85, 1.5
@@ -22,8 +24,10 @@ STEP_TARGET, STEP_STRETCH, ROLLOUT_TARGET, ROLLOUT_STRETCH = 1.25, 1.0, 0.85, 1.
 class Floor:
     """The bare base, with transformers alone."""
 
-    def __init__(self):
+    def __init__(self, grouped):
         self.model = load_base(MODEL, dtype="bfloat16", quiet=True).model
+        if grouped:
+            use_grouped_attention(self.model)
         self.embed = self.model.get_input_embeddings()
 
     def generate(self, nodes):
@@ -57,7 +61,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    floor, missed = Floor(), False
+    plain, grouped, missed = Floor(False), Floor(True), False
     for nodes in (3,) if chosen.quick else (3, 7):
         ours = Ours(nodes)
         parts = {"rollout": [], "training": []}
@@ -67,13 +71,12 @@ def main():
                 parts[name].append(seconds)
 
         def generate(nodes=nodes):
-            floor.generate(nodes)
+            plain.generate(nodes)
 
-        def train(nodes=nodes):
-            floor.train(nodes)
-
-        tasks = {"step": step, "generate": generate, "train": train}
+        tasks = {"step": step, "generate": generate}
+        tasks |= {floor: lambda f=floor, n=nodes: f.train(n) for floor in (plain, grouped)}
         seconds = alternate(tasks, 1 if chosen.quick else 5)
+        seconds["train"] = min(seconds[plain], seconds[grouped])
         rolled = sorted(parts["rollout"][1:])[len(parts["rollout"][1:]) // 2]
         tokens = nodes * ROLLOUTS * NEW
         ratio = seconds["step"] / (seconds["generate"] + seconds["train"])

@@ -82,6 +82,7 @@ ROWS = (
 )
 # Scripts that print several figures of their own and say by their exit code whether all are met.
 WHOLE = {
+    "theory": "what the theory says, by counting",
     "bench_speed": "the benchmark runner's own time, and the store",
     "task_speed": "loading, scoring and generating questions",
     "coded_speed": "networks of small coded policies",
