@@ -15,6 +15,7 @@ remembers the order in which it read.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from functools import partial
 
 from neuromas_env.baselines.method import Method, Net, Prompt, Setup, Turns, texts
@@ -22,6 +23,7 @@ from neuromas_env.baselines.prompts import AGGREGATORS, answer_in, numbered, rea
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Observation
+from neuromas_env.tasks.base import Task
 
 
 def debate(
@@ -43,57 +45,72 @@ def debate(
     setup.choose(AGGREGATORS, aggregator=aggregator)
     if agents == 1 and rounds > 1 and not (history or include_self):
         raise InputError(f"baseline {setup.name!r}: one agent without history reads nothing")
+    talk = _Talk(setup.task, agents, history, include_self, order, max_inbox, prompt)
     net, table = Net(), list[list[str]]()
-    first, ask_for = solve(setup.task, prompt), answer_in(setup.task, prompt)
+    for number in range(rounds):
+        past = table if history else table[-1:]
+        row = []
+        for i in range(agents):
+            # An agent that does not read itself has no edge from itself.
+            read = [n for n in sum(past, []) if history or include_self or n != past[0][i]]
+            ask = setup.ask(talk.turn(i, past), 1.0, alike=agents > 1, short=prompt == "direct")
+            row.append(net.add(f"agent {i} round {number}", ask, read))
+        table.append(row)
+    voted = aggregator == "vote"
+    last = Vote(setup.task, ties) if voted else setup.ask(talk.decide, 1.0)
+    net.add(aggregator, last, table[-1])
+    return net.method()
 
-    def inbox(observation: Observation, column: int, past: list[str]) -> str:
-        """Word what an agent reads of a round."""
-        shown = [i for i in range(agents) if include_self or i != column]
-        if order == "shuffled":
-            random.Random(f"{column} {past[0]} {observation['question']}").shuffle(shown)
-        said = texts(observation, [past[i] for i in shown[: max_inbox or agents]])
-        if not said:
-            return f"Check your answer and correct it if need be. {ask_for}"
-        return (
-            f"These are answers of {'all' if include_self else 'other'} agents:\n"
-            f"{numbered(said)}\nTake them as advice and give your updated answer. {ask_for}"
-        )
 
-    def later(column: int, rounds_before: list[list[str]]) -> Prompt:
+@dataclass(frozen=True)
+class _Talk:
+    """What is said to the agents; a round is given by its nodes."""
+
+    task: Task
+    agents: int
+    history: bool
+    include_self: bool
+    order: str
+    max_inbox: int
+    style: str
+
+    def turn(self, column: int, past: list[list[str]]) -> Prompt:
+        """Return the prompt of an agent that remembers or reads the rounds of `past`."""
+        rounds, first = past.copy(), solve(self.task, self.style)
+
         def prompt(observation: Observation) -> Turns:
             system, question = first(observation)
-            if not history:
-                news = inbox(observation, column, rounds_before[-1])
+            if not self.history and rounds:
+                news = self._inbox(observation, column, rounds[-1])
                 return system, ("user", f"{question[1]}\n\n{news}")
             turns = [system, question]
-            for past in rounds_before:
-                turns.append(("assistant", texts(observation, [past[column]])[0]))
-                turns.append(("user", inbox(observation, column, past)))
+            for nodes in rounds:
+                turns.append(("assistant", texts(observation, [nodes[column]])[0]))
+                turns.append(("user", self._inbox(observation, column, nodes)))
             return tuple(turns)
 
         return prompt
 
-    for number in range(rounds):
-        row = []
-        for i in range(agents):
-            past = sum(table if history else table[-1:], [])
-            if not (history or include_self):
-                past = [node for node in past if node != table[-1][i]]
-            words = later(i, table.copy()) if number else first
-            ask = setup.ask(words, 1.0, alike=agents > 1, short=prompt == "direct")
-            row.append(net.add(f"agent {i} round {number}", ask, past))
-        table.append(row)
-
-    def decide(observation: Observation) -> Turns:
-        solutions = numbered(texts(observation, table[-1]))
+    def decide(self, observation: Observation) -> Turns:
+        """Ask for a decision between the answers of the last round."""
+        solutions = numbered(message["text"] for message in observation["inbox"])
         return (
-            ("system", f"Decide which of the given solutions is right. {reasoned(setup.task)}"),
+            ("system", f"Decide which of the given solutions is right. {reasoned(self.task)}"),
             ("user", f"{observation['question']}\n\nSolutions:\n{solutions}"),
         )
 
-    voted = aggregator == "vote"
-    net.add(aggregator, Vote(setup.task, ties) if voted else setup.ask(decide, 1.0), table[-1])
-    return net.method()
+    def _inbox(self, observation: Observation, column: int, nodes: list[str]) -> str:
+        shown = [i for i in range(self.agents) if self.include_self or i != column]
+        if self.order == "shuffled":
+            random.Random(f"{column} {nodes[0]} {observation['question']}").shuffle(shown)
+        said = texts(observation, [nodes[i] for i in shown[: self.max_inbox or self.agents]])
+        ask_for = answer_in(self.task, self.style)
+        if not said:
+            return f"Check your answer and correct it if need be. {ask_for}"
+        return (
+            f"These are answers of {'all' if self.include_self else 'other'} agents:\n"
+            f"{numbered(said)}\nTake them as advice and give your updated answer. {ask_for}"
+        )
 
 
 debate_llm_agg = partial(debate, aggregator="llm")
