@@ -1,8 +1,9 @@
 """What our side of the vLLM engine does, with a stand-in for vLLM's side.
 
 The stand-in reads the adapters from the files that it is handed, computes with them on a
-model of its own, and forgets as vLLM does: it knows an adapter's weights only by its name,
-keeps what it has answered under that name, and holds no more adapters than it has room for.
+model of its own, and errs as vLLM does: it keeps what it has answered under an adapter's
+name, loses adapters for which it has no place, and answers rows without an adapter by what
+stands in its last place.
 The real vLLM runs in `tests/integration/vllm.sh`.
 """
 
@@ -45,7 +46,7 @@ class StandIn:
         self.twin = tiny_engine("llama", nodes=("base",), noise=0)
         assert Path(folder) == tiny_folder("llama") and options["dtype"] == "float32"
         assert options["logprobs_mode"] == "processed_logprobs"
-        self.room, self.names, self.answered, self.taken = options["max_loras"], {}, {}, []
+        self.places, self.answered, self.taken = [None] * options["max_loras"], {}, []
         self.llm_engine, self.engine_core, self.closed = self, self, False
         self.model_config = types.SimpleNamespace(max_model_len=1500)
         self.fail, self.finish_reason = None, None
@@ -53,16 +54,17 @@ class StandIn:
         StandIn.started.append(self)
 
     def add_lora(self, adapter):
-        assert len(self.names) < self.room, "an adapter was pushed out without being removed"
-        assert adapter.lora_int_id not in self.names
+        assert adapter.lora_int_id not in self.places
+        place = self.places.index(None)  # an adapter must be removed before another one comes
         name = f"adapter {adapter.lora_int_id}"
         self.twin.adapters.add(name, seed=0)
         self.twin.adapters.load(name, Path(adapter.lora_path))
-        self.names[adapter.lora_int_id] = name
+        self.places[place] = adapter.lora_int_id
         self.taken.append(adapter)
 
     def remove_lora(self, number):
-        self.twin.adapters.remove(self.names.pop(number))
+        self.twin.adapters.remove(f"adapter {number}")
+        self.places[self.places.index(number)] = None
 
     def shutdown(self):
         self.closed = True
@@ -88,7 +90,8 @@ class StandIn:
         return types.SimpleNamespace(prompt_token_ids=prompt, outputs=[reply])
 
     def compute(self, prompt, sampling, adapter):
-        names = [self.names[adapter.lora_int_id] if adapter else None]
+        number = adapter.lora_int_id if adapter else self.places[-1]
+        names = [None if number is None else f"adapter {number}"]
         uniforms = np.random.default_rng(sampling.seed).random(sampling.max_tokens)
         temperature = torch.tensor([sampling.temperature])
         ids, logprobs = [], []
@@ -209,14 +212,14 @@ def test_adapters_make_room_for_one_another_or_vllm_starts_with_more(vllm):
     for node in (*NODES, *NODES):
         asked = [Request((("user", TEXTS[0]),), engine, node, Sampling(0.0, 6))]
         assert same(engine.generate(asked), other.generate(asked))
-    assert len(vllm) == 1 and vllm[0].room == 3
+    assert len(vllm) == 1 and len(vllm[0].places) == 4
     engine.adapters.add("node_3", seed=9)
     four = [
         Request((("user", "yes"),), engine, node, Sampling(0.0, 4)) for node in (*NODES, "node_3")
     ]
     replies = engine.generate(four)
     assert same(replies[:3], other.generate(four[:3]))
-    assert [llm.room for llm in vllm] == [3, 4] and vllm[0].closed and not vllm[1].closed
+    assert [len(llm.places) for llm in vllm] == [4, 5] and vllm[0].closed and not vllm[1].closed
 
 
 def test_a_prompt_longer_than_what_fits_into_vllm_is_an_error_of_its_own(vllm):
@@ -271,7 +274,7 @@ def test_the_option_makes_the_engine(vllm):
     ask = Request((("user", "yes"),), engine, "node_0", Sampling(0.0, 4))
     assert engine.generate([ask])[0].error is None
     assert vllm[0].cache == 2**29
-    assert vllm[0].room == 3  # the nodes of the default network
+    assert len(vllm[0].places) == 4  # the nodes of the default network, and an empty place
 
 
 def test_a_run_trains_with_it_and_stops_it(vllm, tmp_path):

@@ -283,10 +283,12 @@ class VLLMEngine(TransformersEngine):
         import vllm
         from vllm.platforms import current_platform
 
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"max_loras": self._slots}
         if current_platform.is_cpu():
-            # Compiling takes minutes there; small blocks let short prompts share a prefix.
-            options = {"enforce_eager": True, "block_size": 32}
+            # Rows without an adapter get what stands in the last place there (vLLM's pull
+            # request 48421): it stays empty. Compiling takes minutes. Small blocks let short
+            # prompts share a prefix.
+            options = {"max_loras": self._slots + 1, "enforce_eager": True, "block_size": 32}
         rank = next(rank for rank in _RANKS if rank >= self._rank)
         try:
             with _deaf_to_interrupts():
@@ -298,7 +300,6 @@ class VLLMEngine(TransformersEngine):
                     logprobs_mode="processed_logprobs",
                     enable_prefix_caching=True,
                     enable_lora=True,
-                    max_loras=self._slots,
                     max_lora_rank=rank,
                     max_num_seqs=self._chunk_rows,
                     use_tqdm_on_load=False,
