@@ -92,9 +92,7 @@ def settings(given, folder):
     config.off_policy_n_optimizer_steps, config.off_policy_train_batch_size = 50, 128
     config.lr, config.loggers, config.create_json = 3e-3, [], False
     config.exploration_anneal_frames = given.steps // 2
-    config.evaluation, config.render = True, False
-    config.evaluation_interval, config.evaluation_episodes = 10_000_000, 1
-    config.save_folder = str(folder)
+    config.evaluation, config.render, config.save_folder = False, False, str(folder)
     return config
 
 

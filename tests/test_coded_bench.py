@@ -1,0 +1,184 @@
+"""`neuromas bench-marl` against kills and torn files, its tables, and growth of tables."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from neuromas_env.cli import main
+from neuromas_env.coded import bench, bench_report, command
+from neuromas_env.coded.growth import grow_table, nearest
+from neuromas_env.coded.layout import make_layout
+from neuromas_env.coded.learners import play
+from neuromas_env.coded.vector import VectorNetwork
+from neuromas_env.errors import InputError
+
+SOME = {"GRPO": bench.ALGORITHMS["GRPO"], "COMA": bench.ALGORITHMS["COMA"]}
+LEVELS = {name: bench.LEVELS[name] for name in ("xor-easy-v0", "lewis-easy-v0")}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for module in (bench, bench_report):
+        monkeypatch.setattr(module, "LEVELS", LEVELS)
+        monkeypatch.setattr(module, "CHAINS", {"xor": ("2-1", "2-2-1")})
+    some = SOME | {bench.GROWN_BY: bench.ALGORITHMS[bench.GROWN_BY]}
+    monkeypatch.setattr(bench, "ALGORITHMS", some)
+    monkeypatch.setattr(bench_report, "ALGORITHMS", some)
+    monkeypatch.setattr(command, "QUICK", (2, 3))
+
+
+def bench_marl(*args):
+    with pytest.raises(SystemExit) as end:
+        main(["bench-marl", *map(str, args)])
+    return end.value.code
+
+
+def records(folder):
+    lines = (folder / bench.FILE).read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def test_a_killed_benchmark_goes_on_and_ends_the_same(small, tmp_path, monkeypatch, capsys):
+    assert bench_marl("--quick", "--out", tmp_path / "whole") == 0
+    printed = capsys.readouterr().out
+    whole = records(tmp_path / "whole")
+    # Two seeds of three algorithms on two levels, and of growth from four starts.
+    assert len(whole) == len({record["key"] for record in whole}) == 2 * (3 * 2 + 4)
+
+    calls = []
+
+    def stop(job):
+        calls.append(job)
+        if len(calls) > 5:
+            raise KeyboardInterrupt
+        return done_by(job)
+
+    done_by = bench.run
+    monkeypatch.setattr(command, "run", stop)
+    assert bench_marl("--quick", "--out", tmp_path / "cut") == 130
+    assert "give the command again" in capsys.readouterr().err
+    assert records(tmp_path / "cut") == whole[:5]
+    with (tmp_path / "cut" / bench.FILE).open("a") as file:
+        file.write('{"kind": "level", "meth')
+    monkeypatch.setattr(command, "run", done_by)
+    assert bench_marl("--quick", "--out", tmp_path / "cut") == 0
+    assert records(tmp_path / "cut") == whole
+    report = (tmp_path / "cut" / "report.md").read_text()
+    assert "| GRPO | " in report and "`neuromas bench-marl --quick`" in printed
+    assert (tmp_path / "cut" / "curves.svg").read_text().startswith("<?xml")
+
+
+def test_broken_lines_and_two_at_a_time_are_refused(small, tmp_path, capsys):
+    path = tmp_path / bench.FILE
+    path.write_text('{"key": "a"}\nnonsense\n')
+    assert bench_marl("--quick", "--out", tmp_path) == 2
+    assert "runs.jsonl, line 2: no record of a run" in re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert path.read_text() == '{"key": "a"}\nnonsense\n'
+    with bench.store(tmp_path / "other"), pytest.raises(InputError, match="another process"):
+        with bench.store(tmp_path / "other"):
+            pass
+
+
+def test_a_changed_setting_is_another_run(monkeypatch):
+    job = bench.Job("level", "GRPO", "xor-easy-v0", 0, 10)
+    key = job.key()
+    assert key == bench.Job("level", "GRPO", "xor-easy-v0", 0, 10).key()
+    assert key != bench.Job("level", "GRPO", "xor-easy-v0", 1, 10).key()
+    assert key != bench.Job("level", "GRPO", "xor-easy-v0", 0, 20).key()
+    monkeypatch.setitem(bench.ALGORITHMS, "GRPO", bench.ALGORITHMS["GRPO"] | {"rate": 0.1})
+    assert key != job.key()
+
+
+def test_the_full_table_is_as_large_as_it_says():
+    todo = bench.jobs(*command.FULL)
+    levels = [job for job in todo if job.kind == "level"]
+    assert len({job.method for job in levels}) >= 5
+    assert len({job.problem for job in levels}) >= 8
+    assert {job.seed for job in todo} == set(range(10))
+
+
+def test_the_interquartile_mean_and_its_interval():
+    rng = np.random.default_rng(0)
+    tasks = [rng.normal(level, 0.1, 40) for level in (0.2, 0.5, 0.8)]
+    value, low, high = bench_report.interval(tasks)
+    middle = np.sort(np.concatenate(tasks))[30:90]
+    assert np.isclose(value, middle.mean()) and low < value < high < low + 0.15
+    assert bench_report.interval([np.array([0.3])])[0] == 0.3
+
+
+def test_training_learns_and_records_its_curve():
+    record = bench.run(bench.Job("level", "IQL", "xor-easy-v0", 0, 80))
+    assert record["return"] == record["normalised"] == record["curve"][-1][1] == 1.0
+    episodes = [point[0] for point in record["curve"]]
+    assert episodes == sorted(set(episodes)) and episodes[-1] == 80 * 512
+    grown = bench.run(bench.Job("growth", "zero", "xor", 0, 91))
+    assert grown["curve"][-1][0] == 91 * 512 and grown["normalised"] == 1.0
+
+
+def answers(layout, table):
+    parts, query = layout.task.every()
+    network = VectorNetwork(
+        layout.task, layout.topology, layout.codebook, layout.bandwidth, batch=parts.shape[1]
+    )
+    network.reset(questions=(parts, query))
+    return play(network, lambda seen: table.argmax(1)[seen]).sent[-1]
+
+
+WIDER = [
+    ("xor", "2-1", "4-1"),
+    ("routing:leaves=2,values=3", "2-1-1", "3-2-1"),
+    ("lewis:objects=5,candidates=3", "1-1", "3-1"),
+    ("modsum:parts=2,modulus=3", "2-2-1", "3-4-1"),
+    ("modsum:parts=2,modulus=3", "2-1", "2-1"),
+]
+
+
+@pytest.mark.parametrize(("task", "small", "large"), WIDER)
+@pytest.mark.parametrize("init", ["zero", "copy", "noise"])
+def test_a_network_that_grows_wider_answers_as_before(task, small, large, init):
+    old, new = make_layout(task, small), make_layout(task, large)
+    rng, before = np.random.default_rng(0), np.zeros(1)
+    while len(set(before.tolist())) == 1:  # a constant answer would show nothing
+        table = rng.normal(size=(sum(old.sizes), old.messages))
+        before = answers(old, table)
+    grown = grow_table(old, new, table, init=init)
+    assert grown.shape == (sum(new.sizes), new.messages)
+    assert np.array_equal(answers(new, grown), before)
+
+
+def test_a_network_that_grows_deeper_answers_as_before_when_new_nodes_pass_on():
+    old, new = make_layout("relay:values=3", "1-1"), make_layout("relay:values=3", "1-1-1")
+    table = np.random.default_rng(0).normal(size=(sum(old.sizes), 3))
+    grown = grow_table(old, new, table)
+    middle = slice(new.offsets[1], new.offsets[1] + new.sizes[1])
+    assert not grown[middle].any()
+    grown[middle][1:] = np.eye(3)  # row 0 is for no message yet
+    assert np.array_equal(answers(old, table), answers(new, grown))
+
+
+def test_new_nodes_start_uniform_copied_or_random():
+    old, new = make_layout("xor", "2-1"), make_layout("xor", "4-1")
+    table = np.random.default_rng(0).normal(size=(sum(old.sizes), 2))
+    rows = slice(new.offsets[3], new.offsets[3] + 2)
+    assert not grow_table(old, new, table, init="zero")[rows].any()
+    assert np.array_equal(grow_table(old, new, table, init="copy")[rows], table[2:4])
+    noise = grow_table(old, new, table, init="noise", seed=1)[rows]
+    assert noise.all() and not np.array_equal(
+        noise, grow_table(old, new, table, init="noise", seed=2)[rows]
+    )
+    swapped = grow_table(old, new, table, mapping={"node_0": "node_3", "node_2": "node_4"})
+    assert np.array_equal(swapped[rows], table[0:2])
+    assert nearest(new.topology, "node_3", ("node_0", "node_1", "node_4")) == "node_1"
+
+
+def test_growth_refuses_what_does_not_fit():
+    old, new = make_layout("xor", "2-1"), make_layout("xor", "3-1", 3)
+    table = np.zeros((sum(old.sizes), 2))
+    with pytest.raises(InputError, match="on its own task and code book only"):
+        grow_table(old, new, table)
+    with pytest.raises(InputError, match="unknown initialisation 'zeros'. Did you mean 'zero'"):
+        grow_table(old, make_layout("xor", "3-1"), table, init="zeros")
+    with pytest.raises(InputError, match="cannot grow"):
+        grow_table(make_layout("xor", "3-1"), old, table)
