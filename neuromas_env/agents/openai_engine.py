@@ -87,7 +87,8 @@ class OpenAIEngine:
                 f"engine 'openai': {error} A server of your own, with --base-url, needs no key."
             ) from None
         self.name, self.base_url, self.cost = model, str(self._client.base_url), Cost()
-        self._models: dict[str | None, str] = {None: model, **(adapters or {})}
+        self._models: dict[str | None, str] = {None: model}
+        self._models.update(adapters or {})
         self._threads = ThreadPoolExecutor(concurrency)
         self._prices = prices
         self._calls_pace = Pace(requests_per_minute)

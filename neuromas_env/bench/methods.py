@@ -66,7 +66,9 @@ def read_run(name: str) -> TrainedRun:
     return TrainedRun(
         folder,
         state,
-        {key: saved[key] for key in _SHAPE if key in saved},
+        # vLLM reserves room for as many adapters as a topology has nodes, whatever its edges.
+        {key: saved[key] for key in _SHAPE if key in saved}
+        | {"topology": "-".join("1" * len(contents))},
         {node: blake2b(data, digest_size=8).hexdigest() for node, data in contents.items()},
         trainable,
     )

@@ -60,7 +60,7 @@ def _panels(
     tasks = list(dict.fromkeys(line.task for line in lines))
     width = min(len(tasks), _COLUMNS)
     height = ceil(len(tasks) / width)
-    looks = {
+    looks: dict[str, dict[str, Any]] = {
         method: {"color": f"C{number % 10}", "marker": _MARKERS[number // 10 % len(_MARKERS)]}
         for number, method in enumerate(dict.fromkeys(line.method for line in lines))
     }
@@ -80,7 +80,7 @@ def _panel(
     score: str,
     cost: Callable[[Line], float],
     front: bool,
-    looks: Mapping[str, dict[str, str]],
+    looks: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Draw the methods of one task and return what the legend is to show."""
     points = [(cost(line), 100 * line.score[score]) for line in lines]
