@@ -51,8 +51,7 @@ def start(device: str) -> None:
         raise InputError(f"the processes did not come together: {error}") from error
     _peers.extend(gather((os.uname().nodename, os.getpid())))
     atexit.register(torch.distributed.destroy_process_group)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminated)
+    _on_terminate(_terminated)
 
 
 def size() -> int:
@@ -203,13 +202,19 @@ def _communicate(work: Callable[[], Any]) -> None:
     try:
         work()
     except RuntimeError as error:  # what a backend raises when a connection breaks
+        _on_terminate(signal.SIG_IGN)  # it ends by itself, with the message
         elsewhere = f"a process on another machine ({str(error).splitlines()[0]})"
         raise InputError(_message(_lost() or elsewhere)) from error
 
 
+def _on_terminate(handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
 def _terminated(*_: Any) -> None:
     """A launcher ends what is left when a process is lost; say which one it was."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _on_terminate(signal.SIG_IGN)
     if lost := _lost():
         raise InputError(_message(lost))
     raise SystemExit(143)
