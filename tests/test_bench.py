@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -195,6 +196,17 @@ def test_killed_at_any_moment_it_goes_on_and_repeats_nothing_finished(tmp_path):
     run(whole, f"slow=0.001,log={log}", methods=("sc:k=3",), limit=60)
     assert rows(out) == rows(whole)
     assert rows(out, "SELECT max(attempts) AS most FROM answers") == [{"most": 1}]
+
+
+def test_ctrl_c_says_that_it_can_go_on(tmp_path):
+    log, out = tmp_path / "log", tmp_path / "out"
+    with process(out, log) as running:
+        while len(asked(log)) < 30 and running.poll() is None:
+            time.sleep(0.005)
+        running.send_signal(signal.SIGINT)
+        assert running.wait() == 130
+        assert "the same command goes on" in running.stderr.read()
+    assert len(rows(out, "SELECT * FROM answers")) >= 4
 
 
 def process(out, log):
