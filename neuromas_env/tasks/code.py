@@ -36,7 +36,7 @@ _READ = 20_000
 _MOST_BLOCKS = 50
 _FENCED = re.compile(r"(`{3,}|~{3,})[ \t]*([\w.+#-]*)[^\n`]*\n(.*?)(?:\1|\Z)", re.DOTALL)
 _DEFINES = re.compile(r"(?:async )?def |class |@|import |from [\w.]+ import |\w+ ?(?:: ?[^=]+)?= ")
-_FIRST_DEF = re.compile(r"^([ \t]+)(?:async )?def ", re.MULTILINE)
+_FIRST = re.compile(r"^([ \t]*)(?:(?:async )?def|class) ", re.MULTILINE)
 _REASONS: dict[str, Reason] = {
     "passed": "ok", "failed": "wrong", "timeout": "wrong", "unreadable": "unparsable",
     "error": "error",
@@ -179,8 +179,8 @@ def _blocks(text: str) -> list[str]:
 
 def _definitions(text: str) -> Iterator[str]:
     """Yield each definition, import and assignment that stands in a text by itself."""
-    if indent := _FIRST_DEF.search(text):
-        text = re.sub(rf"^{indent[1]}", "", text, flags=re.MULTILINE)
+    if first := _FIRST.search(text):
+        text = re.sub(rf"^{first[1]}", "", text, flags=re.MULTILINE)
     lines: list[str] = []
     for line in [*text.splitlines(), "."]:
         decorated = bool(lines) and lines[-1].startswith("@")

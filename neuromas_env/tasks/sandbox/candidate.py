@@ -231,12 +231,21 @@ def _defines(body: Sequence[ast.stmt], name: str) -> bool:
     for statement in reversed(body):
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
             if statement.name == name:
-                returns = (ast.Return, ast.Yield, ast.YieldFrom)
-                return any(isinstance(node, returns) for node in ast.walk(statement))
+                return _returns(statement)
         elif isinstance(statement, ast.Assign):
             if any(isinstance(t, ast.Name) and t.id == name for t in statement.targets):
                 return True
     return False
+
+
+def _returns(node: ast.AST) -> bool:
+    """Whether there is a return or yield in a function itself, not in one within it."""
+    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    return any(
+        isinstance(child, (ast.Return, ast.Yield, ast.YieldFrom))
+        or (not isinstance(child, inner) and _returns(child))
+        for child in ast.iter_child_nodes(node)
+    )
 
 
 def _forgiving(body: Sequence[ast.stmt]) -> ast.Module:
