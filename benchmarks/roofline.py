@@ -29,7 +29,8 @@ class Count(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         formula = flop_registry.get(function.overloadpacket)
-        if formula is None:  # in inference mode a whole `linear` arrives here
+        device = torch.ops.prim.device.default
+        if formula is None and function is not device:  # in inference mode, a whole `linear`
             with self:
                 parts = function.decompose(*args, **(kwargs or {}))
             if parts is not NotImplemented:
