@@ -21,6 +21,7 @@ from tiny_runs import tiny_config
 from neuromas_env.agents.runlog import Reporter
 from neuromas_env.agents.train import train
 from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.methods import learned_files
 from neuromas_env.bench.runner import run_benchmark
 from neuromas_env.bench.store import Store
 from neuromas_env.cli import main
@@ -118,6 +119,17 @@ def test_a_changed_setting_is_another_run(tmp_path):
     run(tmp_path, max_new_tokens=7)
     counted = rows(tmp_path, "SELECT count(*) AS n FROM answers GROUP BY cell")
     assert [row["n"] for row in counted] == [10, 10]
+
+
+def test_what_a_baseline_has_learned_is_a_setting(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "a.json").write_text("{}")
+    name = f"method:state={tmp_path / 'state'},k=3"
+    before = learned_files(name)
+    assert list(before) == [str(tmp_path / "state")] and learned_files(name) == before
+    (tmp_path / "state" / "a.json").write_text("[]")
+    assert learned_files(name) != before
+    assert learned_files("direct") == learned_files("sc:k=3") == {}
 
 
 def test_prices_rates_and_order_of_methods_are_no_settings(tmp_path):

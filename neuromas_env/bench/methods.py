@@ -91,6 +91,20 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
     return Method(topology, llm_team(topology, task, engine, sampling), name=name)
 
 
+def learned_files(name: str) -> dict[str, str]:
+    """Return a hash of what a baseline has learned: of the files that its option `state` names."""
+    found = {}
+    for option in name.partition(":")[2].split(","):
+        key, _, folder = option.partition("=")
+        if key == "state":
+            digest = blake2b(digest_size=8)
+            for file in sorted(Path(folder).rglob("*")):
+                if file.is_file():
+                    digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
+            found[folder] = digest.hexdigest()
+    return found
+
+
 def _count_parameters(file: bytes) -> int:
     """Count the numbers in a safetensors file: a length, a JSON header, then data."""
     header = json.loads(file[8 : 8 + int.from_bytes(file[:8], "little")])

@@ -12,7 +12,7 @@ from neuromas_env.baselines import Method, whole_questions
 from neuromas_env.bench.cache import CachedCompletion, CachedEngine
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import Adapters, Identity, make_engine
-from neuromas_env.bench.methods import TRAINED, TrainedRun, make_method, read_run
+from neuromas_env.bench.methods import TRAINED, TrainedRun, learned_files, make_method, read_run
 from neuromas_env.bench.store import Answer, Cell
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajectory
@@ -127,6 +127,8 @@ class Worker:
         if name.startswith(TRAINED):
             run = self._run(name, identity)
             settings["adapters"], trainable = run.hashes, run.trainable
+        elif files := learned_files(method.name):
+            settings["adapters"] = files
         facts = {
             "topology": method.topology.to_json(),
             "labels": dict(method.labels),
