@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from neuromas_env.coded import bench, bench_report, command
 from neuromas_env.coded.growth import grow_table, nearest
 from neuromas_env.coded.layout import make_layout
 from neuromas_env.coded.learners import play
+from neuromas_env.coded.tasks import list_coded_tasks
 from neuromas_env.coded.vector import VectorNetwork
 from neuromas_env.errors import InputError
 
@@ -182,3 +184,12 @@ def test_growth_refuses_what_does_not_fit():
         grow_table(old, make_layout("xor", "3-1"), table, init="zeros")
     with pytest.raises(InputError, match="cannot grow"):
         grow_table(make_layout("xor", "3-1"), old, table)
+
+
+def test_the_page_shows_the_levels_as_they_are_and_its_code_runs(capsys):
+    page = Path(__file__).parents[1].joinpath("docs", "marl.md").read_text()
+    assert bench_report.level_table() in page
+    assert all(f"| `{name}` | {what} |" in page for name, what in list_coded_tasks().items())
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.M | re.S):
+        exec(block, {"__name__": "docs"})
+    assert capsys.readouterr().out == "1.0\n"
