@@ -249,7 +249,7 @@ def test_known_exceptions_are_allowed():
 
 @pytest.mark.parametrize("name", list_tasks(needs_data=False))
 def test_tasks_without_data_have_no_fault(name):
-    check_task(make_task(name), rows=50, disjoint=name != "signal")
+    check_task(make_task(name), rows=20, disjoint=name != "signal")
 
 
 DATA = os.environ.get("NEUROMAS_DATA")

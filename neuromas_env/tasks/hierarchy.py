@@ -135,6 +135,7 @@ class Hierarchy(Task):
         defaults = {f.name: f.default for f in fields(self) if f.default is not MISSING}
         self.name = full_name(base, {key: getattr(self, key) for key in defaults}, defaults)
         self._check_fit()
+        self._known: dict[str, list[tuple[str, str]]] = {}
         self._level = [0, *(self.branching**n for n in range(1, self.depth))].index(self.parts)
         lowest = self.branching ** (self.depth - 1)
         self._fanouts = [self.branching] * (self.depth - 1) + [self.leaves // lowest]
@@ -250,8 +251,7 @@ class Hierarchy(Task):
 
     def majority(self, split: str) -> float:
         """Return the accuracy of the best constant answer; of train, over its first 2,048."""
-        items = islice(self.examples(split), _BASELINE_ITEMS)
-        return majority_share(example.target for example in items)
+        return majority_share(target for _, target in self._answers(split))
 
     def blind_accuracy(self, split: str) -> float:
         """Return the best accuracy that an output node can reach without any message.
@@ -263,7 +263,13 @@ class Hierarchy(Task):
         if not self.parts:
             return 1.0
         targets: dict[str, list[str]] = defaultdict(list)
-        for example in islice(self.examples(split), _BASELINE_ITEMS):
-            targets[example.query].append(example.target)
+        for query, target in self._answers(split):
+            targets[query].append(target)
         count = sum(map(len, targets.values()))
         return sum(majority_share(group) * len(group) for group in targets.values()) / count
+
+    def _answers(self, split: str) -> list[tuple[str, str]]:
+        if split not in self._known:
+            items = islice(self.examples(split), _BASELINE_ITEMS)
+            self._known[split] = [(example.query, example.target) for example in items]
+        return self._known[split]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from itertools import cycle, islice
+from itertools import combinations, cycle, islice
 from operator import add, itemgetter, mul, sub
 from statistics import median_low
 from typing import Any
@@ -153,16 +153,20 @@ def _draw_nav(rng: np.random.Generator, fanouts: Sequence[int], modulus: int) ->
     return _alike(fanouts, leaves, ", ", sum)
 
 
-def _draw_swap(rng: np.random.Generator, fanouts: Sequence[int], modulus: int) -> Node:
-    def leaf() -> Node:
-        a, b = sorted(rng.permutation(_CUPS)[:2].tolist())
-        ends = [b if cup == a else a if cup == b else cup for cup in range(_CUPS)]
-        return Node(tuple(ends), f"swap {a + 1} and {b + 1}")
+def _swap(a: int, b: int) -> Node:
+    ends = tuple({a: b, b: a}.get(cup, cup) for cup in range(_CUPS))
+    return Node(ends, f"swap {a + 1} and {b + 1}")
 
+
+_SWAPS = [_swap(a, b) for a, b in combinations(range(_CUPS), 2)]
+
+
+def _draw_swap(rng: np.random.Generator, fanouts: Sequence[int], modulus: int) -> Node:
     def follow(moves: list[tuple[int, ...]]) -> tuple[int, ...]:
         return tuple(reduce(lambda cup, ends: ends[cup], moves, cup) for cup in range(_CUPS))
 
-    tree = _alike(fanouts, (leaf() for _ in range(math.prod(fanouts))), ", ", follow)
+    drawn = rng.integers(len(_SWAPS), size=math.prod(fanouts)).tolist()
+    tree = _alike(fanouts, (_SWAPS[number] for number in drawn), ", ", follow)
     start = int(rng.integers(_CUPS))
     return replace(tree, value=tree.value[start] + 1, asked=str(start + 1))
 
@@ -234,7 +238,7 @@ KINDS = {
         _draw_swap,
         f"Of cups 1 to {_CUPS}, cup {{asked}} hides a ball. "
         "Which one does after the swaps, from left to right?",
-        _CUPS * (_CUPS - 1) // 2,
+        len(_SWAPS),
         lambda leaves, modulus: _CUPS,
         named=True,
     ),
