@@ -89,7 +89,7 @@ def bare(engine, batches):
 
 def main():
     chosen = options(__doc__)
-    questions, rollouts, new_tokens = (2, 4, 8) if chosen.quick else (4, 8, 32)
+    questions, rollouts, new_tokens = (2, 4, 16) if chosen.quick else (4, 8, 32)
     engine = make_engine(chosen)
     print(f"vLLM {engine.version}, {questions} questions of {rollouts} rollouts, {len(NETWORK)} "
           f"nodes, {new_tokens} new tokens")  # fmt: skip
@@ -97,7 +97,7 @@ def main():
     ours, recorder = Ours(engine, questions, rollouts, new_tokens), Recorder(engine)
     ours.run(recorder)
     alone = bare(engine, recorder.batches)
-    seconds = alternate({"ours": ours.run, "bare": alone}, 1 if chosen.quick else 5)
+    seconds = alternate({"ours": ours.run, "bare": alone}, 3)
     tokens = sum(map(len, recorder.batches)) * new_tokens
     ratio = seconds["bare"] / seconds["ours"]
     print(
