@@ -6,11 +6,13 @@ answer cannot be read earns nothing. All readers follow the same order:
 1. A reply that is nothing but an answer is that answer.
 2. The last explicit statement ("the answer is ...", `\boxed{...}`, "... is correct")
    wins over everything else; a statement that names two answers is none.
-3. Otherwise all mentions in the reply must be of the same answer. What follows a
-   "not" is no mention.
+3. Otherwise an answer that has the first line for itself counts, and else all mentions in
+   the reply must be of the same answer. What follows a "not" is no mention, nor is what is
+   called wrong.
 
-Every reader takes any text (NUL, lone surrogates, megabytes). A reply that is more than
-its answer is read in its last 20,000 characters only, so that none costs much time.
+What stands before a closing `</think>` is not read. Every reader takes any text (NUL, lone
+surrogates, megabytes). A reply that is more than its answer is read in its last 20,000
+characters only, so that none costs much time.
 """
 
 from __future__ import annotations
@@ -19,12 +21,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from neuromas_env.tasks.base import Score
 
-_WIDE = str.maketrans("（）：，．−“”‘’", "():,.-\"\"''")
+_WIDE = str.maketrans("。−“”‘’", ".-\"\"''", "\ufeff\u200b") | {
+    wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)
+}
 _COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}\n]{0,200})\}")
 _BOXED = re.compile(r"\\boxed\{((?:[^{}\n]|\{[^{}\n]{0,60}\}){0,200})\}")
+_TAGGED = re.compile(r"<(answer)>\s*([^<>\n]{0,400}?)\s*</answer>", re.IGNORECASE)
 _MARKUP = re.compile(r"\\[()\[\],]|[*$`#]")
 CUE = re.compile(
     r"\b(?:answer|choice|option|result|solution|conclusion)s?\b"
@@ -37,7 +43,16 @@ FILL = (
 )
 NOT = r"(?:\b(?i:not|never|nor|neither|isn't|aren't|cannot be)\s(?:(?i:an|a|the|option|choice)\s)?)"
 _NUMBER = r"(?<![\w.])-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,6}(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?!\w|\.[0-9])"
-JOIN = r"\s?(?:,\s?)?(?:\bor\b|\band\b|[,/&])\s?"
+JOIN = (
+    r"\s?(?:,\s?)?(?:\bor\b|\band\b|[,/&])\s?"
+    r"(?:(?i:maybe|perhaps|possibly|even|option|choice|the)\s){0,3}"
+)
+_ITEM = re.compile(r"(?:[-*•>]|\d+[.)])\s+\S|[\w'-]+$")
+_LISTED = re.compile(r"^[ \t]*(?:[-*•>]|\d+[.)])\s+", re.MULTILINE)
+_SEPARATOR = re.compile(r"[\s,;|\[\]\"“”→]+|->")
+_LIST_CUE = re.compile(
+    r"\b(?:sorted|order|list|words|sequence|brackets|parentheses)\b[^\n:]{0,60}:", re.IGNORECASE
+)
 _READ = 20_000
 TWO = ""  # a statement that names two different answers
 
@@ -79,13 +94,19 @@ def majority_share(targets: Iterable[str]) -> float:
     return max(counts.values()) / counts.total() if counts else 0.0
 
 
+def spoken(reply: str) -> str:
+    """Return the part of a reply that is read: its end, without closed reasoning."""
+    return reply[-_READ:].rpartition("</think>")[2]
+
+
 def clean(reply: str, dressed: re.Pattern[str] | None = None) -> str:
     """Drop Markdown and LaTeX, make a box an explicit statement, collapse spaces in lines.
 
     What the first group of `dressed` matches is put in parentheses before that.
     """
-    text = _COMMAND.sub(r"\1", reply[-_READ:].translate(_WIDE))
+    text = _COMMAND.sub(r"\1", spoken(reply).translate(_WIDE))
     text = _BOXED.sub(r"\nanswer: \1\n", text)
+    text = _TAGGED.sub(r"\n\1: \2\n", text)
     if dressed:
         text = dressed.sub(r" (\1) ", text)
     text = _MARKUP.sub(" ", text)
@@ -100,6 +121,12 @@ def last_statement(text: str, read: Callable[[str, int], str | None]) -> str | N
         answer = read(text, cue.end())
         found = found if answer is None else answer
     return found
+
+
+def first_line(text: str, read: Callable[[str], str | None]) -> str | None:
+    """Return what the first line is, if it alone of all lines is nothing but an answer."""
+    first, *others = map(read, text.split("\n"))
+    return None if first is None or any(line is not None for line in others) else first
 
 
 def rest_of_line(text: str, start: int) -> str:
@@ -120,10 +147,11 @@ def extract_number(reply: str) -> str | None:
     Thousands commas, a plus sign, leading zeros and trailing zeros of a fraction are
     dropped. Besides statements about an answer, "= 57" or "is 57" at the very end counts.
     """
-    text = clean(reply)
+    text = re.sub(r"\b(?:minus|negative) (?=[0-9])|(?<=[=:(] )- (?=[0-9])", "-", clean(reply))
+    text = re.sub(r"(?<![\w–])–(?=[0-9])", "-", text)
 
     def read(text: str, start: int) -> str | None:
-        pattern = rf"{FILL}\+?({_NUMBER})(?:{JOIN}({_NUMBER}))?"
+        pattern = rf"{FILL}\+?({_NUMBER})(?:(?:{JOIN}| )({_NUMBER}))?"
         match = re.compile(pattern).match(text, start)
         if not match:
             return None
@@ -134,6 +162,8 @@ def extract_number(reply: str) -> str | None:
     if stated is None:
         closing = re.search(rf"(?:\bis|\bare|\bequals|[=:])\s?({_NUMBER})\W*$", text[-200:])
         stated = _number(closing[1]) if closing else None
+    if stated is None:
+        stated = first_line(text, lambda line: re.fullmatch(_NUMBER, line) and _number(line))
     if stated is None:
         stated = only(_number(match[0]) for match in re.finditer(_NUMBER, text))
     return stated or None
@@ -164,6 +194,8 @@ def extract_word(reply: str, allowed: Sequence[str]) -> str | None:
 
     stated = last_statement(text, read)
     if stated is None:
+        stated = first_line(text, lambda line: words.get(normalise(line)))
+    if stated is None:
         mentions = (m for m in patterns[1].finditer(text) if not m["negated"])
         stated = only(words.get(match["word"].casefold(), "") for match in mentions)
     return stated or None
@@ -171,15 +203,21 @@ def extract_word(reply: str, allowed: Sequence[str]) -> str | None:
 
 @lru_cache
 def _word_patterns(words: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    one = rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)"
+    # A "no" before a word belongs to that word: "there is no way".
+    names = [re.escape(word) + (r"(?! (?!because\b|since\b)\w)" * (word == "no")) for word in words]
+    one = rf"(?<!\w)(?:{'|'.join(names)})(?!\w)"
     stated = rf"{FILL}[(\"']?({one})(?:{JOIN}({one}))?"
     mention = rf"(?P<negated>{NOT})?(?P<word>{one})"
     return re.compile(stated, re.IGNORECASE), re.compile(mention, re.IGNORECASE)
 
 
 def extract_text(reply: str) -> str | None:
-    """Return a free-form answer: the last box or statement's line, else the whole reply."""
-    _, box, after = reply[-_READ:].rpartition("\\boxed{")
+    """Return a free-form answer: the last box or statement, else the whole reply.
+
+    A statement is read to the end of its line, or to the end of the list that it announces:
+    lines of one word, or with a number or a bullet before them.
+    """
+    _, box, after = _COMMAND.sub(r"\1", spoken(reply)).rpartition("\\boxed{")
     # Up to the last brace of the line, since braces may be what is answered.
     inner, brace, _ = after.partition("\n")[0].rpartition("}")
     if box and brace:
@@ -187,15 +225,24 @@ def extract_text(reply: str) -> str | None:
     text = clean(reply)
 
     def read(text: str, start: int) -> str | None:
-        return rest_of_line(text, start) or None
+        lines = text[start : start + 2000].lstrip(" :=\n").split("\n")
+        return "\n".join(takewhile(_ITEM.match, lines)) or lines[0] or None
 
-    return last_statement(text, read) or text or None
+    stated = last_statement(text, read)
+    if stated is None:
+        for cue in _LIST_CUE.finditer(text):
+            stated = read(text, cue.end()) or stated
+    return stated or text or None
 
 
 def list_form(text: str) -> str:
-    """Return the form in which free text is compared: `normalise`, and commas as spaces.
+    """Return the form in which free text is compared: its words in order, `normalise`d.
 
-    Where there is no letter or digit at all, as in closing brackets, spaces are dropped.
+    What separates words is dropped: white space, commas, semicolons, bars, arrows, quotes,
+    square brackets, and numbers or bullets before lines. Where there is no letter or digit
+    at all, as in closing brackets, only spaces and commas are dropped.
     """
-    words = normalise(text.replace(",", " ")).split()
-    return (" " if any(c.isalnum() for word in words for c in word) else "").join(words)
+    if not any(c.isalnum() for c in text):
+        return "".join(normalise(text.replace(",", " ")).split())
+    words = _SEPARATOR.split(normalise(_LISTED.sub(" ", text)))
+    return " ".join(filter(None, words))

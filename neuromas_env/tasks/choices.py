@@ -41,9 +41,9 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     patterns = _patterns(tuple(labels.values()))
     reader = _Reader(labels, _texts(options, patterns.dressed), patterns)
     text = answers.clean(reply, patterns.dressed)
-    whole = normalise(text)
-    if whole in labels or whole in reader.texts:
-        return labels.get(whole) or reader.texts[whole] or None
+    for whole in (normalise(text), normalise(text.lstrip("->•(+ "))):
+        if whole in labels or whole in reader.texts:
+            return labels.get(whole) or reader.texts[whole] or None
     statements = list(reader.statements(text))
     if statements:
         return max(statements)[1] or None
@@ -90,12 +90,17 @@ def _patterns(labels: tuple[str, ...]) -> _Patterns:
         rf"({NOT})?(?<![\w'-])\(?(?:({label})\)?{JOIN}\(?)?({label})\)?\s(?:is|was)\s"
         r"(?i:(?:the|most|likely|only|indeed)\s){0,4}(?i:correct|right|answer|best answer)\b"
     )
+    wrong = "incorrect|wrong|false|not|never|out|no|ruled"
     mention = "|".join(
         [
-            rf"{NOT}\(?{any_case}(?!\w)",  # no group: it is not named
+            # no group in these two: they name nothing
+            rf"(?<![\w'-])\(?{label}\)?\s(?i:is|was|are|seems|looks|can)"
+            rf"(?:n't\b|not\b|\s(?i:also\s|clearly\s|definitely\s)?(?i:{wrong})\b)",
+            rf"{NOT}\(?{any_case}(?!\w)",
             rf"(?<!\w)\(\s?({any_case})\s?\)",
             rf"(?<![\w(])({any_case})\)",
             rf"\b(?i:option|choice|letter|answer)\s\(?({label}){alone}",
+            rf"\b(?i:option|choice|letter)\s(?ai:({no_word})){alone}",
             rf"^({any_case})(?:[.:](?!\w)|$)",
             rf"\b(?i:choose|chose|pick|picked|select|selected)\s({label}){end}",
             rf"{starts}({no_word}){alone}",
@@ -126,9 +131,12 @@ class _Reader:
         for match in self.patterns.called_right.finditer(text):
             if not match[1]:
                 yield match.end(), self._one(match[2], match[3])
-        lines = [self.labels.get(normalise(line)) for line in text.split("\n")]
+        label_of = lambda line: self.labels.get(normalise(line))  # noqa: E731
+        lines = [label_of(line) for line in text.split("\n")]
         if lines[-1] and not all(lines):
             yield len(text), lines[-1]
+        elif first := answers.first_line(text, label_of):
+            yield 0, first
 
     def mentions(self, text: str) -> Iterator[str]:
         """Yield what each mention of an option names, `TWO` for a label with another's text."""
@@ -137,13 +145,14 @@ class _Reader:
             start = match.end()
             if match.lastindex:
                 label, start = self._with_text(match[match.lastindex], text, start)
-                yield label
+                before = self._text_before(text, match.start())
+                yield label if before in (None, label) else TWO
 
     def _after_cue(self, text: str, start: int) -> str | None:
         line = rest_of_line(text, start)
         if (form := normalise(line)) in self.labels:
             return self.labels[form]
-        for part in (line, line.partition(". ")[0]):
+        for part in (line, line.partition(". ")[0], *re.split(r" (?:because|since) ", line)[:1]):
             form = normalise(part)
             if form in self.texts and form not in self.labels:
                 return self.texts[form]
@@ -154,6 +163,14 @@ class _Reader:
         if match[3]:
             return self._one(first, match[3])
         return self._with_text(first, text, match.end())[0]
+
+    def _text_before(self, text: str, end: int) -> str | None:
+        """Return the option whose text is all that a line says before a label, None if none."""
+        line = text[max(0, end - 300) : end].rpartition("\n")[2]
+        if len(line) == 300:  # longer than a statement and a text; bounds the time
+            return None
+        cue = CUE.search(line)
+        return self.texts.get(normalise(line[cue.end() if cue else 0 :].strip(" ,(:-")))
 
     def _one(self, first: str | None, second: str) -> str:
         same = first is None or first.casefold() == second.casefold()
