@@ -43,6 +43,10 @@ FILL = (
 )
 NOT = r"(?:\b(?i:not|never|nor|neither|isn't|aren't|cannot be)\s(?:(?i:an|a|the|option|choice)\s)?)"
 _NUMBER = r"(?<![\w.])-?(?:[0-9]{1,3}(?:,[0-9]{3}){1,6}(?![0-9])|[0-9]+)(?:\.[0-9]+)?(?!\w|\.[0-9])"
+# In words, set apart from its number, or as a dash that is none between two numbers.
+_MINUS = re.compile(
+    r"(?:\b(?:minus|negative) |(?:(?<=[=:(] )|(?<=\bis ))- |(?<![\w–])–)(?=[0-9])", re.IGNORECASE
+)
 JOIN = (
     r"\s?(?:,\s?)?(?:\bor\b|\band\b|[,/&])\s?"
     r"(?:(?i:maybe|perhaps|possibly|even|option|choice|the)\s){0,3}"
@@ -147,8 +151,7 @@ def extract_number(reply: str) -> str | None:
     Thousands commas, a plus sign, leading zeros and trailing zeros of a fraction are
     dropped. Besides statements about an answer, "= 57" or "is 57" at the very end counts.
     """
-    text = re.sub(r"\b(?:minus|negative) (?=[0-9])|(?<=[=:(] )- (?=[0-9])", "-", clean(reply))
-    text = re.sub(r"(?<![\w–])–(?=[0-9])", "-", text)
+    text = _MINUS.sub("-", clean(reply))
 
     def read(text: str, start: int) -> str | None:
         pattern = rf"{FILL}\+?({_NUMBER})(?:(?:{JOIN}| )({_NUMBER}))?"
