@@ -1,4 +1,4 @@
-"""ARC and BBH, on made-up rows and, where NEUROMAS_DATA says where they are, on the real ones."""
+"""ARC, BBH and MMLU on made-up rows and, where NEUROMAS_DATA says where, on the real ones."""
 
 import json
 import os
@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from neuromas_env.errors import InputError
-from neuromas_env.tasks import SPLITS, make_task
+from neuromas_env.tasks import SPLITS, bbh, make_task
 from neuromas_env.tasks.answers import list_form
-from neuromas_env.tasks.sources import Source, load_rows
+from neuromas_env.tasks.base import listed_options
+from neuromas_env.tasks.bbh import FLAWS
+from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
+from neuromas_env.tasks.pools import fingerprint
+from neuromas_env.tasks.sources import load_rows
 
 ROWS = Path(__file__).parent / "fixtures" / "rows"
 FOLDERS = [ROWS, *map(Path, filter(None, [os.environ.get("NEUROMAS_DATA")]))]
@@ -19,11 +23,11 @@ TASKS = [
     for name in [
         "arc/challenge",
         "arc/easy",
+        "mmlu",
+        "mmlu/prehistory",
         *sorted(f"bbh/{file.name.split('.')[0]}" for file in (folder / "bbh").iterdir()),
     ]
 ]
-# Upstream split the options of these rows at their commas, so that no label is right.
-SPLIT_OPTIONS = {"09d9c338463e", "24f52a2337e1", "c99abc02c92f"}
 
 
 def all_examples(task):
@@ -38,22 +42,41 @@ def wrong_answer(example, examples):
     return next(e.target for e in examples if list_form(e.target) != right)
 
 
+def is_malformed(example):
+    return example.options and example.target.strip("()") not in dict(example.options)
+
+
 @pytest.mark.parametrize(("folder", "name"), TASKS)
 def test_gold_answers_score_one_and_wrong_ones_zero(folder, name):
     task = make_task(name, data=folder)
     examples = all_examples(task)
+    malformed = {e.id for e in examples if is_malformed(e)}
+    assert malformed <= task.flaws.keys()
     for example in examples:
-        gold = task.score(example, example.target)
+        gold = task.score(example, task.gold(example))
         assert gold.strict == 1.0, example
-        assert gold.extracted == (example.id not in SPLIT_OPTIONS), example
+        assert gold.extracted == (example.id not in malformed), example
         wrong = task.score(example, wrong_answer(example, examples))
         assert (wrong.strict, wrong.extracted) == (0.0, 0.0), example
-        if example.id not in SPLIT_OPTIONS:
+        if example.id not in malformed:
             assert task.score(example, f"The answer is {example.target}.").extracted == 1.0
         assert task.score(example, "\n").reason == "no_answer"
-    assert any(e.id in SPLIT_OPTIONS for e in examples) == (
-        folder != ROWS and name in ("bbh/movie_recommendation", "bbh/ruin_names")
-    )
+
+
+def test_rows_that_are_wrong_upstream_are_listed_and_no_others():
+    listed = {f"bbh/{table}": set(flaws) for table, flaws in FLAWS.items()}
+    for folder, name in (param.values for param in TASKS):
+        task = make_task(name, data=folder)
+        assert set(task.flaws) == listed.get(name, set())
+        if folder == ROWS:
+            continue
+        examples = all_examples(task)
+        targets = {}
+        for e in examples:
+            targets.setdefault(e.question, set()).add(e.target)
+        assert set(task.flaws) == {
+            e.id for e in examples if is_malformed(e) or len(targets[e.question]) > 1
+        }
 
 
 @pytest.mark.parametrize(("folder", "name"), TASKS)
@@ -69,21 +92,27 @@ def test_examples_are_whole_and_splits_apart(folder, name):
     for example in examples:
         assert example.question and not example.parts
         assert all(text in example.question for _, text in example.options)
+        if name.startswith(("arc", "mmlu")):
+            assert listed_options(example.question) == example.options
     if name.startswith("bbh/"):
         questions = [{e.question for e in task.examples(split)} for split in SPLITS]
         assert sum(map(len, questions)) == len(set.union(*questions))
-        table = Source(name, ("", "", ""), {"input": str, "target": str})
-        assert len(examples) == len(load_rows(table, folder))
+        near = [row for row in load_rows(bbh.tables(name[4:])[0], folder) if is_near(row)]
+        assert len(examples) == len(load_rows(bbh.tables(name[4:])[0], folder)) - len(near)
 
 
-def test_arc_splits_are_the_dataset_s_own():
+def is_near(row):
+    return fingerprint(row["input"])[-12:] in NEAR_DUPLICATES["bbh"]
+
+
+def test_arc_splits_are_the_dataset_s_own_without_near_duplicates():
     sizes = {
         (folder, name): [len(make_task(name, data=folder).examples(s)) for s in SPLITS]
         for folder in FOLDERS
         for name in ("arc/challenge", "arc/easy")
     }
     for (folder, name), size in sizes.items():
-        real = {"arc/challenge": [1119, 299, 1172], "arc/easy": [2251, 570, 2376]}[name]
+        real = {"arc/challenge": [1115, 298, 1172], "arc/easy": [2230, 568, 2376]}[name]
         assert size == ([12, 6, 10] if folder == ROWS else real)
 
 

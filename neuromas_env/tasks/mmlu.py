@@ -120,10 +120,12 @@ class Mmlu(Task):
 
     def _divide(self) -> dict[str, list[Example]]:
         rows = [*self._load("dev"), *self._load("validation")]
-        pool: dict[str, list[Example]] = {e.extra["subject"]: [] for e in self._test}
+        pool: dict[str, list[Example]] = {}
         for example in _examples([row for row in rows if _group(row["subject"]) in self._groups]):
             if example.extra["fingerprint"][-12:] not in NEAR_DUPLICATES["mmlu"]:
                 pool.setdefault(example.extra["subject"], []).append(example)
+        for example in self._test:
+            pool.setdefault(example.extra["subject"], [])
         shown = {key: take_shots(self.name, rows, self._shots) for key, rows in pool.items()}
         splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": self._test}
         for example in (e for rows in pool.values() for e in rows[self._shots :]):
