@@ -323,10 +323,17 @@ def test_idle_workers_that_were_killed_are_replaced(box):
 
 
 def test_tests_without_end_are_ended(box, monkeypatch):
-    monkeypatch.setattr(pool, "_GRACE", 0.2)
+    [worker] = box._workers
     endless = program("def f(x): return x", "while True: pass", wall_seconds=1)
     verdict, after = box.judge([endless, HONEST])
+    assert (verdict.outcome, verdict.detail) == ("timeout", "the program: out of time")
+    assert after.outcome == "passed" and box._workers == [worker]
+    # Tests that swallow what the judge raises are ended with it.
+    monkeypatch.setattr(pool, "_GRACE", 1.0)
+    stubborn = "import time\nwhile True:\n    try:\n        time.sleep(9)\n    except: n = 1"
+    verdict, after = box.judge([program("def f(x): return x", stubborn, wall_seconds=1), HONEST])
     assert (verdict.outcome, after.outcome) == ("timeout", "passed")
+    assert box._workers != [worker]
 
 
 def test_an_interrupt_leaves_no_answer_behind(box, monkeypatch):

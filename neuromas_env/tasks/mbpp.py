@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
+import warnings
 from functools import lru_cache
 from os import PathLike
 
@@ -130,8 +131,9 @@ def _check(row: Row) -> str | None:
 @lru_cache(maxsize=2048)  # asked twice for each row
 def _uses(code: str, tests: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what tests use of a solution, the function first, and which standard modules."""
-    tree = ast.parse(tests)
-    body = ast.parse(code).body
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "\\d" in solutions
+        tree, body = ast.parse(tests), ast.parse(code).body
     functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
     defined = functions | {node.name for node in body if isinstance(node, ast.ClassDef)}
     asserted = [node for node in tree.body if isinstance(node, ast.Assert)]

@@ -140,7 +140,7 @@ def _become_candidate(judge: int, limits: Mapping[str, int], code_filter: Any) -
         os.closerange(3, judge)
         os.closerange(judge + 1, 1 << 16)
         prctl(_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
-        read = partial(os.read, judge)
+        read = open(judge, "rb", closefd=False).read
         request = receive(read)
         cpu = request["seconds"]
         for name, limit in limits.items():

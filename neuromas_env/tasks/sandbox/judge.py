@@ -9,17 +9,18 @@ the standard library and `protocol` only.
 from __future__ import annotations
 
 import builtins
+import os
 import random
 import resource
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from types import CodeType
-from typing import Any
+from typing import Any, NoReturn
 
 from neuromas_env.tasks.sandbox.protocol import (
     LIMIT,
@@ -72,9 +73,10 @@ class Session:
         late: Whether it failed because the time was over.
     """
 
-    def __init__(self, connection: socket.socket, seconds: float) -> None:
-        """Talk over a connection for at most so many seconds."""
-        self._connection, self._deadline = connection, time.monotonic() + seconds
+    def __init__(self, connection: socket.socket) -> None:
+        """Talk over a connection."""
+        self._connection = connection
+        self._read = open(connection.fileno(), "rb", closefd=False).read
         self.failure: str | None = None
         self.late = False
 
@@ -94,34 +96,28 @@ class Session:
         try:
             return unpack(answer.get("value"), self._refer)
         except BadMessageError as error:
-            self.failure = str(error)
-            raise CallFailedError(self.failure) from None
+            self.fail(str(error))
 
-    def _answer(self, question: bytes = b"") -> Any:
+    def fail(self, why: str, late: bool = False) -> NoReturn:
+        """Have failed, for good."""
         if self.failure is None:
-            try:
-                if question:
-                    self._wait()
-                    self._connection.sendall(question)
-                answer = receive(self._read, LIMIT)
-                if not isinstance(answer, dict):
-                    raise BadMessageError("no answer to the question")
-                if "error" not in answer:
-                    return answer
-                self.failure = str(answer["error"])[:200]
-            except (OSError, BadMessageError) as error:
-                self.failure, self.late = str(error), isinstance(error, TimeoutError)
+            self.failure, self.late = why, late
         raise CallFailedError(self.failure)
 
-    def _read(self, size: int) -> bytes:
-        self._wait()
-        return self._connection.recv(size)
-
-    def _wait(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("out of time")
-        self._connection.settimeout(left)
+    def _answer(self, question: bytes = b"") -> dict[str, Any]:
+        if self.failure is not None:
+            self.fail(self.failure)
+        try:
+            if question:
+                self._connection.sendall(question)
+            answer = receive(self._read, LIMIT)
+        except (OSError, BadMessageError) as error:
+            self.fail(str(error))
+        if not isinstance(answer, dict):
+            self.fail("no answer to the question")
+        if "error" in answer:
+            self.fail(str(answer["error"])[:200])
+        return answer
 
     def _number(self, value: Any) -> int:
         if isinstance(value, Ref) and value._link[0] is self:
@@ -184,10 +180,11 @@ def judge(program: Mapping[str, Any], server: Server) -> dict[str, Any]:
     """Run the tests of a program on a fresh candidate and say how that went."""
     seconds = program["seconds"]
     with server.fork() as connection:
-        session = Session(connection, program["wall_seconds"])
+        session = Session(connection)
         session.start({key: program[key] for key in ("readings", "free", "names", "seconds")})
         try:
-            verdict = _run_tests(program, session)
+            with _deadline(program["wall_seconds"], session):
+                verdict = _run_tests(program, session)
         except BaseException as error:  # whatever a test raises, also SystemExit
             verdict = {"outcome": "failed", "detail": _words(error)}
         ended = server.end()
@@ -197,6 +194,24 @@ def judge(program: Mapping[str, Any], server: Server) -> dict[str, Any]:
         outcome = "timeout" if session.late or out_of_cpu else "failed"
         verdict |= {"outcome": outcome, "detail": f"the program: {session.failure}"}
     return verdict
+
+
+@contextmanager
+def _deadline(seconds: float, session: Session) -> Iterator[None]:
+    """Fail a session after some seconds, and again after each further one."""
+    parent = os.getppid()
+
+    def over(*_: Any) -> None:
+        if os.getppid() != parent:
+            os._exit(1)  # tests without end must not outlive who asked for them
+        session.fail("out of time", late=True)
+
+    signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _run_tests(program: Mapping[str, Any], session: Session) -> dict[str, Any]:
@@ -234,10 +249,7 @@ def main() -> None:
             program = receive(parent.recv)
         except BadMessageError:
             return
-        # A test that never ends must not outlive a parent that is gone.
-        signal.alarm(program["wall_seconds"] + 60)
         parent.sendall(frame(judge(program, server)))
-        signal.alarm(0)
 
 
 if __name__ == "__main__":
