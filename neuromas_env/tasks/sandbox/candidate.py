@@ -107,11 +107,18 @@ def _landlock(config: Mapping[str, Any]) -> Any:
 
 
 def _drop_root(uid: int) -> None:
-    """Become another user, or root without any capability where that user could read nothing."""
-    os.setgroups([])
-    os.seteuid(uid)
-    reachable = os.access(os.__file__, os.R_OK, effective_ids=True)
-    os.seteuid(0)
+    """Become another user, or root without any capability where that cannot be.
+
+    That user may be able to read nothing (an interpreter in root's home), or not exist in
+    this container.
+    """
+    try:
+        os.setgroups([])
+        os.seteuid(uid)
+        reachable = os.access(os.__file__, os.R_OK, effective_ids=True)
+        os.seteuid(0)
+    except OSError:
+        reachable = False
     if reachable:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
