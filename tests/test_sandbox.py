@@ -307,6 +307,12 @@ def raise_runtime_error(name):
     raise RuntimeError("Unable to find libseccomp")
 
 
+def test_other_systems_are_refused(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(InputError, match="needs Linux: a container or WSL"):
+        Sandbox(allow_unsandboxed=True)
+
+
 def test_unknown_tiers_are_refused():
     with pytest.raises(InputError, match="unknown sandbox tier 'docker'"):
         Sandbox(tier="docker")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 import time
 import warnings
@@ -89,14 +90,16 @@ class Sandbox:
                 only. They can then read and change whatever the user can.
 
         Raises:
-            InputError: No isolation works here (the message says why), the tier is
-                unknown, or programs would run without isolation as root.
+            InputError: This is not Linux, no isolation works here (the message says
+                why), the tier is unknown, or programs would run as root without isolation.
         """
         if tier is not None and tier not in tiers.SAFE:
             raise unknown("sandbox tier", tier, tiers.SAFE)
-        if os.name != "posix":
-            raise InputError("running untrusted code needs Linux; in WSL it works on Windows")
-        self._most = workers or min(_processors(), _MOST_WORKERS)
+        if sys.platform != "linux":
+            raise InputError(
+                "running code that a model wrote needs Linux: a container or WSL will do"
+            )
+        self._most = workers or min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
         self._lock = threading.Lock()
         self._workers: list[Worker] = []
         self.tier = self._probe((tier,) if tier else tiers.SAFE, allow_unsandboxed)
@@ -244,11 +247,6 @@ class _Batch:
     def give_up(self, why: str) -> None:
         for index in range(len(self.programs)):
             self.verdicts.setdefault(index, Verdict("error", why))
-
-
-def _processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 # Tried in each tier before it is trusted: what must fail, unless the tier does not hold.
