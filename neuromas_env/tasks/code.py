@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import sandbox
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
+from neuromas_env.tasks.names import check_choice
 from neuromas_env.tasks.sandbox import Program, Verdict
 
 SECONDS = 3
@@ -59,6 +60,7 @@ class CodeTask(Task):
         Raises:
             InputError: Untrusted code cannot be isolated here; see `sandbox.Sandbox`.
         """
+        check_choice("with code", "allow_unsandboxed", allow_unsandboxed, (False, True))
         self._allow_unsandboxed = bool(allow_unsandboxed)
         self._splits: dict[str, list[Example]] = {}
         sandbox.shared(self._allow_unsandboxed)
