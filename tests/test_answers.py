@@ -65,7 +65,9 @@ READERS = [
     lambda reply: extract_choice(reply, MANY) in (None, *"ABCDEFGHIJ"),
     lambda reply: extract_word(reply, ("valid", "invalid")) in (None, "valid", "invalid"),
     lambda reply: extract_number(reply) is None or float(extract_number(reply)) is not None,
-    lambda reply: extract_text(reply) != "" and isinstance(list_form(reply), str),
+    lambda reply: (
+        extract_text(reply) != "" and isinstance(list_form(extract_text(reply) or ""), str)
+    ),
 ]
 
 

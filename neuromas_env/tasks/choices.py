@@ -17,6 +17,8 @@ _BEFORE = (
     "|between|versus|vs"
 )
 
+_PLAIN = re.compile(r"[A-Za-z0-9\s.,;:()%+-]{0,1000}")  # what cleaning leaves as it is
+
 
 def list_options(question: str, options: Sequence[tuple[str, str]]) -> str:
     """Return a question with its options below it, one a line: `A. text`."""
@@ -39,7 +41,7 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     if (whole := normalise(reply)) in labels:
         return labels[whole]
     patterns = _patterns(tuple(labels.values()))
-    reader = _Reader(labels, _texts(options, patterns.dressed), patterns)
+    reader = _Reader(labels, _texts(tuple(options), patterns.dressed), patterns)
     text = answers.clean(reply, patterns.dressed)
     for whole in (normalise(text), normalise(text.lstrip("->•(+ "))):
         if whole in labels or whole in reader.texts:
@@ -50,10 +52,11 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     return answers.only(reader.mentions(text)) or None
 
 
-def _texts(options: Sequence[tuple[str, str]], dressed: re.Pattern[str]) -> dict[str, str]:
+@lru_cache(maxsize=4096)  # a question is answered many times
+def _texts(options: tuple[tuple[str, str], ...], dressed: re.Pattern[str]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for label, text in options:
-        form = normalise(answers.clean(text, dressed))
+        form = normalise(text if _PLAIN.fullmatch(text) else answers.clean(text, dressed))
         texts[form] = TWO if form in texts else label
     return texts
 
