@@ -37,7 +37,7 @@ class TaskEnv(gymnasium.Env[str, str]):
         data: str | PathLike[str] | None = None,
         max_message_length: int = MAX_MESSAGE,
         render_mode: str | None = None,
-        **params: object,
+        **params: Any,
     ) -> None:
         """Load the questions of a split.
 

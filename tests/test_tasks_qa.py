@@ -209,6 +209,8 @@ def test_registered_in_code_by_call_or_as_a_decorator(write, registry):
     listed = list_tasks()
     assert listed["sums"] == "Add small numbers." and listed["names"] == "registered in code"
     assert "sums" not in list_tasks(needs_data=False)
+    with pytest.raises(InputError, match="'names:most=3' takes no parameters, so no 'most'"):
+        make_task("names:most=3")
     with pytest.raises(InputError, match="Did you mean 'sums'"):
         make_task("sumz")
     with pytest.raises(InputError, match="Did you mean 'most'"):
