@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_models import make_tiny
 
 from neuromas_env import assets
 from neuromas_env.cli import main
@@ -159,3 +161,21 @@ def test_pulling_by_task_model_or_package(command, cache, monkeypatch):
     assert "Did you mean 'mmlu'" in command("assets", "pull", "mmul")[2]
     monkeypatch.setenv("NEUROMAS_DATA", str(ROWS))
     assert f"runs read the folder {ROWS}" in command("assets", "pull", "mmlu")[2]
+
+
+def test_a_training_run_records_the_broken_rows_that_it_left_out(command, tmp_path):
+    shutil.copytree(ROWS / "mmlu", tmp_path / "mmlu")
+    with (tmp_path / "mmlu" / "dev.jsonl").open("a") as file:
+        file.write("{}\n")
+    model = make_tiny("llama", tmp_path / "model")
+    args = ["train", "--model", model, "--dtype", "float32", "--task", "mmlu/stem", "--steps", 0]
+    args += ["--eval-questions", 0, "--data", tmp_path, "--out", tmp_path / "run"]
+    code, _, err = command(*args)
+    assert code == 2 and "dev.jsonl, line 21: the column 'question' is missing" in err
+    code, out, _ = command(*args, "--skip-bad-rows")
+    assert code == 0 and "broken rows left out: 1; the first: " in out
+    head = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert head["splits"]["test"] == 20 and f"test {head['splits']['test']}" in out
+    assert [text.partition(": ")[0] for text in head["skipped_rows"]] == [
+        f"{tmp_path}/mmlu/dev.jsonl, line 21"
+    ]
