@@ -47,14 +47,15 @@ def facts(tmp_path_factory):
         }
 
 
-def attack(box, source, tests, **options):
+def attack(box, source, tests, frees=(False,), **options):
     """Judge an attack, and then an honest and a wrong program by the same worker."""
     [worker] = box._workers
-    program = Program(((source,),), ("attack",), tests, **{"seconds": 1} | options)
-    verdict, honest, wrong = box.judge([program, HONEST, WRONG])
+    options = {"seconds": 1} | options
+    attacks = [Program(((source,),), ("attack",), tests, free=f, **options) for f in frees]
+    *verdicts, honest, wrong = box.judge([*attacks, HONEST, WRONG])
     assert (honest.outcome, wrong.outcome) == ("passed", "failed")
     assert box._workers == [worker]
-    return verdict
+    return verdicts
 
 
 @pytest.mark.parametrize("name", REACHING)
@@ -64,7 +65,7 @@ def test_a_program_reaches_nothing(box, facts, name):
     body = textwrap.indent(textwrap.dedent(REACHING[name]), "    ")
     source = f"{PRELUDE}\ndef attack(facts):\n{body}\n"
     tests = "found = attack(FACTS)\nassert found, found  # SENTINEL OF THE TESTS\n"
-    verdict = attack(box, source, tests, setup=f"FACTS = {told!r}")
+    [verdict] = attack(box, source, tests, setup=f"FACTS = {told!r}")
     assert verdict.outcome == "failed", verdict
     assert sorted(os.listdir(facts["victim"])) == before
     with open(facts["secret"]) as file:
@@ -75,14 +76,13 @@ def test_a_program_reaches_nothing(box, facts, name):
 @pytest.mark.parametrize("name", FORGING)
 def test_a_program_cannot_forge_a_pass(box, name):
     source, tests = FORGING[name]
-    for free in (False, True):
-        verdict = attack(box, source, tests, free=free, wall_seconds=5)
+    for verdict in attack(box, source, tests, frees=(False, True), wall_seconds=5):
         assert verdict.outcome in ("failed", "unreadable", "timeout"), verdict
 
 
 @pytest.mark.parametrize("name", ["loop that ignores signals", "sleep"])
 def test_a_program_without_end_is_ended(box, name):
-    verdict = attack(box, ENDLESS[name], COMPARED, wall_seconds=1 if name == "sleep" else 20)
+    [verdict] = attack(box, ENDLESS[name], COMPARED, wall_seconds=1 if name == "sleep" else 20)
     assert verdict.outcome == "timeout", verdict
 
 
@@ -90,7 +90,7 @@ def test_a_program_without_end_is_ended(box, name):
 def test_more_programs_without_end_are_ended(name):
     """The limit of processor time is the same in all tiers, and each of these uses it up."""
     with Sandbox(workers=1) as sandbox:
-        verdict = attack(sandbox, ENDLESS[name], COMPARED, wall_seconds=20)
+        [verdict] = attack(sandbox, ENDLESS[name], COMPARED, wall_seconds=20)
     assert verdict.outcome == "timeout", verdict
 
 

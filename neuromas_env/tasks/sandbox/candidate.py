@@ -140,7 +140,7 @@ def _filter_program(code: bytes) -> Any:
     return Program(len(code) // 8, code) if code else None
 
 
-def _become_candidate(judge: int, limits: Mapping[str, int], code_filter: Any) -> NoReturn:
+def _become_candidate(judge: int, limits: dict[str, int], code_filter: Any) -> NoReturn:
     """Keep the connection to the judge alone, give up all other rights, and serve."""
     try:
         os.setsid()
@@ -149,11 +149,8 @@ def _become_candidate(judge: int, limits: Mapping[str, int], code_filter: Any) -
         prctl(_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
         read = open(judge, "rb", closefd=False).read
         request = receive(read)
-        cpu = request["seconds"]
-        for name, limit in limits.items():
+        for name, limit in (limits | {"RLIMIT_CPU": request["seconds"]}).items():
             resource.setrlimit(getattr(resource, name), (limit, limit))
-        # Ends by SIGXCPU at the soft limit, for good at the hard one.
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
         if code_filter is not None:
             forbidden = prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
             if forbidden or prctl(_SECCOMP, _FILTER, ctypes.byref(code_filter), 0, 0):

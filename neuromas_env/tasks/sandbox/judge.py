@@ -189,8 +189,8 @@ def judge(program: Mapping[str, Any], server: Server) -> dict[str, Any]:
             verdict = {"outcome": "failed", "detail": _words(error)}
         ended = server.end()
     if session.failure is not None:
-        killed = ended["signal"] == signal.SIGKILL and ended["cpu"] >= seconds
-        out_of_cpu = killed or ended["signal"] == signal.SIGXCPU
+        # What the kernel counts for the limit is a little more than what it reports.
+        out_of_cpu = ended["signal"] == signal.SIGKILL and ended["cpu"] > 0.9 * seconds
         outcome = "timeout" if session.late or out_of_cpu else "failed"
         verdict |= {"outcome": outcome, "detail": f"the program: {session.failure}"}
     return verdict
