@@ -60,14 +60,15 @@ def main():
     right = [task.gold(example) for example in examples]
     programs = [as_it_is(*pair) for pair in zip(examples, right, strict=True)]
 
-    median = median_ms(programs if given.quick else 3 * programs)
+    timed = programs if given.quick else 3 * programs
+    median = median_ms(timed)
     speed = programs_per_second(programs, 2 if given.quick else 10)
     bare, scores = pass_seconds(task, right)
     prose, free = pass_seconds(task, [f"Sure!\n```python\n{reply}```\nDone." for reply in right])
 
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} cores, Python {sys.version.split()[0]}, sandbox {task.tier}")
-    print(f"one program: {median:.1f} ms (median of {len(programs)} or more)")
+    print(f"one program: {median:.1f} ms (median of {len(timed)})")
     print(f"two workers: {speed:.0f} programs/s")
     print(f"HumanEval, right replies: {bare:.1f} s, {sum(s.strict for s in scores):.0f}/164 pass")
     print(f"HumanEval, in prose: {prose:.1f} s, {sum(s.extracted for s in free):.0f}/164 pass")
