@@ -212,7 +212,8 @@ def test_killed_at_any_moment_it_goes_on_and_repeats_nothing_finished(tmp_path):
 
 def test_ctrl_c_says_that_it_can_go_on(tmp_path):
     log, out = tmp_path / "log", tmp_path / "out"
-    with process(out, log) as running:
+    # Slow enough that it cannot end before the signal, however busy the machine is.
+    with process(out, log, slow=0.05) as running:
         while len(asked(log)) < 30 and running.poll() is None:
             time.sleep(0.005)
         running.send_signal(signal.SIGINT)
@@ -221,10 +222,10 @@ def test_ctrl_c_says_that_it_can_go_on(tmp_path):
     assert len(rows(out, "SELECT * FROM answers")) >= 4
 
 
-def process(out, log):
+def process(out, log, slow=0.001):
     arguments = (
         "bench", "--methods", "sc:k=3", "--tasks", TASK, "--limit", "60", "--chunk", "4",
-        "--engine", "bench_engines:make", "--model", f"slow=0.001,log={log}", "--out", str(out),
+        "--engine", "bench_engines:make", "--model", f"slow={slow},log={log}", "--out", str(out),
     )  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-c", "from neuromas_env.cli import main; main()", *arguments],
