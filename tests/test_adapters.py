@@ -27,6 +27,7 @@ def forward(engine, adapters, ids=IDS):
     [
         ["node_0", "node_1", None, "node_2"],
         ["node_2", "node_2", "node_0", "node_0"],
+        ["node_0", "node_0", "node_1", "node_0"],
         ["node_1"] * 4,
         [None, None, "node_1", None],
         [None] * 4,
