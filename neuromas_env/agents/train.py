@@ -220,6 +220,7 @@ def _write_head(
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
         "skipped_rows": list(task.skipped),
+        "sandbox": getattr(task, "tier", None),
         "versions": {"python": sys.version.split()[0], **{p: version(p) for p in packages}} | vllm,
         "machine": {
             "system": platform.platform(),
