@@ -46,7 +46,7 @@ def node_memory(engine, node):
     learner = Reinforce(engine, [node])
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    learner._step()
+    learner.step()
     state = learner._optimisers[node].state.values()
     found = held(parameters) + held(t for s in state for t in s.values() if torch.is_tensor(t))
     linear = [m.base_layer for m in engine.adapters._layers]
@@ -67,7 +67,7 @@ def memory(chosen):
         learner = Reinforce(engine, [f"node_{number}"])
         for parameter in engine.adapters.parameters(f"node_{number}").values():
             parameter.grad = torch.zeros_like(parameter)
-        learner._step()
+        learner.step()
         learners.append(learner)
     grown = (resident() - start) / (NODES - 1)
     found, computed = node_memory(engine, "node_0")

@@ -46,12 +46,12 @@ def caught_gradient(learner, runs):
         found.update(collect_gradients(learner._engine))
         raise Caught
 
-    step, learner._step = learner._step, look
+    step, learner.step = learner.step, look
     try:
         with pytest.raises(Caught):
             learner.update(runs)
     finally:
-        learner._step = step
+        learner.step = step
     return found
 
 
@@ -338,6 +338,19 @@ def test_a_resumed_learner_goes_on_bit_for_bit(make, tmp_path):
         learner_.update(episodes(engine_, seed=1))
     first, second = weights(engine, PAIR), weights(other, PAIR)
     assert all(torch.equal(*pair) for n in PAIR for pair in zip(first[n], second[n], strict=True))
+
+
+def test_no_independent_node_moves_where_one_gradient_is_not_finite():
+    engine = tiny_engine("llama")
+    learner = independent(engine, NODES, OPTIONS)
+    runs = episodes(engine, seed=0, nodes="2-1")
+    before, state = weights(engine), str(learner.state_dict())
+    with torch.no_grad():
+        next(iter(engine.adapters.parameters(NODES[-1]).values())).fill_(float("nan"))
+    with pytest.raises(FloatingPointError):
+        learner.update(runs)
+    assert changed(engine, before) == {NODES[-1]}  # by our own hand
+    assert str(learner.state_dict()) == state
 
 
 def test_independent_nodes_each_take_a_step_of_their_own():

@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer, models
 
 from neuromas_env.errors import InputError
+from neuromas_env.policy import Completion
 
 ROLES = frozenset({"system", "user", "assistant"})
 _PLACEHOLDER = "x7c3f51d8e2a0b946n{}x"
@@ -102,6 +104,16 @@ class ChatEncoder:
             ids += self._encode_text(_SURROGATE.sub("\ufffd", text))
             ids += piece
         return ids
+
+    def too_long(self, ids: Sequence[int], reply: int) -> Completion | None:
+        """Return the error of a prompt that leaves a reply of so many tokens no room."""
+        if len(ids) + reply <= self.context_length:
+            return None
+        error = (
+            f"the prompt has {len(ids)} tokens and the reply may have {reply}, but the context "
+            f"of {self._name} holds {self.context_length}"
+        )
+        return Completion("", np.asarray(ids), error=error)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Read a reply: its text without the end-of-turn token and other special tokens."""

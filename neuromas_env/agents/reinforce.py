@@ -86,6 +86,7 @@ class Reinforce:
         self._cap = importance_cap
         self._rate, self._warmup, self._decay = learning_rate, warmup_steps, decay_steps
         self._advantage = Advantage(advantage)
+        self._before = self._advantage.state_dict()
         self._steps = 0
         self._optimisers = {
             node: torch.optim.AdamW(
@@ -111,9 +112,23 @@ class Reinforce:
         Raises:
             FloatingPointError: The loss or gradient is not finite; nothing is changed.
         """
+        metrics = self.gradient(trajectories, advantages)
+        self.step()
+        return metrics
+
+    def gradient(
+        self,
+        trajectories: Sequence[Trajectory],
+        advantages: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, float]:
+        """Do all of an update but the optimiser's step, which `step` takes or `discard` spares.
+
+        Raises:
+            FloatingPointError: The loss or gradient is not finite; nothing is changed.
+        """
         started = time.perf_counter()
         rewards = reward_table(trajectories)
-        baseline = self._advantage.state_dict()
+        self._before = self._advantage.state_dict()
         if advantages is None:
             advantages = dict.fromkeys(self._nodes, self._advantage(rewards).ravel())
         work = np.abs([advantages[node] for node in self._nodes]).sum(0)
@@ -124,8 +139,7 @@ class Reinforce:
         try:
             parts = distributed.together(lambda: self._backward(*batch, len(trajectories)))
         except Exception:
-            self._clear_gradients()
-            self._advantage.load_state_dict(baseline)
+            self.discard()
             raise
         parameters = [
             p for node in self._nodes for p in self._engine.adapters.parameters(node).values()
@@ -133,13 +147,11 @@ class Reinforce:
         distributed.sum_gradients(parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._clip))
         if not np.isfinite(norm):
-            self._clear_gradients()
-            self._advantage.load_state_dict(baseline)
+            self.discard()
             raise FloatingPointError(
                 f"the gradient of step {self._steps + 1} is not finite; questions: "
                 + ", ".join(sorted({t.example.id for t in trajectories}))
             )
-        self._step()
         return {
             "reward": float(rewards.mean()),
             "advantage_std": float(np.mean([advantages[node].std() for node in self._nodes])),
@@ -241,7 +253,8 @@ class Reinforce:
             loss = loss + self._kl_coef * scored.kl.sum()
         return loss
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Move the adapters along the gradient."""
         left = max(0.0, 1 - self._steps / self._decay) if self._decay else 1.0
         self._steps += 1
         rate = self._rate * left * min(1.0, self._steps / max(1, self._warmup))
@@ -250,6 +263,11 @@ class Reinforce:
                 group["lr"] = rate
             optimiser.step()
         self._clear_gradients()
+
+    def discard(self) -> None:
+        """Forget the gradient and what the advantage has learned from its batch."""
+        self._clear_gradients()
+        self._advantage.load_state_dict(self._before)
 
     def _clear_gradients(self) -> None:
         for optimiser in self._optimisers.values():
@@ -288,8 +306,21 @@ class Independent:
         trajectories: Sequence[Trajectory],
         advantages: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, float]:
-        """Let every node take its step; metrics are means over the nodes, tokens are summed."""
-        each = [learner.update(trajectories, advantages) for learner in self._learners.values()]
+        """Let every node take its step; metrics are means over the nodes, tokens are summed.
+
+        Raises:
+            FloatingPointError: A node's gradient is not finite; no node is changed.
+        """
+        each = []
+        for learner in self._learners.values():
+            try:
+                each.append(learner.gradient(trajectories, advantages))
+            except Exception:
+                for done, _ in zip(self._learners.values(), each, strict=False):
+                    done.discard()
+                raise
+        for learner in self._learners.values():
+            learner.step()
         together: dict[str, float] = {}
         for name in dict.fromkeys(name for metrics in each for name in metrics):
             values = [metrics[name] for metrics in each if name in metrics]

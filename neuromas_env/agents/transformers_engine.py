@@ -127,16 +127,8 @@ class TransformersEngine:
         prompts: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             ids = self.chat.encode(request.turns)
-            room = self.chat.context_length - len(ids)
-            if room < request.sampling.max_new_tokens:
-                results[index] = Completion(
-                    "",
-                    np.asarray(ids),
-                    error=f"the prompt has {len(ids)} tokens and the reply may have "
-                    f"{request.sampling.max_new_tokens}, but the context of {self.name} holds "
-                    f"{self.chat.context_length}",
-                )
-            else:
+            results[index] = self.chat.too_long(ids, request.sampling.max_new_tokens)
+            if results[index] is None:
                 prompts[index] = ids
         accepted = list(prompts)
         with torch.inference_mode(), self.adapters.loaded([r.adapter for r in requests]):

@@ -138,7 +138,8 @@ class VLLMEngine(TransformersEngine):
         adapters = self.hand_over({r.adapter for r in requests if r.adapter is not None})
         prompts = [self.chat.encode(request.turns) for request in requests]
         results: list[Completion | None] = [
-            self._too_long(request, ids) for request, ids in zip(requests, prompts, strict=True)
+            self.chat.too_long(ids, request.sampling.max_new_tokens)
+            for request, ids in zip(requests, prompts, strict=True)
         ]
         open_ = [index for index, result in enumerate(results) if result is None]
         started = time.perf_counter()
@@ -212,16 +213,6 @@ class VLLMEngine(TransformersEngine):
             np.asarray(logprobs.logprobs, dtype=np.float32),
             finished=ids[-1] in self.chat.end_ids,
         )
-
-    def _too_long(self, request: Request, ids: list[int]) -> Completion | None:
-        if self.chat.context_length - len(ids) >= request.sampling.max_new_tokens:
-            return None
-        said = (
-            f"the prompt has {len(ids)} tokens and the reply may have "
-            f"{request.sampling.max_new_tokens}, but the context of {self.name} in vLLM holds "
-            f"{self.chat.context_length}"
-        )
-        return Completion("", np.asarray(ids), error=said)
 
     # --- adapters ---------------------------------------------------------------------
 
