@@ -53,7 +53,7 @@ _EVAL_OPTIONS = (
     "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",
     "max_new_tokens", "chunk_rows", "engine", "vllm_cache",
 )  # fmt: skip
-_ADAPTER_OPTIONS = ("rank", "alpha", "targets")
+_RUN_OPTIONS = ("rank", "alpha", "targets", "learner")
 
 app = typer.Typer(
     help="Networks of language models, trained end to end from one shared reward.",
@@ -223,6 +223,7 @@ def _evaluate(
     from neuromas_env.agents import checkpoint
     from neuromas_env.agents.evaluate import communication_ablation, evaluate
     from neuromas_env.agents.llm import llm_team
+    from neuromas_env.agents.roles import ROLES, prompt_of
     from neuromas_env.agents.runlog import ConsoleReporter
     from neuromas_env.agents.train import make_engine
     from neuromas_env.policy import Sampling
@@ -246,7 +247,10 @@ def _evaluate(
                 f"and in {baseline} they differ; leave it out"
             )
     else:
-        team = llm_team(topology, task, engine, sampling, adapters=run is not None)
+        trained, prompt = run is not None, prompt_of(config.learner)
+        team = llm_team(topology, task, engine, sampling, adapters=trained, prompt=prompt)
+        if config.learner in ROLES:
+            examples = whole_questions(examples)
     name = baseline or (f"trained {topology.name}" if run else f"frozen {topology.name}")
     measured = (topology, task, team, examples, engine)
     progress = ConsoleReporter()
@@ -280,7 +284,7 @@ def _saved_options(run: Path) -> tuple[dict[str, Any], Path]:
 
     folder = checkpoint.latest(run)
     saved = read_config(folder.parent.parent / "config.yaml")
-    kept = (*_EVAL_OPTIONS, *_ADAPTER_OPTIONS)
+    kept = (*_EVAL_OPTIONS, *_RUN_OPTIONS)
     return {name: value for name, value in saved.items() if name in kept}, folder
 
 

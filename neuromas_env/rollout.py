@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,11 @@ class _Run:
     error: str | None = None
 
 
+def whole_questions(examples: Iterable[Example]) -> list[Example]:
+    """Return the examples with nothing to deal, so that every node reads the whole question."""
+    return [replace(example, parts=(), query="") for example in examples]
+
+
 def derive_seed(seed: int, *keys: int) -> int:
     """Derive the seed of a part from the seed of the whole (numpy `SeedSequence`)."""
     return int(np.random.SeedSequence([seed, *keys]).generate_state(1, np.uint64)[0] >> 1)
@@ -47,6 +52,7 @@ def run_episodes(
     intervene: Intervene | None = None,
     options: EpisodeOptions | None = None,
     numbers: Sequence[int] | None = None,
+    branches: int = 1,
 ) -> list[Trajectory]:
     """Run every example `rollouts` times.
 
@@ -64,10 +70,12 @@ def run_episodes(
         options: Further arguments of `Episode` for a question.
         numbers: What stands for `i` in the seeds, by default the place in the list; a
             question's own number makes its seeds the same in whichever batch it runs.
+        branches: Into how many an episode forks after every layer but its last. Episodes of a
+            tree share the turns from before they forked.
 
     Returns:
-        Trajectories, those of an example side by side. An episode in which a call
-        failed ends there and carries the error.
+        Trajectories, those of an example side by side, and those that share a turn, too. An
+        episode in which a call failed ends there and carries the error.
     """
     numbers = range(len(examples)) if numbers is None else numbers
     more: list[Mapping[str, Any]] = [options(e.question) if options else {} for e in examples]
@@ -84,8 +92,20 @@ def run_episodes(
     # Layers are numbered alike in all episodes, whether or not a schedule skips some.
     while waiting := [run for run in runs if not run.error and not run.episode.done]:
         layer = min(run.episode.layer for run in waiting)
-        _run_layer([run for run in waiting if run.episode.layer == layer], team, intervene)
+        acting = [run for run in waiting if run.episode.layer == layer]
+        _run_layer(acting, team, intervene)
+        if branches > 1:
+            acted = {id(run) for run in acting}
+            runs = [r for run in runs for r in _fork(run, branches if id(run) in acted else 1)]
     return [_trajectory(run) for run in runs]
+
+
+def _fork(run: _Run, count: int) -> list[_Run]:
+    if count == 1 or run.error or run.episode.done:
+        return [run]
+    layer = run.episode.layer
+    seeds = [derive_seed(run.seed, layer, number) for number in range(count)]
+    return [_Run(run.episode.fork(), run.group, seed, dict(run.steps)) for seed in seeds]
 
 
 def _run_layer(runs: Sequence[_Run], team: Team, intervene: Intervene | None) -> None:

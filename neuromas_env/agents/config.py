@@ -74,6 +74,10 @@ class TrainConfig:
         None, "discount from layer to layer; by default the learner's (magrpo, collm_*)", low=0
     )
     value_coef: float = _option(0.6, "weight of the critic's loss (collm_*)", above=0)
+    dpo_beta: float = _option(0.1, "how firmly preferences hold to the reference (malt)", above=0)
+    sft_steps: int | None = _option(
+        None, "steps of imitation before those of preferences; by default half of all (malt)", low=0
+    )
     learning_rate: float = _option(1e-3, "of AdamW", above=0)
     warmup_steps: int = _option(0, "steps over which the learning rate grows", low=0)
     decay: bool = _option(True, "let the learning rate fall linearly to zero over the run")

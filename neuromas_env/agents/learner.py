@@ -16,7 +16,13 @@ ENTRY_POINTS = "neuromas_env.learners"
 
 
 class Learner(Protocol):
-    """Improves the adapters of an engine from whole-network episodes."""
+    """Improves the adapters of an engine from whole-network episodes.
+
+    A learner that needs other episodes than `rollouts` of each question, sampled with the
+    adapters, also has `gather(play, team)`, which returns a step's episodes: `team(...)` makes
+    a team with the options of `llm_team`, and `play(team, ...)` runs the step's questions with
+    the options of `run_episodes`.
+    """
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Learn from one batch and return metrics by name.
@@ -45,6 +51,7 @@ _BUILT_IN = {
     "collm_cc": "neuromas_env.agents.collm:collm_cc",
     "collm_dc": "neuromas_env.agents.collm:collm_dc",
     "magrpo": "neuromas_env.agents.collm:magrpo",
+    "malt": "neuromas_env.agents.malt:malt",
     "tabular": "neuromas_env.agents.tabular:tabular",
 }
 _registered: dict[str, MakeLearner] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuromas_env.agents.prompt import build_prompt
+from neuromas_env.agents.roles import Prompt
 from neuromas_env.policy import Completion, Engine, Observation, Policy, Request, Sampling
 from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
@@ -19,16 +20,18 @@ class LLMPolicy:
         answer_format: The task's sentence on the form of an answer.
         adapter: The node's adapter, None for the bare base model.
         sampling: How to decode.
+        prompt: Writes the chat turns, by default role-free.
     """
 
     engine: Engine
     answer_format: str
     adapter: str | None = None
     sampling: Sampling = Sampling()
+    prompt: Prompt = build_prompt
 
     def request(self, observation: Observation, seed: int) -> Request:
-        """Ask the engine, with the role-free prompt."""
-        turns = build_prompt(observation, self.answer_format)
+        """Ask the engine."""
+        turns = self.prompt(observation, self.answer_format)
         return Request(turns, self.engine, self.adapter, self.sampling, seed)
 
     def read(self, completion: Completion) -> str:
@@ -37,7 +40,12 @@ class LLMPolicy:
 
 
 def llm_team(
-    topology: Topology, task: Task, engine: Engine, sampling: Sampling, adapters: bool = True
+    topology: Topology,
+    task: Task,
+    engine: Engine,
+    sampling: Sampling,
+    adapters: bool = True,
+    prompt: Prompt = build_prompt,
 ) -> dict[str, Policy]:
     """Put a language model at every node, each with the adapter of the node's name.
 
@@ -47,8 +55,9 @@ def llm_team(
         engine: Serves all nodes.
         sampling: How to decode.
         adapters: False runs the bare base model at every node.
+        prompt: Writes the chat turns.
     """
     return {
-        node: LLMPolicy(engine, task.answer_format, node if adapters else None, sampling)
+        node: LLMPolicy(engine, task.answer_format, node if adapters else None, sampling, prompt)
         for node in topology.nodes
     }

@@ -28,11 +28,12 @@ from neuromas_env.agents.evaluate import Evaluation, communication_ablation, eva
 from neuromas_env.agents.growth import grow
 from neuromas_env.agents.learner import Learner, make_learner
 from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.roles import ROLES, prompt_of
 from neuromas_env.agents.runlog import NoLog, Reporter, RunLog, read_json, write
 from neuromas_env.agents.transformers_engine import TransformersEngine
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling, Team, Trajectory, Usage
-from neuromas_env.rollout import derive_seed
+from neuromas_env.rollout import derive_seed, whole_questions
 from neuromas_env.tasks import Example, Task
 from neuromas_env.topology import Topology
 
@@ -102,12 +103,13 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     """Return the mean reward and scores of a batch and the number of its sampled tokens."""
     scores = [t.score for t in trajectories if t.score is not None]
-    replies = [s.completion for t in trajectories for s in t.steps.values() if s.completion]
+    # Episodes of a tree share replies.
+    replies = {id(s.completion): s.completion for t in trajectories for s in t.steps.values()}
     return {
         "reward": float(np.mean([t.reward for t in trajectories])),
         "strict": float(np.mean([score.strict for score in scores])),
         "extracted": float(np.mean([score.extracted for score in scores])),
-        "rollout_tokens": sum(len(reply.ids) for reply in replies),
+        "rollout_tokens": sum(len(reply.ids) for reply in replies.values() if reply),
     }
 
 
@@ -231,16 +233,19 @@ class Run:
         config = self.config
         torch.manual_seed(derive_seed(config.seed, _GLOBAL, step))
         self.engine.cost.phase = "train"
-        trajectories = distributed.run_episodes(
+        questions = step_questions(config, self.task.examples("train"), step)
+        play = partial(
+            distributed.run_episodes,
             self.topology,
             self.task,
-            self._team(config.temperature),
-            step_questions(config, self.task.examples("train"), step),
+            examples=self._as_read(questions),
             seed=derive_seed(config.seed, _EPISODES, step),
             cost=self.engine.cost,
             rollouts=config.rollouts,
             reward=config.reward,
         )
+        gather = getattr(self.learner, "gather", lambda play, team: play(team()))
+        trajectories = gather(play, partial(self._team, config.temperature))
         for trajectory in trajectories:
             if trajectory.error is not None:
                 raise InputError(
@@ -285,13 +290,17 @@ class Run:
             }
         )
 
-    def _team(self, temperature: float) -> Team:
+    def _team(self, temperature: float, **options: Any) -> Team:
         limit = self.config.max_new_tokens or self.task.max_new_tokens
-        return llm_team(self.topology, self.task, self.engine, Sampling(temperature, limit))
+        sampling, prompt = Sampling(temperature, limit), prompt_of(self.config.learner)
+        return llm_team(self.topology, self.task, self.engine, sampling, prompt=prompt, **options)
+
+    def _as_read(self, examples: list[Example]) -> list[Example]:
+        return whole_questions(examples) if self.config.learner in ROLES else examples
 
     def _held_out(self) -> list[Example]:
         rows = self.task.examples(self.config.eval_split)
-        return [rows[i] for i in range(min(self.config.eval_questions, len(rows)))]
+        return self._as_read([rows[i] for i in range(min(self.config.eval_questions, len(rows)))])
 
     def _evaluate(self, when: str, stoppable: bool = True) -> Evaluation | None:
         examples, place = self._held_out(), (self.step, self.stage)

@@ -37,7 +37,6 @@ from neuromas_env.baselines.method import (
     Script,
     Setup,
     texts,
-    whole_questions,
     without_roles,
 )
 from neuromas_env.baselines.prompts import solve
@@ -45,6 +44,7 @@ from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Engine
+from neuromas_env.rollout import whole_questions
 from neuromas_env.tasks.base import Task
 
 __all__ = [
@@ -85,9 +85,13 @@ _BUILT_IN = {
     "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
     "network": ("network:network", "an untrained network, with role prompts or role-free"),
     "gptswarm": ("gptswarm:gptswarm", "GPTSwarm: who votes, learned over sampled graphs"),
+    "agentnet": ("agentnet:agentnet", "AgentNet: agents pass on, split or solve, as learned"),
 }
 
-ADAPTIVE = {"gptswarm": "gptswarm:GptSwarmLearning"}
+ADAPTIVE = {
+    "gptswarm": "gptswarm:GptSwarmLearning",
+    "agentnet": "agentnet:AgentNetLearning",
+}
 """Those that learn from training questions before they are tested; see `adapted.py`."""
 
 

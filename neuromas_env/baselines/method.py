@@ -19,7 +19,7 @@ from neuromas_env.policy import (
     Team,
     Trajectory,
 )
-from neuromas_env.rollout import EpisodeOptions, run_episodes
+from neuromas_env.rollout import EpisodeOptions, run_episodes, whole_questions
 from neuromas_env.tasks.base import Example, Task
 from neuromas_env.topology import Topology
 
@@ -95,6 +95,8 @@ class Method:
         calls: The largest number of model calls for a question, by default one for every
             node whose policy is not `scripted`.
         labels: What the nodes are in the method's own words.
+        dealt: Whether input nodes read the parts that a task deals, as in a trained network. In
+            published methods every node reads the whole question.
         name: The name with those options that differ from the defaults, such as `sc:k=5`.
     """
 
@@ -105,6 +107,7 @@ class Method:
     calls: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    dealt: bool = False
 
     def __post_init__(self) -> None:
         """Count the calls."""
@@ -126,9 +129,10 @@ class Method:
         reward: str = "strict",
         numbers: Sequence[int] | None = None,
     ) -> list[Trajectory]:
-        """Run every example once, each node reading the whole question; see `run_episodes`."""
+        """Run every example once; see `run_episodes`."""
         return run_episodes(
-            self.topology, task, self.team, whole_questions(examples),
+            self.topology, task, self.team,
+            examples if self.dealt else whole_questions(examples),
             seed=seed, reward=reward, numbers=numbers,
             schedule=self.schedule, options=self.options,
         )  # fmt: skip
@@ -146,11 +150,6 @@ class Method:
                 seen = {"question": trajectory.example.question, "inbox": inbox}
                 found = bool(found) or policy.tied(seen)
         return found
-
-
-def whole_questions(examples: Iterable[Example]) -> list[Example]:
-    """Return the examples with nothing to deal: published baselines read the whole question."""
-    return [replace(example, parts=(), query="") for example in examples]
 
 
 def _sampled(policy: Policy) -> bool:
