@@ -72,6 +72,20 @@ def test_a_killed_benchmark_goes_on_and_ends_the_same(small, tmp_path, monkeypat
     assert (tmp_path / "cut" / "curves.svg").read_text().startswith("<?xml")
 
 
+def test_what_the_example_scripts_print_is_reported_too(small, tmp_path, capsys):
+    line = {"trainer": "QMIX", "level": "xor-easy-v0", "steps": 2000, "normalised": 1.0}
+    lines = [line | {"seed": 1}, line | {"seed": 0, "normalised": 0.5}]
+    others = tmp_path / bench_report.TRAINERS
+    others.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert bench_marl("--quick", "--seeds", 1, "--out", tmp_path) == 0
+    report = (tmp_path / "report.md").read_text()
+    assert "| trainer | `xor-easy-v0` | steps |" in report
+    assert "| QMIX | 0.75 (0.50, 1.00) | 2,000 |" in report
+    others.write_text('{"trainer": "QMIX"}\n')
+    assert bench_marl("--quick", "--seeds", 1, "--out", tmp_path) == 2
+    assert "trainers.jsonl, line 1: not what a script" in capsys.readouterr().err
+
+
 def test_broken_lines_and_two_at_a_time_are_refused(small, tmp_path, capsys):
     path = tmp_path / bench.FILE
     path.write_text('{"key": "a"}\nnonsense\n')

@@ -84,9 +84,8 @@ def settings(given, folder):
     config = ExperimentConfig.get_from_yaml()
     config.sampling_device = config.train_device = config.buffer_device = "cpu"
     config.max_n_frames, config.max_n_iters, config.gamma = given.steps, None, 0.99
-    config.on_policy_collected_frames_per_batch = config.off_policy_collected_frames_per_batch = (
-        1000
-    )
+    config.on_policy_collected_frames_per_batch = 1000
+    config.off_policy_collected_frames_per_batch = 1000
     config.on_policy_n_envs_per_worker = config.off_policy_n_envs_per_worker = 10
     config.on_policy_n_minibatch_iters, config.on_policy_minibatch_size = 8, 250
     config.off_policy_n_optimizer_steps, config.off_policy_train_batch_size = 50, 128

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ except ImportError as error:
     raise InputError("the report needs an extra: pip install 'neuromas-env[bench]'") from error
 
 RESAMPLES = 2000
+TRAINERS = "trainers.jsonl"
+"""In the folder: what the scripts in `examples/marl` have printed, if it is to be reported."""
+_PRINTED = ("trainer", "level", "seed", "steps", "normalised")
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -81,6 +85,7 @@ def write(folder: Path, records: Records, command: str) -> Path:
                 "\n## Growth\n",
                 growth_table(growth),
                 "\n![Learning curves of growth](growth.svg)\n",
+                *_trainers(folder / TRAINERS),
             ]
         )
     )
@@ -121,6 +126,46 @@ def growth_table(records: Records) -> str:
             cells.append(f"{grown.mean():.2f} ({_span(mean, low, high, '+.2f')})")
         rows.append(cells)
     return _table(["task", "networks", "from scratch", *(f"grown, {s}" for s in STARTS[1:])], rows)
+
+
+def trainer_table(lines: Records) -> str:
+    """Markdown table: for each trainer and level the mean and the scores of all seeds."""
+    levels = [name for name in LEVELS if any(line["level"] == name for line in lines)]
+    rows = []
+    for trainer in dict.fromkeys(line["trainer"] for line in lines):
+        own = [line for line in lines if line["trainer"] == trainer]
+        cells = []
+        for level in levels:
+            runs = sorted((r for r in own if r["level"] == level), key=lambda r: r["seed"])
+            scores = [run["normalised"] for run in runs]
+            each = ", ".join(f"{score:.2f}" for score in scores)
+            cells.append(f"{np.mean(scores):.2f} ({each})" if scores else "")
+        steps = sorted({f"{line['steps']:,}" for line in own})
+        rows.append([trainer, *cells, " or ".join(steps)])
+    return _table(["trainer", *(f"`{level}`" for level in levels), "steps"], rows)
+
+
+def _trainers(path: Path) -> list[str]:
+    """Return the section of other libraries' trainers, none where the folder has no lines."""
+    if not path.is_file():
+        return []
+    lines = []
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        try:
+            line = json.loads(text)
+            lines.append({key: line[key] for key in _PRINTED})
+        except (ValueError, TypeError, KeyError):
+            raise InputError(
+                f"{path}, line {number}: not what a script in examples/marl prints, one JSON "
+                "object a line"
+            ) from None
+    return [
+        "\n## Other libraries\n",
+        "Normalised greedy returns: mean, and each seed's. Steps are those of the library's own "
+        "view of the network, so rows cannot be compared by them.\n",
+        trainer_table(lines),
+        "",
+    ]
 
 
 def _scores(records: Records, method: str, problem: str) -> np.ndarray:
