@@ -25,7 +25,7 @@ from neuromas_env.episode import Episode
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes, whole_questions
-from neuromas_env.tasks import make_task, register_task
+from neuromas_env.tasks import register_task
 from neuromas_env.tasks.base import Score
 
 GENERATOR, VERIFIER, REFINER = CHAIN.nodes
@@ -226,17 +226,17 @@ def test_the_later_steps_follow_the_gradient_of_preferences(monkeypatch):
         assert metrics[f"{role}_dpo_loss"] == pytest.approx(losses[node], rel=1e-4)
 
 
-def test_both_losses_fall(monkeypatch):
+def test_both_losses_fall():
     engine = tiny_engine("llama", nodes=CHAIN.nodes)
-    config = dataclasses.replace(OPTIONS, steps=24)
+    config = dataclasses.replace(OPTIONS, steps=12, learning_rate=2e-2)
     leaves, learner = leaves_of(engine), make_learner("malt", engine, CHAIN.nodes, config)
-    steps = [learner.update(leaves) for _ in range(24)]
+    steps = [learner.update(leaves) for _ in range(12)]
     for role in ("generator", "verifier", "refiner"):
-        assert steps[11][f"{role}_sft_loss"] < 0.8 * steps[0][f"{role}_sft_loss"]
+        assert steps[5][f"{role}_sft_loss"] < 0.8 * steps[0][f"{role}_sft_loss"]
     for role in ("verifier", "refiner"):
-        assert steps[12][f"{role}_dpo_loss"] == pytest.approx(np.log(2), rel=1e-5)
-        assert steps[23][f"{role}_dpo_loss"] < 0.1
-    assert "generator_dpo_loss" not in steps[23]
+        assert steps[6][f"{role}_dpo_loss"] == pytest.approx(np.log(2), rel=1e-5)
+        assert steps[11][f"{role}_dpo_loss"] < 0.2
+    assert "generator_dpo_loss" not in steps[11]
 
 
 def test_a_step_without_good_turns_changes_nothing():
@@ -254,7 +254,7 @@ def test_a_step_without_good_turns_changes_nothing():
 
 CHAIN_RUN = {
     "task": "even", "topology": "1-1-1:skip", "learner": "malt", "entropy_coef": 0.0,
-    "learning_rate": 1e-2,
+    "learning_rate": 1e-2, "eval_questions": 0,
 }  # fmt: skip
 
 
@@ -264,25 +264,25 @@ def run_config(out, **options):
 
 def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
     def config(name):
-        return run_config(tmp_path / name, steps=6, sft_steps=2, checkpoint_every=2)
+        return run_config(tmp_path / name, steps=4, sft_steps=1, checkpoint_every=2)
 
     whole = train(config("whole"))
     with pytest.raises(Killed):
-        train(config("killed"), report=At(5, kill))
-    assert checkpoint.latest(tmp_path / "killed").name == "step_000004"
-    assert resume(tmp_path / "killed").steps == 6
+        train(config("killed"), report=At(3, kill))
+    assert checkpoint.latest(tmp_path / "killed").name == "step_000002"
+    assert resume(tmp_path / "killed").steps == 4
     ends = [checkpoint.latest(tmp_path / name) for name in ("whole", "killed")]
     for node in CHAIN.nodes:
         first, second = (end / "adapters" / node / "adapter_model.safetensors" for end in ends)
         assert first.read_bytes() == second.read_bytes()
     assert untimed(tmp_path / "whole/metrics.jsonl") == untimed(tmp_path / "killed/metrics.jsonl")
-    # n + n^2 + n^3 calls of the base for each of 2 questions in each of 6 steps
-    assert whole.cost["train"]["calls"] == 6 * 2 * (2 + 4 + 8)
+    # n + n^2 + n^3 calls of the base for each of 2 questions in each of 4 steps
+    assert whole.cost["train"]["calls"] == 4 * 2 * (2 + 4 + 8)
     state = checkpoint.read_state(ends[0])
     assert {row[1] for row in state.cost if row[0] == "train"} == {"base"}
     steps = [row for row in lines(tmp_path / "whole/metrics.jsonl") if "event" not in row]
     assert [("verifier_sft_loss" in s, "verifier_dpo_loss" in s) for s in steps] == [
-        (True, False), (True, False), *[(False, True)] * 4
+        (True, False), *[(False, True)] * 3
     ]  # fmt: skip
     assert sum(row["train_tokens"] for row in steps) > 0
     # Everyone reads the whole question, although the task deals parts.
@@ -310,7 +310,3 @@ def test_some_roles_can_be_trained_alone(tmp_path):
 def test_what_does_not_fit_is_refused(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         make_learner("malt", None, CHAIN.nodes, run_config(tmp_path / "run", **options))
-
-
-def test_a_task_by_name_is_what_the_tests_registered():
-    assert make_task("even").score(None, "ab").strict == 1
