@@ -60,6 +60,7 @@ env = neuromas_v0.env(task="$first", topology="2-1")  # a network of nodes
 
 $versions
 """)
+_SHOWN = {"bbh": "bbh/navigate"}
 _DATA = re.compile(r"\sData: (.+?), licence (.+?)\.(?=\n|$)", re.DOTALL)
 
 
@@ -73,7 +74,7 @@ def pages(data: str | None = None) -> dict[str, str]:
         for family, fact in facts.items()
     ]
     head = "# Tasks\n\n| family | what it is | tasks | licence |\n| --- | --- | --- | --- |\n"
-    tail = "\n\nA task of your own: [your-own.md](../your-own.md#a-task).\n"
+    tail = "\n\nA task of your own: [your own task](../tutorial/your-own-task.md).\n"
     texts = {f"{family}.md": PAGE.substitute(fact) for family, fact in facts.items()}
     return {"README.md": f"{_NOTE}\n{head}" + "\n".join(lines) + tail, **texts}
 
@@ -105,7 +106,7 @@ def describe(family: str, data: str | None = None) -> dict[str, object]:
         "family": family,
         "summary": summary,
         "description": _DATA.sub("", f"\n{description}").strip(),
-        "first": names[0],
+        "first": _SHOWN.get(family, names[0]),
         "count": len(names),
         "ids": ", ".join(f"`{id}`" for id in ids or ["neuromas/Task-v0"]),
         "scorer": inspect.getdoc(task_class.score).partition("\n")[0],
