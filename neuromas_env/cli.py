@@ -14,12 +14,18 @@ from rich.console import Console
 from neuromas_env import __version__, asset_commands, report
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.learner import list_learners
-from neuromas_env.baselines import list_baselines, make_baseline, whole_questions
+from neuromas_env.baselines import (
+    list_baselines,
+    list_trained,
+    make_baseline,
+    whole_questions,
+)
 from neuromas_env.baselines.command import adapt_
 from neuromas_env.bench import commands
 from neuromas_env.cli_options import config_options
 from neuromas_env.coded.command import bench_marl
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.experiments.command import experiment
 from neuromas_env.tasks import Example, Task, list_tasks, make_task
 from neuromas_env.tasks.gold import check_gold
 from neuromas_env.topology import Topology
@@ -45,7 +51,7 @@ MODELS = {
 LISTS = {
     "tasks": list_tasks,
     "learners": lambda: dict.fromkeys(list_learners(), ""),
-    "baselines": list_baselines,
+    "baselines": lambda: list_baselines() | list_trained(),
     "models": lambda: MODELS,
     "topologies": lambda: TOPOLOGIES,
 }
@@ -67,6 +73,7 @@ commands.register(app)
 app.command("adapt", epilog="Example: neuromas adapt gptswarm --task hierarchy/max --out DIR")(
     adapt_
 )
+app.command(epilog="Example: neuromas experiment parameters --scale tiny --out DIR")(experiment)
 app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out runs/marl")(bench_marl)
 
 

@@ -71,7 +71,9 @@ def test_a_tree_asks_every_turn_once_and_its_leaves_share_what_was_said_before(n
     assert len({request.seed for request in engine.requests}) == len(engine.requests)
     assert [leaf.group for leaf in leaves] == [0] * n**3 + [1] * n**3
     for depth, node in enumerate(CHAIN.nodes):
-        turns = np.array([id(leaf.steps[node]) for leaf in leaves]).reshape(2 * n ** (depth + 1), -1)
+        turns = np.array([id(leaf.steps[node]) for leaf in leaves]).reshape(
+            2 * n ** (depth + 1), -1
+        )
         assert (turns == turns[:, :1]).all() and len(set(turns[:, 0])) == len(turns)
     # Replaying the turns before leads to the very prompt that the refiner was asked.
     for leaf in leaves:

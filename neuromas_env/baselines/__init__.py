@@ -41,6 +41,7 @@ from neuromas_env.baselines.method import (
 )
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
+from neuromas_env.baselines.trained import TRAINED, list_trained
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Engine
@@ -55,6 +56,7 @@ __all__ = [
     "Setup",
     "Vote",
     "list_baselines",
+    "list_trained",
     "make_baseline",
     "matched_self_consistency",
     "solve",
@@ -231,6 +233,11 @@ def _builder(family: str, name: str) -> Callable[..., Method]:
         module, _, function = _BUILT_IN[family][0].partition(":")
         return getattr(import_module(f"neuromas_env.baselines.{module}"), function)
     plugins = _plugins()
+    if (row := family.partition("@")[0]) in TRAINED and family not in plugins:
+        raise InputError(
+            f"baseline {name!r} is trained: `{TRAINED[row].command()}` makes it, and "
+            f"`neuromas bench --methods {row}@RUN` takes it"
+        )
     if family not in plugins:
         raise unknown("baseline", family, {*_BUILT_IN, *plugins})
     try:

@@ -37,7 +37,8 @@ def register(app: typer.Typer) -> None:
 @config_options(*_LOCAL)
 def bench(
     methods: Annotated[
-        str, typer.Option(help="baselines, and neuromas@RUN for a run's trained network")
+        str,
+        typer.Option(help="frozen ones, and NAME@RUN for trained ones: neuromas list baselines"),
     ],
     tasks: Annotated[str, typer.Option(help="tasks, comma separated")],
     out: Annotated[str, typer.Option(help="benchmark directory; goes on with what it holds")],

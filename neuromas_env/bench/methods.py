@@ -1,16 +1,20 @@
-"""Methods by name: frozen baselines, and `neuromas@RUN`, the trained network of a run."""
+"""Methods by name: baselines, and `NAME@RUN`, what a training run has made."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuromas_env.agents.config import read_config
+from neuromas_env.agents.config import TrainConfig, read_config
+from neuromas_env.agents.roles import ROLES
+from neuromas_env.agents.runlog import read_json
 from neuromas_env.baselines import Method, make_baseline
+from neuromas_env.baselines.adapted import FILE
+from neuromas_env.baselines.trained import TRAINED as ROWS
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Engine, Sampling
 from neuromas_env.tasks.base import Task
@@ -19,8 +23,13 @@ if TYPE_CHECKING:
     from neuromas_env.agents.checkpoint import State
     from neuromas_env.bench.config import BenchConfig
 
-TRAINED = "neuromas@"
+TRAINED = tuple(f"{name}@" for name in ROWS)
+"""How the names of trained methods begin."""
 _SHAPE = ("rank", "alpha", "targets")
+_SPENT = ("calls", "prompt_tokens", "completion_tokens")
+Training = dict[str, int]
+"""What learning took: `questions`, `steps`, `calls`, `prompt_tokens`, `completion_tokens` and,
+with a gradient, `trained_tokens`."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,8 @@ class TrainedRun:
         shape: Options that say which shape the adapters have.
         hashes: Node to a hash of its adapter's weights.
         trainable: Parameters of all adapters.
+        saved: The options of the run.
+        training: What it took, None where that is not known.
     """
 
     checkpoint: Path
@@ -40,19 +51,31 @@ class TrainedRun:
     shape: dict[str, Any]
     hashes: dict[str, str] = field(repr=False)
     trainable: int
+    saved: dict[str, Any] = field(repr=False)
+    training: Training | None
 
 
-def read_run(name: str) -> TrainedRun:
-    """Read the run of a method `neuromas@RUN`.
+def read_run(name: str, task: str = "TASK") -> TrainedRun:
+    """Read the run of a method `NAME@RUN`.
+
+    Args:
+        name: The method.
+        task: Named in messages.
 
     Raises:
-        InputError: There is no such run, or its checkpoint is broken.
+        InputError: There is no such run, its checkpoint is broken, or another method's.
     """
     from neuromas_env.agents import checkpoint
 
-    folder = checkpoint.latest(name.removeprefix(TRAINED))
+    family, _, where = name.partition("@")
+    right = f"`{ROWS[family].command(task)}` makes one"
+    try:
+        folder = checkpoint.latest(where)
+    except InputError as error:
+        raise InputError(f"method {name!r}: {error}; {right}") from None
     saved = read_config(folder.parent.parent / "config.yaml")
     state = checkpoint.read_state(folder)
+    _check_row(name, saved.get("learner", TrainConfig.learner), len(state.topology), right)
     try:
         contents = {
             node: (folder / "adapters" / node / "adapter_model.safetensors").read_bytes()
@@ -71,7 +94,44 @@ def read_run(name: str) -> TrainedRun:
         | {"topology": "-".join("1" * len(contents))},
         {node: blake2b(data, digest_size=8).hexdigest() for node, data in contents.items()},
         trainable,
+        saved,
+        _training(folder, state, saved),
     )
+
+
+def _check_row(name: str, learner: str, nodes: int, right: str) -> None:
+    row = ROWS[name.partition("@")[0]]
+    if row.learner is None and learner in ROLES:
+        raise InputError(
+            f"method {name!r}: learner {learner!r} trained this run, and its network has a form of "
+            f"its own at test time; {learner}@RUN would be right"
+        )
+    if row.learner not in (None, learner) or row.nodes not in (0, nodes):
+        found = f"learner {learner!r} trained a network of {nodes}"
+        raise InputError(f"method {name!r}: in this run {found}; {right}")
+
+
+def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | None:
+    """Count what led to a checkpoint, a run that it was grown from included."""
+    before: Training | None = {}
+    if source := saved.get("grow_from"):
+        try:
+            before = read_run(f"neuromas@{source}").training
+        except InputError:
+            return None
+    try:
+        log = (folder.parent.parent / "metrics.jsonl").read_text(encoding="utf-8")
+        steps = [row for row in map(json.loads, log.splitlines()) if "event" not in row]
+    except (OSError, ValueError):
+        return None
+    trained = [row.get("train_tokens") for row in steps if row["step"] <= state.step]
+    if before is None or len(trained) < state.step or None in trained:
+        return None
+    found = {"questions": state.step * saved["questions"], "steps": state.step}
+    spent = [row[2:5] for row in state.cost if row[0] == "train"]
+    found |= {key: sum(row[i] for row in spent) for i, key in enumerate(_SPENT)}
+    found["trained_tokens"] = int(sum(trained))
+    return {key: value + before.get(key, 0) for key, value in found.items()}
 
 
 def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> Method:
@@ -82,27 +142,49 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
     """
     if not name.startswith(TRAINED):
         if "@" in name:
-            raise unknown("method", name, ["neuromas@RUN"])
+            raise unknown("method", name, [f"{row}@RUN" for row in ROWS])
         return make_baseline(name, task, engine, config.max_new_tokens, config.temperature)
     from neuromas_env.agents.llm import llm_team
 
-    topology = read_run(name).state.topology
-    sampling = Sampling(config.temperature or 0.0, config.max_new_tokens or task.max_new_tokens)
-    return Method(topology, llm_team(topology, task, engine, sampling), name=name)
+    run = read_run(name, task.name)
+    length = config.max_new_tokens or task.max_new_tokens
+    if name.startswith("malt@"):
+        from neuromas_env.baselines.malt import malt
+
+        usual = run.saved["temperature"]
+        drawn = Sampling(usual if config.temperature is None else config.temperature, length)
+        return replace(malt(task, engine, drawn), name=name)
+    topology, sampling = run.state.topology, Sampling(config.temperature or 0.0, length)
+    return Method(topology, llm_team(topology, task, engine, sampling), name=name, dealt=True)
 
 
 def learned_files(name: str) -> dict[str, str]:
     """Return a hash of what a baseline has learned: of the files that its option `state` names."""
     found = {}
-    for option in name.partition(":")[2].split(","):
-        key, _, folder = option.partition("=")
-        if key == "state":
-            digest = blake2b(digest_size=8)
-            for file in sorted(Path(folder).rglob("*")):
-                if file.is_file():
-                    digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
-            found[folder] = digest.hexdigest()
+    for folder in _states(name):
+        digest = blake2b(digest_size=8)
+        for file in sorted(Path(folder).rglob("*")):
+            if file.is_file():
+                digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
+        found[folder] = digest.hexdigest()
     return found
+
+
+def training_of(name: str) -> Training | None:
+    """Return what a method's learning took, nothing for a frozen one, None if it is not known."""
+    if name.startswith(TRAINED):
+        return read_run(name).training
+    for folder in _states(name):
+        if not (Path(folder) / FILE).is_file():
+            return None
+        adapted = read_json(Path(folder) / FILE)
+        return {**adapted["cost"], "steps": adapted["iterations"], "trained_tokens": 0}
+    return {}
+
+
+def _states(name: str) -> list[str]:
+    options = (option.partition("=") for option in name.partition(":")[2].split(","))
+    return [folder for key, _, folder in options if key == "state"]
 
 
 def _count_parameters(file: bytes) -> int:

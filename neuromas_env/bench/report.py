@@ -21,7 +21,8 @@ NOTES = (
     "Intervals: 95 %, two-level bootstrap over questions and seeds. p: permutation test on "
     "per-question means, Holm over all comparisons; McNemar for single runs; seeds: paired t. "
     "h, d: effect sizes (Cohen's h, paired d). Detectable: smallest difference that this sample "
-    "shows with 80 % probability. Costs are per question. Failed questions count as wrong."
+    "shows with 80 % probability. Costs are per question, those of training in all. Failed "
+    "questions count as wrong."
 )
 _WIDEST = 400
 _PRINTED: dict[str, Callable[[Sequence[Line], str], str]] = {

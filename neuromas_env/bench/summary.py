@@ -46,6 +46,8 @@ class Line:
         seconds: In the engine.
         money: By the prices that were given, None without.
         trainable: Trained parameters.
+        training: What learning took in all, by `methods.Training`'s names; empty for a frozen
+            method, None where it is not known.
         sandbox: What isolated the code that was run.
         against: Comparison with each method that this one is compared with, by its label.
         matched: Label of the self-consistency row with the same budget.
@@ -70,6 +72,7 @@ class Line:
     seconds: float
     money: float | None
     trainable: int
+    training: dict[str, int] | None
     sandbox: str | None
     topology: dict[str, Any] = field(repr=False)
     labels: dict[str, str] = field(repr=False)
@@ -234,6 +237,7 @@ def _line(group: _Group) -> Line:
         seconds=mean("seconds"),
         money=(prompt * prices[0] + completion * prices[1]) / 1e6 if prices else None,
         trainable=facts["trainable"],
+        training=facts.get("training", None if facts["trainable"] else {}),
         sandbox=next((a["sandbox"] for a in whole if a["sandbox"]), None),
         topology=facts["topology"],
         labels=facts["labels"],

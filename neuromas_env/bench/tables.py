@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from html import escape
 
 from rich.table import Table
@@ -14,11 +15,23 @@ from rich.text import Text
 
 from neuromas_env.bench.summary import SCORES, Line
 
+_NESTED = (
+    "score", "interval", "against", "cells", "seeds", "topology", "labels", "training",
+)  # fmt: skip
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
 }  # fmt: skip
+
+
+_TRAINING = {
+    "training questions": "questions",
+    "training steps": "steps",
+    "training calls": "calls",
+    "tokens generated in training": "completion_tokens",
+    "tokens trained on": "trained_tokens",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ def make_grids(lines: Sequence[Line], score: str) -> list[Grid]:
 
 def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
     other = next(kind for kind in SCORES if kind != score)
-    columns = {
+    columns: dict[str, Callable[[Line], str]] = {
         "method": lambda line: line.method,
         "n": lambda line: f"{line.n}" if line.n >= line.asked else f"{line.n} of {line.asked}",
         "seeds": lambda line: str(len(line.seeds)) if line.seeds != (None,) else "-",
@@ -59,6 +72,8 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
         "seconds": lambda line: f"{line.seconds:.3g}",
         "trained": lambda line: f"{line.trainable:,}",
     }
+    if any(line.training != {} for line in lines):
+        columns |= {head: partial(_spent, key=key) for head, key in _TRAINING.items()}
     if any(line.money is not None for line in lines):
         columns["cost of 1,000"] = lambda line: (
             "-" if line.money is None else f"{1000 * line.money:.4g}"
@@ -71,6 +86,12 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
         if share is not None:
             rows.append((name, "", "", percent(share), *[""] * (len(columns) - 4)))
     return Grid(task, tuple(columns), tuple(rows))
+
+
+def _spent(line: Line, key: str) -> str:
+    if line.training == {}:
+        return "-"
+    return f"{line.training[key]:,}" if line.training and key in line.training else "?"
 
 
 def _comparisons(task: str, lines: Sequence[Line], score: str) -> Grid:
@@ -154,11 +175,8 @@ def to_csv(lines: Sequence[Line]) -> str:
 
 
 def _flat(line: Line) -> dict[str, object]:
-    row = {
-        key: value
-        for key, value in asdict(line).items()
-        if key not in ("score", "interval", "against", "cells", "seeds", "topology", "labels")
-    }
+    row = {key: value for key, value in asdict(line).items() if key not in _NESTED}
+    row |= {f"training_{key}": value for key, value in (line.training or {}).items()}
     row["seeds"] = " ".join(str(seed) for seed in line.seeds if seed is not None)
     for kind in SCORES:
         low, high = line.interval[kind]

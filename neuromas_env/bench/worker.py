@@ -12,7 +12,14 @@ from neuromas_env.baselines import Method, whole_questions
 from neuromas_env.bench.cache import CachedCompletion, CachedEngine
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import Adapters, Identity, make_engine
-from neuromas_env.bench.methods import TRAINED, TrainedRun, learned_files, make_method, read_run
+from neuromas_env.bench.methods import (
+    TRAINED,
+    TrainedRun,
+    learned_files,
+    make_method,
+    read_run,
+    training_of,
+)
 from neuromas_env.bench.store import Answer, Cell
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajectory
@@ -80,10 +87,9 @@ class Worker:
         engine = self._engine_for(None)[0]
         examples = [task.examples(cell.split)[row] for row in rows]
         before = engine.cost.total("eval").seconds
-        # A trained network keeps what was dealt to it in training; the others read all.
-        trained = cell.method.startswith(TRAINED)
         done = run_episodes(
-            method.topology, task, method.team, examples if trained else whole_questions(examples),
+            method.topology, task, method.team,
+            examples if method.dealt else whole_questions(examples),
             seed=cell.seed or 0, numbers=rows, schedule=method.schedule, options=method.options,
         )  # fmt: skip
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
@@ -134,6 +140,7 @@ class Worker:
             "labels": dict(method.labels),
             "calls": method.calls,
             "trainable": trainable,
+            "training": training_of(method.name),
             "asked": count,
             **self._known(task),
             "prices": config.prices,
