@@ -2,16 +2,17 @@
 
 WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a
 hash of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every
-question that is asked, `add=TEXT` ends every reply so,
-`pids=FOLDER` leaves a file named by
-its process, `fail=TEXT` fails where the prompt holds the text, `dead` always
-fails, `long` writes replies whose lengths differ,
-`terse` writes long ones at the temperature of self-consistency alone.
+question that is asked, `add=TEXT` ends every reply so, `pids=FOLDER` leaves a file named by
+its process, `fail=TEXT` fails where the prompt holds the text, `dead` always fails, `long`
+writes replies whose lengths differ, `terse` writes long ones at the temperature of
+self-consistency alone, `stop=FILE` sends the process a signal if the file holds its number,
+after how many calls, and how many seconds after them.
 """
 
 import hashlib
 import os
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -22,11 +23,17 @@ from neuromas_env.policy import Completion
 class Scripted(MockEngine):
     def __init__(self, words):
         super().__init__(self._text)
-        self.words = words
+        self.words, self.calls = words, 0
+        self.stop = Path(words.get("stop", os.devnull)).read_text().split()
 
     def generate(self, requests):
         if folder := self.words.get("pids"):
             (Path(folder) / str(os.getpid())).touch()
+        self.calls += len(requests)
+        if self.stop and self.calls >= int(self.stop[1]):
+            signal, _, pause = self.stop
+            self.stop = []
+            threading.Timer(float(pause), os.kill, (os.getpid(), int(signal))).start()
         time.sleep(float(self.words.get("slow", 0)) * len(requests))
         replies = super().generate(requests)
         return [
