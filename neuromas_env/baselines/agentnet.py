@@ -11,13 +11,14 @@ result is the answer.
 
 Training questions pass one by one (`batch=1`), and each changes edges, abilities and memories
 by the paper's rule; see `Rule`. The authors' code has another, in which the seconds that a
-call takes shrink an edge. The paper's alpha, beta and theta are not stated: 0.9, 0.9 and 0.3.
+call takes shrink an edge. Its alpha, beta and theta (0.9, 0.9, 0.3) are ours: we found no values.
 
 We differ: an ability is a vector in the space of the embedding, whose product with a question's
 is the success to be expected (the code has seven named abilities, assigned to the tasks of
 BIG-bench Hard by hand); TF-IDF stands in for BGE embeddings, at a lower threshold (0.3 for
 0.7); the least recently used memory is forgotten; a decision in no valid form is taken as to
-execute; loads are left out, as questions do not wait for one another. All is frozen when tested.
+execute; others' memories are shown without progress; loads are left out, as questions do not
+wait for one another. All is frozen when tested.
 """
 
 from __future__ import annotations

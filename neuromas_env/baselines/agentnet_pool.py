@@ -51,7 +51,7 @@ def fresh(agents: int, embedding: str, questions: Sequence[str]) -> State:
         "words": words,
         "weights": [[float(i != j) for j in range(agents)] for i in range(agents)],
         "agents": [
-            {"ability": ability, "tried": 0, "solved": 0, "router": [], "executor": []}
+            {"ability": [*ability], "tried": 0, "solved": 0, "router": [], "executor": []}
             for _ in range(agents)
         ],
     }

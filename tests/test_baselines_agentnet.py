@@ -1,0 +1,520 @@
+"""AgentNet: the rule counted out, walks, what is remembered, what is frozen, what is refused."""
+
+import json
+import re
+import sys
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from asking import Sums, Told, text_of
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import make_tiny
+
+from neuromas_env import cli
+from neuromas_env.baselines import list_baselines, make_baseline
+from neuromas_env.baselines.adapted import FILE, adapt
+from neuromas_env.baselines.agentnet import AgentNetLearning
+from neuromas_env.baselines.agentnet_pool import Lesson, Pool, Rule, fresh
+from neuromas_env.baselines.agentnet_walk import (
+    RESULT,
+    Spot,
+    Walks,
+    decided,
+    named,
+    read_field,
+    result,
+)
+from neuromas_env.baselines.method import Setup
+from neuromas_env.errors import InputError
+
+EXECUTE = "Decision: execute\nPart: add them"
+
+
+def replies(route=EXECUTE, on="Decision: done", right=lambda request: True):
+    """Reply as the call asks, to routers what is given, and with the sum where it is asked for."""
+
+    def say(request, number):
+        system, user = (text for _, text in request.turns)
+        if "Decide what happens" in system:
+            return route(request) if callable(route) else route
+        if "Decide whether" in system:
+            return on
+        if "'Result:'" not in system:
+            return "a thought"
+        return f"So.\nResult: {int(user.splitlines()[1]) + 1000 * right(request)}"
+
+    return say
+
+
+def me(request):
+    """Whose router is asked."""
+    return int(re.search(r"You are agent (\d+)", request.turns[0][1])[1])
+
+
+def learn(iterations, out, name="agentnet", engine=None, seed=0, task=None):
+    return adapt(name, task or Sums(), engine or Told(replies()), iterations, out, seed)
+
+
+def save(folder, state, method="agentnet"):
+    """Write a state as adapting does."""
+    held = {"method": method, "task": "sums", "seed": 0, "iterations": 1, "state": state}
+    held |= {"rewards": [], "cost": {}, "facts": {}}
+    (folder / FILE).write_text(json.dumps(held))
+
+
+def questions(split="train"):
+    return [example.question for example in Sums().examples(split)]
+
+
+def run(folder, engine, name="agentnet", count=1):
+    comma = "," if ":" in name else ":"
+    method = make_baseline(f"{name}{comma}state={folder}", Sums(), engine)
+    return method, method.run(Sums(), Sums().examples("test")[:count])
+
+
+# The rule
+
+
+def test_the_rule_counted_out_by_hand():
+    """w and c of two episodes: one that succeeds and one that fails."""
+    state = fresh(3, "tfidf", questions())
+    for agent in state["agents"]:
+        agent["ability"] = [0.6, 0.8]
+    rule, before = Rule(alpha=0.75, beta=0.75, theta=0.3, memory=40), json.dumps(state)
+    won = Lesson(np.array([1.0, 0.0]), 1.0, frozenset({(0, 1)}), frozenset({1}))
+    state_1 = rule.update(state, won)
+    assert json.dumps(state) == before
+    # w stays 1; c n = 0.6, so d = (0.6 + 0.4, 0.8) and c = 3/4 (0.6, 0.8) + 1/4 (1, 0.8).
+    assert state_1["weights"] == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    assert state_1["agents"][1]["ability"] == pytest.approx([0.7, 0.8])
+    assert [agent["ability"] for agent in state_1["agents"][::2]] == [[0.6, 0.8]] * 2
+    lost = Lesson(np.array([0.6, 0.8]), 0.0, frozenset({(0, 1), (1, 2)}), frozenset({1, 2}))
+    state_2 = rule.update(state_1, lost)
+    # c n = 0.42 + 0.64 = 1.06, so c = c - 1.06/4 (0.6, 0.8); for agent 2 c n = 1.
+    assert state_2["weights"] == [[0, 0.75, 1], [1, 0, 0.75], [1, 1, 0]]
+    assert state_2["agents"][1]["ability"] == pytest.approx([0.541, 0.588])
+    assert state_2["agents"][2]["ability"] == pytest.approx([0.45, 0.6])
+    assert [(a["tried"], a["solved"]) for a in state_2["agents"]] == [(0, 0), (2, 1), (1, 0)]
+    # 0.75 ** 4 = 0.316 is above theta, 0.75 ** 5 = 0.237 is not, and then the edge is gone.
+    for _ in range(3):
+        state_2 = rule.update(state_2, lost)
+    assert state_2["weights"][0][1] == 0.75**4 and state_2["weights"][1][2] == 0.75**4
+    assert rule.update(state_2, lost)["weights"][0][1] == 0
+
+
+@pytest.mark.parametrize(("is_right", "weight", "ability"), [(True, 1.0, 0.64), (False, 0.9, 0.54)])
+def test_one_question_changes_its_edges_and_abilities(is_right, weight, ability):
+    """With alpha = beta = 0.9 the ability for the very question is 0.9 times 0.6, and 0.1 S."""
+    first, called = [], Sums().examples("train")[5]
+
+    def route(request):
+        first.append(me(request))
+        return (
+            "Decision: forward\nNext: " + str((me(request) + 1) % 3) if not first[1:] else EXECUTE
+        )
+
+    engine = Told(replies(route, right=lambda request: is_right))
+    learning = AgentNetLearning(Setup("agentnet", Sums(), engine))
+    metrics = learning.iterate([called], seed=0)
+    assert metrics == {"reward": float(is_right), "hops": 1.0, "edges": 6.0}
+    i, j = first
+    weights = np.ones((3, 3)) - np.eye(3)
+    weights[i, j] = weight
+    assert learning.state["weights"] == weights.tolist()
+    pool = Pool(learning.state, 3, 0.3)
+    found = [pool.ability(k, called.question) for k in range(3)]
+    assert found == pytest.approx([ability if k == j else 0.6 for k in range(3)])
+    memories = [(len(a["router"]), len(a["executor"])) for a in learning.state["agents"]]
+    expected = [(int(k in first), int(k == j)) if is_right else (0, 0) for k in range(3)]
+    assert memories == expected
+
+
+def test_memories_forget_the_least_recently_used():
+    state, rule = fresh(1, "tfidf", questions()), Rule(0.9, 0.9, 0.3, memory=2)
+    entries = [{"question": str(n), "progress": "", "action": "x"} for n in range(4)]
+    need = np.zeros(len(state["agents"][0]["ability"]))
+
+    def episode(reward, act, *used):
+        acts = [(0, kind, entries[act]) for kind in ("router", "executor")]
+        recalled = [(0, "executor", entries[n]) for n in used]
+        return Lesson(need, reward, frozenset(), frozenset({0}), acts, recalled)
+
+    def held(kind="executor"):
+        return [int(entry["question"]) for entry in state["agents"][0][kind]]
+
+    for lesson, expected in [
+        (episode(1, 0), [0]),
+        (episode(1, 1), [0, 1]),
+        (episode(0, 2, 0), [1, 0]),  # not solved, but 0 was used
+        (episode(1, 3), [0, 3]),  # so that 1 goes
+        (episode(1, 0), [3, 0]),  # known already
+        (episode(1, 2, 1), [0, 2]),  # 1 is not there any more
+    ]:
+        state = rule.update(state, lesson)
+        assert held() == expected
+    assert held("router") == [1, 3, 0, 2]  # without a limit
+
+
+def test_all_agents_start_alike_on_a_complete_graph():
+    state = fresh(4, "tfidf", questions())
+    pool = Pool(state, 3, 0.3)
+    abilities = [pool.ability(i, q) for i in range(4) for q in questions("test")[:3]]
+    assert abilities == pytest.approx([0.6] * 12)
+    assert [pool.neighbours(i) for i in range(4)] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+    firsts = {json.loads(pool.entry(q))["first"] for q in questions()}
+    assert firsts == {0, 1, 2, 3}  # equals share the questions
+
+
+def test_it_learns_who_is_able(tmp_path):
+    """Only agent 2 can add, and no router forwards."""
+    able = set()
+
+    def route(request):
+        able.clear()
+        able.add(me(request))
+        return EXECUTE
+
+    engine = Told(replies(route, right=lambda request: able == {2}))
+    done = learn(40, tmp_path, engine=engine)
+    agents = done.state["agents"]
+    assert np.mean(done.rewards[-10:]) > np.mean(done.rewards[:10])
+    assert agents[2]["solved"] == agents[2]["tried"] == sum(done.rewards) > 20
+    assert not (agents[0]["executor"] or agents[1]["executor"])
+    known = [entry["question"] for entry in agents[2]["executor"]]
+    assert 10 < len(known) == len(set(known)) <= agents[2]["solved"]  # some came up again
+    assert done.cost["questions"] == 40 and done.cost["calls"] == 160 == len(engine.requests)
+    _, trajectories = run(tmp_path, Told(replies(route, right=lambda r: able == {2})), count=5)
+    assert all(trajectory.reward == 1 for trajectory in trajectories)
+
+
+# Walks
+
+
+def reply_texts():
+    decisions = ["forward", "split", "execute", "continue", "done", "other"]
+    fields = st.tuples(st.sampled_from(decisions), st.sampled_from(["", "0", "1", "2", "3", "9"]))
+    return st.one_of(
+        fields.map(lambda d: f"Decision: {d[0]}\nPart: p\nNext: {d[1]}"), st.text(max_size=30)
+    )
+
+
+@given(st.data(), st.integers(1, 4), st.integers(1, 4), st.integers(0, 4))
+def test_walks_are_acyclic_and_end_within_their_caps(data, agents, splits, forwards):
+    edges = data.draw(st.sets(st.tuples(*[st.integers(0, agents - 1)] * 2)))
+    edges = {(i, j) for i, j in edges if i != j}
+    walks = Walks(agents, splits, forwards, lambda i: [j for j in range(agents) if (i, j) in edges])
+    layer = {spot: n for n, spots in enumerate(walks.layers()) for spot in spots}
+    start = {"first": data.draw(st.integers(0, agents - 1)), "order": list(range(agents))}
+    said = {}
+    while (spot := walks.follow(said)[1]) != RESULT:
+        assert spot not in said and all(layer[spot] > layer[earlier] for earlier in said)
+        said[spot] = data.draw(reply_texts()) if said else json.dumps(start)
+    hops, _ = walks.follow(said)
+    assert len(said) - 1 <= walks.calls and len(hops) <= splits
+    assert len(said) - 1 == sum(len(hop.path) - 1 + 4 for hop in hops)
+    for hop in hops:
+        assert len(set(hop.path)) == len(hop.path) <= forwards + 1
+        assert set(pairwise(hop.path)) <= edges
+    for hop, after in pairwise(hops):
+        assert hop.decision == "split" and hop.heir == after.path[0]
+        assert hop.heir == hop.path[-1] or (hop.path[-1], hop.heir) in edges
+
+
+FORWARD, SPLIT = "Decision: forward\nNext: 1", "Decision: split\nPart: half"
+
+
+@pytest.mark.parametrize(
+    ("options", "route", "on", "calls", "most"),
+    [
+        ("", EXECUTE, "", 4, 30),
+        ("", "no idea", "", 4, 30),
+        ("", FORWARD, "", 6, 30),  # two forwards reach everybody
+        ("agents=6", FORWARD, "", 7, 35),
+        ("agents=6,forwards=1", FORWARD, "", 5, 25),
+        ("forwards=0", FORWARD, "", 4, 20),
+        ("agents=1", FORWARD, "", 4, 20),
+        ("", SPLIT, "Decision: done", 4, 30),
+        ("", SPLIT, "Decision: continue\nNext: 2", 20, 30),
+        ("splits=2", SPLIT, "Decision: continue\nNext: 99", 8, 12),
+    ],
+)
+def test_calls_are_one_for_each_forward_and_four_for_each_hop(
+    tmp_path, options, route, on, calls, most
+):
+    agents = re.search(r"agents=(\d)", options)
+    save(tmp_path, fresh(int(agents[1]) if agents else 3, "tfidf", questions()))
+    engine = Told(replies(route, on))
+    method, [trajectory] = run(tmp_path, engine, f"agentnet:{options}" if options else "agentnet")
+    assert len(engine.requests) == calls and method.calls == most
+    assert trajectory.reward == 1 and trajectory.answer == "8000"
+    assert all(r.sampling.temperature == 0 and r.adapter is None for r in engine.requests)
+    assert not method.sampled
+
+
+def test_edges_that_are_gone_carry_no_question(tmp_path):
+    state = fresh(3, "tfidf", questions())
+    state["weights"] = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.5, 0.0]]
+    state["agents"][2]["ability"][-1] += 0.01
+    save(tmp_path, state)
+    engine = Told(replies("Decision: forward\nNext: 7"))
+    method, [trajectory] = run(tmp_path, engine)
+    routers = [method.labels[n] for n in trajectory.steps if "router" in method.labels[n]]
+    # From 2 to the fitter of its two neighbours, which has an edge to nobody.
+    assert routers == ["router of agent 2, hop 0 step 0", "router of agent 0, hop 0 step 1"]
+    first, second = (text_of(request) for request in engine.requests[:2])
+    assert "Agent 0: ability 0.60" in first and "Agent 1:" in first and "or forward" in first
+    assert "Agent 1" not in second and "forward" not in second and "Agent 0 (you)" in second
+
+
+def test_order_of_agents_does_not_matter(tmp_path):
+    """Without numbers in replies and without ties, renumbered agents take the same walk."""
+    new = [2, 0, 1]
+    state = fresh(3, "tfidf", questions())
+    for i, agent in enumerate(state["agents"]):
+        agent["ability"] = [*agent["ability"][:-1], 0.1 * (i + 1)]
+    state["weights"] = [[0.0, 1.0, 1.0], [0.4, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    other = state | {"agents": [state["agents"][new.index(i)] for i in range(3)]}
+    w = np.zeros((3, 3))
+    w[np.ix_(new, new)] = state["weights"]
+    other["weights"] = w.tolist()
+    walked = []
+    for number, held in enumerate((state, other)):
+        (tmp_path / str(number)).mkdir()
+        save(tmp_path / str(number), held)
+        engine = Told(replies(lambda r: FORWARD.replace("1", ""), "Decision: continue"))
+        method, [trajectory] = run(tmp_path / str(number), engine)
+        labels = [method.labels[node] for node in trajectory.steps][1:-1]
+        numbers = [int(re.search(r"agent (\d)", label)[1]) for label in labels]
+        walked.append(([re.sub(r"agent \d", "", label) for label in labels], numbers))
+    assert walked[1][0] == walked[0][0] and walked[1][1] == [new[i] for i in walked[0][1]]
+    assert set(walked[0][1]) == {0, 1, 2}
+
+
+def test_replies_without_an_answer_earn_nothing(tmp_path):
+    save(tmp_path, fresh(3, "tfidf", questions()))
+    _, [trajectory] = run(tmp_path, Told(""))
+    assert trajectory.answer == "" and trajectory.reward == 0 and trajectory.error is None
+
+
+def test_a_call_that_fails_is_reported(tmp_path):
+    save(tmp_path, fresh(3, "tfidf", questions()))
+    _, [trajectory] = run(tmp_path, Told(replies(), fail=[1]))
+    assert "request 1 was told to fail" in trajectory.error and trajectory.score is None
+    with pytest.raises(InputError, match="train/7.*told to fail"):
+        learn(3, tmp_path / "x", engine=Told(replies(), fail=[5]))
+    assert json.loads((tmp_path / "x" / FILE).read_text())["iterations"] == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "name", "value"),
+    [
+        ("**Decision:** Split\nPart: a\nb\nNext: 2", "decision", "Split"),
+        ("Decision: x\n- Part: a\nb\nNext: 2", "part", "a\nb"),
+        ("I say\nRESULT: 4\n", "result", "4"),
+        ("the decision: x", "decision", ""),
+        ("Result:", "result", ""),
+        ("", "part", ""),
+    ],
+)
+def test_fields(reply, name, value):
+    assert read_field(reply, name) == value
+
+
+def test_decisions_and_names():
+    assert decided("Decision: I FORWARD it") == "forward" and decided("split it") == "execute"
+    assert named("Next: agent 2", [0, 2], [1, 0, 2]) == 2
+    assert named("Next: 1", [0, 2], [1, 0, 2]) == 0 == named("no", [0, 2], [1, 0, 2])
+    assert result("so\nResult: 7\nPart: x") == "7" and result(" 7 ") == "7"
+
+
+# What is remembered
+
+
+def test_prompts_show_what_solved_similar_questions(tmp_path):
+
+    def route(request):
+        """Odd questions go round all agents, even ones stay where they are."""
+        return FORWARD[:-1] if int(request.turns[1][1].splitlines()[1]) % 2 else EXECUTE
+
+    learn(12, tmp_path, engine=Told(replies(route)))
+    engine = Told(replies(route))
+    run(tmp_path, engine)
+    router, thought, plan, answer = map(text_of, engine.requests)
+    past = r"What you did with similar questions that were solved:\n- What is the sum\?\n70"
+    assert all(re.search(past, text) for text in (router, thought, plan, answer))
+    assert "-> execute" in router and "It solved:\n- What is the sum?" in router
+    assert "success rate 1.00" in router and "-> execute" not in thought
+    assert "Your thought:\na thought" in answer and "Your reasoning:" in answer
+    assert 3 < router.count("\n- What is the sum?") <= 9
+    assert answer.count("\n- What is the sum?") == 3
+    for options in ("retrieve=0", "threshold=1"):
+        engine = Told(replies())
+        run(tmp_path, engine, f"agentnet:{options}")
+        assert "similar questions" not in "".join(map(text_of, engine.requests))
+
+
+def test_parts_are_told_on_and_remembered_where_they_were_done(tmp_path):
+    engine = Told(replies(SPLIT, "Decision: continue\nNext: 1"))
+    done = learn(1, tmp_path, "agentnet:splits=2", engine)
+    last = text_of(engine.requests[-2])
+    first = me(engine.requests[0])
+    assert f"Progress so far:\nAgent {first} was to do: half\nIt found: 80" in last
+    assert "Your part:\nhalf" in last and "Do your part" in last
+    router = [entry for agent in done.state["agents"] for entry in agent["router"]]
+    actions = [
+        (e["action"], e["progress"].count("It found")) for e in done.state["agents"][1]["router"]
+    ]
+    assert actions[-2:] == [("split: half", 1), ("continue with agent 1", 2)] and len(router) == 4
+    assert done.state["agents"][1]["executor"][-1]["action"].startswith("80")
+
+
+# Adapting and testing
+
+
+def test_a_state_is_frozen_when_it_is_tested(tmp_path):
+    learn(8, tmp_path)
+    saved = (tmp_path / FILE).read_bytes()
+    engine = Told(replies("Decision: split\nPart: x", "Decision: continue"))
+    method, once = run(tmp_path, engine, count=6)
+    again = method.run(Sums(), Sums().examples("test")[:6])
+    _, anew = run(
+        tmp_path, Told(replies("Decision: split\nPart: x", "Decision: continue")), count=6
+    )
+    said = [[step.text for t in runs for step in t.steps.values()] for runs in (once, again, anew)]
+    assert said[0] == said[1] == said[2] and (tmp_path / FILE).read_bytes() == saved
+    asked = [text_of(request) for request in engine.requests]
+    assert asked[: len(asked) // 2] == asked[len(asked) // 2 :]
+
+
+def mixed(request, number):
+    """Routes, solves and fails by what the request says alone."""
+    digest = sum(map(ord, text_of(request)))
+    route = [EXECUTE, SPLIT, FORWARD, "Decision: forward\nNext: 2"][digest % 4]
+    on = ["Decision: continue\nNext: 0", "Decision: done"][digest % 2]
+    return replies(route, on, right=lambda _: digest % 3 > 0)(request, number)
+
+
+def test_the_seed_decides(tmp_path):
+    found = [
+        learn(6, tmp_path / name, engine=Told(mixed), seed=int(name[0]))
+        for name in ("0", "0b", "1")
+    ]
+    assert found[0] == found[1] and found[0].state != found[2].state
+    assert len(set(found[0].rewards)) == 2
+
+
+@pytest.mark.parametrize("name", ["agentnet", "agentnet:batch=3,memory=2"])
+def test_a_killed_adaptation_goes_on_as_if_it_had_not_been(tmp_path, name):
+    whole = learn(8, tmp_path / "whole", name, Told(mixed))
+
+    def killed(request, number):
+        if number == 30:
+            raise KeyboardInterrupt
+        return mixed(request, number)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(8, tmp_path / "parts", name, Told(killed))
+    assert 0 < json.loads((tmp_path / "parts" / FILE).read_text())["iterations"] < 8
+    assert learn(8, tmp_path / "parts", name, Told(mixed)) == whole
+    assert (tmp_path / "parts" / FILE).read_bytes() == (tmp_path / "whole" / FILE).read_bytes()
+
+
+def test_a_batch_is_routed_before_it_is_learned(tmp_path):
+    engine = Told(replies())
+    done = learn(1, tmp_path, "agentnet:batch=5", engine)
+    assert done.cost["questions"] == 5 and engine.batches == [5] * 4
+    assert "similar questions" not in "".join(map(text_of, engine.requests))
+    assert sum(agent["tried"] for agent in done.state["agents"]) == 5
+
+
+# What is refused
+
+
+class Untrained(Sums):
+    def examples(self, split):
+        return [] if split == "train" else super().examples(split)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("agentnet:alpha=2", "alpha must be from 0 to 1, not 2"),
+        ("agentnet:agents=0", "agents must be from 1 to 12, not 0"),
+        ("agentnet:memory=0", "memory must be from 1 to 10000"),
+        ("agentnet:alfa=1", "'alfa'. Did you mean 'alpha'"),
+        ("agentnet:embedding=some/model", "pip install sentence-transformers"),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path, monkeypatch, name, says):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(InputError, match=re.escape(says)):
+        learn(1, tmp_path / "x", name)
+    assert not (tmp_path / "x" / FILE).exists()
+
+
+def test_states_that_do_not_fit(tmp_path):
+    with pytest.raises(InputError, match="neuromas adapt agentnet --task sums --out DIR"):
+        make_baseline("agentnet", Sums(), Told())
+    with pytest.raises(InputError, match="there is no .*adapted.json"):
+        make_baseline(f"agentnet:state={tmp_path}", Sums(), Told())
+    with pytest.raises(InputError, match="no training questions to adapt 'agentnet' to"):
+        learn(1, tmp_path, task=Untrained())
+    save(tmp_path, fresh(2, "tfidf", questions()))
+    with pytest.raises(InputError, match="learned with agents=2, not 3; the same option agents"):
+        make_baseline(f"agentnet:state={tmp_path}", Sums(), Told())
+    with pytest.raises(InputError, match="learned with embedding=tfidf, not x"):
+        make_baseline(f"agentnet:agents=2,embedding=x,state={tmp_path}", Sums(), Told())
+    with pytest.raises(InputError, match="no role-free form"):
+        make_baseline(f"agentnet:agents=2,prompts=role_free,state={tmp_path}", Sums(), Told())
+    save(tmp_path, {"theta": []}, "gptswarm")
+    with pytest.raises(InputError, match="holds what 'gptswarm' has learned"):
+        make_baseline(f"agentnet:state={tmp_path}", Sums(), Told())
+
+
+def test_another_embedding(tmp_path, monkeypatch):
+    """What sentence-transformers is asked for, with a stand-in: a letter is a dimension."""
+
+    class Model:
+        def __init__(self, name, device):
+            if name != "letters":
+                raise OSError("no such folder")
+
+        def encode(self, texts, normalize_embeddings, show_progress_bar):
+            counts = np.array([[t.count(c) for c in "0123456789 "] for t in texts], np.float32)
+            return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    monkeypatch.setitem(
+        sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Model)
+    )
+    done = learn(3, tmp_path, "agentnet:embedding=letters")
+    assert len(done.state["agents"][0]["ability"]) == 12 and done.state["words"] == {}
+    [trajectory] = run(tmp_path, Told(replies()), "agentnet:embedding=letters")[1]
+    assert trajectory.reward == 1
+    with pytest.raises(InputError, match="'other' is no model .* no such folder"):
+        learn(3, tmp_path / "x", "agentnet:embedding=other")
+
+
+def test_tfidf_without_its_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    with pytest.raises(InputError, match=r"pip install 'neuromas-env\[bench\]'"):
+        learn(1, tmp_path / "x")
+
+
+def test_the_command_adapts_it(tmp_path, capsys):
+    model, out = str(make_tiny("llama", tmp_path)), str(tmp_path / "out")
+    name = "agentnet:splits=1,max_new_tokens=3"
+    args = ["adapt", name, "--iterations", "2", "--out", out, "--model", model]
+    with pytest.raises(SystemExit) as end:
+        cli.main([*args, "--dtype", "float32"])
+    printed = " ".join("".join(capsys.readouterr()).split())
+    assert end.value.code == 0, printed
+    assert "2 questions, 8 calls" in printed and f"test it as 'agentnet:state={out}'" in printed
+    assert list_baselines()["agentnet"].endswith("at most 30 calls")
+
+
+def test_spots_have_names():
+    assert Spot("router", 1, 2, 0).label == "router of agent 0, hop 1 step 2"
+    assert Spot("plan", 1, 0, 2).label == "plan of agent 2, hop 1" and RESULT.label == "result"
