@@ -45,7 +45,7 @@ def growth(*names: str) -> str:
         for column, layer in enumerate(topology.layers):
             for row, node in enumerate(layer):
                 top = 60 + 66 * (row + (tallest - len(layer)) / 2)
-                text = f"{node}|is {origin[node]}" if node in origin else f"{node}|new"
+                text = f"{node}|from {origin[node]}" if node in origin else f"{node}|new"
                 colour = YELLOW if node in origin else BLUE
                 boxes.append((f"{number}{node}", left + 112 * column, top, 86, colour, text))
         arrows += [(f"{number}{a}", f"{number}{b}", "") for a, b in topology.edges]

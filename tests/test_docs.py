@@ -16,7 +16,7 @@ import typer
 from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
-from neuromas_env import tasks
+from neuromas_env import __version__, tasks
 from neuromas_env.agents import learner
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.cli import app
@@ -60,6 +60,11 @@ def test_python_runs_and_prints_what_follows_it(page, place):
             exec(code, names)
         if after is not None and after.info == "text":
             assert printed.getvalue() == after.content
+
+
+@pytest.mark.parametrize("page", [DOCS / "cite.md", ROOT / "CITATION.cff"], ids=name)
+def test_citation_names_this_version(page):
+    assert re.findall(r"version[ :={]+([\d.]+)", page.read_text())[-1] == __version__
 
 
 def shown_commands(page: Path) -> list[tuple[list[str], bool]]:
