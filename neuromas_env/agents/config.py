@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from neuromas_env.agents.advantage import MODES
+from neuromas_env.agents.shaping import read_terms
 from neuromas_env.episode import REWARDS
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS
@@ -65,6 +66,9 @@ class TrainConfig:
     rollouts: int = _option(4, "episodes of each question per step", low=1)
     reward: str = _option(
         "both", "strict score, extracted score or the mean of both", choices=REWARDS
+    )
+    shaping: str = _option(
+        "", "terms added to the reward, such as format=0.2,length=0.1,informative=0.1"
     )
     temperature: float = _option(
         0.7, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
@@ -163,6 +167,7 @@ class TrainConfig:
         """
         for option in fields(self):
             _check_range(option.name, getattr(self, option.name), option.metadata)
+        read_terms(self.shaping)
         final = self.stages()[-1][0]
         if self.advantage in ("leave_one_out", "group_normalised") and self.rollouts < 2:
             raise InputError(

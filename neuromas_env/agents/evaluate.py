@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -156,18 +156,26 @@ def communication_ablation(
     }  # fmt: skip
 
 
-def blank(output: str) -> Intervene:
-    """Make the intervention that empties all messages but the output node's."""
+def blank(output: str, nodes: Collection[str] | None = None) -> Intervene:
+    """Make the intervention that empties the messages of some nodes, by default of all.
+
+    The output node's always stays.
+    """
     return lambda layer: [
-        {node: text if node == output else "" for node, text in messages.items()}
+        {node: "" if _taken(node, output, nodes) else text for node, text in messages.items()}
         for messages in layer
     ]
 
 
-def shuffle(output: str, seed: int) -> Intervene:
+def shuffle(output: str, seed: int, nodes: Collection[str] | None = None) -> Intervene:
     """Make the intervention that gives every question the messages of another one.
 
     The order is a random cycle (Sattolo's algorithm), so no question keeps its own.
+
+    Args:
+        output: The node whose message stays.
+        seed: Of the order.
+        nodes: Whose messages are given away, by default those of all nodes.
     """
     rng = np.random.default_rng(seed)
 
@@ -181,10 +189,14 @@ def shuffle(output: str, seed: int) -> Intervene:
             other = int(rng.integers(last))
             order[last], order[other] = order[other], order[last]
         for taker, giver in zip(whole, order, strict=True):
-            mixed[taker] |= {n: text for n, text in layer[giver].items() if n != output}
+            mixed[taker] |= {n: t for n, t in layer[giver].items() if _taken(n, output, nodes)}
         return mixed
 
     return intervene
+
+
+def _taken(node: str, output: str, nodes: Collection[str] | None) -> bool:
+    return node != output and (nodes is None or node in nodes)
 
 
 def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from neuromas_env.agents.shaping import Shaped, read_terms
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Trajectory
 
@@ -47,10 +48,13 @@ to train and the training configuration."""
 
 _BUILT_IN = {
     "joint": "neuromas_env.agents.reinforce:joint",
+    "joint_unplaced": "neuromas_env.agents.reinforce:joint",
+    "joint_roles": "neuromas_env.agents.reinforce:joint",
     "independent": "neuromas_env.agents.reinforce:independent",
     "collm_cc": "neuromas_env.agents.collm:collm_cc",
     "collm_dc": "neuromas_env.agents.collm:collm_dc",
     "magrpo": "neuromas_env.agents.collm:magrpo",
+    "counterfactual": "neuromas_env.agents.counterfactual:counterfactual",
     "malt": "neuromas_env.agents.malt:malt",
     "tabular": "neuromas_env.agents.tabular:tabular",
 }
@@ -69,11 +73,16 @@ def list_learners() -> list[str]:
 
 
 def make_learner(name: str, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
-    """Build a learner by name.
+    """Build a learner by name, shown shaped rewards if the configuration asks for them.
 
     Raises:
         InputError: No such learner, or a package's learner cannot be imported.
     """
+    learner, terms = _make(name, engine, nodes, config), read_terms(getattr(config, "shaping", ""))
+    return Shaped(learner, terms) if terms else learner
+
+
+def _make(name: str, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
     if name in _registered:
         return _registered[name](engine, nodes, config)
     if name in _BUILT_IN:

@@ -2,8 +2,8 @@
 
 The system turn says where the node stands, whom it reads, who reads it and in which
 form to answer; the user turn holds the question and, last, the messages. Rows of one
-question so share the longest possible beginning. A node is never told to be a
-planner, a critic or anything else. The line of structure is terse because small
+question so share the longest possible beginning. Outside of the two controls a node is never
+told to be a planner, a critic or anything else. The line of structure is terse because small
 models lose the question behind a wordy one (`docs/first-run.md` has the figures).
 """
 
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from neuromas_env.policy import Observation
 
+Turns = tuple[tuple[str, str], ...]
 
-def build_prompt(observation: Observation, answer_format: str) -> tuple[tuple[str, str], ...]:
+
+def build_prompt(observation: Observation, answer_format: str) -> Turns:
     """Write the chat turns for one node's turn.
 
     Args:
@@ -40,3 +42,21 @@ def build_prompt(observation: Observation, answer_format: str) -> tuple[tuple[st
         ("system", f"[{structure}]\n{answer_format}"),
         ("user", "\n".join([observation["question"], *messages])),
     )
+
+
+def unplaced_prompt(observation: Observation, answer_format: str) -> Turns:
+    """Write the same turns without the line of structure: a control."""
+    _, user = build_prompt(observation, answer_format)
+    return ("system", answer_format), user
+
+
+def role_prompt(observation: Observation, answer_format: str) -> Turns:
+    """Write the same turns with a role in place of the line of structure: a control."""
+    place, (_, user) = observation["place"], build_prompt(observation, answer_format)
+    if not any(place["readers"]):
+        role = "You are the judge: you weigh what you read and decide."
+    elif not any(place["sources"]):
+        role = "You are a specialist: you solve what you are shown."
+    else:
+        role = "You are a reviewer: you check the messages that you read and correct them."
+    return ("system", f"{role}\n{answer_format}"), user

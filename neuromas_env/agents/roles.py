@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from neuromas_env.agents.prompt import build_prompt
+from neuromas_env.agents.prompt import build_prompt, role_prompt, unplaced_prompt
 from neuromas_env.policy import Observation
 
 Prompt = Callable[[Observation, str], tuple[tuple[str, str], ...]]
@@ -34,8 +34,10 @@ def malt(observation: Observation, answer_format: str) -> tuple[tuple[str, str],
 
 
 ROLES: dict[str, Prompt] = {"malt": malt}
+CONTROLS: dict[str, Prompt] = {"joint_unplaced": unplaced_prompt, "joint_roles": role_prompt}
+"""The joint learner on networks that are prompted in another way and otherwise the same."""
 
 
 def prompt_of(learner: str) -> Prompt:
     """Return how the nodes of a learner's networks are prompted."""
-    return ROLES.get(learner, build_prompt)
+    return {**ROLES, **CONTROLS}.get(learner, build_prompt)

@@ -216,7 +216,7 @@ def _write_head(
         "topology": stages[-1][0].to_json(),
         "stages": [[topology.to_json(), steps] for topology, steps in stages],
         "task": task.name,
-        "reward": config.reward,
+        "reward": f"{config.reward} with {config.shaping}" if config.shaping else config.reward,
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
         "skipped_rows": list(task.skipped),

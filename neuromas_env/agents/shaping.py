@@ -1,0 +1,134 @@
+"""Shaped rewards: terms that are added to the task's reward, to see where gains come from.
+
+The task's reward alone is the default. `--shaping "format=0.2,length=0.1"` adds weighted terms:
+
+- `length` takes away the mean length of the nodes' replies, in hundreds of tokens;
+- `format` adds 1 if an answer can be read in the output node's reply;
+- `informative` adds the mean over the other nodes of this difference: in which share of the
+  question's other episodes the node said the same, minus that share in the episodes of other
+  questions. It is between -1 and 1, and pays for messages that depend on the question alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.policy import Trajectory
+
+TERMS = ("length", "format", "informative")
+UNREAD = ("no_answer", "unparsable")
+"""Reasons of a score that say that no answer could be read."""
+
+
+def read_terms(text: str) -> dict[str, float]:
+    """Read weights by term, such as `format=0.2,length=0.1`; nothing is no term.
+
+    Raises:
+        InputError: A term is unknown or given twice, or a weight is no number.
+    """
+    terms: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in TERMS:
+            raise unknown("term of shaping:", name, TERMS)
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = math.nan
+        if name in terms or not math.isfinite(weight):
+            raise InputError(
+                f"shaping: {part!r}, but each term once with its weight would be right, as in "
+                "'format=0.2,length=0.1'"
+            )
+        terms[name] = weight
+    return terms
+
+
+def informative(said: Sequence[Hashable], groups: Sequence[int]) -> np.ndarray:
+    """Return how much each episode's message goes with its question: float array `[episodes]`.
+
+    Args:
+        said: What one node said in each episode.
+        groups: The number of each episode's question.
+    """
+    together, alone = Counter(zip(groups, said, strict=True)), Counter(said)
+    sizes, count = Counter(groups), len(said)
+    found = np.zeros(count)
+    for i, (group, text) in enumerate(zip(groups, said, strict=True)):
+        same, others = together[group, text], sizes[group] - 1
+        across = count - sizes[group]
+        within = (same - 1) / others if others else 0.0
+        found[i] = within - ((alone[text] - same) / across if across else 0.0)
+    return found
+
+
+def bonus(batch: Sequence[Trajectory], terms: Mapping[str, float]) -> np.ndarray:
+    """Return what the terms add to the reward of each episode.
+
+    Args:
+        batch: Whole-network episodes.
+        terms: Weight of each term.
+    """
+    total = np.zeros(len(batch))
+    if "length" in terms:
+        total -= terms["length"] * np.array([_length(t) / 100 for t in batch])
+    if "format" in terms:
+        read = [t.score is not None and t.score.reason not in UNREAD for t in batch]
+        total += terms["format"] * np.array(read, dtype=float)
+    if "informative" in terms:
+        groups = [t.group for t in batch]
+        nodes = sorted({node for t in batch for node in list(t.steps)[:-1]})
+        each = [
+            informative([t.steps[n].text if n in t.steps else "" for t in batch], groups)
+            for n in nodes
+        ]
+        total += terms["informative"] * (np.mean(each, axis=0) if each else 0.0)
+    return total
+
+
+def _length(trajectory: Trajectory) -> float:
+    replies = [s.completion for s in trajectory.steps.values() if s.completion is not None]
+    return float(np.mean([len(reply.ids) for reply in replies])) if replies else 0.0
+
+
+class Shaped:
+    """A learner that is shown shaped rewards."""
+
+    def __init__(self, learner: Any, terms: Mapping[str, float]) -> None:
+        """Wrap a learner.
+
+        Args:
+            learner: Learns from the shaped rewards.
+            terms: Weight of each term.
+        """
+        self._learner, self._terms = learner, dict(terms)
+
+    def __getattr__(self, name: str) -> Any:
+        """Do all else as the learner does."""
+        return getattr(self._learner, name)
+
+    def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        """Learn from one batch; the metric `reward` stays the task's, `shaped` is what was seen."""
+        added = bonus(trajectories, self._terms)
+        seen = [
+            replace(t, reward=t.reward + float(more))
+            for t, more in zip(trajectories, added, strict=True)
+        ]
+        metrics = self._learner.update(seen)
+        task = float(np.mean([t.reward for t in trajectories]))
+        return metrics | {"shaped": metrics["reward"], "reward": task}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The learner's."""
+        return self._learner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the learner's."""
+        self._learner.load_state_dict(state)

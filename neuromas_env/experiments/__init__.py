@@ -1,0 +1,5 @@
+"""Experiments as data: arms × seeds at a scale, trained alike, compared by paired tests.
+
+`experiment.yaml` of a folder says what is claimed, which arms there are, and which
+comparison decides; `scales.yaml` beside the folders says with which models and tasks.
+"""

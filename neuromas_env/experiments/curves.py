@@ -1,0 +1,86 @@
+"""Pictures of an experiment: learning curves with bands, and how alike the nodes are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neuromas_env.bench.plots import to_svg
+
+Curve = Sequence[tuple[float, float]]
+
+
+def band(curves: Sequence[Curve], points: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where, the mean over the runs there, and half the width of its 95 % interval.
+
+    Each point averages a stretch of every curve; the interval is Student's over the runs, and
+    has no width for a single one.
+
+    Args:
+        curves: `(x, y)` points of each run.
+        points: At most so many.
+    """
+    from scipy.stats import t
+
+    shortest = min(map(len, curves))
+    parts = np.array_split(np.arange(shortest), min(points, shortest))
+    each = np.array([[np.mean([curve[i][1] for i in part]) for part in parts] for curve in curves])
+    where = np.array([curves[0][part[-1]][0] for part in parts])
+    count = len(curves)
+    spread = each.std(0, ddof=1) / np.sqrt(count) if count > 1 else np.zeros(len(parts))
+    factor = float(t.ppf(0.975, count - 1)) if count > 1 else 0.0
+    return where, each.mean(0), factor * spread
+
+
+def learning_curves(curves: Mapping[str, Mapping[str, Sequence[Curve]]], what: str) -> str:
+    """Draw the runs of every arm as SVG, a panel per task.
+
+    Args:
+        curves: Task to arm to the curves of its runs.
+        what: Is drawn upwards.
+    """
+    from matplotlib.figure import Figure
+
+    width = min(3, len(curves))
+    height = -(-len(curves) // width)
+    figure = Figure(figsize=(5 * width + 2, 3.8 * height), layout="constrained")
+    handles: dict[str, Any] = {}
+    for number, (task, arms) in enumerate(curves.items(), 1):
+        axes = figure.add_subplot(height, width, number)
+        for colour, (arm, runs) in enumerate(arms.items()):
+            runs = [run for run in runs if run]
+            if not runs:
+                continue
+            x, mean, half = band(runs)
+            [handles[_plain(arm)]] = axes.plot(x, mean, color=f"C{colour % 10}", linewidth=1.2)
+            axes.fill_between(x, mean - half, mean + half, color=f"C{colour % 10}", alpha=0.2)
+        axes.set(title=_plain(task), ylabel=what, xlabel="training questions")
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
+    return to_svg(figure)
+
+
+def similarity_picture(grids: Mapping[str, Sequence[Sequence[float | None]]]) -> str:
+    """Draw how alike the nodes are as SVG, a square of squares for each measure.
+
+    Args:
+        grids: Title to rows of numbers from -1 to 1, None where there is none.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * len(grids), 4), layout="constrained")
+    for number, (title, rows) in enumerate(grids.items(), 1):
+        axes = figure.add_subplot(1, len(grids), number)
+        values = np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=float)
+        drawn = axes.imshow(values, vmin=-1, vmax=1, cmap="RdBu")
+        axes.set(title=_plain(title), xticks=range(len(values)), yticks=range(len(values)),
+                 xlabel="node", ylabel="node")  # fmt: skip
+        for i, j in zip(*np.nonzero(np.isfinite(values)), strict=True):
+            axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=7)
+        figure.colorbar(drawn, ax=axes, shrink=0.8)
+    return to_svg(figure)
+
+
+def _plain(text: str) -> str:
+    return text.replace("$", r"\$")

@@ -1,0 +1,243 @@
+"""Writes what an experiment came to: `report.md` and its pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuromas_env.agents.runlog import write
+from neuromas_env.bench.store import Store
+from neuromas_env.bench.summary import summarise
+from neuromas_env.bench.tables import Grid, make_grids, percent, to_markdown
+from neuromas_env.experiments import curves
+from neuromas_env.experiments.probes import message_agreement, message_entropy
+from neuromas_env.experiments.spec import Arm, Experiment, Study
+from neuromas_env.experiments.study import Run, Running
+from neuromas_env.experiments.verdict import Finding, judge, overall, parts_of_gain, read_scores
+
+NOTES = (
+    "Greedy answers to the test questions; votes sample. Intervals: 95 %, two-level bootstrap over "
+    "questions and seeds. p: sign-flip permutation test of per-question means, Holm over all "
+    "comparisons of the study; p (seeds): paired t test of the seeds' means. A claim holds if the "
+    "interval of the difference is above 0, and does not hold if it is below the margin."
+)
+
+
+def write_report(experiment: Experiment, studies: Sequence[Running], folder: Path) -> Path:
+    """Write the report of a finished experiment; return its path.
+
+    Args:
+        experiment: What was run.
+        studies: Its studies, all done.
+        folder: Where `report.md` and the pictures go.
+    """
+    parts, verdicts = [], []
+    for running in studies:
+        text, findings = _study(running, folder)
+        parts.append(text)
+        verdicts.append(f"**{running.study.name}: the claim {overall(findings)}.**")
+    lines = [
+        f"# {experiment.title}",
+        f"Claim: {experiment.claim}",
+        f"It would be refuted if {experiment.refuted_if}",
+        "What was seen: " + " ".join(verdicts),
+        _setting(experiment, studies),
+        *parts,
+        NOTES,
+    ]
+    write(folder / "report.md", "\n\n".join(lines) + "\n")
+    return folder / "report.md"
+
+
+def _study(running: Running, folder: Path) -> tuple[str, list[Finding]]:
+    study = running.study
+    with Store(running.folder) as store:
+        # Comparisons with the first method are the benchmark's; here claims decide.
+        lines = [replace(line, against={}) for line in summarise(store)]
+        scores = read_scores(store)
+    findings = judge(study, scores)
+    parts = [
+        f"## {study.name}",
+        to_markdown(_matched(running)),
+        *map(to_markdown, make_grids(lines, "extracted")),
+        to_markdown(_comparisons(findings)),
+        to_markdown(_gains(study, scores)),
+    ]
+    if any(running._tunes(arm) for arm in study.trained()):
+        parts.append(to_markdown(_rates(running)))
+    parts.append(_curves(running, folder))
+    if study.probes:
+        parts += _probes(running, study.arms[study.probes], folder)
+    return "\n\n".join(parts), findings
+
+
+def _matched(running: Running) -> Grid:
+    """What training has cost each arm, by the runs' own counters."""
+    rows = []
+    names = ("questions", "updates", "calls", "prompt tokens", "tokens", "trained tokens")
+    for arm in running.study.trained():
+        runs = [running.result(run) for run in running.runs() if run.arm is arm]
+        counted = [run["counters"] for run in runs]
+        cells = [
+            _number(np.mean([one[name] for one in counted])) if name in counted[0] else "-"
+            for name in names
+        ]
+        rate = running.rates.get(arm.name)
+        parameters = _number(np.mean([run["parameters"] for run in runs]))
+        rows.append((arm.name, "-" if rate is None else f"{rate:g}", parameters, *cells))
+    head = ("arm", "learning rate", "parameters", *names)
+    return Grid("Training, mean of a run, by the runs' own counters", head, tuple(rows))
+
+
+def _comparisons(findings: Sequence[Finding]) -> Grid:
+    head = ("claim", "task", "score", "n", "points", "95 %", "p", "p (Holm)", "p (seeds)",
+            "margin", "verdict")  # fmt: skip
+    rows = []
+    for one in findings:
+        found, claim = one.found, one.claim
+        name = f"{claim.better} better than {claim.than}" + ("" if claim.decides else " (beside)")
+        figures: tuple[str, ...] = ("0", *["-"] * 5)
+        if found is not None:
+            low, high = (100 * bound for bound in found.interval)
+            figures = (
+                str(found.n), f"{100 * found.difference:+.1f}", f"{low:+.1f} to {high:+.1f}",
+                *("-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+                  for p in (found.p, found.p_holm, found.p_seeds)),
+            )  # fmt: skip
+        rows.append((name, one.task, claim.score, *figures, f"{100 * claim.margin:g}", one.verdict))
+    return Grid("Comparisons", head, tuple(rows))
+
+
+def _gains(study: Study, scores: Any) -> Grid:
+    """How much of each difference is form, and how much is answering better."""
+    head = ("difference", "task", "strict", "extracted", "of it readable replies",
+            "of it right among readable")  # fmt: skip
+    rows = []
+    for claim in {(c.better, c.than): c for c in study.claims}.values():
+        for task in study.tasks:
+            better, than = scores[claim.better, task], scores[claim.than, task]
+            moved = [100 * float(getattr(better, kind).mean() - getattr(than, kind).mean())
+                     for kind in ("strict", "extracted")]  # fmt: skip
+            moved += [100 * part for part in parts_of_gain(better, than)]
+            rows.append((f"{claim.better} - {claim.than}", task, *(f"{v:+.1f}" for v in moved)))
+    return Grid("Where the differences come from, in points", head, tuple(rows))
+
+
+def _rates(running: Running) -> Grid:
+    rows = []
+    for arm in running.study.trained():
+        if running._tunes(arm):
+            scores = running.pilot_scores(arm)
+            cells = (percent(float(np.mean(scores[rate]))) for rate in running.study.rates)
+            rows.append((arm.name, *cells, f"{running.rates[arm.name]:g}"))
+    head = ("arm", *(f"{rate:g}" for rate in running.study.rates), "chosen")
+    return Grid(
+        f"Learning rates, extracted % on validation questions, {running.study.pilots} pilot(s) "
+        "with seeds of their own", head, tuple(rows),
+    )  # fmt: skip
+
+
+def _curves(running: Running, folder: Path) -> str:
+    study, drawn = running.study, {}
+    for task in study.tasks:
+        runs = [run for run in running.runs() if run.task == task]
+        drawn[task] = {
+            arm.name: [running.result(run)["curve"] for run in runs if run.arm is arm]
+            for arm in study.trained()
+        }
+    greedy = "greedy score, validation questions" if study.kind == "coded" else "sampled score"
+    name = f"curves-{study.name}.svg"
+    write(folder / name, curves.learning_curves(drawn, greedy))
+    return f"![Learning curves, {study.name}: mean over seeds with 95 % bands]({name})"
+
+
+def _probes(running: Running, arm: Arm, folder: Path) -> list[str]:
+    """Compare the nodes of every run of an arm, mean over seeds."""
+    parts: list[str] = []
+    for task in running.study.tasks:
+        runs = [Run(arm, task, seed, None, False) for seed in range(running.study.seeds)]
+        backend: Any = running.backend
+        found = [backend.probe(arm, task, running.path(run))["similarity"] for run in runs]
+        said = _said(running.folder, arm.name, task)
+        nodes = list(said[0][0])
+        agreement = [message_agreement(one) for one in said]
+        same = [[float(np.mean([a[i][j] for a in agreement])) for j in nodes] for i in nodes]
+        weights = "policies" if running.study.kind == "coded" else "adapters"
+        name = f"nodes-{running.study.name}-{len(parts) // 2}.svg"
+        picture = curves.similarity_picture(
+            {f"cosine between {weights}": _mean(found), "share of equal messages": same}
+        )
+        write(folder / name, picture)
+        entropy = [message_entropy(one) for one in said]
+        rows = [(node, f"{np.mean([e[node] for e in entropy]):.2f}") for node in nodes]
+        title = f"{arm.name} on {task}: entropy of each node's messages over the questions"
+        parts.append(to_markdown(Grid(title, ("node", "bits"), tuple(rows))))
+        parts.append(f"![How alike the nodes of {arm.name} are on {task}]({name})")
+    return parts
+
+
+def _said(folder: Path, arm: str, task: str) -> list[list[dict[str, str]]]:
+    """What the nodes said, for every seed and question."""
+    with Store(folder) as store:
+        rows = store.rows(
+            "SELECT seed, transcript FROM results WHERE method = ? AND task = ? "
+            "AND error IS NULL ORDER BY seed, row", (arm, task),
+        )  # fmt: skip
+    seeds: dict[int, list[dict[str, str]]] = {}
+    for row in rows:
+        said = {one["node"]: one["text"] for one in json.loads(row["transcript"])}
+        seeds.setdefault(row["seed"], []).append(said)
+    return list(seeds.values())
+
+
+def _mean(grids: Sequence[Sequence[Sequence[float | None]]]) -> list[list[float | None]]:
+    size = range(len(grids[0]))
+    cells = [[[grid[i][j] for grid in grids] for j in size] for i in size]
+    return [
+        [None if any(v is None for v in cell) else float(np.mean(cell)) for cell in row]  # type: ignore[arg-type]
+        for row in cells
+    ]
+
+
+def _setting(experiment: Experiment, studies: Sequence[Running]) -> str:
+    seeds = ", ".join(f"{one.study.name}: {one.study.seeds} seeds" for one in studies)
+    where = shlex.quote(str(experiment.name))
+    return (
+        f"Made by `neuromas experiment {where} --scale {experiment.scale}`"
+        f"{_commit()}, on {_machine()}; {seeds}."
+    )
+
+
+def _commit() -> str:
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f" at commit {done.stdout.strip()}"
+
+
+def _machine() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"

@@ -1,0 +1,278 @@
+"""Runs a study: pilots, trainings, answers. What is finished is never done again."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+from neuromas_env.agents.runlog import Reporter
+from neuromas_env.baselines import matched_self_consistency
+from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.runner import Job, run_benchmark
+from neuromas_env.bench.store import Answer, Cell, Store
+from neuromas_env.errors import InputError
+from neuromas_env.experiments.rates import choose
+from neuromas_env.experiments.spec import Arm, Study, slug
+from neuromas_env.tasks.base import Example
+
+FIRST_PILOT = 1000
+"""Seed of the first pilot: pilots share no seed with results."""
+CHUNK = 64
+
+
+class Backend(Protocol):
+    """Trains and asks arms: `Coded` or `Language`."""
+
+    def train(
+        self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool,
+        report: Reporter,
+    ) -> None:  # fmt: skip
+        """Train a run, or go on with it."""
+        ...
+
+    def finished(self, arm: Arm, out: Path) -> bool:
+        """Say whether a run has its result."""
+        ...
+
+    def result(self, arm: Arm, out: Path) -> dict[str, Any]:
+        """Return what a finished run came to."""
+        ...
+
+    def questions(self, task: str) -> list[Example]:
+        """Return the test questions."""
+        ...
+
+    def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
+        """Return what a store's cell says of an arm."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Return what all answers of the study share."""
+        ...
+
+    def answer(
+        self, arm: Arm, task: str, seed: int, out: Path, rows: Sequence[int], samples: float
+    ) -> list[Answer]:
+        """Answer test questions."""
+        ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    arm: Arm
+    task: str
+    seed: int
+    rate: float | None
+    pilot: bool
+
+
+class Running:
+    """A study in its folder."""
+
+    def __init__(self, study: Study, backend: Backend, folder: Path, report: Reporter) -> None:
+        """Take the study, who trains, the study's folder, and who is told."""
+        self.study, self.backend, self.folder = study, backend, folder
+        self._report = report
+        self.rates: dict[str, float | None] = {}
+
+    def path(self, run: Run) -> Path:
+        """Return the folder of a run."""
+        parts = [slug(run.task)] if len(self.study.tasks) > 1 else []
+        if run.pilot:
+            parts = ["pilots", slug(run.arm.name), f"rate_{run.rate:g}", *parts]
+        else:
+            parts = [slug(run.arm.name), *parts]
+        return self.folder.joinpath(*parts, f"seed_{run.seed}")
+
+    def pilots(self) -> list[Run]:
+        """Return the trainings that try learning rates."""
+        seeds = range(FIRST_PILOT, FIRST_PILOT + self.study.pilots)
+        return [
+            Run(arm, task, seed, rate, True)
+            for seed in seeds
+            for arm in self.study.trained()
+            if self._tunes(arm)
+            for rate in self.study.rates
+            for task in self.study.tasks
+        ]
+
+    def runs(self) -> list[Run]:
+        """Return the trainings whose results count, one seed of all arms after the other."""
+        return [
+            Run(arm, task, seed, self.rates.get(arm.name), False)
+            for seed in range(self.study.seeds)
+            for arm in self.study.trained()
+            for task in self.study.tasks
+        ]
+
+    def go(self) -> None:
+        """Do what is left to do."""
+        self._train(self.pilots(), "trying learning rates")
+        self.rates = {arm.name: self._rate(arm) for arm in self.study.trained()}
+        self._train(self.runs(), "training")
+        asked = [arm for arm in self.study.arms.values() if arm.kind != "vote"]
+        self._ask(asked, {})
+        if votes := [arm for arm in self.study.arms.values() if arm.kind == "vote"]:
+            budget = {
+                (arm.name, task): self._samples(arm, task)
+                for arm in votes
+                for task in self.study.tasks
+            }
+            self._ask(votes, budget)
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """Return what a finished run came to."""
+        return self.backend.result(run.arm, self.path(run))
+
+    def pilot_scores(self, arm: Arm) -> dict[float, list[float]]:
+        """Return the validation scores of each rate, over pilots and tasks."""
+        scores: dict[float, list[float]] = {}
+        for run in self.pilots():
+            if run.arm.name == arm.name and run.rate is not None:
+                scores.setdefault(run.rate, []).append(self.result(run)["validation"])
+        return scores
+
+    def _tunes(self, arm: Arm) -> bool:
+        learns = arm.kind == "train" and (
+            arm.options.get("schedule") or arm.options.get("steps", arm.options.get("updates", 1))
+        )
+        return bool(learns) and len(self.study.rates) > 1
+
+    def _rate(self, arm: Arm) -> float | None:
+        if arm.kind != "train":
+            return None
+        return choose(self.pilot_scores(arm)) if self._tunes(arm) else self.study.rates[0]
+
+    def _train(self, runs: Sequence[Run], what: str) -> None:
+        todo = [run for run in runs if not self.backend.finished(run.arm, self.path(run))]
+        weights = [_weight(run) for run in todo]
+        started, done = time.monotonic(), 0.0
+        for number, (run, weight) in enumerate(zip(todo, weights, strict=True)):
+            left = ""
+            if done:
+                seconds = (time.monotonic() - started) / done * (sum(weights) - done)
+                left = f", about {seconds / 60:.0f} min left for this"
+            rate = "" if run.rate is None else f", rate {run.rate:g}"
+            self._report.note(
+                f"{self.study.name}: {what}, {len(runs) - len(todo) + number + 1} of {len(runs)}: "
+                f"{run.arm.name} on {run.task}, seed {run.seed}{rate}{left}"
+            )
+            self.backend.train(
+                run.arm, run.task, run.seed, run.rate, self.path(run), run.pilot, self._report
+            )
+            done += weight
+
+    def _ask(self, arms: Sequence[Arm], budget: dict[tuple[str, str], float]) -> None:
+        config = BenchConfig(
+            str(self.folder), tuple(arm.name for arm in arms), self.study.tasks,
+            tuple(range(self.study.seeds)), chunk=CHUNK,
+        )  # fmt: skip
+        run_benchmark(config, team=Asking(self, arms, budget), report=self._report)
+
+    def _samples(self, arm: Arm, task: str) -> float:
+        """How many samples of the arm's source cost what its budget costs."""
+        spent = [self._tokens(name, task) for name in (str(arm.budget), str(arm.source))]
+        try:
+            k = matched_self_consistency(*spent)["k"]
+        except InputError:
+            k = 1.0  # the report shows that the budget is not met
+        return float(round(k)) if self.study.kind == "coded" else k
+
+    def _tokens(self, arm: str, task: str) -> float:
+        query = (
+            "SELECT avg(completion_tokens) AS mean FROM results WHERE method = ? AND task = ? "
+            "AND error IS NULL"
+        )
+        with Store(self.folder) as store:
+            return store.rows(query, (arm, task))[0]["mean"] or 0.0
+
+
+class Asking:
+    """Answers the test questions of a study's arms for the benchmark's store."""
+
+    def __init__(
+        self, running: Running, arms: Sequence[Arm], budget: dict[tuple[str, str], float]
+    ) -> None:
+        """Take the study, the arms to ask and how many samples votes may take, by arm and task."""
+        self._running, self._budget = running, budget
+        self._arms = {arm.name: arm for arm in arms}
+
+    def plan(self, names: Sequence[tuple[str, str]] | None = None) -> list[Cell]:
+        """Return a cell for every arm, task and seed."""
+        study, backend = self._running.study, self._running.backend
+        cells = []
+        for arm in self._arms.values():
+            for task in study.tasks:
+                count, samples = len(backend.questions(task)), self._budget.get((arm.name, task), 0)
+                for seed in range(study.seeds):
+                    facts = backend.facts(arm, task, self._run(arm, task, seed), samples or 1)
+                    settings = backend.settings() | {
+                        "study": study.name,
+                        "chunk": CHUNK,
+                        "samples": samples,
+                        "adapters": {"arm": self._digest(arm)},
+                    }
+                    # What training took stands in a table of the report's own.
+                    facts |= {
+                        "training": {},
+                        "asked": count,
+                        "questions": count,
+                        "labels": {},
+                        "prices": None,
+                    }
+                    cells.append(
+                        Cell(
+                            arm.name, task, "test", seed, settings, facts | {"versions": {}}, count
+                        )
+                    )
+        return cells
+
+    def questions(self, cell: Cell) -> list[Example]:
+        """Return the test questions."""
+        return self._running.backend.questions(cell.task)
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, list[Answer]]]:
+        """Answer one job after the other."""
+        for job in jobs:
+            cell, arm = job.cell, self._arms[job.cell.method]
+            seed = int(cell.seed or 0)
+            folder = self._run(arm, cell.task, seed)
+            samples = self._budget.get((arm.name, cell.task), 0)
+            backend = self._running.backend
+            yield job, backend.answer(arm, cell.task, seed, folder, job.rows, samples)
+
+    def _run(self, arm: Arm, task: str, seed: int) -> Path:
+        source = self._source(arm)
+        return self._running.path(Run(source, task, seed, None, False))
+
+    def _source(self, arm: Arm) -> Arm:
+        return self._running.study.arms[arm.source] if arm.source else arm
+
+    def _digest(self, arm: Arm) -> str:
+        source = self._source(arm)
+        said = [arm.kind, arm.node, arm.how, source.options, self._running.rates.get(source.name)]
+        return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _weight(run: Run) -> float:
+    """How much work a run is, next to others of its study: its updates times its episodes."""
+    options = run.arm.options
+    if run.arm.kind == "adapt":
+        return float(options["iterations"])
+    stages = [
+        part.rpartition(":") for part in str(options.get("schedule") or "").split(",") if part
+    ]
+    steps = sum(int(stage[2]) for stage in stages) or options.get(
+        "steps", options.get("updates", 30)
+    )
+    shape = stages[-1][0] if stages else str(options.get("topology", "2-1"))
+    nodes = sum(int(width) for width in re.findall(r"\d+", shape))
+    return 1.0 + steps * options.get("questions", 16) * options.get("rollouts", 4) * nodes
