@@ -442,7 +442,7 @@ class Untrained(Sums):
     ("name", "says"),
     [
         ("agentnet:alpha=2", "alpha must be from 0 to 1, not 2"),
-        ("agentnet:agents=0", "agents must be from 1 to 12, not 0"),
+        ("agentnet:agents=0", "agents must be from 1 to 10, not 0"),
         ("agentnet:memory=0", "memory must be from 1 to 10000"),
         ("agentnet:alfa=1", "'alfa'. Did you mean 'alpha'"),
         ("agentnet:embedding=some/model", "pip install sentence-transformers"),

@@ -132,9 +132,9 @@ class _Crew:
     """The network of all walks, and what is read out of its episodes."""
 
     def __init__(self, setup: Setup, agents: int, splits: int, forwards: int, pool: Pool) -> None:
-        setup.check(1, 12, agents=agents)
-        setup.check(1, 16, splits=splits)
-        setup.check(0, 12, forwards=forwards)
+        setup.check(1, 10, agents=agents)
+        setup.check(1, 8, splits=splits)
+        setup.check(0, 9, forwards=forwards)
         setup.check(0, 100, retrieve=pool.retrieve)
         setup.check(-1, 1, threshold=pool.threshold)
         self.pool = pool
