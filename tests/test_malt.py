@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from asking import Sums, Told, text_of
-from engines import assert_same_gradients, collect_gradients, tiny_engine, tiny_folder
-from tiny_runs import At, Killed, kill, lines, tiny_config, untimed
+from engines import assert_same_gradients, collect_gradients, tiny_engine
+from malt_runs import malt_config
+from tiny_runs import At, Killed, kill, lines, untimed
 from torch.nn.functional import logsigmoid
 
 from neuromas_env.agents import checkpoint
@@ -25,30 +26,12 @@ from neuromas_env.episode import Episode
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes, whole_questions
-from neuromas_env.tasks import register_task
-from neuromas_env.tasks.base import Score
 
 GENERATOR, VERIFIER, REFINER = CHAIN.nodes
 OPTIONS = TrainConfig(
     learner="malt", topology="1-1-1:skip", rollouts=2, steps=4, learning_rate=1e-2,
     temperature=0.8, clip=1e9, decay=False, dpo_beta=0.5,
 )  # fmt: skip
-
-
-class Even(Sums):
-    """Right is what has an even number of bytes, so that a random model is right half the time."""
-
-    name = "even"
-
-    def score(self, example, reply):
-        right = float(len(reply.encode()) % 2 == 0)
-        return Score(right, right, "ok" if right else "wrong", reply)
-
-
-@register_task("even")
-def even():
-    """Say something of an even number of bytes."""
-    return Even()
 
 
 # --- trees ------------------------------------------------------------------------------------
@@ -254,19 +237,10 @@ def test_a_step_without_good_turns_changes_nothing():
 
 # --- runs -------------------------------------------------------------------------------------
 
-CHAIN_RUN = {
-    "task": "even", "topology": "1-1-1:skip", "learner": "malt", "entropy_coef": 0.0,
-    "learning_rate": 1e-2, "eval_questions": 0,
-}  # fmt: skip
-
-
-def run_config(out, **options):
-    return tiny_config(tiny_folder("llama"), out, **(CHAIN_RUN | options))
-
 
 def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
     def config(name):
-        return run_config(tmp_path / name, steps=4, sft_steps=1, checkpoint_every=2)
+        return malt_config(tmp_path / name, steps=4, sft_steps=1, checkpoint_every=2)
 
     whole = train(config("whole"))
     with pytest.raises(Killed):
@@ -293,7 +267,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
 
 
 def test_some_roles_can_be_trained_alone(tmp_path):
-    train(run_config(tmp_path / "run", steps=2, sft_steps=1, train_nodes="node_1"))
+    train(malt_config(tmp_path / "run", steps=2, sft_steps=1, train_nodes="node_1"))
     state = checkpoint.load_learner(checkpoint.latest(tmp_path / "run"))
     assert list(state["roles"]) == ["node_1"] == list(state["references"])
 
@@ -311,4 +285,4 @@ def test_some_roles_can_be_trained_alone(tmp_path):
 )
 def test_what_does_not_fit_is_refused(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        make_learner("malt", None, CHAIN.nodes, run_config(tmp_path / "run", **options))
+        make_learner("malt", None, CHAIN.nodes, malt_config(tmp_path / "run", **options))

@@ -45,7 +45,7 @@ TRAINED = {
     "magrpo": Trained("advantages relative to a question's group", "--learner magrpo", "magrpo"),
     "malt": Trained(
         "MALT: three chains of generator, verifier and refiner, then a vote",
-        "--learner malt --topology 1-1-1:skip --rollouts 3",
+        "--learner malt --topology 1-1-1:skip --rollouts 3 --reward extracted",
         "malt",
     ),
 }
