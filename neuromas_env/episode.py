@@ -226,6 +226,20 @@ class Episode:
             raise InputError(f"the episode has no answer yet: {', '.join(self.active)} must act")
 
 
+def score_all(episodes: Sequence[Episode]) -> None:
+    """Score ended episodes of one task at once: where scores come of programs, side by side.
+
+    Raises:
+        InputError: An episode has not ended.
+    """
+    if episodes:
+        examples = [episode.example for episode in episodes]
+        answers = [episode.answer for episode in episodes]
+        scores = episodes[0].task.score_many(examples, answers)
+        for episode, score in zip(episodes, scores, strict=True):
+            episode._score = score
+
+
 @dataclass(frozen=True)
 class Wiring:
     """Who acts in which order and who reads whom, over the fixed nodes of a topology.

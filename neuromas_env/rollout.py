@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.episode import Episode, Schedule
+from neuromas_env.episode import Episode, Schedule, score_all
 from neuromas_env.policy import Completion, Engine, Policy, Request, Step, Team, Trajectory
 from neuromas_env.tasks.base import Example, Task
 from neuromas_env.topology import Topology
@@ -97,6 +97,7 @@ def run_episodes(
         if branches > 1:
             acted = {id(run) for run in acting}
             runs = [r for run in runs for r in _fork(run, branches if id(run) in acted else 1)]
+    score_all([run.episode for run in runs if not run.error])
     return [_trajectory(run) for run in runs]
 
 

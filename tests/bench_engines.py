@@ -2,7 +2,8 @@
 
 WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a
 hash of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every
-question that is asked, `add=TEXT` ends every reply so, `pids=FOLDER` leaves a file named by
+question that is asked, `say=TEXT` replies so to what is no question of `hierarchy/max`,
+`add=TEXT` ends every reply so, `pids=FOLDER` leaves a file named by
 its process, `fail=TEXT` fails where the prompt holds the text, `dead` always fails, `long`
 writes replies whose lengths differ, `terse` writes long ones at the temperature of
 self-consistency alone, `stop=FILE` sends the process a signal if the file holds its number,
@@ -52,7 +53,7 @@ class Scripted(MockEngine):
         said = "\n".join(text for _, text in request.turns)
         digest = hashlib.sha256(f"{said}{request.seed}".encode()).digest()
         if "Numbers:" not in said:
-            text = "yes"
+            text = self.words.get("say", "yes")
         elif digest[0] / 256 < float(self.words.get("right", 0.5)):
             text = max(key_of(said).split("-"), key=int)
         else:

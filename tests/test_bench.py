@@ -91,6 +91,29 @@ def test_prices_rates_and_order_of_methods_are_no_settings(tmp_path):
     assert asked(log) == before
 
 
+def test_broken_rows_are_left_out_on_request_and_counted(tmp_path):
+    file = tmp_path / "data" / "arc" / "ARC-Easy" / "test.jsonl"
+    file.parent.mkdir(parents=True)
+    choices = {"text": ["this", "that"], "label": ["A", "B"]}
+    row = {"id": "a", "question": "Which?", "choices": choices, "answerKey": "B"}
+    lines = [row, row | {"id": "b", "answerKey": "C"}, row | {"id": "c"}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = {"tasks": ("arc/easy",), "data": str(tmp_path / "data")}
+    with pytest.raises(InputError, match="line 2.*answerKey"):
+        run(tmp_path / "out", **options)
+    notes = run(tmp_path / "out", skip_bad_rows=True, **options)
+    assert ["broken rows left out: 1" in note and "line 2" in note for note in notes.notes] == [
+        True
+    ]
+    answered = rows(tmp_path / "out", "SELECT row, row_id FROM answers")
+    assert [tuple(row.values()) for row in answered] == [(0, "a"), (1, "c")]
+    # The row is mended: it has the number now that another one had, and none is taken for it.
+    file.write_text("".join(json.dumps(row | {"id": id}) + "\n" for id in "abc"))
+    run(tmp_path / "out", skip_bad_rows=True, **options)
+    counted = rows(tmp_path / "out", "SELECT count(*) AS n FROM answers GROUP BY cell")
+    assert [row["n"] for row in counted] == [2, 3]
+
+
 # --- progress and bad input -----------------------------------------------------------
 
 

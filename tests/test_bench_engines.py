@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from bench_runs import asked, configure, rows, run
+from bench_runs import HERE, asked, configure, rows, run
 from chat_server import ChatServer
 from tiny_models import make_tiny
 from tiny_runs import tiny_config
@@ -14,6 +14,8 @@ from neuromas_env.agents.train import train
 from neuromas_env.bench.runner import run_benchmark
 from neuromas_env.bench.store import Store
 from neuromas_env.errors import InputError
+from neuromas_env.tasks import make_task
+from neuromas_env.tasks.sandbox import Sandbox, tier
 
 # --- engines --------------------------------------------------------------------------
 
@@ -86,6 +88,21 @@ def test_a_server_can_be_the_engine(tmp_path):
     assert b"secret" not in (tmp_path / "bench.sqlite").read_bytes()
     counted = rows(tmp_path, "SELECT answer, prompt_tokens, completion_tokens FROM answers")
     assert [tuple(row.values()) for row in counted] == [("42", 7, 3)] * 3
+
+
+def test_programs_of_a_chunk_are_judged_together_and_the_sandbox_is_noted(tmp_path, monkeypatch):
+    judged, judge = [], Sandbox.judge
+    monkeypatch.setattr(Sandbox, "judge", lambda self, p: judged.append(len(p)) or judge(self, p))
+    code = "def total(numbers): return sum(numbers)"
+    options = {"tasks": ("humaneval",), "data": str(HERE / "fixtures" / "rows"), "chunk": 64}
+    run(tmp_path, f"say={code}", methods=("direct", "sc:k=2"), **options)
+    found = rows(tmp_path, "SELECT method, row_id, strict, sandbox FROM results ORDER BY 1, row")
+    examples = make_task("humaneval", options["data"]).examples("test")
+    assert len(found) == 2 * len(examples) and {row["sandbox"] for row in found} == {tier(False)}
+    right = [float("total" in example.extra["names"]) for example in examples]
+    assert [row["strict"] for row in found] == 2 * right and 0 < sum(right) < len(right)
+    # A direct answer and the one voted for, as they are; then those that failed, read freely.
+    assert judged[-4:] == 2 * [len(right), len(right) - sum(right)]
 
 
 @pytest.fixture(scope="module")

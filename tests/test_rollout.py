@@ -180,3 +180,18 @@ def test_the_reward_can_be_extracted_or_both():
 
 def test_no_examples_no_episodes():
     assert run_episodes(TOPOLOGIES["1"], Whole(), {"node_0": Scripted()}, []) == []
+
+
+def test_answers_are_scored_together_and_only_those_that_there_are():
+    class Together(Whole):
+        def score_many(self, examples, replies):
+            scored.append(list(zip(examples, replies, strict=True)))
+            return super().score_many(examples, replies)
+
+    scored, task = [], Together()
+    team = llm_team(Topology.parse("1"), task, MockEngine(["yes", "obey"], fail=[2]), Sampling())
+    runs = run_episodes(Topology.parse("1"), task, team, task.rows, rollouts=2)
+    assert scored == [[(run.example, run.answer) for run in runs if run.error is None]]
+    assert [run.error is None for run in runs] == [True, True, False, True, True, True]
+    assert [run.reward for run in runs] == [float(run.answer == run.example.target) for run in runs]
+    assert sum(run.reward for run in runs) == 2

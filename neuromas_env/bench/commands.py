@@ -13,7 +13,7 @@ from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli_options import config_options
 from neuromas_env.errors import InputError
 
-_LOCAL = ("data", "model", "dtype", "device", "max_new_tokens", "chunk_rows")
+_GIVEN = ("data", "skip_bad_rows", "model", "dtype", "device", "max_new_tokens", "chunk_rows")
 FORMATS = ("terminal", "markdown", "csv", "latex")
 
 
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     )(report)
 
 
-@config_options(*_LOCAL)
+@config_options(*_GIVEN)
 def bench(
     methods: Annotated[
         str,

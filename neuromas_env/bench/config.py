@@ -22,6 +22,7 @@ class BenchConfig:
         limit: Only so many questions of each task, None for all.
         split: Which questions.
         data: Folder with benchmark rows.
+        skip_bad_rows: Leave broken rows out, instead of refusing their table.
         matched: Also give every method of several calls a self-consistency row of its budget.
         engine: `transformers`, `vllm`, `openai`, `mock`, or `module:function` of one's own.
         model: Name of the model.
@@ -47,6 +48,7 @@ class BenchConfig:
     limit: int | None = None
     split: str = "test"
     data: str | None = None
+    skip_bad_rows: bool = False
     matched: bool = False
     engine: str = "transformers"
     model: str = TrainConfig.model

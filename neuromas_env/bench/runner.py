@@ -161,6 +161,11 @@ class _Runner:
             if cell.task not in self._asked:
                 self._asked.add(cell.task)
                 self.store.add_questions(cell.task, cell.split, self.team.questions(cell))
+                if skipped := cell.facts["skipped_rows"]:
+                    self.report.note(
+                        f"{cell.task}: broken rows left out: {len(skipped)}; the first: "
+                        f"{skipped[0]}"
+                    )
             self._numbers[cell.hash] = self.store.cell(cell)
         return self._numbers[cell.hash]
 

@@ -46,7 +46,8 @@ class Worker:
     @cached_property
     def tasks(self) -> dict[str, Task]:
         """The tasks by full name."""
-        made = [make_task(name, self._config.data) for name in self._config.tasks]
+        data, skip = self._config.data, self._config.skip_bad_rows
+        made = [make_task(name, data, skip_bad_rows=skip) for name in self._config.tasks]
         return {task.name: task for task in made}
 
     def plan(self, names: Sequence[tuple[str, str]] | None = None) -> list[Cell]:
@@ -128,6 +129,10 @@ class Worker:
             "max_new_tokens": config.max_new_tokens,
             "temperature": config.temperature,
         }
+        known = self._known(task)
+        if known["skipped_rows"]:
+            # Rows are known by their numbers, which depend on what was left out before them.
+            settings["skipped_rows"] = known["skipped_rows"]
         count = min(config.limit or len(split), len(split))
         trainable = 0
         if name.startswith(TRAINED):
@@ -142,7 +147,7 @@ class Worker:
             "trainable": trainable,
             "training": training_of(method.name),
             "asked": count,
-            **self._known(task),
+            **known,
             "prices": config.prices,
             "versions": identity["versions"] | {"python": sys.version.split()[0]},
         }
@@ -155,13 +160,15 @@ class Worker:
         """What can be said of a task without any method, worked out once."""
         if task.name not in self._facts:
             split = self._config.split
+            questions = len(task.examples(split))
             blind = getattr(task, "blind_accuracy", None)
             try:
                 majority: float | None = float(task.majority(split))
             except NotImplementedError:
                 majority = None
             self._facts[task.name] = {
-                "questions": len(task.examples(split)),
+                "questions": questions,
+                "skipped_rows": list(task.skipped),
                 "majority": majority,
                 "blind": None if blind is None else float(blind(split)),
             }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -63,6 +64,7 @@ class Score:
     answer: str | None = None
 
 
+@lru_cache(maxsize=64)  # asked anew for every reply that is read
 def listed_options(question: str) -> tuple[tuple[str, str], ...]:
     """Return the options at the end of a question, listed as `A. text` or `(A) text`."""
     options: list[tuple[str, str]] = []
