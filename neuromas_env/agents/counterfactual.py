@@ -84,6 +84,8 @@ def without(
     replay = {n: kept.get(n, _Said()) for n in topology.nodes}
 
     def recorded(layer: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+        if len(layer) < len(batch):  # a call failed, which is told at the end
+            return [dict(messages) for messages in layer]
         return [
             {
                 n: text if n in heard else "" if n == node else trajectory.steps[n].text

@@ -208,13 +208,14 @@ def _study(
     _check_keys(path, kind, part, ("tasks", "options", "arms", "compare", "at", "probes"),
                 needed=("arms", "compare"))  # fmt: skip
     at = _mapping(path, f"{kind}: at", part.get("at") or {})
-    merged = settings | _mapping(path, f"{kind}: at: {scale}", at.get(scale) or {})
+    here = _mapping(path, f"{kind}: at: {scale}", at.get(scale) or {})
     where = f"{kind} at {scale} ({name})"
+    merged = {**settings, **({"tasks": part["tasks"]} if "tasks" in part else {}), **here}
     _check_keys(path, where, merged, _SETTINGS, needed=("seeds", "rates"))
-    base = {**(settings.get("options") or {}), **(part.get("options") or {}),
-            **(merged.get("options") or {})}  # fmt: skip
-    tasks = tuple(map(str, (at.get(scale) or {}).get("tasks") or part.get("tasks")
-                      or merged.get("tasks") or ()))  # fmt: skip
+    base: dict[str, Any] = {}
+    for source in (settings, part, here):  # the more special one wins
+        base |= source.get("options") or {}
+    tasks = tuple(map(str, merged.get("tasks") or ()))
     if not tasks:
         raise InputError(f"{path}, {where}: no tasks; `tasks: [hierarchy/max]` would be right")
     rates = merged["rates"]

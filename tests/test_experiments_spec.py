@@ -1,0 +1,149 @@
+"""Experiments as data: what is in the checkout is valid, and what is wrong is said."""
+
+import pytest
+import yaml
+
+from neuromas_env.agents.config import TrainConfig
+from neuromas_env.cli import main
+from neuromas_env.errors import InputError
+from neuromas_env.experiments.spec import HOME, list_experiments, load
+
+CASES = [(name, scale) for name, (_, scales) in list_experiments().items() for scale in scales]
+NINE = "parameters inference growth reward prompt topology specialisation format credit".split()
+
+
+def test_the_nine_and_the_table_of_trained_methods_are_there_with_a_readme():
+    assert set(list_experiments()) == {*NINE, "trained"}
+    for name in list_experiments():
+        text = (HOME / name / "README.md").read_text()
+        for part in ("Claim", "Arms", "Controls", "Refuted"):
+            assert f"**{part}" in text, name
+
+
+@pytest.mark.parametrize(("name", "scale"), CASES)
+def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
+    experiment = load(name, scale)
+    assert experiment.claim and experiment.refuted_if
+    for study in experiment.studies:
+        assert study.seeds >= (10 if study.kind == "coded" else 3 if name == "trained" else 5)
+        assert len(study.rates) > 1 and study.pilots
+        assert any(claim.decides for claim in study.claims)
+        for arm in study.arms.values():
+            if arm.kind == "train" and study.kind == "language":
+                options = TrainConfig.from_mapping(arm.options)
+                assert options.alpha / options.rank == TrainConfig.alpha / TrainConfig.rank
+
+
+def test_scales_are_those_that_are_promised():
+    for name, (_, scales) in list_experiments().items():
+        assert {"tiny", "small", "paper"} <= set(scales), name
+    assert "smollm2" in list_experiments()["parameters"][1]
+    assert "smollm2" in list_experiments()["growth"][1]
+    models = {study.model for study in load("parameters", "paper").studies}
+    assert models == {"Qwen/Qwen3-0.6B", "google/gemma-3-1b-it"}
+    assert all(len(study.tasks) == 6 for study in load("parameters", "paper").studies)
+    assert {study.name for study in load("credit").studies} == {"coded", "chars"}
+
+
+def test_arms_that_are_matched_have_as_many_parameters_and_steps():
+    for study in load("parameters", "paper").studies:
+        single, network = (
+            TrainConfig.from_mapping(study.arms[a].options) for a in ("single", "network")
+        )
+        assert single.rank == 48 and network.rank == 16  # as in the reference table
+        assert (single.steps, single.questions) == (network.steps, network.questions)
+    for study in load("growth").studies:
+        totals = set()
+        for arm in study.arms.values():
+            plan = arm.options.get("schedule")
+            default = arm.options.get("steps", arm.options.get("updates"))
+            counts = [int(p.rpartition(":")[2]) for p in plan.split(",")] if plan else [default]
+            totals.add(sum(counts))
+        assert len(totals) == 1
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a changed copy of an experiment, and return its folder."""
+
+    def write(change):
+        text = yaml.safe_load((HOME / "parameters" / "experiment.yaml").read_text())
+        change(text)
+        folder = tmp_path / "mine"
+        folder.mkdir(exist_ok=True)
+        (folder / "experiment.yaml").write_text(yaml.safe_dump(text))
+        return folder
+
+    return write
+
+
+def test_a_folder_is_an_experiment_as_well(written):
+    assert load(written(lambda text: text.update(title="Mine"))).title == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.update(clam="x"), "unknown key 'clam'. Did you mean 'claim'"),
+        (lambda t: t.pop("refuted_if"), "key 'refuted_if' is missing"),
+        (lambda t: t["coded"]["arms"]["network"].update(topolgy="1"), "Did you mean 'topology'"),
+        (lambda t: t["coded"]["arms"]["network"].update(rate=1), "unknown option 'rate'"),
+        (lambda t: t["coded"]["arms"]["network"].update(credit="mine"), "unknown value of credit"),
+        (lambda t: t["language"]["arms"]["network"].update(learning_rate=1), "unknown option"),
+        (lambda t: t["language"]["arms"]["network"].update(learner=3), "learner: 3 is not a text"),
+        (lambda t: t["language"]["arms"]["single"].update(topology="1-1", parameters_of="2-1"),
+         None),
+        (lambda t: t["coded"]["compare"][0].update(than="singel"), "Did you mean 'single'"),
+        (lambda t: t["coded"]["compare"][0].update(score="nice"), "unknown score 'nice'"),
+        (lambda t: t["coded"]["compare"][0].update(than="network"), "compared with itself"),
+        (lambda t: [c.update(decides=False) for c in t["coded"]["compare"]], "decides"),
+        (lambda t: t["coded"]["arms"].update(v={"vote": "nobody", "tokens_of": "network"}),
+         "unknown arm 'nobody'"),
+        (lambda t: t["coded"]["arms"].update(v={"vote": "network", "tokens_of": "single"}),
+         "only a network of one node votes"),
+        (lambda t: t["coded"]["arms"].update(
+            v={"ablate": "network", "node": "node_9", "how": "blank"}), "unknown node 'node_9'"),
+        (lambda t: t["coded"]["arms"].update(
+            v={"ablate": "network", "node": "node_0", "how": "blan"}), "Did you mean 'blank'"),
+        (lambda t: t["coded"]["arms"].update(v={"adapt": "gptswarm", "iterations": 2}),
+         "only language models"),
+        (lambda t: t["coded"].update(tasks=["routing:leves=4"]), "Did you mean 'leaves'"),
+        (lambda t: t["coded"]["arms"].update({"net work": {}, "net-work": {}}), "would share a folder"),
+        (lambda t: t["coded"]["arms"].update(g={"grow": "2-1"}), "a list such as"),
+        (lambda t: t["coded"].update(probes="nobody"), "unknown arm 'nobody'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_the_file(written, change, said):
+    folder = written(change)
+    if said is None:
+        said = "cannot be spread over 2 nodes evenly"
+        text = yaml.safe_load((folder / "experiment.yaml").read_text())
+        text["language"]["options"] = {"rank": 3}
+        (folder / "experiment.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert said in str(caught.value) and "experiment.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["parametrs"], "Did you mean 'parameters'"),
+        (["parameters", "--scale", "tin"], "Did you mean 'tiny'"),
+        (["inference", "--scale", "smollm2"], "unknown scale"),
+        (["parameters", "--study", "codes"], "Did you mean 'coded'"),
+        ([], "name an experiment: credit"),
+    ],
+)
+def test_the_command_says_what_is_wrong(args, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["experiment", *args])
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_lists_experiments_with_their_scales(capsys):
+    with pytest.raises(SystemExit):
+        main(["experiment", "--list"])
+    out = capsys.readouterr().out
+    assert "growth" in out and "(tiny, smollm2, small, paper)" in out
