@@ -104,9 +104,9 @@ class Malt:
         self, node: str, turns: Sequence[Row], values: np.ndarray
     ) -> tuple[np.ndarray, float]:
         """Return the weight of every turn's log-probability in the SFT step, and the loss."""
-        good = np.flatnonzero(values.ravel() > 0.5)
+        good = np.flatnonzero(values.ravel() > 0.5).tolist()
         weights = np.zeros(len(turns))
-        if not len(good):
+        if not good:
             return weights, 0.0
         weights[good] = 1 / sum(len(turns[i].ids) for i in good)
         return weights, float(-weights[good] @ self._logprobs([turns[i] for i in good]))
