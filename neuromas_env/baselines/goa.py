@@ -22,6 +22,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from neuromas_env.baselines.cards import CARDS
 from neuromas_env.baselines.method import Method, Net, Prompt, Script, Setup, Turns, texts
@@ -56,37 +57,34 @@ def goa(
         return net.add(label, setup.ask(prompt, 0.7, control=control), reads)
 
     meta = ask("selection", words.select, control=True)
+    answers = [ask(f"answer {i}", words.answer(i, meta), [meta]) for i in columns]
+    redone = [ask(f"redone answer {i}", words.answer(), [answers[i]]) for i in columns if redo]
     # Everything that a column has said, oldest first: its answer is the last of it.
-    said = [[ask(f"answer {i}", words.answer(i, meta), [meta])] for i in columns]
-    redone = [ask(f"redone answer {i}", words.answer(), said[i]) for i in columns if redo]
-    said = [[*said[i], *redone[i : i + 1]] for i in columns]
-    judges = []
-    for i in columns:
-        others = said[:i] + said[i + 1 :]
-        judges.append(ask(f"scores by {i}", words.score(others), sum(others, []), control=True))
+    said = [[answers[i], *redone[i : i + 1]] for i in columns]
+    others = [said[:i] + said[i + 1 :] for i in columns]
+    judges = [
+        ask(f"scores by {i}", words.score(others[i]), sum(others[i], []), control=True)
+        for i in columns
+    ]
     link = Script(lambda observation: json.dumps(rank(texts(observation, judges), k, keep)))
     graph = net.add("graph", link, judges)
-    downs, ups = list[list[str]](), list[list[str]]()
-    for turn in range(rounds):
-        for way, layers in (("downward", downs), ("upward", ups)):
-            reads = [meta, graph, *sum(said, [])]
-            refine = [words.refine(i, meta, graph, said, way) for i in columns]
-            layers.append(
-                [ask(f"answer {i} {way} round {turn}", refine[i], reads) for i in columns]
-            )
-            said = [[*said[i], layers[-1][i]] for i in columns]
+    layers = []
+    for turn, way in product(range(rounds), ("downward", "upward")):
+        reads, label = [meta, graph, *sum(said, [])], f"{way} round {turn}"
+        refine = [words.refine(i, meta, graph, said, way) for i in columns]
+        layers.append([ask(f"answer {i} {label}", refine[i], reads) for i in columns])
+        said = [[*said[i], layers[-1][i]] for i in columns]
     ask("pool", words.finish(graph, said, pool), [graph, *sum(said, [])])
 
     def schedule(messages: Mapping[str, str]) -> set[str]:
-        idle = set(sum(downs + ups, redone))
         roles = chosen(messages.get(meta, ""), k, cards)
-        for i, node in enumerate(redone):
-            if roles[i] and confidence(messages.get(said[i][0], "")) < redo:
-                idle.remove(node)
+        sure = [confidence(messages.get(node, "")) >= redo for node in answers]
+        idle = {node for i, node in enumerate(redone) if sure[i] or not roles[i]}
         ranked = [column for column, _ in json.loads(messages.get(graph, "[]"))]
-        raised = ranked[:1] if pool == "max" else ranked
-        idle -= {layer[i] for layer in downs for i in ranked[1:]}
-        idle -= {layer[i] for layer in ups for i in raised[: len(ranked) - 1]}
+        raised = (ranked[:1] if pool == "max" else ranked)[: len(ranked) - 1]
+        for down, up in zip(layers[::2], layers[1::2], strict=True):
+            idle.update(down[i] for i in columns if i not in ranked[1:])
+            idle.update(up[i] for i in columns if i not in raised)
         return set(net.team) - idle
 
     passing = k if pool == "max" else 2 * (k - 1)

@@ -41,38 +41,29 @@ def self_check(
     """Build a chain of five calls for every step of every solution."""
     setup.check(1, 16, max_steps=max_steps)
     net, facts, solvers = _start(setup, n, lam_neg, lam_zero)
-    checks: list[list[list[str]]] = []
-    splits = []
 
     def ask(label: str, prompt: Prompt, reads: Sequence[str], temperature: float = 1.0) -> str:
         return net.add(label, setup.ask(prompt, temperature, control=True), reads)
 
+    splits, columns = list[str](), list[list[list[str]]]()
     for k, solver in enumerate(solvers):
-        split = net.add(f"steps {k}", Script(_splitter(solver, max_steps)), [solver])
+        splits.append(net.add(f"steps {k}", Script(_splitter(solver, max_steps)), [solver]))
         variables = ask(f"variables {k}", _variables(solver), [solver], 0.0)
-        splits.append(split)
-        checks.append([])
-        for s in range(max_steps):
-            target = ask(f"target {k}.{s}", _target(split, s), [split])
-            basis = ask(f"basis {k}.{s}", _basis(facts, split, s), [facts, split])
-            reads = [facts, split, variables, target, basis]
-            again = ask(f"anew {k}.{s}", _anew(s, *reads), reads)
-            compared = ask(f"comparison {k}.{s}", _compare(split, again, s), [split, again])
-            label = ask(f"label {k}.{s}", _label(compared), [compared])
-            checks[k].append([target, basis, again, compared, label])
+        known = facts, splits[k], variables
+        columns.append([_check_step(ask, f"{k}.{s}", s, *known) for s in range(max_steps)])
+    labels = [[chain[-1] for chain in column] for column in columns]
 
     def weigh(observation: Observation) -> list[float]:
-        labels = [texts(observation, [chain[-1] for chain in column]) for column in checks]
-        return [weight([verdict(text) for text in column], lam_neg, lam_zero) for column in labels]
+        said = [map(verdict, texts(observation, column)) for column in labels]
+        return [weight(list(verdicts), lam_neg, lam_zero) for verdicts in said]
 
-    labels = [chain[-1] for column in checks for chain in column]
-    net.add("vote", Vote(setup.task, ties, solvers, weigh), [*solvers, *labels])
+    net.add("vote", Vote(setup.task, ties, solvers, weigh), [*solvers, *sum(labels, [])])
 
     def schedule(messages: Mapping[str, str]) -> set[str]:
         idle: set[str] = set()
-        for split, column in zip(splits, checks, strict=True):
+        for split, column in zip(splits, columns, strict=True):
             steps = len(json.loads(messages.get(split, "[]")))
-            idle.update(node for chain in column[steps:] for node in chain)
+            idle.update(sum(column[steps:], []))
         return net.team.keys() - idle
 
     return net.method(schedule=schedule)
@@ -150,6 +141,24 @@ def _start(setup: Setup, n: int, lam_neg: float, lam_zero: float) -> tuple[Net, 
     facts = net.add("facts", setup.ask(list_facts, 1.0, control=True))
     ask = setup.ask(solve, 1.0, alike=n > 1)
     return net, facts, [net.add(f"solution {k}", ask) for k in range(n)]
+
+
+def _check_step(
+    ask: Callable[[str, Prompt, Sequence[str]], str],
+    name: str,
+    s: int,
+    facts: str,
+    split: str,
+    variables: str,
+) -> list[str]:
+    """Add the five calls for step `s` of a solution; the last one's reply is the label."""
+    target = ask(f"target {name}", _target(split, s), [split])
+    basis = ask(f"basis {name}", _basis(facts, split, s), [facts, split])
+    reads = [facts, split, variables, target, basis]
+    again = ask(f"anew {name}", _anew(s, *reads), reads)
+    compared = ask(f"comparison {name}", _compare(split, again, s), [split, again])
+    label = ask(f"label {name}", _label(compared), [compared])
+    return [target, basis, again, compared, label]
 
 
 def _splitter(solver: str, most: int) -> Callable[[Observation], str]:
