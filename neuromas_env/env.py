@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Space
 from gymnasium.utils import EzPickle, seeding
-from pettingzoo import AECEnv
 from pettingzoo.utils import AssertOutOfBoundsWrapper, BaseWrapper, OrderEnforcingWrapper
 
+from neuromas_env.aec import JointEnd
 from neuromas_env.drawing import draw_episode
 from neuromas_env.episode import MAX_MESSAGE, REWARDS, Episode, Schedule
 from neuromas_env.errors import InputError, unknown
@@ -188,7 +188,7 @@ class Network(EzPickle):
         }
 
 
-class raw_env(Network, AECEnv):
+class raw_env(Network, JointEnd):
     """The bare AEC environment; `env` adds the usual checks.
 
     Every node speaks at most once. When the last one has spoken, all nodes end
@@ -217,13 +217,7 @@ class raw_env(Network, AECEnv):
             InputError: An option is unknown or wrong.
         """
         self._begin(seed, options)
-        self.agents = self.possible_agents.copy()
-        self.rewards = dict.fromkeys(self.agents, 0.0)
-        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
-        self.terminations = dict.fromkeys(self.agents, False)
-        self.truncations = dict.fromkeys(self.agents, False)
-        self.infos: dict[str, dict[str, Any]] = {node: {} for node in self.agents}
-        self._skip_agent_selection = None
+        self._open()
         self._select()
 
     def observe(self, agent: str) -> dict[str, Any]:
@@ -240,7 +234,6 @@ class raw_env(Network, AECEnv):
         if self.terminations[agent]:
             self._was_dead_step(action)
             return
-        # Rewards need no clearing or adding up before the end: there is only one.
         self.episode.say(agent, action)  # type: ignore[arg-type]
         self._select()
         if self.render_mode == "human":
@@ -250,12 +243,8 @@ class raw_env(Network, AECEnv):
         if self.episode.active:
             self.agent_selection = self.episode.active[0]
             return
-        reward = self.episode.reward
-        self.rewards = dict.fromkeys(self.agents, reward)
-        self._cumulative_rewards = dict.fromkeys(self.agents, reward)
-        self.terminations = dict.fromkeys(self.agents, True)
         self.infos = self._outcome()
-        self.agent_selection = self.agents[0]
+        self._end(self.episode.reward)
 
 
 class ClipMessage(BaseWrapper):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Space
 from gymnasium.utils import EzPickle, seeding
-from pettingzoo import AECEnv
 from pettingzoo.utils import OrderEnforcingWrapper
 
+from neuromas_env.aec import JointEnd
 from neuromas_env.coded.layout import Layout, make_layout
 from neuromas_env.coded.tasks import CodedTask, check_question
 from neuromas_env.errors import InputError, unknown
@@ -224,7 +224,7 @@ def _ints(action: Any) -> np.ndarray:
         return np.array("ragged")
 
 
-class raw_env(CodedNetwork, AECEnv):
+class raw_env(CodedNetwork, JointEnd):
     """The bare AEC environment; `env` adds PettingZoo's check of the order of calls.
 
     Nodes act layer by layer. When the output node has, all nodes end together and each
@@ -250,13 +250,7 @@ class raw_env(CodedNetwork, AECEnv):
             InputError: An option is unknown or wrong.
         """
         self._begin(seed, options)
-        self.agents = self.possible_agents.copy()
-        self.rewards = dict.fromkeys(self.agents, 0.0)
-        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
-        self.terminations = dict.fromkeys(self.agents, False)
-        self.truncations = dict.fromkeys(self.agents, False)
-        self.infos: dict[str, dict[str, Any]] = {node: {} for node in self.agents}
-        self._skip_agent_selection = None
+        self._open()
         self.agent_selection = self.possible_agents[self._order[0]]
 
     def step(self, action: Any) -> None:
@@ -278,11 +272,7 @@ class raw_env(CodedNetwork, AECEnv):
         if len(said) < len(self._order):
             self.agent_selection = self.possible_agents[self._order[len(said)]]
         else:
-            reward = self._reward()
-            self.rewards = dict.fromkeys(self.agents, reward)
-            self._cumulative_rewards = dict.fromkeys(self.agents, reward)
-            self.terminations = dict.fromkeys(self.agents, True)
-            self.agent_selection = self.agents[0]
+            self._end(self._reward())
         if self.render_mode == "human":
             self.render()
 

@@ -14,29 +14,47 @@ Act = Callable[[Any], Any]
 """A policy of a node that does not learn: observation to action."""
 
 
-class TurnView(gymnasium.Env):
+class _View(gymnasium.Env):
+    """A network, seen by one learner: its spaces, which are the same for all nodes."""
+
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}
+
+    def __init__(self, network: raw_env) -> None:
+        self.network, self.render_mode = network, network.render_mode
+        first = network.possible_agents[0]
+        self.observation_space = network.observation_space(first)
+        self.action_space = network.action_space(first)
+
+    def render(self) -> Any:
+        """Show the network and the messages so far."""
+        return self.network.render()
+
+    def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
+        super().reset(seed=seed)
+        self.network.reset(seed=seed, options=options)
+
+    def _send(self, action: Any) -> None:
+        if action is None:  # which the network would take for a dead step
+            raise InputError("the message must be an integer of the code book, not None")
+        self.network.step(action)
+
+
+class TurnView(_View):
     """One step is one node's turn: a single policy, shared by all nodes, plays each in turn.
 
     The observation says whose turn it is, and so does `info["agent"]`. The reward comes
     with the output node's turn, which ends the episode.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Make the network; arguments as in `raw_env`."""
-        self.network = raw_env(*args, **kwargs)
-        self.render_mode = self.network.render_mode
-        first = self.network.possible_agents[0]
-        self.observation_space = self.network.observation_space(first)
-        self.action_space = self.network.action_space(first)
+        super().__init__(raw_env(*args, **kwargs))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; arguments as in the AEC environment's `reset`."""
-        super().reset(seed=seed)
-        self.network.reset(seed=seed, options=options)
+        self._begin(seed, options)
         return self._seen(), {"agent": self.network.agent_selection}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -45,25 +63,17 @@ class TurnView(gymnasium.Env):
         Raises:
             InputError: The message is not of the code book, or the episode has ended.
         """
-        if action is None:
-            raise InputError("the message must be an integer of the code book, not None")
-        self.network.step(action)
+        self._send(action)
         done = self.network.terminations[self.network.agents[0]]
         reward = self.network.rewards[self.network.agents[0]]
         return self._seen(), reward, done, False, {"agent": self.network.agent_selection}
-
-    def render(self) -> Any:
-        """Show the network and the messages so far."""
-        return self.network.render()
 
     def _seen(self) -> Any:
         return self.network.observe(self.network.agent_selection)
 
 
-class OneLearnerView(gymnasium.Env):
+class OneLearnerView(_View):
     """One node learns, the others follow given policies: a step is an episode."""
-
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}
 
     def __init__(
         self,
@@ -83,8 +93,7 @@ class OneLearnerView(gymnasium.Env):
         Raises:
             InputError: There is no such node, or a policy is missing or too many.
         """
-        self.network = raw_env(*args, **kwargs)
-        self.render_mode = self.network.render_mode
+        super().__init__(raw_env(*args, **kwargs))
         nodes = self.network.possible_agents
         if learner not in nodes:
             raise unknown("node", str(learner), nodes)
@@ -95,15 +104,12 @@ class OneLearnerView(gymnasium.Env):
                 f"not for {', '.join(sorted(others)) or 'none'}"
             )
         self._learner, self._others = learner, others
-        self.observation_space = self.network.observation_space(learner)
-        self.action_space = self.network.action_space(learner)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode and play it up to the learner's turn."""
-        super().reset(seed=seed)
-        self.network.reset(seed=seed, options=options)
+        self._begin(seed, options)
         while self.network.agent_selection != self._learner:
             self._play_other()
         return self.network.observe(self._learner), {}
@@ -114,17 +120,11 @@ class OneLearnerView(gymnasium.Env):
         Raises:
             InputError: The message is not of the code book, or the episode has ended.
         """
-        if action is None:
-            raise InputError("the message must be an integer of the code book, not None")
-        self.network.step(action)
+        self._send(action)
         while not self.network.terminations[self._learner]:
             self._play_other()
         reward = self.network.rewards[self._learner]
         return self.network.observe(self._learner), reward, True, False, {}
-
-    def render(self) -> Any:
-        """Show the network and the messages so far."""
-        return self.network.render()
 
     def _play_other(self) -> None:
         node = self.network.agent_selection
