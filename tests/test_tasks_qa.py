@@ -3,10 +3,9 @@
 import gzip
 import json
 import pickle
-import re
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -238,23 +237,3 @@ def test_the_example_package_is_short_and_has_no_fault(monkeypatch):
     assert len(every(task)) >= 40 and all(task.examples(split) for split in SPLITS)
     assert task.score(task.examples("test")[0], "I do not know").extracted == 0.0
     assert len(Path(neuromas_env_capitals.__file__).read_text().splitlines()) <= 20
-
-
-def test_code_in_the_docs_runs(registry, monkeypatch, capsys):
-    docs = EXAMPLE.parents[1] / "docs"
-    own, single = (
-        re.findall(r"^```python\n(.*?)^```", (docs / page).read_text(), re.M | re.S)
-        for page in ("your-own.md", "environment.md")
-    )
-    monkeypatch.chdir(EXAMPLE / "neuromas_env_capitals")
-    parity, register, check = own[:3]
-    module = ModuleType("page")  # a class must be importable to be pickled
-    monkeypatch.setitem(sys.modules, "page", module)
-    for block in (parity, register, check):
-        exec(block, vars(module))
-    check_task(module.Parity())
-    assert {"capitals", "my-science"} <= list_tasks().keys()
-    assert len(register.split("def science")[0].splitlines()) <= 20
-    for block in single:
-        exec(block, vars(module))
-    assert "unparsable" not in capsys.readouterr().out
