@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.bench.statistics import holm, permutation_test
 from neuromas_env.coded.bench import ALGORITHMS, CHAINS, QUESTIONS, ROLLOUTS, STARTS
 from neuromas_env.coded.levels import LEVELS
 from neuromas_env.errors import InputError
@@ -112,18 +113,28 @@ def algorithm_table(records: Records) -> str:
 
 
 def growth_table(records: Records) -> str:
-    """Markdown table: each start's mean, and its paired difference from scratch."""
+    """Markdown table: each start's mean, and its paired difference from scratch.
+
+    With a difference stand its bootstrap interval and the p of an exact sign-flip test over the
+    seeds, corrected over the whole table (Holm).
+    """
+    scores = {(s, t): _scores(records, s, t) for s in STARTS for t in CHAINS}
+    gains = {
+        (start, task): grown - scores["scratch", task]
+        for (start, task), grown in scores.items()
+        if start != "scratch" and len(grown) == len(scores["scratch", task]) > 0
+    }
+    p_values = holm([permutation_test(gain) for gain in gains.values()])
+    p_of = dict(zip(gains, p_values, strict=True))
     rows = []
     for task, chain in CHAINS.items():
-        scratch = _scores(records, "scratch", task)
-        cells = [f"`{task}`", " → ".join(chain), f"{scratch.mean():.2f}" if len(scratch) else ""]
-        for start in STARTS[1:]:
-            grown = _scores(records, start, task)
-            if len(grown) != len(scratch) or not len(grown):
-                cells.append("")
-                continue
-            mean, low, high = interval([grown - scratch], lambda x, axis=-1: x.mean(axis))
-            cells.append(f"{grown.mean():.2f} ({_span(mean, low, high, '+.2f')})")
+        cells = [f"`{task}`", " → ".join(chain)]
+        for start in STARTS:
+            cell = f"{scores[start, task].mean():.2f}" if len(scores[start, task]) else ""
+            if (start, task) in gains:
+                gain = interval([gains[start, task]], lambda x, axis=-1: x.mean(axis))
+                cell += f" ({_span(*gain, '+.2f')}, p {p_of[start, task]:.2f})"
+            cells.append(cell)
         rows.append(cells)
     return _table(["task", "networks", "from scratch", *(f"grown, {s}" for s in STARTS[1:])], rows)
 
@@ -194,7 +205,8 @@ def _setting(records: Records, command: str) -> str:
         f"episodes ({episodes['level']} in all), a run of growth {updates['growth']} "
         f"({episodes['growth']}). Scores are greedy returns over all questions at the end, "
         "with random messages at 0 and the optimum at 1; intervals are 95 % percentile "
-        f"bootstraps over seeds within each level ({RESAMPLES} resamples)."
+        f"bootstraps over seeds within each level ({RESAMPLES} resamples); p is that of a "
+        "two-sided exact sign-flip test over the seeds, corrected over the table (Holm)."
     )
 
 
