@@ -136,6 +136,32 @@ def test_solved_examples_of_mmlu_are_dev_rows_of_the_subject():
         assert [part.splitlines()[0] for part in shown] == asked[:3]
 
 
+def test_a_subject_with_too_few_rows_of_its_own_shows_others_of_its_group(tmp_path):
+    (tmp_path / "mmlu").mkdir()
+    for split, count in (("dev", 3), ("validation", 4), ("test", 2)):
+        rows = [
+            {"question": f"{subject} {split} {i}?", "subject": subject, "choices": ["a", "b"]}
+            | {"answer": i % 2}
+            for subject in ("astronomy", "college_physics", "virology")
+            for i in range(1 if subject == "astronomy" and split != "test" else count)
+        ]
+        file = tmp_path / "mmlu" / f"{split}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = make_task("mmlu:shots=4", data=tmp_path)
+    first = task.examples("test")[0].question
+    shown = [part.splitlines()[0] for part in first.split("Question: ")[1:5]]
+    physics = [f"college_physics validation {i}?" for i in (1, 2)]
+    assert shown == ["astronomy dev 0?", "astronomy validation 0?", *physics]
+    alone = make_task("mmlu/astronomy:shots=4", data=tmp_path)
+    assert [e.question for e in alone.examples("test")][0] == first
+    left = [e.question for split in ("train", "validation") for e in alone.examples(split)]
+    assert [text.rpartition("Question: ")[2].split("?")[0] for text in left] == [
+        "college_physics validation 3"
+    ]
+    with pytest.raises(InputError, match="shots is 8, but only 7 rows can be shown"):
+        make_task("mmlu/virology:shots=8", data=tmp_path).examples("test")
+
+
 def test_too_many_solved_examples_are_refused():
     with pytest.raises(InputError, match="shots must be an integer from 0 to 16, not 17"):
         make_task("bbh/navigate:shots=17", data=ROWS)

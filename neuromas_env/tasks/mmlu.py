@@ -10,13 +10,15 @@ the hash of question and options, is held back as validation rows. Rows that are
 a test row (see `near_duplicates`) are in no pool.
 
 With `shots=n` the first n dev rows of its subject (validation rows where dev rows do not
-suffice), solved, precede every question; they are then in no pool.
+suffice), solved, precede every question; they are then in no pool. Where a subject has fewer
+rows that are not near to a test row (history, whose questions share their passages), the
+rest are rows of the other subjects of its group.
 Data: `cais/mmlu`, licence MIT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 
 from neuromas_env.errors import unknown
@@ -126,15 +128,22 @@ class Mmlu(Task):
                 pool.setdefault(example.extra["subject"], []).append(example)
         for example in self._test:
             pool.setdefault(example.extra["subject"], [])
-        shown = {key: take_shots(self.name, rows, self._shots) for key, rows in pool.items()}
+        shown = {subject: self._shown(subject, pool) for subject in pool}
+        used = {example.id for examples in shown.values() for example in examples}
         splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": self._test}
-        for example in (e for rows in pool.values() for e in rows[self._shots :]):
+        for example in (e for rows in pool.values() for e in rows if e.id not in used):
             held_back = share(example.extra["fingerprint"]) < _VALIDATION
             splits["validation" if held_back else "train"].append(example)
         return {
             split: [with_shots(example, shown[example.extra["subject"]]) for example in examples]
             for split, examples in splits.items()
         }
+
+    def _shown(self, subject: str, pool: Mapping[str, Sequence[Example]]) -> list[Example]:
+        others = (key for key in pool if key != subject and _group(key) == _group(subject))
+        # Past the rows that the other subjects show themselves.
+        more = (example for key in others for example in pool[key][self._shots :])
+        return take_shots(self.name, [*pool[subject], *more], self._shots)
 
     def _load(self, split: str) -> list[Row]:
         rows = load_rows(_source(split), self._data, self._skip_bad_rows)
