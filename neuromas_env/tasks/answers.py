@@ -57,6 +57,7 @@ _SEPARATOR = re.compile(r"[\s,;|\[\]\"“”→]+|->")
 _LIST_CUE = re.compile(
     r"\b(?:sorted|order|list|words|sequence|brackets|parentheses)\b[^\n:]{0,60}:", re.IGNORECASE
 )
+_SINGLE = re.compile(r"\(?\s?(\w)\s?\)")
 _READ = 20_000
 TWO = ""  # a statement that names two different answers
 
@@ -70,7 +71,7 @@ def normalise(text: str) -> str:
     """
     text = " ".join(text.split()).casefold()
     text = text.rstrip(". ").strip("\"'`“”‘’").rstrip(". ")
-    single = re.fullmatch(r"\(?\s?(\w)\s?\)", text)
+    single = _SINGLE.fullmatch(text)
     return single[1] if single else text
 
 
