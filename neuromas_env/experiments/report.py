@@ -22,7 +22,7 @@ from neuromas_env.experiments import curves
 from neuromas_env.experiments.probes import message_agreement, message_entropy
 from neuromas_env.experiments.spec import Arm, Experiment, Study
 from neuromas_env.experiments.study import Run, Running
-from neuromas_env.experiments.verdict import Finding, judge, overall, parts_of_gain, read_scores
+from neuromas_env.experiments.verdict import OPEN, Finding, judge, overall, parts_of_gain, read_scores
 
 NOTES = (
     "Greedy answers to the test questions; votes sample. Intervals: 95 %, two-level bootstrap over "
@@ -44,7 +44,9 @@ def write_report(experiment: Experiment, studies: Sequence[Running], folder: Pat
     for running in studies:
         text, findings = _study(running, folder)
         parts.append(text)
-        verdicts.append(f"**{running.study.name}: the claim {overall(findings)}.**")
+        verdict = overall(findings)
+        said = f"is {verdict}" if verdict == OPEN else verdict
+        verdicts.append(f"**{running.study.name}: the claim {said}.**")
     lines = [
         f"# {experiment.title}",
         f"Claim: {experiment.claim}",

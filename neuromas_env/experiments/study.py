@@ -223,6 +223,7 @@ class Asking:
                     # What training took stands in a table of the report's own.
                     facts |= {
                         "training": {},
+                        "skipped_rows": [],
                         "asked": count,
                         "questions": count,
                         "labels": {},

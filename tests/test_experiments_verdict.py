@@ -1,0 +1,252 @@
+"""Verdicts on constructed data, the choice of learning rates, votes, ablations and probes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neuromas_env.coded.layout import make_layout
+from neuromas_env.coded.tasks import make_coded_task
+from neuromas_env.errors import InputError
+from neuromas_env.experiments import coded
+from neuromas_env.experiments.curves import band
+from neuromas_env.experiments.options import CodedOptions
+from neuromas_env.experiments.probes import (
+    message_agreement,
+    message_entropy,
+    table_similarity,
+)
+from neuromas_env.experiments.rates import choose
+from neuromas_env.experiments.spec import Claim, Study
+from neuromas_env.experiments.verdict import (
+    ALL,
+    FAILS,
+    HOLDS,
+    OPEN,
+    Scores,
+    judge,
+    overall,
+    parts_of_gain,
+)
+
+
+def scores(share, n=200, seeds=5, parsed=1.0, seed=0):
+    """0/1 scores of about a share, on replies of which about a share can be read."""
+    rng = np.random.default_rng(seed)
+    read = rng.random((n, seeds)) < parsed
+    right = read & (rng.random((n, seeds)) < share)
+    return Scores(right.astype(float), right.astype(float), read.astype(float))
+
+
+def study(*claims, tasks=("t",)):
+    return Study("s", "coded", tasks, 5, (0.1,), {}, claims)
+
+
+def verdict(better, than, **options):
+    one = study(Claim("a", "b", **options))
+    findings = judge(one, {("a", "t"): better, ("b", "t"): than})
+    assert overall(findings) == findings[0].verdict
+    return findings[0].verdict
+
+
+def test_the_interval_decides():
+    assert verdict(scores(0.8), scores(0.5, seed=1)) == HOLDS
+    assert verdict(scores(0.5), scores(0.8, seed=1)) == FAILS
+    assert verdict(scores(0.5, n=20), scores(0.5, n=20, seed=1)) == OPEN
+    # Equal to the last answer: an advantage of two points is ruled out.
+    same = scores(0.5)
+    assert verdict(same, same, margin=0.2) == FAILS
+    # What is undecided at a small margin is decided at a large one.
+    assert verdict(scores(0.5, n=100), scores(0.5, n=100, seed=1), margin=0.5) == FAILS
+
+
+@settings(max_examples=8)  # each takes thousands of draws of a bootstrap
+@given(st.floats(0.1, 0.9), st.floats(0.1, 0.9), st.integers(0, 99))
+def test_of_two_opposite_claims_at_most_one_holds(one, other, seed):
+    a, b = scores(one, 30, 3, seed=seed), scores(other, 30, 3, seed=seed + 1)
+    assert (verdict(a, b), verdict(b, a)) != (HOLDS, HOLDS)
+
+
+def test_every_deciding_comparison_counts_and_others_do_not():
+    found = {("a", "t"): scores(0.8), ("b", "t"): scores(0.5, seed=1),
+             ("c", "t"): scores(0.95, seed=2), ("d", "t"): scores(0.8, seed=3)}  # fmt: skip
+    holds, fails, undecided = Claim("a", "b"), Claim("a", "c"), Claim("a", "d")
+    beside = Claim("a", "c", decides=False)
+    assert overall(judge(study(holds, beside), found)) == HOLDS
+    assert overall(judge(study(holds, fails), found)) == FAILS
+    assert overall(judge(study(holds, undecided), found)) == OPEN
+    assert overall(judge(study(undecided, fails), found)) == FAILS
+
+
+def test_all_questions_of_several_tasks_decide_together():
+    found = {
+        ("a", "t"): scores(0.9),
+        ("b", "t"): scores(0.5, seed=1),
+        ("a", "u"): scores(0.5, n=20, seed=2),
+        ("b", "u"): scores(0.5, n=20, seed=3),
+    }
+    findings = judge(study(Claim("a", "b"), tasks=("t", "u")), found)
+    assert [one.task for one in findings] == ["t", "u", ALL]
+    assert [one.verdict for one in findings] == [HOLDS, OPEN, HOLDS]
+    assert findings[-1].found.n == 220
+    assert overall(findings) == HOLDS
+    assert all(one.found.p_holm >= one.found.p for one in findings)
+
+
+def test_form_and_answers_are_told_apart():
+    before, after = scores(0.5, parsed=0.4), scores(0.5, parsed=1.0, seed=1)
+    assert verdict(after, before) == HOLDS
+    assert verdict(after, before, score="parsed") == HOLDS
+    assert verdict(after, before, score="readable", margin=0.3) != HOLDS
+    form, answers = parts_of_gain(after, before)
+    gain = after.extracted.mean() - before.extracted.mean()
+    assert form + answers == pytest.approx(gain)
+    assert form > 0.25 and abs(answers) < 0.06
+    mute = scores(0.5, parsed=0.0)
+    assert verdict(after, mute, score="readable") == OPEN
+
+
+def test_the_best_rate_on_validation_is_chosen_the_smaller_of_equals():
+    assert choose({0.1: [0.5, 0.7], 0.3: [0.9, 0.2]}) == 0.1
+    assert choose({0.3: [0.5], 0.1: [0.5]}) == 0.1
+    assert choose({0.3: [0.6], 0.1: [0.5]}) == 0.3
+    with pytest.raises(InputError, match="validation scores of every rate"):
+        choose({0.1: []})
+
+
+def test_the_halves_share_no_question_and_leave_none_out():
+    task = make_coded_task("routing:leaves=2,values=4")
+    validation, test = coded.halves(task)
+    assert sorted([*validation, *test]) == list(range(task.questions()))
+    assert len(coded.examples(task.name)) == len(test)
+
+
+def test_a_coded_network_learns_and_a_table_of_few_rows_cannot():
+    options = {"topology": "1", "updates": 60}
+    free = coded.train(CodedOptions.from_mapping(options), "routing:leaves=2,values=4", 0, 0.3)
+    tight = coded.train(
+        CodedOptions.from_mapping(options | {"parameters_of": "1"}), "relay:values=4", 0, 0.3
+    )
+    test = coded.halves(free.layout.task)[1]
+    assert coded.greedy(free.layout, free.table, test).mean() > 0.9
+    assert free.parameters == 32 * 4 and tight.parameters == 16
+    assert free.counters == {
+        "updates": 60, "questions": 60 * 64, "episodes": 60 * 512, "calls": 60 * 512,
+        "tokens": 60 * 512,
+    }  # fmt: skip
+    few = CodedOptions.from_mapping({"topology": "1", "parameters_of": "1-1", "updates": 1})
+    assert coded.train(few, "relay:values=4", 0, 0.3).parameters == 16
+    few = CodedOptions.from_mapping({"topology": "1", "parameters_of": "tree-4", "updates": 60})
+    held = coded.train(few, "routing:leaves=4,values=4", 0, 0.1)
+    assert held.parameters == 316 * 4
+    assert coded.greedy(held.layout, held.table, test).mean() < 0.9
+
+
+def test_shared_tables_and_starts():
+    run = {"topology": "tree-4", "updates": 0}
+    plain, shared = (
+        coded.train(CodedOptions.from_mapping(run | more), "routing:leaves=4,values=4", 0, 0.1)
+        for more in ({}, {"shared": True})
+    )
+    assert plain.parameters == 1264 and shared.parameters == 416
+    told = coded.train(
+        CodedOptions.from_mapping({"topology": "1-1", "updates": 0, "start": "repeat"}),
+        "relay:values=4", 0, 0.1,
+    )  # fmt: skip
+    rows = np.arange(4)
+    assert coded.greedy(told.layout, told.table, rows).mean() == 1.0
+    once, again = (
+        coded.train(
+            CodedOptions.from_mapping({"topology": "2-1", "updates": 0, "start": "noise"}),
+            "xor", s, 0.1,
+        ).table
+        for s in (0, 1)
+    )  # fmt: skip
+    assert (once != again).any()
+
+
+def test_growing_spends_the_updates_on_all_networks():
+    options = CodedOptions.from_mapping({"schedule": "2-1:6, 2-2-1:4"})
+    grown = coded.train(options, "xor", 0, 0.1)
+    assert grown.layout.topology.name == "2-2-1"
+    assert grown.counters["updates"] == 10
+    assert grown.counters["calls"] == 512 * (6 * 3 + 4 * 5)
+    assert [x for x, _ in grown.curve] == [512 * (i + 1) for i in range(10)]
+
+
+def relay():
+    layout = make_layout("relay:values=4", "1-1")
+    options = CodedOptions.from_mapping({"topology": "1-1", "updates": 0, "start": "repeat"})
+    return layout, coded.train(options, "relay:values=4", 0, 0.1).table
+
+
+def test_answers_do_not_depend_on_the_chunk_and_votes_cost_what_they_take():
+    layout, table = relay()
+    whole = coded.answer(layout, table, np.array([0, 1]), seed=3, samples=5)
+    parts = [coded.answer(layout, table, np.array([i]), seed=3, samples=5)[0] for i in (0, 1)]
+    assert whole == parts
+    assert [one.calls for one in whole] == [10, 10] and whole[0].completion_tokens == 10
+    [greedy] = coded.answer(layout, table, np.array([1]))
+    assert (greedy.calls, greedy.strict, greedy.reason) == (2, 1.0, "ok")
+    assert coded.answer(layout, table, np.array([1]), seed=3, samples=40)[0].strict == 1.0
+
+
+@pytest.mark.parametrize("how", ["blank", "shuffle", "base"])
+def test_without_its_message_a_relay_is_lost(how):
+    layout, table = relay()
+    change = coded.ablation(layout, 0, how, seed=0)
+    rows = np.arange(4)
+    found = coded.messages(layout, lambda seen: table.argmax(1)[seen], rows, change)
+    assert found[1].mean() < 1
+    if how == "shuffle":
+        assert sorted(found[0][0]) == [0, 1, 2, 3] and found[1].sum() == 0
+    if how == "blank":
+        assert found[0][0].tolist() == [0, 0, 0, 0] and found[1].sum() == 1
+
+
+def test_messages_that_cannot_be_an_answer_are_not_readable():
+    layout = make_layout("relay:values=4", "1", codebook=6)
+    table = np.zeros((4, 6))
+    table[:, 5] = 1
+    assert {one.reason for one in coded.answer(layout, table, np.array([0, 1]))} == {"unparsable"}
+
+
+def test_probes_by_hand():
+    said = [{"node_0": "a", "node_1": "a"}, {"node_0": "a", "node_1": "b"}]
+    assert message_agreement(said)["node_0"] == {"node_0": 1.0, "node_1": 0.5}
+    assert message_entropy(said) == {"node_0": 0.0, "node_1": 1.0}
+    layout = make_layout("xor", "2-1")
+    table = np.zeros((sum(layout.sizes), 2))
+    table[0], table[1] = [9, 0], [0, 9]  # node_0 says its bit
+    table[2], table[3] = [0, 9], [9, 0]  # node_1 says the other one
+    found = table_similarity(layout, table)
+    assert found[0][1] == pytest.approx(-1) and found[0][0] == pytest.approx(1)
+    assert found[0][2] is None and found[2][2] is None
+
+
+def test_a_band_is_as_wide_as_the_runs_are_apart():
+    runs = [[(x, x + shift) for x in range(40)] for shift in (0, 2)]
+    where, mean, half = band(runs)
+    assert len(where) == 20 and where[-1] == 39
+    assert mean.tolist() == [2 * i + 1.5 for i in range(20)]
+    assert half == pytest.approx(12.706, rel=1e-3)  # t with 1 degree of freedom
+    assert band(runs[:1])[2].tolist() == [0.0] * 20
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"topolgy": "1"}, "Did you mean 'topology'"),
+        ({"updates": -1}, "updates: -1 is too small"),
+        ({"questions": 0}, "questions: 0 is too small"),
+        ({"updates": "3"}, "int would be right"),
+        ({"learner": "grpo"}, "unknown value of learner"),
+        ({"schedule": "2-1"}, "'2-1:100, 2-2-1:100' would be right"),
+        ({"schedule": "2-2-1:1, 2-1:1"}, "2-1"),
+        ({"shaping": "lenght=1"}, "Did you mean 'length'"),
+        ({"learner": "VDN", "credit": "leave_one_node_out"}, "learns values"),
+    ],
+)
+def test_wrong_options_are_named(options, said):
+    with pytest.raises(InputError, match=said):
+        CodedOptions.from_mapping(options)
