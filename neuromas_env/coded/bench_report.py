@@ -170,6 +170,8 @@ def _trainers(path: Path) -> list[str]:
                 f"{path}, line {number}: not what a script in examples/marl prints, one JSON "
                 "object a line"
             ) from None
+    if not lines:
+        return []
     return [
         "\n## Other libraries\n",
         "Normalised greedy returns: mean, and each seed's. Steps are those of the library's own "
