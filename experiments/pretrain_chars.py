@@ -142,7 +142,7 @@ def pretrain(folder: Path, steps: int = STEPS) -> None:
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps, pct_start=0.1)
-    started = time.process_time()
+    started = time.monotonic()
     for step, (ids, weights) in zip(range(1, steps + 1), batches(words), strict=False):
         # Padding stands on the right, where no token looks, so it needs no mask.
         logits = model(ids).logits[:, :-1]

@@ -17,6 +17,7 @@ from neuromas_env.coded.layout import make_layout
 from neuromas_env.coded.learners import play, softmax
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import coded
+from neuromas_env.experiments.probes import adapter_similarity
 from neuromas_env.policy import Completion, Sampling, Step, Trajectory
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
@@ -251,3 +252,13 @@ def test_the_baseline_of_a_difference_may_be_any_mode():
     learner.update([episode(t.group, t.reward, node_0="a") for t in BATCH])
     wanted = Advantage("batch_mean")(np.array(rewards).reshape(2, 2)).ravel()
     assert kept.advantages["node_0"].tolist() == wanted.tolist()
+
+
+def test_adapters_that_are_copies_point_the_same_way_and_fresh_ones_nowhere():
+    engine = tiny_engine("llama", nodes=("node_0", "node_1", "node_2"))
+    engine.adapters.copy("node_0", "node_1")
+    engine.adapters.add("node_3", 7)
+    found = adapter_similarity(engine, ("node_0", "node_1", "node_2", "node_3"))
+    assert found[0][1] == pytest.approx(1) and found[0][0] == pytest.approx(1)
+    assert abs(found[0][2]) < 0.9 and found[0][2] == pytest.approx(found[2][0])
+    assert found[0][3] is None and found[3][3] is None

@@ -194,7 +194,8 @@ class Language:
         """Return the engine, the method on it, and what is done to its messages."""
         if arm.kind == "adapt":
             engine = self._engine(TrainConfig(model=self.model, **self._shared()))
-            given = arm.options["adapt"]
+            # Options of learning alone, such as how many graphs are drawn, mean nothing afterwards.
+            given = arm.options.get("test") or arm.options["adapt"]
             name = f"{given}{',' if ':' in given else ':'}state={out}"
             return engine, make_baseline(name, task, engine), None
         engine, saved = self._load(out), _saved(out)

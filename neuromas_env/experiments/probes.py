@@ -82,8 +82,7 @@ def _halves(parameters: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
     """The matrices A and B of every layer."""
     layers: dict[str, dict[str, np.ndarray]] = {}
     for key, parameter in parameters.items():
-        half = "A" if "lora_A" in key else "B"
-        layer = key.replace("lora_A", "").replace("lora_B", "")
+        layer, _, half = key.rpartition(".")
         layers.setdefault(layer, {})[half] = parameter.detach().float().cpu().numpy()
     return layers
 

@@ -22,7 +22,14 @@ from neuromas_env.experiments import curves
 from neuromas_env.experiments.probes import message_agreement, message_entropy
 from neuromas_env.experiments.spec import Arm, Experiment, Study
 from neuromas_env.experiments.study import Run, Running
-from neuromas_env.experiments.verdict import OPEN, Finding, judge, overall, parts_of_gain, read_scores
+from neuromas_env.experiments.verdict import (
+    OPEN,
+    Finding,
+    judge,
+    overall,
+    parts_of_gain,
+    read_scores,
+)
 
 NOTES = (
     "Greedy answers to the test questions; votes sample. Intervals: 95 %, two-level bootstrap over "

@@ -27,7 +27,17 @@ KINDS = ("coded", "language")
 _SETTINGS = (
     "kind", "tasks", "seeds", "pilots", "rates", "questions", "model", "script", "options",
 )  # fmt: skip
-_OWN_ARM_KEYS = ("grow", "vote", "tokens_of", "adapt", "iterations", "ablate", "node", "how")
+_OWN_ARM_KEYS = (
+    "grow",
+    "vote",
+    "tokens_of",
+    "adapt",
+    "test",
+    "iterations",
+    "ablate",
+    "node",
+    "how",
+)
 _RESERVED = ("seed", "out", "learning_rate", "alpha", "task", "data", "eval_split", "model")
 
 
@@ -248,7 +258,7 @@ def _arm(path: Path, where: str, name: str, kind: str, base: dict, given: Any) -
             name, "ablate", {}, options["ablate"], None, str(options["node"]), options["how"]
         )
     if "adapt" in options:
-        _check_keys(path, where, options, ("adapt", "iterations"), needed=("iterations",))
+        _check_keys(path, where, options, ("adapt", "test", "iterations"), needed=("iterations",))
         if kind == "coded":
             raise InputError(f"{path}, {where}: only language models adapt without weights")
         return Arm(name, "adapt", dict(options))
