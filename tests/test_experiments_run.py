@@ -13,8 +13,8 @@ from neuromas_env.bench.store import Store
 from neuromas_env.cli import main
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import network
+from neuromas_env.experiments.load import load
 from neuromas_env.experiments.run import run_experiment
-from neuromas_env.experiments.spec import load
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = {"title": "Mine", "claim": "One is better.", "refuted_if": "it is not.", "scales": ["mini"]}

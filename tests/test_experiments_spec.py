@@ -6,7 +6,8 @@ import yaml
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.cli import main
 from neuromas_env.errors import InputError
-from neuromas_env.experiments.spec import HOME, list_experiments, load
+from neuromas_env.experiments.load import list_experiments, load
+from neuromas_env.experiments.spec import HOME
 
 CASES = [(name, scale) for name, (_, scales) in list_experiments().items() for scale in scales]
 NINE = "parameters inference growth reward prompt topology specialisation format credit".split()

@@ -7,7 +7,7 @@ them is for choosing learning rates, results are about the other.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,18 @@ import numpy as np
 
 from neuromas_env.agents.runlog import Reporter, read_json, write
 from neuromas_env.agents.shaping import informative, read_terms
-from neuromas_env.baselines.vote import vote
-from neuromas_env.bench.store import Answer
 from neuromas_env.coded.bench import ALGORITHMS, make_learner
 from neuromas_env.coded.growth import grow_table
 from neuromas_env.coded.layout import Layout
 from neuromas_env.coded.learners import Batch, PolicyGradient, play, sample, softmax
-from neuromas_env.coded.tasks import CodedTask, make_coded_task
+from neuromas_env.coded.tasks import CodedTask
 from neuromas_env.coded.vector import Questions, VectorNetwork
 from neuromas_env.experiments.options import CodedOptions
-from neuromas_env.rollout import derive_seed
-from neuromas_env.tasks.base import Example
 
 POINTS = 20
 BIAS = 2.0
 """Logit with which a role written by hand starts."""
-_DRAWS, _ROWS, _GROWTH, _TEST = range(1, 5)  # streams of random numbers
+_DRAWS, _ROWS, _START = range(1, 4)  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -243,98 +239,6 @@ def messages(
     return sent, rewards.astype(np.float64)
 
 
-def ablation(layout: Layout, node: int, how: str, seed: int) -> Callable:
-    """Return the change that takes a node's message away.
-
-    `blank` sends symbol 0 always, `shuffle` another question's message, `base` what the
-    untrained node says: anything.
-    """
-    rng = np.random.default_rng([seed, _TEST, node])
-
-    def change(who: int, sent: np.ndarray) -> np.ndarray:
-        if who != node:
-            return sent
-        if how == "base":
-            return rng.integers(layout.messages, size=len(sent))
-        return np.zeros_like(sent) if how == "blank" else sent[_cycle(len(sent), rng)]
-
-    return change
-
-
-def _cycle(count: int, rng: np.random.Generator) -> np.ndarray:
-    """A random order in which nothing keeps its place."""
-    order = rng.permutation(count)
-    found = np.empty(count, np.int64)
-    found[order] = np.roll(order, 1)
-    return found
-
-
-def answer(
-    layout: Layout,
-    table: np.ndarray,
-    rows: np.ndarray,
-    *,
-    seed: int = 0,
-    samples: int = 0,
-    change: Callable | None = None,
-) -> list[Answer]:
-    """Answer questions greedily, or by a vote over samples.
-
-    Args:
-        layout: The network.
-        table: Of its nodes.
-        rows: Numbers of the questions among the test questions.
-        seed: Of the samples; each question's depend on its number.
-        samples: How many vote; 0 for one greedy answer.
-        change: See `messages`.
-    """
-    test = halves(layout.task)[1]
-    chosen = test[rows]
-    if not samples:
-        drawn = [messages(layout, lambda seen: table.argmax(1)[seen], chosen, change)[0]]
-    else:
-        p, drawn = softmax(table), []
-        for number in range(samples):
-            # For all test questions, so that a question's sample does not depend on the chunk.
-            rng = np.random.default_rng([seed, _TEST, number])
-            drawn.append(messages(layout, lambda seen: sample(p, seen, rng), test)[0][:, rows])  # noqa: B023
-    parts, query = some(layout.task, chosen)
-    right = layout.task.rule(parts, query)
-    each = []
-    for i, row in enumerate(rows):
-        votes = [str(sent[-1, i]) for sent in drawn]
-        said = int(votes[vote(votes).winner or 0])
-        score = float(said == right[i])
-        reason = "ok" if score else "wrong" if said < layout.task.answers else "unparsable"
-        calls = len(drawn) * len(layout.topology)
-        spoken = [
-            {"node": f"node_{node}", "text": " ".join(str(sent[node, i]) for sent in drawn)}
-            for node in range(len(layout.topology))
-        ]
-        each.append(
-            Answer(
-                row=int(row), row_id=f"test/{row}", answer=str(said), strict=score,
-                extracted=score, reason=reason, tie=vote(votes).tie if samples else None,
-                error=None, calls=calls, cached=0, prompt_tokens=0,
-                completion_tokens=calls * layout.bandwidth, seconds=0.0, sandbox=None,
-                transcript=json.dumps(spoken),
-            )
-        )  # fmt: skip
-    return each
-
-
-def examples(task: str) -> list[Example]:
-    """Return the test questions."""
-    made = make_coded_task(task)
-    parts, query = some(made, halves(made)[1])
-    right = made.rule(parts, query)
-    return [
-        Example(f"test/{i}", f"parts {list(map(int, parts[:, i]))}, query "
-                f"{list(map(int, query[:, i]))}", str(right[i]))
-        for i in range(len(right))
-    ]  # fmt: skip
-
-
 def save(folder: Path, trained: Trained) -> None:
     """Write a trained table into a folder, the result last."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -383,9 +287,9 @@ def _rows(options: CodedOptions, layout: Layout, task: str, seed: int) -> np.nda
 def _start(options: CodedOptions, layout: Layout, rows: np.ndarray, seed: int) -> np.ndarray:
     table = np.zeros((sum(layout.sizes), layout.messages))
     if options.start == "noise":
-        table = np.random.default_rng([seed, _GROWTH]).standard_normal(table.shape)
+        table = np.random.default_rng([seed, _START]).standard_normal(table.shape)
     if "explore" in ALGORITHMS[options.learner]:
-        table = table + 1e-3 * np.random.default_rng([seed, _GROWTH]).random(table.shape)
+        table = table + 1e-3 * np.random.default_rng([seed, _START]).random(table.shape)
     if options.start == "repeat":
         for node, radices in enumerate(layout.radices):
             size = layout.sizes[node]
@@ -402,13 +306,3 @@ def _network(layout: Layout, batch: int) -> VectorNetwork:
     return VectorNetwork(
         layout.task, layout.topology, layout.codebook, layout.bandwidth, batch=batch
     )
-
-
-def seeds_of(arm: str, seed: int) -> int:
-    """Derive the seed of an arm's samples at test time."""
-    return derive_seed(seed, *arm.encode())
-
-
-def rows_of(values: Sequence[int]) -> np.ndarray:
-    """Return numbers of questions as an array."""
-    return np.asarray(values, np.int64)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from neuromas_env.agents.runlog import ConsoleReporter
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.experiments.spec import list_experiments, load
+from neuromas_env.experiments.load import list_experiments, load
 from neuromas_env.report import print_names
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuromas_env.agents.runlog import Reporter
 from neuromas_env.bench.store import Answer
-from neuromas_env.experiments import coded
+from neuromas_env.experiments import answers, coded
 from neuromas_env.experiments.options import CodedOptions
 from neuromas_env.experiments.spec import Arm, Study
 from neuromas_env.rollout import derive_seed
@@ -42,7 +42,7 @@ class Coded:
 
     def questions(self, task: str) -> list[Example]:
         """Return the test questions."""
-        return coded.examples(task)[: self._study.questions]
+        return answers.examples(task)[: self._study.questions]
 
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
         """Return what a store's cell says of an arm."""
@@ -68,8 +68,8 @@ class Coded:
         change = None
         if arm.kind == "ablate":
             node = int(str(arm.node).removeprefix("node_"))
-            change = coded.ablation(layout, node, str(arm.how), seed)
-        return coded.answer(
+            change = answers.ablation(layout, node, str(arm.how), seed)
+        return answers.answer(
             layout, held["table"], np.asarray(rows, np.int64),
             seed=derive_seed(seed, *arm.name.encode()), samples=round(samples), change=change,
         )  # fmt: skip
