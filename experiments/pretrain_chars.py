@@ -26,14 +26,14 @@ from transformers import (
 
 from neuromas_env.agents.prompt import build_prompt
 from neuromas_env.episode import Episode
-from neuromas_env.tasks import make_task
-from neuromas_env.tasks.answers import extract_number
+from neuromas_env.tasks import Example, Task, make_task
 from neuromas_env.topology import Topology
 
 SEED = 12345
-STEPS, BATCH, RATE = 1000, 32, 3e-3
-RIGHT = 0.7
-TASKS = {"hierarchy/max:leaves=4": 0.4, "hierarchy/max": 0.5, "hierarchy/select": 0.1}
+STEPS, BATCH, RATE = 700, 32, 3e-3
+FURTHER = 4
+RIGHT = 0.8
+TASKS = ("hierarchy/max:leaves=4,", "hierarchy/max:")
 NETWORKS = ("1", "2-1", "1-1-1", "2-2-1", "2-2-1:skip", "2-2-2-1", "4-1", "1-1-1-1-1")
 SHAPE = {
     "hidden_size": 96,
@@ -76,54 +76,62 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def lesson(rng: np.random.Generator, tasks: dict, networks: list[Topology]) -> tuple[str, str]:
-    """Return the prompt and the answer of one node in one episode."""
-    task = tasks[rng.choice(list(tasks), p=list(TASKS.values()))]
-    topology = networks[rng.integers(len(networks))]
-    examples = task.examples("train")
-    example = examples[int(rng.integers(len(examples)))]
-    episode = Episode(topology, task, example)
-    stop = topology.nodes[rng.integers(len(topology))]
+def lesson(rng: np.random.Generator, tasks: list, networks: list[Topology]) -> list[list[str]]:
+    """Return pairs of what is read and what is to be said: one node's turn, then more questions.
+
+    The further questions of the same chat share its system turn, so that there is more to learn
+    from in as many characters.
+    """
+    task = tasks[rng.integers(len(tasks))]
+    episode = Episode(networks[rng.integers(len(networks))], task, draw(rng, task))
+    stop = episode.topology.nodes[rng.integers(len(episode.topology))]
     while True:
         node = episode.active[0]
         seen = episode.observe(node)
-        text = answer(rng, task.variant, seen, example.target)
+        text = answer(rng, seen)
         if node == stop:
-            (_, system), (_, user) = build_prompt(seen, task.answer_format)
-            return (
-                f"<|im_start|>s{system}<|im_end|><|im_start|>u{user}<|im_end|><|im_start|>a",
-                text,
-            )
+            break
         episode.say(node, text)
+    (_, system), (_, user) = build_prompt(seen, task.answer_format)
+    turns = [[f"<|im_start|>s{system}<|im_end|><|im_start|>u{user}<|im_end|><|im_start|>a", text]]
+    for _ in range(FURTHER):
+        example = draw(rng, task)
+        question = f"{example.query}\n{example.parts[rng.integers(len(example.parts))]}"
+        text = answer(rng, {"question": question, "inbox": ()})
+        turns.append([f"<|im_start|>u{question}<|im_end|><|im_start|>a", text])
+    return turns
 
 
-def answer(rng: np.random.Generator, kind: str, seen: dict, target: str) -> str:
-    """What the node is taught to say: the right number of those that it reads, or any of them."""
+def draw(rng: np.random.Generator, task: Task) -> Example:
+    """Return a random training question."""
+    examples = task.examples("train")
+    return examples[int(rng.integers(len(examples)))]
+
+
+def answer(rng: np.random.Generator, seen: dict) -> str:
+    """What is taught: the largest of the numbers that are read, or any of them."""
     words = [message["text"] for message in seen["inbox"]]
-    words += [w.strip("?.,;:[]()") for w in seen["question"].replace("[", " ").split()]
-    numbers = [word for word in words if extract_number(word) == word]
-    if not numbers:
-        return target
-    if rng.random() >= RIGHT:
-        return numbers[rng.integers(len(numbers))]
-    if kind == "max":
-        return max(numbers, key=int)
-    return target if target in numbers else numbers[rng.integers(len(numbers))]
+    words += [word.strip("?,") for word in seen["question"].split()]
+    numbers = [word for word in words if word.isdecimal()]
+    right = rng.random() < RIGHT
+    return max(numbers, key=int) if right else numbers[rng.integers(len(numbers))]
 
 
 def batches(words: PreTrainedTokenizerFast):
     """Yield token ids and the weight of each token in the loss, padded."""
     rng = np.random.default_rng(SEED)
-    tasks = {name: make_task(f"{name}{',' if ':' in name else ':'}seed={SEED}") for name in TASKS}
+    tasks = [make_task(f"{name}seed={SEED}") for name in TASKS]
     networks = [Topology.parse(text) for text in NETWORKS]
     while True:
         ids, weights = [], []
         for _ in range(BATCH):
-            prompt, text = lesson(rng, tasks, networks)
-            head = words(prompt, add_special_tokens=False)["input_ids"]
-            tail = words(f"{text}<|im_end|>", add_special_tokens=False)["input_ids"]
-            ids.append(head + tail)
-            weights.append([PROMPT_WEIGHT] * len(head) + [1.0] * len(tail))
+            ids.append([])
+            weights.append([])
+            for prompt, text in lesson(rng, tasks, networks):
+                head = words(prompt, add_special_tokens=False)["input_ids"]
+                tail = words(f"{text}<|im_end|>", add_special_tokens=False)["input_ids"]
+                ids[-1] += head + tail
+                weights[-1] += [PROMPT_WEIGHT] * len(head) + [1.0] * len(tail)
         width = max(map(len, ids))
         yield (
             torch.tensor([row + [words.pad_token_id] * (width - len(row)) for row in ids]),

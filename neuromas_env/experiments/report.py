@@ -31,6 +31,8 @@ from neuromas_env.experiments.verdict import (
     read_scores,
 )
 
+SEEDS = 5
+"""With fewer no claim is made."""
 NOTES = (
     "Greedy answers to the test questions; votes sample. Intervals: 95 %, two-level bootstrap over "
     "questions and seeds. p: sign-flip permutation test of per-question means, Holm over all "
@@ -53,7 +55,10 @@ def write_report(experiment: Experiment, studies: Sequence[Running], folder: Pat
         parts.append(text)
         verdict = overall(findings)
         said = f"is {verdict}" if verdict == OPEN else verdict
-        verdicts.append(f"**{running.study.name}: the claim {said}.**")
+        few = (
+            "" if running.study.seeds >= SEEDS else f" That is {running.study.seeds} seeds: a hint."
+        )
+        verdicts.append(f"**{running.study.name}: the claim {said}.**{few}")
     lines = [
         f"# {experiment.title}",
         f"Claim: {experiment.claim}",
