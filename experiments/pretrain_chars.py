@@ -30,7 +30,7 @@ from neuromas_env.tasks import Example, Task, make_task
 from neuromas_env.topology import Topology
 
 SEED = 12345
-STEPS, BATCH, RATE = 700, 32, 3e-3
+STEPS, BATCH, RATE = 450, 32, 3e-3
 FURTHER = 4
 RIGHT = 0.8
 TASKS = ("hierarchy/max:leaves=4,", "hierarchy/max:")
