@@ -105,4 +105,6 @@ def process(script, *arguments):
     return subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        # Started in the background, the tests themselves may be told to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip

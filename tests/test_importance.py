@@ -23,7 +23,7 @@ INF = float("inf")
 class Watched(Reinforce):
     """Keeps the gradient instead of taking the step."""
 
-    def _step(self):
+    def step(self):
         self.found = collect_gradients(self._engine)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from asking import Sums, Told, by_label, text_of
-from bench_runs import rows, run
+from bench_runs import configure, rows, run
 from engines import tiny_folder
 from malt_runs import malt_config
 from rich.console import Console
@@ -18,18 +18,21 @@ from test_baselines_gptswarm import learn
 from tiny_runs import lines, tiny_config
 
 from neuromas_env.agents.mock import MockEngine
+from neuromas_env.agents.prompt import build_prompt, role_prompt
 from neuromas_env.agents.train import train
 from neuromas_env.baselines import list_baselines, make_baseline
 from neuromas_env.baselines.malt import malt
 from neuromas_env.baselines.trained import TRAINED, list_trained
-from neuromas_env.bench.methods import read_run, training_of
+from neuromas_env.bench.methods import make_method, read_run, training_of
 from neuromas_env.bench.report import write_report
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
 from neuromas_env.bench.tables import make_grids
 from neuromas_env.cli import main
+from neuromas_env.episode import Episode
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling
+from neuromas_env.tasks import make_task
 
 DRAWN = Sampling(0.7, 9)
 
@@ -167,6 +170,20 @@ def test_adaptation_is_counted_as_well(tmp_path):
     (tmp_path / "adapted.json").unlink()
     assert training_of(f"theirs:state={tmp_path}") is None
     assert training_of("direct") == training_of("sc:k=3") == {}
+
+
+def test_the_nodes_of_a_run_are_prompted_as_they_were_trained(tmp_path):
+    folder = tmp_path / "run"
+    train(tiny_config(tiny_folder("llama"), folder, learner="joint_roles", steps=1))
+    task, name = make_task("signal:symbols=3"), f"neuromas@{folder}"
+    method = make_method(name, task, MockEngine(), configure(tmp_path, methods=(name,)))
+    seen = Episode(method.topology, task, task.examples("test")[0]).observe("node_0")
+    asked = method.team["node_0"].request(seen, 0)
+    assert (
+        asked.turns
+        == role_prompt(seen, task.answer_format)
+        != build_prompt(seen, task.answer_format)
+    )
 
 
 def test_one_node_of_three_times_the_rank_has_as_many_parameters(runs):

@@ -13,7 +13,7 @@ from typing import Any
 
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.evaluate import blank, shuffle
-from neuromas_env.agents.roles import CONTROLS, ROLES
+from neuromas_env.agents.roles import ROLES
 from neuromas_env.agents.runlog import Reporter, read_json
 from neuromas_env.assets import build_once, cache_dir
 from neuromas_env.baselines import Method, make_baseline
@@ -205,10 +205,6 @@ class Language:
             return engine, make_baseline(name, task, Bound(engine, "node_0"), limit), None
         asked = BenchConfig(str(out), ("any",), (task.name,), max_new_tokens=limit)
         method = make_method(_name(out), task, engine, asked)
-        if saved["learner"] in CONTROLS:
-            spoken = CONTROLS[saved["learner"]]
-            team = {n: replace(p, prompt=spoken) for n, p in method.team.items()}  # type: ignore[type-var]
-            method = replace(method, team=team)
         if arm.kind != "ablate":
             return engine, method, None
         node, kept = str(arm.node), method.topology.output
