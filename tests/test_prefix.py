@@ -114,3 +114,9 @@ def test_hidden_states_do_not_depend_on_sharing(engine, batch):
             }
     for row in range(len(rows)):
         assert torch.allclose(hidden[True][row], hidden[False][row], atol=1e-4)
+
+
+def test_an_adapter_with_a_single_question_pads_no_other():
+    rows = [[question] * 63 + [reply] * 16 for question in (1, 2, 3) for reply in range(8)]
+    levels, _ = prefix.plan(rows, ["a"] * 16 + ["b"] * 8, [16] * 24)
+    assert prefix.padded_tokens(levels) == 3 * 63 + 24 * 16

@@ -3,9 +3,9 @@
 The adapters are PEFT's, in its modules and file format. Only the mixing is our
 own. While a batch decodes it holds few tokens, and many small products would cost more
 than their arithmetic: the low-rank matrices of all its adapters stand side by side, and
-a mask picks each row's own. A batch of many tokens is dealt out by adapter and multiplied
-by a batched product, so that no adapter computes another's rows. The choice of rows stays
-in force through the backward pass, which gradient checkpointing needs.
+a mask picks each row's own. A batch of many tokens is multiplied adapter by adapter, in one
+batched product where all have equally many rows, so that none computes another's. The
+choice of rows stays in force through the backward pass, which gradient checkpointing needs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import itertools
 import json
 import shutil
 import warnings
@@ -81,7 +82,7 @@ class AdapterSet:
         self._peft.eval()  # no dropout anywhere: the policy that samples is the one that trains
         self._used: tuple[str, ...] = ()
         self._mask: torch.Tensor | None = None
-        self._dealt = _deal([])
+        self._runs: list[tuple[str | None, int]] = []
         self._weights: dict[Linear, tuple[torch.Tensor, torch.Tensor]] = {}
         for layer in self._layers:
             layer.forward = functools.partial(self._forward, layer)  # type: ignore[method-assign]
@@ -151,7 +152,7 @@ class AdapterSet:
                 self._weights[layer] = a.to(dtype), b.to(dtype)
             yield
         finally:
-            self._used, self._mask, self._runs, self._weights = (), None, _deal([]), {}
+            self._used, self._mask, self._runs, self._weights = (), None, [], {}
 
     def select(self, adapters: Sequence[str | None]) -> None:
         """Say which row of the next batch belongs to which of the loaded adapters.
@@ -159,7 +160,7 @@ class AdapterSet:
         The choice holds until the next one, also for the backward pass. It is fastest where
         the rows of an adapter stand together and all adapters have equally many.
         """
-        self._dealt = _deal(adapters)
+        self._runs = [(name, len(list(rows))) for name, rows in itertools.groupby(adapters)]
         one_for_all = len(self._used) == 1 and set(adapters) == set(self._used)
         self._mask = None if one_for_all or not self._used else self._row_mask(adapters)
 
@@ -176,19 +177,27 @@ class AdapterSet:
         a, b = self._weights[layer]
         if self._mask is None:
             return out + linear(linear(x, a), b)
-        few = x.shape[0] * x.shape[1] < _MANY_TOKENS * len(self._dealt[0])
-        if few or not self._dealt[0]:
+        if x.shape[0] * x.shape[1] < _MANY_TOKENS * len(self._runs):
             return out + linear(linear(x, a) * self._mask, b)
-        names, deal, back = self._dealt
-        n, rank = len(names), self._config.r
+        rank = self._config.r
         down, up = a.view(-1, rank, a.shape[1]), b.T.reshape(-1, rank, b.shape[0])
-        if tuple(names) != self._used:
-            own = [self._used.index(name) for name in names]
-            down, up = down[own], up[own]
-        rows = (x if deal is None else x[deal]).reshape(n, -1, x.shape[2])
-        delta = torch.bmm(torch.bmm(rows, down.transpose(1, 2)), up)
-        delta = delta.view(-1, x.shape[1], delta.shape[2])
-        return out + (delta if back is None else delta[back])
+        lengths = {length for _, length in self._runs}
+        names = [name for name, _ in self._runs]
+        if len(lengths) == 1 and None not in names:
+            if tuple(names) != self._used:
+                own = [self._used.index(name) for name in names]
+                down, up = down[own], up[own]
+            rows = x.reshape(len(names), -1, x.shape[2])
+            delta = torch.bmm(torch.bmm(rows, down.transpose(1, 2)), up)
+            return out + delta.view(*x.shape[:2], -1)
+        parts = []
+        for name, rows in zip(names, x.split([length for _, length in self._runs]), strict=True):
+            if name is None:
+                parts.append(out.new_zeros(*rows.shape[:2], out.shape[2]))
+            else:
+                place = self._used.index(name)
+                parts.append((rows @ down[place].T) @ up[place])
+        return out + torch.cat(parts)
 
     def save(self, name: str, folder: Path) -> None:
         """Write one adapter in PEFT's format; `PeftModel.from_pretrained` reads the folder."""
@@ -233,28 +242,6 @@ def _matrices(layer: Linear, name: str) -> tuple[torch.nn.Parameter, torch.nn.Pa
     a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
     assert isinstance(a, torch.nn.Parameter) and isinstance(b, torch.nn.Parameter)
     return a, b
-
-
-Dealt = tuple[list[str], torch.Tensor | None, torch.Tensor | None]
-
-
-def _deal(adapters: Sequence[str | None]) -> Dealt:
-    """Say how rows are dealt to adapters, equally many to each by repeating some.
-
-    Returns:
-        The adapters, none if that is of no use; the rows of each, one adapter after the
-        other; and where each row stands among those. None for rows that are dealt already.
-    """
-    names = [name for name in dict.fromkeys(adapters) if name is not None]
-    places = {name: [i for i, own in enumerate(adapters) if own == name] for name in names}
-    most = max(map(len, places.values()), default=0)
-    if None in adapters or most * len(names) > 1.5 * len(adapters):
-        return [], None, None
-    deal = [place for rows in places.values() for place in (rows * most)[:most]]
-    if deal == list(range(len(adapters))):
-        return names, None, None
-    back = {place: position for position, place in reversed(list(enumerate(deal)))}
-    return names, torch.tensor(deal), torch.tensor([back[i] for i in range(len(adapters))])
 
 
 @contextlib.contextmanager

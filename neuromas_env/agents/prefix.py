@@ -102,18 +102,21 @@ def plan(
         return plain, order
     head = [rows[i][: len(rows[i]) - keep[i]] for i in order]
     names = [adapters[i] for i in order]
-    trunk, branch, leaf = (Level([], [], []) for _ in range(3))
-    first = 0
-    while first < len(order):
-        last = first
-        while last < len(order) and names[last] == names[first]:
-            last += 1
+    blocks = []  # the rows of an adapter: where they begin and end, and how they share
+    for name in dict.fromkeys(names):
+        first, last = names.index(name), names.index(name) + names.count(name)
         block = head[first:last]
         shared = [common_prefix(a, b) for a, b in zip(block, block[1:], strict=False)]
         base = min(shared, default=len(block[0]))
-        starts = clusters(shared, base)
+        starts = clusters(shared, base) if max(shared, default=0) > base else [0]
+        blocks.append((first, last, shared, base, starts))
+    # What only one cluster has would lengthen the trunk, and so the padding, of all adapters.
+    longest = max((base for *_, base, starts in blocks if len(starts) > 1), default=1 << 30)
+    trunk, branch, leaf = (Level([], [], []) for _ in range(3))
+    for first, last, shared, own, starts in blocks:
+        base, block = min(own, longest), head[first:last]
         for begin, end in zip(starts, [*starts[1:], last - first], strict=True):
-            until = min(shared[begin : end - 1], default=base)
+            until = min(shared[begin : end - 1], default=own)
             leaf.ids.extend(rows[i][until:] for i in order[first + begin : first + end])
             leaf.parents.extend([len(branch.ids)] * (end - begin))
             branch.ids.append(block[begin][base:until])
@@ -122,7 +125,6 @@ def plan(
         trunk.ids.append(block[0][:base])
         trunk.parents.append(0)
         trunk.adapters.append(names[first])
-        first = last
     leaf.adapters.extend(names)
     tree = [trunk, branch, leaf]
     return (tree if padded_tokens(tree) < padded_tokens(plain) else plain), order
