@@ -142,6 +142,22 @@ def test_weights_that_do_not_fit_or_do_not_exist_change_nothing(tmp_path):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"lora_alpha": 16}, "alpha 16, but alpha is 8.0 here; alpha 16 would be right"),
+        ({"use_rslora": True}, "scaled by alpha / sqrt"),
+    ],
+)
+def test_an_adapter_that_was_scaled_otherwise_is_refused(tmp_path, changed, message):
+    engine = tiny_engine("llama")
+    engine.adapters.save("node_0", tmp_path / "node_0")
+    file = tmp_path / "node_0" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    with pytest.raises(InputError, match=message):
+        engine.adapters.load("node_0", tmp_path / "node_0")
+
+
 def test_the_saved_configuration_names_the_base(tmp_path):
     engine = tiny_engine("llama")
     engine.adapters.save("node_0", tmp_path / "node_0")

@@ -146,6 +146,33 @@ def test_growing_into_a_smaller_network_is_refused_before_anything_is_written(mo
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(("first", "second"), [("independent", "joint"), ("joint", "independent")])
+def test_growing_with_another_learner_is_refused(model, tmp_path, first, second):
+    train(tiny_config(model, tmp_path / "small", steps=1, eval_questions=0, learner=first))
+    grown = {"topology": "2-1", "grow_from": str(tmp_path / "small"), "eval_questions": 0}
+    with pytest.raises(InputError, match=f"--learner {first} would be right"):
+        train(tiny_config(model, tmp_path / "new", learner=second, **grown))
+    assert not (tmp_path / "new").exists()
+    train(tiny_config(model, tmp_path / "new", learner=first, **grown))
+
+
+def test_growing_with_another_scale_of_adapters_is_refused(model, tmp_path):
+    train(tiny_config(model, tmp_path / "small", steps=0, eval_questions=0, alpha=16.0))
+    grown = {"topology": "2-1", "grow_from": str(tmp_path / "small"), "eval_questions": 0}
+    with pytest.raises(InputError, match="alpha 16.0, but alpha is 32.0 here; alpha 16.0 would be"):
+        train(tiny_config(model, tmp_path / "new", **grown))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_grown_network_takes_its_own_weight_decay(model, tmp_path):
+    train(tiny_config(model, tmp_path / "small", steps=1, eval_questions=0, weight_decay=0.5))
+    grown = {"topology": "2-1", "grow_from": str(tmp_path / "small"), "eval_questions": 0}
+    train(tiny_config(model, tmp_path / "new", weight_decay=0.25, **grown))
+    optimisers = run_state(tmp_path / "new")[2]["optimisers"]
+    decays = {node: o["param_groups"][0]["weight_decay"] for node, o in optimisers.items()}
+    assert decays == dict.fromkeys(("node_0", "node_1", "node_2"), 0.25)
+
+
 def test_a_schedule_grows_within_one_run(model, tmp_path):
     train(tiny_config(model, tmp_path / "run", schedule="1:1, 1-1:1, 2-1:2"))
     steps = [r for r in lines(tmp_path / "run/metrics.jsonl") if "event" not in r]

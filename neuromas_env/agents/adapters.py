@@ -217,7 +217,7 @@ class AdapterSet:
         """Read weights that `save` (or PEFT) wrote into an existing adapter.
 
         Raises:
-            InputError: They are missing or do not fit this base and rank.
+            InputError: They are missing, do not fit this base and rank, or were scaled otherwise.
         """
         try:
             config = json.loads((folder / "adapter_config.json").read_text())
@@ -233,6 +233,18 @@ class AdapterSet:
                 f"the adapter in {folder} (base {config.get('base_model_name_or_path')}, rank "
                 f"{config.get('r')}) does not fit {self._base_name} with rank {self._config.r} "
                 f"and targets {self._config.target_modules}"
+            )
+        # The product of the matrices means something only with the factor it was trained with.
+        own, saved = self._config.lora_alpha, config.get("lora_alpha")
+        if saved != own:
+            raise InputError(
+                f"the adapter in {folder} was trained with alpha {saved}, but alpha is {own} "
+                f"here; alpha {saved} would be right"
+            )
+        if config.get("use_rslora"):
+            raise InputError(
+                f"the adapter in {folder} is scaled by alpha / sqrt(rank) (use_rslora); one "
+                "that is scaled by alpha / rank would be right"
             )
         set_peft_model_state_dict(self._peft, weights, adapter_name=name)
 

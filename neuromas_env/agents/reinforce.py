@@ -85,6 +85,7 @@ class Reinforce:
         self._clip, self._kl_coef, self._entropy_coef = clip, kl_coef, entropy_coef
         self._cap = importance_cap
         self._rate, self._warmup, self._decay = learning_rate, warmup_steps, decay_steps
+        self._weight_decay = weight_decay
         self._advantage = Advantage(advantage)
         self._before = self._advantage.state_dict()
         self._steps = 0
@@ -260,7 +261,8 @@ class Reinforce:
         rate = self._rate * left * min(1.0, self._steps / max(1, self._warmup))
         for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                # A loaded state brings the options of the run that it comes from.
+                group["lr"], group["weight_decay"] = rate, self._weight_decay
             optimiser.step()
         self._clear_gradients()
 

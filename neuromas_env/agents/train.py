@@ -55,6 +55,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
         source = checkpoint.latest(config.grow_from)
         old = checkpoint.read_state(source).topology
         old.grow_to(stages[0][0])
+        _check_learner(config, source)
         stages = [(old, 0), *stages]  # growth is what happens between two stages
     _check_splits(config, task)
     engine = make_engine(config)
@@ -176,6 +177,17 @@ def _check_splits(config: TrainConfig, task: Task) -> None:
         raise InputError(
             f"task {task.name!r} has no questions in its {config.eval_split} split; "
             "another eval_split, or eval_questions 0, would be right"
+        )
+
+
+def _check_learner(config: TrainConfig, source: Path) -> None:
+    """Refuse to hand one learner's state to another, which would misread it or lose some of it."""
+    path = source.resolve().parent.parent / "config.yaml"
+    learner = read_config(path).get("learner", TrainConfig.learner)
+    if learner != config.learner:
+        raise InputError(
+            f"grow_from: learner {learner!r} trained {path.parent}, but {config.learner!r} is "
+            f"asked for; --learner {learner} would be right"
         )
 
 
