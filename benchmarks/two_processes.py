@@ -6,13 +6,14 @@ Both train the default model by the command, started by `accelerate launch` on t
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from neuromas_env.agents.runlog import read_lines
 
 TARGET = 1.7
 OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 8 --max-new-tokens 16
@@ -30,7 +31,7 @@ def seconds(processes, steps, questions, out):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    rows = read_lines(out / "metrics.jsonl")
     found = [row["rollout_seconds"] + row["train_seconds"] for row in rows if "event" not in row]
     return statistics.median(found[1:])
 

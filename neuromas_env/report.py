@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from neuromas_env.agents.runlog import read_lines
 from neuromas_env.drawing import draw_text, said
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.base import Task
@@ -144,10 +145,7 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
 
 def _transcript(run: Path, step: int | None, episode: int) -> dict[str, Any]:
     path = run / "transcripts.jsonl"
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+    lines = read_lines(path)
     if not lines:
         raise InputError(f"{path} holds no episode; a run of one step or more would be right")
     steps = sorted({line["step"] for line in lines})

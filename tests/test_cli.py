@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from dataclasses import fields
 
 import pytest
 import yaml
 from tiny_models import make_tiny
+from tiny_runs import lines
 
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.runlog import ConsoleReporter
@@ -82,8 +84,7 @@ def test_command_line_wins_over_the_file(tmp_path, model, capsys):
 
 
 def test_show_prints_network_messages_and_result(trained, capsys):
-    lines = (trained / "transcripts.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = lines(trained / "transcripts.jsonl")
     chosen = [row for row in rows if row["step"] == 1][1]
     assert command("show", trained, "--step", "1", "--episode", "1") == 0
     out = capsys.readouterr().out
@@ -93,6 +94,17 @@ def test_show_prints_network_messages_and_result(trained, capsys):
     assert "after training" in out
     assert command("show", trained) == 0
     assert "step 2, question" in capsys.readouterr().out
+
+
+def test_show_reads_texts_with_any_character(trained, tmp_path, capsys):
+    rows = lines(trained / "transcripts.jsonl")
+    rows[-1]["messages"][0]["text"] = "one\u2028two\u2029three\u0085four"
+    run = shutil.copytree(trained, tmp_path / "run")
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (run / "transcripts.jsonl").write_text(text, encoding="utf-8")
+    last = sum(row["step"] == rows[-1]["step"] for row in rows) - 1
+    assert command("show", run, "--episode", last) == 0
+    assert "four" in capsys.readouterr().out
 
 
 def test_trained_network_is_evaluated_as_at_the_end_of_its_run(trained, capsys):

@@ -156,6 +156,9 @@ def test_a_grown_run_counts_what_it_grew_from_and_nothing_is_made_up(tmp_path, r
     train(tiny_config(tiny_folder("llama"), tmp_path / "grown", **(options | grown)))
     found = training_of(f"neuromas@{tmp_path / 'grown'}")
     assert (found["steps"], found["questions"], found["calls"]) == (2, 4, 4 + 8)
+    with (source / "metrics.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"event": "evaluation", "first_error": "one\u2028two"}\n')
+    assert training_of(f"neuromas@{tmp_path / 'grown'}") == found
     source.rename(tmp_path / "moved")
     assert training_of(f"neuromas@{tmp_path / 'grown'}") is None
     log = tmp_path / "moved" / "metrics.jsonl"

@@ -35,7 +35,7 @@ def tiny_config(model: Path, out: Path, **options) -> TrainConfig:
 
 
 def lines(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 def untimed(file: Path) -> list[dict]:

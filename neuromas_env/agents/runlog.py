@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +70,8 @@ class RunLog:
     def events(self, kind: str) -> list[dict[str, Any]]:
         """Return the metric lines whose `event` is `kind`."""
         self._files["metrics.jsonl"].flush()
-        lines = (self._run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return [row for row in map(json.loads, lines) if row.get("event") == kind]
+        rows = read_lines(self._run / "metrics.jsonl")
+        return [row for row in rows if row.get("event") == kind]
 
     def sync(self) -> dict[str, int]:
         """Force everything to disk and return the lengths of the files in bytes."""
@@ -163,6 +165,16 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file of a run with one JSON object a line, or raise an InputError."""
+    try:
+        # Not `splitlines`: to it some characters that may stand in a text, such as U+2028, end one.
+        with path.open(encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+
+
 def transcript(trajectory: Trajectory) -> dict[str, Any]:
     """Return an episode for JSON: the question, what every node said, and the score."""
     score = trajectory.score
@@ -214,12 +226,13 @@ class ConsoleReporter(Reporter):
         self._console = console or Console(stderr=True)
         self._progress: Progress | None = None
         self._task = TaskID(0)
-        self._total = 0
+        self._total = self._first = 0
+        self._began = 0.0
 
     def begin(self, what: str, total: int, done: int = 0) -> None:
         """Start a bar."""
         self.end()
-        self._total = total
+        self._total, self._first, self._began = total, done, time.monotonic()
         if self._console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -236,8 +249,15 @@ class ConsoleReporter(Reporter):
             self.note(f"{what}: {total - done} to do")
 
     def advance(self, done: int, figures: Mapping[str, float] | None = None) -> None:
-        """Move the bar, or print a line for a step with figures."""
-        text = "  ".join(f"{key} {value:.3g}" for key, value in (figures or {}).items())
+        """Move the bar, or print a line for a step with figures; say how long each takes."""
+        parts = [f"{key} {value:.3g}" for key, value in (figures or {}).items()]
+        if done > self._first:
+            each = (time.monotonic() - self._began) / (done - self._first)
+            parts.append(f"{each:.2f} s each")
+            # The bar shows the time left by itself, and some work knows better.
+            if not self._progress and "minutes left" not in (figures or {}):
+                parts.append(f"{timedelta(seconds=round(each * (self._total - done)))} left")
+        text = "  ".join(parts)
         if self._progress:
             self._progress.update(self._task, completed=done, figures=text)
         elif figures:

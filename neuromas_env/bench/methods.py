@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.roles import ROLES, prompt_of
-from neuromas_env.agents.runlog import read_json
+from neuromas_env.agents.runlog import read_json, read_lines
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE
 from neuromas_env.baselines.trained import TRAINED as ROWS
@@ -120,10 +120,10 @@ def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | N
         except InputError:
             return None
     try:
-        log = (folder.parent.parent / "metrics.jsonl").read_text(encoding="utf-8")
-        steps = [row for row in map(json.loads, log.splitlines()) if "event" not in row]
-    except (OSError, ValueError):
+        log = read_lines(folder.parent.parent / "metrics.jsonl")
+    except InputError:
         return None
+    steps = [row for row in log if "event" not in row]
     trained = [row.get("train_tokens") for row in steps if row["step"] <= state.step]
     if before is None or len(trained) < state.step or None in trained:
         return None

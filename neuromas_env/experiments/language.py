@@ -14,7 +14,7 @@ from typing import Any
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.evaluate import blank, shuffle
 from neuromas_env.agents.roles import ROLES
-from neuromas_env.agents.runlog import Reporter, read_json
+from neuromas_env.agents.runlog import Reporter, read_json, read_lines
 from neuromas_env.assets import build_once, cache_dir
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE as ADAPTED
@@ -120,8 +120,7 @@ class Language:
             counters |= _named(held["cost"]) | {"trained tokens": 0}
             return {"validation": None, "parameters": 0, "curve": curve, "counters": counters}
         run, questions = _run(out), _saved(out)["questions"]
-        lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        steps = [line for line in lines if "event" not in line]
+        steps = [line for line in read_lines(out / "metrics.jsonl") if "event" not in line]
         spent = run.training or {}
         return {
             "validation": (read_json(out / "result.json")["after"] or {}).get("extracted"),
