@@ -43,7 +43,7 @@ class Network(EzPickle):
 
     def __init__(
         self,
-        task: Task | str,
+        task: Task | str = "hierarchy/max",
         topology: Topology | str = "2-1",
         split: str = "train",
         schedule: Schedule | None = None,
@@ -54,7 +54,7 @@ class Network(EzPickle):
         """Load the questions of a split and build the spaces.
 
         Args:
-            task: A task, or its name.
+            task: A task, or its name; by default one that needs no data.
             topology: A topology, or its text such as `2-2-1`.
             split: `train`, `validation` or `test`.
             schedule: Pure function from the messages so far to the nodes that may act in

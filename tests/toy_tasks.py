@@ -7,6 +7,7 @@ from neuromas_env.topology import Topology
 
 TOPOLOGIES = {
     "1": Topology.parse("1"),
+    "1-1-1": Topology.parse("1-1-1"),
     "2-1": Topology.parse("2-1"),
     "2-2-1": Topology.parse("2-2-1"),
     "2-2-2-1": Topology.parse("2-2-2-1"),
