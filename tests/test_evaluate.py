@@ -154,6 +154,20 @@ def test_shuffling_leaves_failed_episodes_out():
     assert mixed == [layer[2], layer[1], layer[0]]
 
 
+def test_taking_messages_away_goes_on_after_a_chunk_in_which_every_episode_failed():
+    task, examples = signal(2)
+    bad, good = sorted(examples, key=lambda e: e.target == "A")
+    engine = Answering("A", error="too long")
+    team = {"node_0": Caller(engine), "node_1": Echo()}
+    questions = [bad] * CHUNK + [good] * CHUNK
+    found = communication_ablation(CHAIN, task, team, questions, engine)
+    assert {name: row.errors for name, row in found.items()} == {
+        "blanked": CHUNK,
+        "shuffled": CHUNK,
+    }
+    assert found["shuffled"].first_error == "node_0: too long"
+
+
 def test_the_interval_equals_published_values():
     # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
     for successes, n, low, high in [

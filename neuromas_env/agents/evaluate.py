@@ -180,6 +180,8 @@ def shuffle(output: str, seed: int, nodes: Collection[str] | None = None) -> Int
     rng = np.random.default_rng(seed)
 
     def intervene(layer: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+        if not layer:  # every episode of the chunk has failed
+            return []
         mixed = [dict(messages) for messages in layer]
         full = max((messages.keys() for messages in layer), key=len)
         # An episode whose call failed has no message to give and takes none.
