@@ -240,6 +240,31 @@ def test_the_divergence_is_measured_now_and_then_and_costs_no_gradient():
     assert all(torch.equal(*pair) for n in PAIR for pair in zip(first[n], second[n], strict=True))
 
 
+@pytest.mark.parametrize("make", [joint, independent])
+def test_the_divergence_is_that_of_every_node(make):
+    found = []
+    for moved in (PAIR, PAIR[:1], PAIR[1:], ()):
+        engine = tiny_engine("llama", noise=0.0, token_budget=60)
+        for node in moved:
+            engine.adapters.add_noise(node, 0.3, seed=0)
+        found.append(make(engine, PAIR, OPTIONS).update(episodes(engine, rollouts=8))["kl"])
+    both, first, second, none = found
+    assert abs(none) < 1e-6 < 1e-3 < min(first, second) and max(first, second) < both
+
+
+def test_the_divergence_is_measured_on_few_rows():
+    engine = tiny_engine("llama")
+    runs, training, sizes = episodes(engine, rollouts=32), engine.training, []
+
+    def count(rows, *, with_kl, **options):
+        sizes.append(len(rows) if with_kl else 0)
+        return training(rows, with_kl=with_kl, **options)
+
+    engine.training = count
+    metrics = Reinforce(engine, PAIR).update(runs)
+    assert 0 < sum(sizes) <= 8 < metrics["train_rows"]
+
+
 def test_warm_up_grows_linearly():
     engine = tiny_engine("llama")
     learner = Reinforce(engine, PAIR, learning_rate=0.1, warmup_steps=4)

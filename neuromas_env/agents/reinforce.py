@@ -26,6 +26,8 @@ from neuromas_env.agents.memory import out_of_memory, too_large
 from neuromas_env.agents.transformers_engine import Row, Scored, TransformersEngine
 from neuromas_env.policy import Trajectory
 
+_KL_ROWS = 4  # of each node, to measure the divergence on
+
 
 class Reinforce:
     """The joint learner: one optimiser over the adapters of all nodes.
@@ -77,7 +79,7 @@ class Reinforce:
                 sampling (Ionides 2008; per token as in Yao et al. 2025, "Your Efficient RL
                 Framework Secretly Brings You Off-Policy RL Training"). 0 for no weights.
             kl_every: Without `kl_coef`, the divergence is measured every so many steps, on
-                one micro-batch.
+                a few rows of each node.
         """
         self._kl_every = kl_every
         self._engine, self._nodes = engine, tuple(nodes)
@@ -197,36 +199,49 @@ class Reinforce:
         """
         found: dict[str, list[torch.Tensor]] = defaultdict(list)
         full = False
-        for number, batch in enumerate(self._engine.micro_batches(rows)):
-            chosen = [rows[i] for i in batch]
-            measure = number == 0 and self._steps % self._kl_every == 0
-            drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
-            try:
+        try:
+            for batch in self._engine.micro_batches(rows):
+                chosen = [rows[i] for i in batch]
+                drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
                 with self._engine.training(
                     chosen,
                     temperature=self._temperature,
-                    with_kl=self._kl_coef > 0 or measure,
-                    kl_gradient=self._kl_coef > 0,
+                    with_kl=self._kl_coef > 0,
                     entropy_gradient=self._entropy_coef > 0,
                 ) as scored:
                     weight = scored.logprobs.new_tensor([weights[i] for i in batch])
                     gap = scored.logprobs.detach() - drawn.to(scored.logprobs)
                     loss = self._loss(scored, weight[scored.row], gap.exp())
                     (loss / episodes).backward()
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                full = True
-                break
-            found["gap"].append(gap)
-            if scored.kl is not None:
-                found["kl"].append(scored.kl.detach())
-            for node in {str(row.adapter) for row in chosen}:
-                own = scored.row.new_tensor([str(row.adapter) == node for row in chosen]).bool()
-                found[f"entropy/{node}"].append(scored.entropy.detach()[own[scored.row]])
+                found["gap"].append(gap)
+                if scored.kl is not None:
+                    found["kl"].append(scored.kl.detach())
+                for node in {str(row.adapter) for row in chosen}:
+                    own = scored.row.new_tensor([str(row.adapter) == node for row in chosen]).bool()
+                    found[f"entropy/{node}"].append(scored.entropy.detach()[own[scored.row]])
+            if rows and not self._kl_coef and self._steps % self._kl_every == 0:
+                found["kl"] = self._divergence(rows)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            full = True
         if full:
             raise too_large(self._engine, rows)
         return len(rows), {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
+
+    def _divergence(self, rows: Sequence[Row]) -> list[torch.Tensor]:
+        """Measure the divergence from the base at each token of a few rows of every node."""
+        own: dict[str | None, list[Row]] = defaultdict(list)
+        for row in rows:
+            own[row.adapter].append(row)
+        # Spread over the batch, so that they answer different questions.
+        few = [row for each in own.values() for row in each[:: -(-len(each) // _KL_ROWS)]]
+        found, options = [], {"temperature": self._temperature, "with_kl": True}
+        for batch in self._engine.micro_batches(few):
+            with torch.no_grad(), self._engine.training([few[i] for i in batch], **options) as got:
+                assert got.kl is not None
+                found.append(got.kl)
+        return found
 
     def _metrics(self, parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
         """Summarise what the processes found out about their tokens."""
