@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ ROWS = [
 def clean_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("NEUROMAS_DATA", raising=False)
     monkeypatch.setenv("NEUROMAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sources, "_silent", threading.Event())
 
 
 @pytest.fixture
@@ -136,11 +138,13 @@ class Hub:
 
     def __init__(self, monkeypatch, answers=(), seconds=0.0, error=None):
         self.calls, self.answers, self.seconds, self.error = [], list(answers), seconds, error
+        self.asked = []
         self.config = SimpleNamespace(HF_HUB_OFFLINE=False)
         monkeypatch.setitem(sys.modules, "datasets", self)
         monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=lambda: self))
 
     def dataset_info(self, repository, timeout):
+        self.asked.append(repository)
         time.sleep(self.seconds)
         if self.error:
             raise self.error
@@ -182,6 +186,26 @@ def test_hub_out_of_reach_is_noticed_soon_and_its_cache_still_used(monkeypatch):
     assert time.monotonic() - start < 5
     assert [offline for _, _, offline in hub.calls] == [True]
     assert hub.config.HF_HUB_OFFLINE is False
+
+
+def test_a_silent_hub_is_waited_for_once_in_a_process(monkeypatch):
+    monkeypatch.setattr(sources, "REACH_SECONDS", 0.2)
+    hub = Hub(monkeypatch, [ROWS, ROWS, ConnectionError("no cache")], seconds=20)
+    tables = [Source(f"some/{n}", (f"owner/{n}", "config", "test"), COLUMNS) for n in range(3)]
+    assert [load_rows(table) for table in tables[:2]] == [ROWS, ROWS]
+    with pytest.raises(InputError, match="owner/2 config test .no answer within 0.2 seconds"):
+        load_rows(tables[2])
+    assert hub.asked == ["owner/0"]
+    assert [offline for _, _, offline in hub.calls] == [True] * 3
+
+
+def test_a_hub_that_lacks_one_table_is_asked_for_the_next(monkeypatch):
+    hub = Hub(monkeypatch, [ConnectionError("no cache"), ROWS], error=OSError("no such dataset"))
+    with pytest.raises(InputError, match="no such dataset"):
+        load_rows(SOURCE)
+    hub.error = None
+    assert load_rows(SOURCE) == ROWS
+    assert hub.asked == ["owner/set"] * 2
 
 
 def test_no_source_at_all_says_what_was_tried(monkeypatch):

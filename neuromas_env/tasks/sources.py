@@ -23,6 +23,7 @@ from typing import Any
 from neuromas_env.errors import InputError
 
 REACH_SECONDS = 5.0
+_silent = threading.Event()  # set once the hub has not answered: each table would wait again
 _ENDINGS = (".jsonl.gz", ".jsonl")
 _TYPES = {str: "a text", int: "an integer"}
 
@@ -247,7 +248,13 @@ def _remedy(source: Source) -> str:
 
 
 def _unreachable(repository: str) -> str | None:
-    """Return why the hub cannot be reached within some seconds, None if it can."""
+    """Return why the hub cannot be reached within some seconds, None if it can.
+
+    A hub that was silent once is not asked again by this process.
+    """
+    silence = f"no answer within {REACH_SECONDS:g} seconds"
+    if _silent.is_set():
+        return silence
     hub = importlib.import_module("huggingface_hub")
     outcome: list[str | None] = []
 
@@ -262,7 +269,10 @@ def _unreachable(repository: str) -> str | None:
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(REACH_SECONDS)
-    return outcome[0] if outcome else f"no answer within {REACH_SECONDS:g} seconds"
+    if outcome:
+        return outcome[0]
+    _silent.set()
+    return silence
 
 
 def _from_hub(datasets: Any, source: Source, offline: bool) -> list[Row]:
