@@ -25,7 +25,7 @@ class Floor:
     """The bare base, with transformers alone."""
 
     def __init__(self, grouped):
-        self.model = load_base(MODEL, dtype="bfloat16", quiet=True).model
+        self.model = load_base(MODEL, quiet=True).model
         if grouped:
             use_grouped_attention(self.model)
         self.embed = self.model.get_input_embeddings()

@@ -9,19 +9,24 @@ import time
 import numpy as np
 import torch
 
-from neuromas_env.agents.models import load_base
+from neuromas_env.agents.config import PRECISIONS
+from neuromas_env.agents.models import load_base, precision
 from neuromas_env.agents.transformers_engine import Row, TransformersEngine
 
 THREADS = 2
 RANK = 16
 
 
-def options(text):
+def options(text, **more):
+    """Read the options that all have, and `more`, lists of words with these defaults."""
     parser = argparse.ArgumentParser(description=text.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller batches, fewer repeats")
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
+    parser.add_argument("--dtype", default="auto", choices=PRECISIONS)
+    for name, default in more.items():
+        parser.add_argument(f"--{name}", nargs="+", default=default)
     chosen = parser.parse_args()
+    chosen.dtype = precision(chosen.dtype)
     torch.set_num_threads(THREADS)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, {THREADS} threads, torch "

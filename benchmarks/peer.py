@@ -13,12 +13,13 @@ import statistics
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import venv
 from pathlib import Path
 
 import workload
 
-from neuromas_env.agents.models import resolve_model
+from neuromas_env.agents.models import precision, resolve_model
 from neuromas_env.assets import cache_dir
 
 PEER = "comlrl==1.4.3"
@@ -44,11 +45,12 @@ class Side:
     """A process that takes a step when asked."""
 
     def __init__(self, *command):
+        self.errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill up
         self.process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
         )
         self.answer()
@@ -57,7 +59,9 @@ class Side:
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise SystemExit(self.process.stderr.read())
+        self.process.wait()
+        self.errors.seek(0)
+        raise SystemExit(self.errors.read())
 
     def step(self):
         self.process.stdin.write("\n")
@@ -76,6 +80,7 @@ def compare(python, nodes, threads, repeats):
         "folder": str(resolve_model(workload.MODEL, quiet=True)),
         "nodes": nodes,
         "threads": threads,
+        "dtype": precision("auto"),
         "rank": workload.RANK,
         "targets": workload.TARGETS,
         "prompt": workload.PROMPT,

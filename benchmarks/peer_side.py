@@ -24,7 +24,7 @@ def resident():
 
 
 def make_agent(folder, options):
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, options["dtype"]))
     lora = LoraConfig(
         r=options["rank"],
         lora_alpha=2 * options["rank"],

@@ -4,7 +4,7 @@ Both answer the same requests in the same per-layer batches with the same number
 new tokens each (end tokens are ignored on both sides), sampled at temperature 1, for
 networks of 1, 3 and 7 nodes. The bare base without adapters stands beside them:
 
-    python benchmarks/rollout_speed.py [--quick]
+    python benchmarks/rollout_speed.py [--quick] [--networks 1 2-1 2-2-2-1]
 """
 
 import copy
@@ -88,10 +88,10 @@ class Theirs:
 
 
 def main():
-    chosen = options(__doc__)
+    chosen = options(__doc__, networks=NETWORKS)
     questions, rollouts, new_tokens = (2, 2, 4) if chosen.quick else (4, 8, 32)
     worst = float("inf")
-    for network in NETWORKS:
+    for network in chosen.networks:
         nodes = len(Topology.parse(network))
         engine = make_engine(chosen, nodes)
         engine.chat.end_ids = frozenset()  # every reply has its full length
@@ -109,7 +109,7 @@ def main():
                 "theirs": lambda run=theirs.run, b=batches: run(b, new_tokens),
                 "bare": lambda run=bare.run, b=batches: run(b, new_tokens),
             },
-            1 if chosen.quick else 3,
+            1 if chosen.quick else 2,
         )
         tokens = sum(map(len, batches)) * new_tokens
         ratio = seconds["theirs"] / seconds["ours"]

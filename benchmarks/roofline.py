@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from workload import Ours
 
+from neuromas_env.agents.models import precision
+
 
 class Count(TorchDispatchMode):
     """Counts the matrix products inside, and the least time they need."""
@@ -63,9 +65,9 @@ def seconds_of(work, repeats):
 
 
 def ceilings(device, repeats):
-    """Operations/s of a large product in bfloat16, and bytes/s of a large copy."""
+    """Operations/s of a large product in the model's precision, and bytes/s of a large copy."""
     side = 2048 if device == "cpu" else 8192
-    a = torch.randn(side, side, device=device).bfloat16()
+    a = torch.randn(side, side, device=device).to(getattr(torch, precision("auto", device)))
     operations = 2 * side**3 / seconds_of(lambda: a @ a, repeats)
     source = torch.empty(1 << 28, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)

@@ -19,6 +19,7 @@ from tiny_models import FAMILIES
 
 from neuromas_env.agents.llm import llm_team
 from neuromas_env.agents.transformers_engine import Row, TransformersEngine, draw
+from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
@@ -345,3 +346,28 @@ def test_an_engine_of_its_own_per_node_works_side_by_side():
     assert set(first.cost.usage) == {("eval", "node_0")}
     assert set(second.cost.usage) == {("eval", "node_1")}
     assert isinstance(first, TransformersEngine)
+
+
+def test_prompts_of_different_lengths_are_not_padded_to_one_another():
+    engine = tiny_engine("llama", token_budget=4096)
+    rng = np.random.default_rng(0)
+    rows = [
+        Row("node_0", ids, rng.integers(3, 50, 16))
+        for length in (500, 100, 480, 110, 490, 105)
+        for ids in [rng.integers(3, 50, length)]
+        for _ in range(4)
+    ]
+    real = sum(length + 4 * 15 for length in (500, 100, 480, 110, 490, 105))
+    batches = [[rows[i] for i in batch] for batch in engine.micro_batches(rows, 1200)]
+    assert sum(map(engine.padded, batches)) < 1.06 * real
+
+
+def test_too_little_memory_for_a_chunk_says_how_many_rows_to_take(monkeypatch):
+    engine = tiny_engine("llama", chunk_rows=6)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(engine, "_chunk", full)
+    with pytest.raises(InputError, match="cpu ran out of memory in generating 6.*chunk_rows 3 or"):
+        engine.generate(mixed_requests(engine))

@@ -22,7 +22,13 @@ from tiny_models import FAMILIES, make_tiny, tiny_tokenizer
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
-from neuromas_env.agents.models import HUB_TIMEOUT, load_base, resolve_model, weights_hash
+from neuromas_env.agents.models import (
+    HUB_TIMEOUT,
+    load_base,
+    precision,
+    resolve_model,
+    weights_hash,
+)
 from neuromas_env.errors import InputError
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -57,9 +63,19 @@ def test_a_folder_of_any_family_loads_frozen(family, tmp_path, capfd):
     assert logging.is_progress_bar_enabled()
 
 
+@pytest.mark.parametrize(
+    ("ability", "expected"),
+    [("AVX512", "bfloat16"), ("AMX", "bfloat16"), ("AVX2", "float32"), ("DEFAULT", "float32")],
+)
+def test_auto_precision_is_what_the_processor_is_fast_in(monkeypatch, ability, expected):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: ability)
+    assert precision("auto") == expected
+    assert precision("bfloat16") == "bfloat16" and precision("float32") == "float32"
+
+
 def test_the_default_model_is_one_set_of_weights_and_answers(smollm2):
     assert smollm2.weights_hash == "341a2e58cad68e4f"
-    assert {p.dtype for p in smollm2.model.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in smollm2.model.parameters()} == {getattr(torch, precision("auto"))}
     prompt = "The capital of France is"
     ids = smollm2.tokenizer(prompt, return_tensors="pt").input_ids
     best = smollm2.model(ids).logits[0, -1].argmax()

@@ -6,6 +6,7 @@ the command line. Nothing here imports torch.
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -22,6 +23,8 @@ from neuromas_env.tasks.base import SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
 
 ENGINES = ("transformers", "vllm")
+DEVICES = ("cpu", "cuda", "cuda:N", "auto")
+PRECISIONS = ("auto", "bfloat16", "float32")
 IMPORTANCE_CAP = 2.0
 _EXAMPLE_SCHEDULE = "'1:10, 2-1:10, 2-2-1:20' (topology:steps, smallest first) would be right"
 
@@ -54,9 +57,14 @@ class TrainConfig:
     )
     model: str = _option("smollm2-135m", "embedded model, folder, .gguf file or hub id")
     dtype: str = _option(
-        "bfloat16", "precision of the frozen base", choices=("bfloat16", "float32")
+        "auto",
+        "precision of the frozen base; auto: bfloat16 where the device is fast in it, else float32",
+        choices=PRECISIONS,
     )
-    device: str = _option("cpu", "where to compute", choices=("cpu", "cuda", "auto"))
+    device: str = _option("cpu", f"where to compute ({', '.join(DEVICES)})")
+    rollout_device: str | None = _option(
+        None, "where replies are generated, by a second copy of the base; by default on device"
+    )
     engine: str = _option("transformers", "what generates replies", choices=ENGINES)
     vllm_cache: float = _option(4.0, "GiB for the key-value cache of engine vllm", above=0)
     learner: str = _option("joint", "what learns from the episodes")
@@ -92,7 +100,7 @@ class TrainConfig:
     importance_cap: float | None = _option(
         None,
         "largest weight of a token for p_trained / p_sampled, 0 for no such weights; by default "
-        f"{IMPORTANCE_CAP:g} with engine vllm, else 0",
+        f"{IMPORTANCE_CAP:g} with engine vllm or a rollout_device, else 0",
         low=0,
     )
     rank: int = _option(16, "of the adapters (LoRA)", low=1)
@@ -167,6 +175,15 @@ class TrainConfig:
         """
         for option in fields(self):
             _check_range(option.name, getattr(self, option.name), option.metadata)
+        for name in ("device", "rollout_device"):
+            value = getattr(self, name)
+            if value is not None and not re.fullmatch(r"cpu|auto|cuda(:\d+)?", value):
+                raise unknown(f"value of {name}:", value, DEVICES)
+        if self.rollout_device is not None and self.engine != "transformers":
+            raise InputError(
+                f"rollout_device: engine {self.engine!r} generates where it likes; leave it out, "
+                "or engine 'transformers' would be right"
+            )
         read_terms(self.shaping)
         final = self.stages()[-1][0]
         if self.advantage in ("leave_one_out", "group_normalised") and self.rollouts < 2:
@@ -217,7 +234,7 @@ class TrainConfig:
         """Return the cap of the importance ratios, 0 for none."""
         if self.importance_cap is not None:
             return self.importance_cap
-        return IMPORTANCE_CAP if self.engine == "vllm" else 0.0
+        return IMPORTANCE_CAP if self.engine == "vllm" or self.rollout_device else 0.0
 
     def target_layers(self) -> str | list[str]:
         """Return the layers with an adapter, as `TransformersEngine` takes them."""

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from neuromas_env import rollout
+from neuromas_env.agents.models import place_of
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Cost, Team, Trajectory, Usage
 from neuromas_env.tasks.base import Example
@@ -45,8 +46,9 @@ def start(device: str) -> None:
         return
     import accelerate
 
+    place = place_of(device)
     try:
-        accelerate.PartialState(cpu=device == "cpu", timeout=_TIMEOUT)
+        accelerate.PartialState(cpu=place == "cpu", timeout=_TIMEOUT)
     except Exception as error:  # each backend has errors of its own
         raise InputError(f"the processes did not come together: {error}") from error
     _peers.extend(gather((os.uname().nodename, os.getpid())))
@@ -110,15 +112,19 @@ def anyone(flag: bool) -> bool:
     return any(gather(flag))
 
 
-def check_same(config: Mapping[str, Any]) -> None:
+def check_same(values: Mapping[str, Any], kind: str = "option") -> None:
     """Refuse processes that would not compute the same.
 
+    Args:
+        values: What must be the same, by name.
+        kind: Of value, for the message.
+
     Raises:
-        InputError: An option, a package's version or this package's code differs.
+        InputError: A value, a package's version or this package's code differs.
     """
     if size() == 1:
         return
-    facts = {f"option {name}": value for name, value in config.items()}
+    facts = {f"{kind} {name}": value for name, value in values.items()}
     packages = ("torch", "transformers", "peft", "neuromas-env")
     facts |= {f"version of {package}": version(package) for package in packages}
     facts["code of neuromas-env"] = _code()

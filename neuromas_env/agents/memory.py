@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from neuromas_env.agents.transformers_engine import Row, TransformersEngine
+import torch
+
 from neuromas_env.errors import InputError
+
+if TYPE_CHECKING:
+    from neuromas_env.agents.transformers_engine import Row, TransformersEngine
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -17,14 +22,18 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def too_large(engine: TransformersEngine, rows: Sequence[Row]) -> InputError:
+def too_large(
+    engine: TransformersEngine, rows: Sequence[Row], options: Mapping[str, bool] | None = None
+) -> InputError:
     """Make the error for micro-batches that a device could not hold.
 
     Smaller budgets are tried, with their forward and backward passes; the gradients that
     this leaves behind mean nothing. Call it outside the handler of the first error, whose
-    traceback holds on to the memory.
+    traceback holds on to the memory. `options` are those of `engine.training`.
     """
-    budget = fitting_budget(engine, rows)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    budget = fitting_budget(engine, rows, options)
     remedy = (
         f"token_budget {budget} fits and would be right"
         if budget
@@ -37,23 +46,25 @@ def too_large(engine: TransformersEngine, rows: Sequence[Row]) -> InputError:
     )
 
 
-def fitting_budget(engine: TransformersEngine, rows: Sequence[Row]) -> int | None:
+def fitting_budget(
+    engine: TransformersEngine, rows: Sequence[Row], options: Mapping[str, bool] | None = None
+) -> int | None:
     """Halve the token budget until the largest micro-batch fits; None if no row does."""
     budget = engine.largest(rows)
     while budget > 1:
         budget //= 2
         batches = engine.micro_batches(rows, budget)
         chosen = max(([rows[i] for i in batch] for batch in batches), key=engine.padded)
-        if _fits(engine, chosen):
+        if _fits(engine, chosen, options or {}):
             return budget
         if len(batches) == len(rows):
             return None
     return None
 
 
-def _fits(engine: TransformersEngine, rows: Sequence[Row]) -> bool:
+def _fits(engine: TransformersEngine, rows: Sequence[Row], options: Mapping[str, bool]) -> bool:
     try:
-        with engine.training(rows) as scored:
+        with engine.training(rows, **options) as scored:
             scored.logprobs.sum().backward()
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):

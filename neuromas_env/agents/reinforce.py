@@ -198,27 +198,15 @@ class Reinforce:
             The number of rows, and what was found out about each of their tokens.
         """
         found: dict[str, list[torch.Tensor]] = defaultdict(list)
+        options = {"with_kl": self._kl_coef > 0, "entropy_gradient": self._entropy_coef > 0}
         full = False
         try:
             for batch in self._engine.micro_batches(rows):
-                chosen = [rows[i] for i in batch]
-                drawn = torch.from_numpy(np.concatenate([sampled[i] for i in batch]))
-                with self._engine.training(
-                    chosen,
-                    temperature=self._temperature,
-                    with_kl=self._kl_coef > 0,
-                    entropy_gradient=self._entropy_coef > 0,
-                ) as scored:
-                    weight = scored.logprobs.new_tensor([weights[i] for i in batch])
-                    gap = scored.logprobs.detach() - drawn.to(scored.logprobs)
-                    loss = self._loss(scored, weight[scored.row], gap.exp())
-                    (loss / episodes).backward()
-                found["gap"].append(gap)
-                if scored.kl is not None:
-                    found["kl"].append(scored.kl.detach())
-                for node in {str(row.adapter) for row in chosen}:
-                    own = scored.row.new_tensor([str(row.adapter) == node for row in chosen]).bool()
-                    found[f"entropy/{node}"].append(scored.entropy.detach()[own[scored.row]])
+                drawn = np.concatenate([sampled[i] for i in batch])
+                own = [weights[i] for i in batch]
+                told = self._micro_batch([rows[i] for i in batch], own, drawn, episodes, options)
+                for name, values in told.items():
+                    found[name].append(values)
             if rows and not self._kl_coef and self._steps % self._kl_every == 0:
                 found["kl"] = self._divergence(rows)
         except (RuntimeError, MemoryError) as error:
@@ -226,7 +214,7 @@ class Reinforce:
                 raise
             full = True
         if full:
-            raise too_large(self._engine, rows)
+            raise too_large(self._engine, rows, options)
         return len(rows), {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
 
     def _divergence(self, rows: Sequence[Row]) -> list[torch.Tensor]:
@@ -242,6 +230,31 @@ class Reinforce:
                 assert got.kl is not None
                 found.append(got.kl)
         return found
+
+    def _micro_batch(
+        self,
+        rows: Sequence[Row],
+        weights: Sequence[float],
+        drawn: np.ndarray,
+        episodes: int,
+        options: Mapping[str, bool],
+    ) -> dict[str, torch.Tensor]:
+        """Run forward and backward, and say what was found out about each token.
+
+        A function of its own: where memory runs out, nothing outlives it that holds on to some.
+        """
+        with self._engine.training(rows, temperature=self._temperature, **options) as scored:
+            weight = scored.logprobs.new_tensor(weights)
+            gap = scored.logprobs.detach() - torch.from_numpy(drawn).to(scored.logprobs)
+            loss = self._loss(scored, weight[scored.row], gap.exp())
+            (loss / episodes).backward()
+        told = {"gap": gap}
+        if scored.kl is not None:
+            told["kl"] = scored.kl.detach()
+        for node in {str(row.adapter) for row in rows}:
+            own = scored.row.new_tensor([str(row.adapter) == node for row in rows]).bool()
+            told[f"entropy/{node}"] = scored.entropy.detach()[own[scored.row]]
+        return told
 
     def _metrics(self, parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
         """Summarise what the processes found out about their tokens."""

@@ -21,9 +21,10 @@ from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.evaluate import Evaluation
 from neuromas_env.agents.growth import restarted
 from neuromas_env.agents.learner import make_learner
-from neuromas_env.agents.models import load_base, resolve_model
+from neuromas_env.agents.models import load_base, precision, resolve_model
 from neuromas_env.agents.run import Interrupted, Run, RunResult
 from neuromas_env.agents.runlog import Reporter, read_json, write, writing
+from neuromas_env.agents.split_engine import SplitEngine
 from neuromas_env.agents.transformers_engine import TransformersEngine
 from neuromas_env.agents.vllm_engine import VLLMEngine, vllm_version
 from neuromas_env.errors import InputError
@@ -47,6 +48,8 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     """
     config.validate()
     distributed.start(config.device)
+    # The run keeps what `auto` came to, so that it goes on with it on any machine.
+    config = replace(config, dtype=precision(config.dtype, config.device))
     distributed.check_same(config.to_mapping())
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     stages = config.stages()
@@ -59,6 +62,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
         stages = [(old, 0), *stages]  # growth is what happens between two stages
     _check_splits(config, task)
     engine = make_engine(config)
+    distributed.check_same({"of the base model": engine.weights_hash}, "hash")
     nodes = config.node_names(stages[0][0]) if source is None else stages[0][0].nodes
     for node in stages[0][0].nodes:
         number = int(node.removeprefix("node_"))
@@ -161,7 +165,16 @@ def make_engine(config: TrainConfig) -> TransformersEngine:
             cache_gib=config.vllm_cache,
             **options,
         )
-    return TransformersEngine(base, **options)
+    if config.rollout_device is None:
+        return TransformersEngine(base, **options)
+    if distributed.size() > 1:
+        raise InputError(
+            "rollout_device: each of several processes generates on its own device; leave it out, "
+            "or start one process"
+        )
+    return SplitEngine(
+        base, load_base(config.model, config.dtype, config.rollout_device), **options
+    )
 
 
 def _reporter(report: Reporter | None) -> Reporter:
@@ -238,6 +251,7 @@ def _write_head(
             "system": platform.platform(),
             "cores": os.cpu_count(),
             "device": str(engine.model.device),
+            "rollout_device": config.rollout_device,
             "threads": torch.get_num_threads(),
         },
     }

@@ -22,9 +22,12 @@ from neuromas_env.agents.adapters import AdapterSet
 from neuromas_env.agents.attention import use_grouped_attention
 from neuromas_env.agents.chat import ChatEncoder
 from neuromas_env.agents.head import chosen_logprobs, draw
+from neuromas_env.agents.memory import out_of_memory
 from neuromas_env.agents.models import LoadedModel
+from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Request, Usage
 
+_LIKE_LENGTH = 64  # tokens: prompts in a batch of their own differ by less
 HEAD_TOKENS = 1024
 """Training computes logits for so many tokens at once, to bound the memory they take."""
 
@@ -122,6 +125,9 @@ class TransformersEngine:
 
         A prompt that leaves no room for the reply in the context is an error of that
         completion; the others are answered.
+
+        Raises:
+            InputError: The device has too little memory for so many requests at once.
         """
         results: list[Completion | None] = [None] * len(requests)
         prompts: dict[int, list[int]] = {}
@@ -134,7 +140,15 @@ class TransformersEngine:
         with torch.inference_mode(), self.adapters.loaded([r.adapter for r in requests]):
             for first in range(0, len(accepted), self._chunk_rows):
                 chunk = accepted[first : first + self._chunk_rows]
-                replies = self._chunk([requests[i] for i in chunk], [prompts[i] for i in chunk])
+                try:
+                    replies = self._chunk([requests[i] for i in chunk], [prompts[i] for i in chunk])
+                except (RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
+                    raise InputError(
+                        f"{self.model.device} ran out of memory in generating {len(chunk)} replies "
+                        f"at once; chunk_rows {max(1, len(chunk) // 2)} or less would be right"
+                    ) from error
                 for index, reply in zip(chunk, replies, strict=True):
                     results[index] = reply
         return [result for result in results if result is not None]
@@ -223,18 +237,24 @@ class TransformersEngine:
     def micro_batches(self, rows: Sequence[Row], budget: int | None = None) -> list[list[int]]:
         """Cut rows into micro-batches within a token budget, by default the engine's.
 
-        Like rows stand together.
+        Like rows stand together: those of an adapter, of about the same length (else short ones
+        would be padded to long ones), and with a prefix to share.
 
         Returns:
             Indices into `rows`. A row that alone exceeds the budget is a batch of its own.
         """
         budget = self._token_budget if budget is None else budget
-        order = sorted(
-            range(len(rows)), key=lambda i: (rows[i].adapter or "", tuple(rows[i].prompt_ids))
-        )
+
+        def likeness(index: int) -> tuple:
+            prompt = rows[index].prompt_ids
+            return rows[index].adapter or "", len(prompt) // _LIKE_LENGTH, tuple(prompt)
+
+        order = sorted(range(len(rows)), key=likeness)
         batches: list[list[int]] = []
         while order:
-            low, high = 1, len(order)
+            # Each row has at least its completion to itself, so no more of them can fit.
+            own = np.cumsum([len(rows[i].ids) - 1 for i in order])
+            low, high = 1, max(1, int(np.searchsorted(own, budget, side="right")))
             while low < high:  # the padded size grows with the number of rows
                 middle = (low + high + 1) // 2
                 fits = self.padded([rows[i] for i in order[:middle]]) <= budget

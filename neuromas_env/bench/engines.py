@@ -50,11 +50,13 @@ def make_engine(config: BenchConfig, adapters: Adapters | None = None) -> tuple[
 
 
 def _local(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
+    from neuromas_env.agents.models import precision
     from neuromas_env.agents.train import make_engine as make_local
 
     options = {key: getattr(config, key) for key in ("model", "dtype", "device", "chunk_rows")}
     engine = make_local(TrainConfig.from_mapping({**options, "engine": config.engine, **adapters}))
     identity = {**options, "model": engine.name, "weights_hash": engine.weights_hash}
+    identity["dtype"] = precision(config.dtype, config.device)
     identity |= _versions("torch", "transformers", "peft")
     if config.engine == "vllm":
         from neuromas_env.agents.vllm_engine import vllm_version
