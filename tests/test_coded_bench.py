@@ -148,6 +148,8 @@ WIDER = [
     ("lewis:objects=5,candidates=3", "1-1", "3-1"),
     ("modsum:parts=2,modulus=3", "2-2-1", "3-4-1"),
     ("modsum:parts=2,modulus=3", "2-1", "2-1"),
+    ("xor", "2-1-1:skip", "3-1-1:skip"),
+    ("routing:leaves=2,values=3", "2-1-1:skip", "3-2-1:skip"),
 ]
 
 
@@ -162,6 +164,21 @@ def test_a_network_that_grows_wider_answers_as_before(task, small, large, init):
     grown = grow_table(old, new, table, init=init)
     assert grown.shape == (sum(new.sizes), new.messages)
     assert np.array_equal(answers(new, grown), before)
+
+
+def test_a_reader_follows_the_heirs_of_its_sources():
+    old, new = (
+        make_layout("modsum:parts=2,modulus=3", "2-1"),
+        make_layout("modsum:parts=2,modulus=3", "3-1"),
+    )
+    table = np.random.default_rng(0).normal(size=(sum(old.sizes), 3))
+    mapping = {"node_0": "node_2", "node_1": "node_0", "node_2": "node_3"}
+    grown = grow_table(old, new, table, mapping=mapping)
+    # Rows by messages, 0 for none yet: `[first, second]` and `[first, second, third]`.
+    before = table[old.offsets[2] :].reshape(4, 4, 3)
+    after = grown[new.offsets[3] :].reshape(4, 4, 4, 3)
+    for first, second, third in np.ndindex(4, 4, 4):
+        assert np.array_equal(after[first, second, third], before[third, first])
 
 
 def test_a_network_that_grows_deeper_answers_as_before_when_new_nodes_pass_on():
