@@ -28,7 +28,7 @@ def small(monkeypatch):
     some = SOME | {bench.GROWN_BY: bench.ALGORITHMS[bench.GROWN_BY]}
     monkeypatch.setattr(bench, "ALGORITHMS", some)
     monkeypatch.setattr(bench_report, "ALGORITHMS", some)
-    monkeypatch.setattr(command, "QUICK", (2, 3))
+    monkeypatch.setattr(command, "QUICK", (2, 2, 3))
 
 
 def bench_marl(*args):
@@ -112,7 +112,34 @@ def test_the_full_table_is_as_large_as_it_says():
     levels = [job for job in todo if job.kind == "level"]
     assert len({job.method for job in levels}) >= 5
     assert len({job.problem for job in levels}) >= 8
-    assert {job.seed for job in todo} == set(range(10))
+    assert {job.seed for job in levels} == set(range(10))
+    assert {job.seed for job in todo if job.kind == "growth"} == set(range(30))
+    assert len({job.key() for job in todo}) == len(todo)
+
+
+def test_growth_has_its_own_number_of_seeds(small, tmp_path):
+    def seeds(*args):
+        assert bench_marl("--quick", "--out", tmp_path, *args) == 0
+        report = (tmp_path / "report.md").read_text()
+        return re.search(r"seeds of the levels (.*?), of growth (.*?),", report).groups()
+
+    assert seeds("--seeds", 1) == ("0 to 0", "0 to 0")
+    assert seeds("--seeds", 1, "--growth-seeds", 3) == ("0 to 0", "0 to 2")
+
+
+def test_comparisons_without_any_difference_do_not_dilute_the_others(monkeypatch):
+    monkeypatch.setattr(bench_report, "CHAINS", {"xor": ("2-1", "2-2-1")})
+    scores = {"scratch": [0.0] * 8, "zero": [1.0] * 8, "copy": [0.0] * 8, "noise": [0.0] * 8}
+    table = bench_report.growth_table(
+        [
+            {"method": start, "problem": "xor", "seed": seed, "normalised": score}
+            for start, found in scores.items()
+            for seed, score in enumerate(found)
+        ]
+    )
+    # Alone in its family: 2 of the 256 sign patterns are as extreme, 0.0078, not 3 times that.
+    assert "1.00 (+1.00 [+1.00, +1.00], p 0.0078)" in table
+    assert table.count("0.00 (no difference)") == 2
 
 
 def test_the_interquartile_mean_and_its_interval():
@@ -124,11 +151,12 @@ def test_the_interquartile_mean_and_its_interval():
     assert bench_report.interval([np.array([0.3])])[0] == 0.3
 
 
-def test_training_learns_and_records_its_curve():
+def test_training_learns_and_records_its_curve(monkeypatch):
     record = bench.run(bench.Job("level", "IQL", "xor-easy-v0", 0, 80))
     assert record["return"] == record["normalised"] == record["curve"][-1][1] == 1.0
     episodes = [point[0] for point in record["curve"]]
     assert episodes == sorted(set(episodes)) and episodes[-1] == 80 * 512
+    monkeypatch.setattr(bench, "CHAINS", {"xor": ("2-1", "2-2-1", "2-2-2-1")})
     grown = bench.run(bench.Job("growth", "zero", "xor", 0, 91))
     assert grown["curve"][-1][0] == 91 * 512 and grown["normalised"] == 1.0
 

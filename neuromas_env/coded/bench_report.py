@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.bench.statistics import holm, permutation_test
+from neuromas_env.bench.statistics import DRAWS, holm, permutation_test
 from neuromas_env.coded.bench import ALGORITHMS, CHAINS, QUESTIONS, ROLLOUTS, STARTS
 from neuromas_env.coded.levels import LEVELS
 from neuromas_env.errors import InputError
@@ -115,8 +115,9 @@ def algorithm_table(records: Records) -> str:
 def growth_table(records: Records) -> str:
     """Markdown table: each start's mean, and its paired difference from scratch.
 
-    With a difference stand its bootstrap interval and the p of an exact sign-flip test over the
-    seeds, corrected over the whole table (Holm).
+    With a difference stand its bootstrap interval and the p of a sign-flip test over the seeds,
+    corrected over the table (Holm). Where every difference is zero the test could never give
+    another p than 1, so such a comparison does not count in the correction (Tarone 1990).
     """
     scores = {(s, t): _scores(records, s, t) for s in STARTS for t in CHAINS}
     gains = {
@@ -124,16 +125,18 @@ def growth_table(records: Records) -> str:
         for (start, task), grown in scores.items()
         if start != "scratch" and len(grown) == len(scores["scratch", task]) > 0
     }
-    p_values = holm([permutation_test(gain) for gain in gains.values()])
-    p_of = dict(zip(gains, p_values, strict=True))
+    tested = {key: permutation_test(gain) for key, gain in gains.items() if gain.any()}
+    p_of = dict(zip(tested, holm(list(tested.values())), strict=True))
     rows = []
     for task, chain in CHAINS.items():
         cells = [f"`{task}`", " → ".join(chain)]
         for start in STARTS:
             cell = f"{scores[start, task].mean():.2f}" if len(scores[start, task]) else ""
-            if (start, task) in gains:
+            if (start, task) in gains and (start, task) not in tested:
+                cell += " (no difference)"
+            elif (start, task) in gains:
                 gain = interval([gains[start, task]], lambda x, axis=-1: x.mean(axis))
-                cell += f" ({_span(*gain, '+.2f')}, p {p_of[start, task]:.2f})"
+                cell += f" ({_span(*gain, '+.2f')}, p {p_of[start, task]:.2g})"
             cells.append(cell)
         rows.append(cells)
     return _table(["task", "networks", "from scratch", *(f"grown, {s}" for s in STARTS[1:])], rows)
@@ -197,18 +200,22 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _setting(records: Records, command: str) -> str:
-    seeds = sorted({record["seed"] for record in records})
-    updates = {k: max((r["updates"] for r in records if r["kind"] == k), default=0)
-               for k in ("level", "growth")}  # fmt: skip
+    found = {kind: [r for r in records if r["kind"] == kind] for kind in ("level", "growth")}
+    last = {kind: max((r["seed"] for r in own), default=0) for kind, own in found.items()}
+    updates = {kind: max((r["updates"] for r in own), default=0) for kind, own in found.items()}
     episodes = {kind: f"{n * QUESTIONS * ROLLOUTS:,}" for kind, n in updates.items()}
     return (
-        f"Made by `{command}` on {_machine()}, seeds {seeds[0]} to {seeds[-1]}, one thread. "
+        f"Made by `{command}` on {_machine()}, seeds of the levels 0 to {last['level']}, "
+        f"of growth 0 to {last['growth']}, one thread. "
         f"A run on a level is {updates['level']} updates of {QUESTIONS} questions × {ROLLOUTS} "
         f"episodes ({episodes['level']} in all), a run of growth {updates['growth']} "
         f"({episodes['growth']}). Scores are greedy returns over all questions at the end, "
         "with random messages at 0 and the optimum at 1; intervals are 95 % percentile "
         f"bootstraps over seeds within each level ({RESAMPLES} resamples); p is that of a "
-        "two-sided exact sign-flip test over the seeds, corrected over the table (Holm)."
+        "two-sided sign-flip test over the seeds (exact where all sign patterns can be gone "
+        f"through, else from {DRAWS:,} of them), corrected over the table (Holm). Comparisons in "
+        "which every seed's difference is exactly zero cannot be significant by this test and "
+        "are left out of the correction."
     )
 
 
