@@ -69,7 +69,22 @@ def test_a_killed_benchmark_goes_on_and_ends_the_same(small, tmp_path, monkeypat
     assert records(tmp_path / "cut") == whole
     report = (tmp_path / "cut" / "report.md").read_text()
     assert "| GRPO | " in report and "`neuromas bench-marl --quick`" in printed
-    assert (tmp_path / "cut" / "curves.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "cut" / "marl-curves.svg").read_text().startswith("<?xml")
+    for link in re.findall(r"\]\((.*?)\)", report):
+        assert (tmp_path / "cut" / link).is_file()
+    rows = (tmp_path / "cut" / "marl-levels.csv").read_text().splitlines()
+    assert rows[0] == "algorithm,level,mean,low,high,seeds" and len(rows) == 1 + 3 * 2
+
+
+def test_the_settings_are_printed_with_the_defaults_that_count():
+    table = bench_report.settings_table()
+    for row in (
+        "| REINFORCE, leave-one-out | 0.3 | 0.01 |  | 1 |  |  |  | credit leave_one_out |",
+        "| IPPO | 0.3 | 0.01 |  | 4 | 0.2 | 0.2 |  | credit own |",
+        "| MAPPO | 0.1 | 0.01 |  | 4 | 0.2 | 0.01 | 1 | credit central |",
+        "| hysteretic IQL | 0.1 |  | 0.3 |  |  |  |  | negative 0.2 |",
+    ):
+        assert row in table
 
 
 def test_what_the_example_scripts_print_is_reported_too(small, tmp_path, capsys):
