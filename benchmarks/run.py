@@ -86,9 +86,10 @@ WHOLE = {
     "bench_speed": "the benchmark runner's own time, and the store",
     "task_speed": "loading, scoring and generating questions",
     "coded_speed": "networks of small coded policies",
+    "sb3_speed": "Stable-Baselines3's PPO solves XOR",
     "sandbox_speed": "scoring code in the sandbox",
 }
-NEEDS = {"vllm_speed": "vllm"}
+NEEDS = {"vllm_speed": "vllm", "sb3_speed": "stable_baselines3"}
 LONGEST = 1800  # seconds for one script
 
 

@@ -28,7 +28,7 @@ def small(monkeypatch):
     some = SOME | {bench.GROWN_BY: bench.ALGORITHMS[bench.GROWN_BY]}
     monkeypatch.setattr(bench, "ALGORITHMS", some)
     monkeypatch.setattr(bench_report, "ALGORITHMS", some)
-    monkeypatch.setattr(command, "QUICK", (2, 3))
+    monkeypatch.setattr(command, "QUICK", (2, 2, 3))
 
 
 def bench_marl(*args):
@@ -69,7 +69,22 @@ def test_a_killed_benchmark_goes_on_and_ends_the_same(small, tmp_path, monkeypat
     assert records(tmp_path / "cut") == whole
     report = (tmp_path / "cut" / "report.md").read_text()
     assert "| GRPO | " in report and "`neuromas bench-marl --quick`" in printed
-    assert (tmp_path / "cut" / "curves.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "cut" / "marl-curves.svg").read_text().startswith("<?xml")
+    for link in re.findall(r"\]\((.*?)\)", report):
+        assert (tmp_path / "cut" / link).is_file()
+    rows = (tmp_path / "cut" / "marl-levels.csv").read_text().splitlines()
+    assert rows[0] == "algorithm,level,mean,low,high,seeds" and len(rows) == 1 + 3 * 2
+
+
+def test_the_settings_are_printed_with_the_defaults_that_count():
+    table = bench_report.settings_table()
+    for row in (
+        "| REINFORCE, leave-one-out | 0.3 | 0.01 |  | 1 |  |  |  | credit leave_one_out |",
+        "| IPPO | 0.3 | 0.01 |  | 4 | 0.2 | 0.2 |  | credit own |",
+        "| MAPPO | 0.1 | 0.01 |  | 4 | 0.2 | 0.01 | 1 | credit central |",
+        "| hysteretic IQL | 0.1 |  | 0.3 |  |  |  |  | negative 0.2 |",
+    ):
+        assert row in table
 
 
 def test_what_the_example_scripts_print_is_reported_too(small, tmp_path, capsys):
@@ -112,7 +127,34 @@ def test_the_full_table_is_as_large_as_it_says():
     levels = [job for job in todo if job.kind == "level"]
     assert len({job.method for job in levels}) >= 5
     assert len({job.problem for job in levels}) >= 8
-    assert {job.seed for job in todo} == set(range(10))
+    assert {job.seed for job in levels} == set(range(10))
+    assert {job.seed for job in todo if job.kind == "growth"} == set(range(30))
+    assert len({job.key() for job in todo}) == len(todo)
+
+
+def test_growth_has_its_own_number_of_seeds(small, tmp_path):
+    def seeds(*args):
+        assert bench_marl("--quick", "--out", tmp_path, *args) == 0
+        report = (tmp_path / "report.md").read_text()
+        return re.search(r"seeds of the levels (.*?), of growth (.*?),", report).groups()
+
+    assert seeds("--seeds", 1) == ("0 to 0", "0 to 0")
+    assert seeds("--seeds", 1, "--growth-seeds", 3) == ("0 to 0", "0 to 2")
+
+
+def test_comparisons_without_any_difference_do_not_dilute_the_others(monkeypatch):
+    monkeypatch.setattr(bench_report, "CHAINS", {"xor": ("2-1", "2-2-1")})
+    scores = {"scratch": [0.0] * 8, "zero": [1.0] * 8, "copy": [0.0] * 8, "noise": [0.0] * 8}
+    table = bench_report.growth_table(
+        [
+            {"method": start, "problem": "xor", "seed": seed, "normalised": score}
+            for start, found in scores.items()
+            for seed, score in enumerate(found)
+        ]
+    )
+    # Alone in its family: 2 of the 256 sign patterns are as extreme, 0.0078, not 3 times that.
+    assert "1.00 (+1.00 [+1.00, +1.00], p 0.0078)" in table
+    assert table.count("0.00 (no difference)") == 2
 
 
 def test_the_interquartile_mean_and_its_interval():
@@ -124,11 +166,12 @@ def test_the_interquartile_mean_and_its_interval():
     assert bench_report.interval([np.array([0.3])])[0] == 0.3
 
 
-def test_training_learns_and_records_its_curve():
+def test_training_learns_and_records_its_curve(monkeypatch):
     record = bench.run(bench.Job("level", "IQL", "xor-easy-v0", 0, 80))
     assert record["return"] == record["normalised"] == record["curve"][-1][1] == 1.0
     episodes = [point[0] for point in record["curve"]]
     assert episodes == sorted(set(episodes)) and episodes[-1] == 80 * 512
+    monkeypatch.setattr(bench, "CHAINS", {"xor": ("2-1", "2-2-1", "2-2-2-1")})
     grown = bench.run(bench.Job("growth", "zero", "xor", 0, 91))
     assert grown["curve"][-1][0] == 91 * 512 and grown["normalised"] == 1.0
 
@@ -148,6 +191,8 @@ WIDER = [
     ("lewis:objects=5,candidates=3", "1-1", "3-1"),
     ("modsum:parts=2,modulus=3", "2-2-1", "3-4-1"),
     ("modsum:parts=2,modulus=3", "2-1", "2-1"),
+    ("xor", "2-1-1:skip", "3-1-1:skip"),
+    ("routing:leaves=2,values=3", "2-1-1:skip", "3-2-1:skip"),
 ]
 
 
@@ -162,6 +207,21 @@ def test_a_network_that_grows_wider_answers_as_before(task, small, large, init):
     grown = grow_table(old, new, table, init=init)
     assert grown.shape == (sum(new.sizes), new.messages)
     assert np.array_equal(answers(new, grown), before)
+
+
+def test_a_reader_follows_the_heirs_of_its_sources():
+    old, new = (
+        make_layout("modsum:parts=2,modulus=3", "2-1"),
+        make_layout("modsum:parts=2,modulus=3", "3-1"),
+    )
+    table = np.random.default_rng(0).normal(size=(sum(old.sizes), 3))
+    mapping = {"node_0": "node_2", "node_1": "node_0", "node_2": "node_3"}
+    grown = grow_table(old, new, table, mapping=mapping)
+    # Rows by messages, 0 for none yet: `[first, second]` and `[first, second, third]`.
+    before = table[old.offsets[2] :].reshape(4, 4, 3)
+    after = grown[new.offsets[3] :].reshape(4, 4, 4, 3)
+    for first, second, third in np.ndindex(4, 4, 4):
+        assert np.array_equal(after[first, second, third], before[third, first])
 
 
 def test_a_network_that_grows_deeper_answers_as_before_when_new_nodes_pass_on():

@@ -10,6 +10,7 @@ from neuromas_env.coded.layout import make_layout
 from neuromas_env.coded.levels import LEVELS
 from neuromas_env.coded.tasks import disjoint_paths, list_coded_tasks, make_coded_task
 from neuromas_env.coded.vector import VectorNetwork
+from neuromas_env.errors import InputError
 
 SMALL = [
     ("relay:values=2", "1-1-1", 2, 1),
@@ -219,6 +220,14 @@ def test_families_are_listed_with_their_parameters():
     assert "lewis:objects=8,candidates=2" in names and "xor" in names
     for name in names:
         assert make_coded_task(name).answers >= 2
+
+
+@pytest.mark.parametrize("name", ["parity:bits=64", "lewis:objects=64,candidates=8"])
+def test_too_many_questions_are_not_listed(name):
+    task = make_coded_task(name)
+    with pytest.raises(InputError, match="too many to list: at most 1,000,000 can be"):
+        task.every()
+    assert task.draw(np.random.default_rng(0), 3)[0].shape[1] == 3
 
 
 def test_levels_are_fixed():

@@ -134,6 +134,9 @@ def test_bad_batches_questions_and_steps_after_the_end():
     for call in (env.observations, lambda: env.step(np.zeros((2, 2), int))):
         with pytest.raises(InputError, match=r"call reset\(\)"):
             call()
+    for call in (env.state, lambda: env.observe(0)):
+        with pytest.raises(InputError, match=r"no episodes have started: call reset\(\)"):
+            call()
     none = np.zeros((0, 2), int)
     for parts in (
         np.full((2, 2), 2),

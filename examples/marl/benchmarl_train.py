@@ -21,6 +21,7 @@ from torchrl.envs import PettingZooWrapper
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
 from neuromas_env import coded_v0
+from neuromas_env.coded.layout import make_layout
 from neuromas_env.coded.levels import level
 
 ALGORITHMS = {"ippo": IppoConfig, "mappo": MappoConfig, "qmix": QmixConfig}
@@ -100,6 +101,8 @@ def main():
     parser.add_argument("--algorithm", default="mappo", choices=ALGORITHMS)
     given = options(__doc__.splitlines()[0], 100_000, 2_000, parser)
     torch.set_num_threads(1)
+    if make_layout(**level(given.level)).bandwidth > 1:
+        raise SystemExit("this script's policies send one symbol: take a level of bandwidth 1")
     with tempfile.TemporaryDirectory() as folder:
         model = MlpConfig(
             num_cells=[32, 32], activation_class=torch.nn.Tanh, layer_class=torch.nn.Linear

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import inspect
 import json
 import os
 import platform
@@ -11,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.bench.statistics import holm, permutation_test
+from neuromas_env.bench.statistics import DRAWS, holm, permutation_test
 from neuromas_env.coded.bench import ALGORITHMS, CHAINS, QUESTIONS, ROLLOUTS, STARTS
+from neuromas_env.coded.learners import PolicyGradient, QLearning
 from neuromas_env.coded.levels import LEVELS
 from neuromas_env.errors import InputError
 
@@ -28,6 +31,8 @@ except ImportError as error:
 RESAMPLES = 2000
 TRAINERS = "trainers.jsonl"
 """In the folder: what the scripts in `examples/marl` have printed, if it is to be reported."""
+CURVES, GROWTH, CELLS = "marl-curves.svg", "marl-growth.svg", "marl-levels.csv"
+"""Beside the report, under the names that they have in `docs/results`."""
 _PRINTED = ("trainer", "level", "seed", "steps", "normalised")
 Records = Sequence[Mapping[str, Any]]
 
@@ -70,11 +75,13 @@ def level_table() -> str:
 
 
 def write(folder: Path, records: Records, command: str) -> Path:
-    """Write `report.md`, `curves.svg` and `growth.svg` into a folder; return the report's path."""
+    """Write `report.md` and what it links to into a folder; return the report's path."""
     levels = [record for record in records if record["kind"] == "level"]
     growth = [record for record in records if record["kind"] == "growth"]
-    _draw(folder / "curves.svg", levels, list(LEVELS), list(ALGORITHMS))
-    _draw(folder / "growth.svg", growth, list(CHAINS), list(STARTS))
+    _draw(folder / CURVES, levels, list(LEVELS), list(ALGORITHMS))
+    _draw(folder / GROWTH, growth, list(CHAINS), list(STARTS))
+    with (folder / CELLS).open("w", newline="") as file:
+        csv.writer(file).writerows(cells(levels))
     path = folder / "report.md"
     path.write_text(
         "\n".join(
@@ -82,10 +89,18 @@ def write(folder: Path, records: Records, command: str) -> Path:
                 _setting(records, command),
                 "\n## Algorithms\n",
                 algorithm_table(levels),
-                "\n![Learning curves of each level](curves.svg)\n",
+                "\nThe last column is seconds a run. IQM is the interquartile mean over seeds "
+                "and levels; the other cells are means over seeds, their intervals are in "
+                f"[{CELLS}]({CELLS}).",
+                f"\n![Learning curves of each level]({CURVES})\n",
+                "\n## Settings\n",
+                f"All {len(ALGORITHMS)} are this project's own versions on tables (the critics of "
+                "MAPPO and COMA are small networks): IPPO and MAPPO here are not those of a "
+                "library such as BenchMARL.\n",
+                settings_table(),
                 "\n## Growth\n",
                 growth_table(growth),
-                "\n![Learning curves of growth](growth.svg)\n",
+                f"\n![Learning curves of growth]({GROWTH})\n",
                 *_trainers(folder / TRAINERS),
             ]
         )
@@ -105,18 +120,52 @@ def algorithm_table(records: Records) -> str:
         if runs:
             middle, low, high = interval(list(runs.values()))
             seconds = np.mean([r["seconds"] for r in records if r["method"] == algorithm])
-            cells = [f"{runs[level].mean():.2f}" if level in runs else "" for level in LEVELS]
-            rows.append((middle, [algorithm, _span(middle, low, high), *cells, f"{seconds:.1f}"]))
+            means = [f"{runs[level].mean():.2f}" if level in runs else "" for level in LEVELS]
+            rows.append((middle, [algorithm, _span(middle, low, high), *means, f"{seconds:.1f}"]))
     rows.sort(key=lambda row: -row[0])
     head = ["algorithm", "IQM [95 %]", *(f"`{name.removesuffix('-v0')}`" for name in LEVELS), "s"]
-    return _table(head, [cells for _, cells in rows])
+    return _table(head, [row for _, row in rows])
+
+
+def cells(records: Records) -> list[list[Any]]:
+    """Rows of a file: each algorithm's mean on each level, its 95 % interval, how many seeds."""
+    rows: list[list[Any]] = [["algorithm", "level", "mean", "low", "high", "seeds"]]
+    for algorithm in ALGORITHMS:
+        for level in LEVELS:
+            scores = _scores(records, algorithm, level)
+            if len(scores):
+                span = [f"{bound:.4f}" for bound in interval([scores], _mean)]
+                rows.append([algorithm, level, *span, len(scores)])
+    return rows
+
+
+def settings_table() -> str:
+    """Markdown table of the algorithms' settings, those that are defaults of the code too."""
+    names = {"rate": "step size", "entropy": "entropy bonus", "explore": "exploration",
+             "epochs": "epochs", "clip": "clip", "critic_rate": "critic's step size",
+             "critic_steps": "critic's steps"}  # fmt: skip
+    rows = []
+    for algorithm, options in ALGORITHMS.items():
+        learner = QLearning if "explore" in options else PolicyGradient
+        known = inspect.signature(learner).parameters
+        used = {name: known[name].default for name in names if name in known} | options
+        if used.get("epochs") == 1:
+            del used["clip"]  # the ratio is 1 at the only step
+        if options.get("credit") not in ("central", "counterfactual"):
+            used.pop("critic_steps", None)
+            if options.get("credit") != "own":
+                used.pop("critic_rate", None)
+        rest = ", ".join(f"{k} {v}" for k, v in used.items() if k not in names)
+        rows.append([algorithm, *(str(used.get(name, "")) for name in names), rest])
+    return _table(["algorithm", *names.values(), "besides"], rows)
 
 
 def growth_table(records: Records) -> str:
     """Markdown table: each start's mean, and its paired difference from scratch.
 
-    With a difference stand its bootstrap interval and the p of an exact sign-flip test over the
-    seeds, corrected over the whole table (Holm).
+    With a difference stand its bootstrap interval and the p of a sign-flip test over the seeds,
+    corrected over the table (Holm). Where every difference is zero the test could never give
+    another p than 1, so such a comparison does not count in the correction (Tarone 1990).
     """
     scores = {(s, t): _scores(records, s, t) for s in STARTS for t in CHAINS}
     gains = {
@@ -124,18 +173,20 @@ def growth_table(records: Records) -> str:
         for (start, task), grown in scores.items()
         if start != "scratch" and len(grown) == len(scores["scratch", task]) > 0
     }
-    p_values = holm([permutation_test(gain) for gain in gains.values()])
-    p_of = dict(zip(gains, p_values, strict=True))
+    tested = {key: permutation_test(gain) for key, gain in gains.items() if gain.any()}
+    p_of = dict(zip(tested, holm(list(tested.values())), strict=True))
     rows = []
     for task, chain in CHAINS.items():
-        cells = [f"`{task}`", " → ".join(chain)]
+        row = [f"`{task}`", " → ".join(chain)]
         for start in STARTS:
             cell = f"{scores[start, task].mean():.2f}" if len(scores[start, task]) else ""
-            if (start, task) in gains:
-                gain = interval([gains[start, task]], lambda x, axis=-1: x.mean(axis))
-                cell += f" ({_span(*gain, '+.2f')}, p {p_of[start, task]:.2f})"
-            cells.append(cell)
-        rows.append(cells)
+            if (start, task) in gains and (start, task) not in tested:
+                cell += " (no difference)"
+            elif (start, task) in gains:
+                gain = interval([gains[start, task]], _mean)
+                cell += f" ({_span(*gain, '+.2f')}, p {p_of[start, task]:.2g})"
+            row.append(cell)
+        rows.append(row)
     return _table(["task", "networks", "from scratch", *(f"grown, {s}" for s in STARTS[1:])], rows)
 
 
@@ -181,6 +232,10 @@ def _trainers(path: Path) -> list[str]:
     ]
 
 
+def _mean(samples: np.ndarray, axis: int = -1) -> np.ndarray:
+    return samples.mean(axis)
+
+
 def _scores(records: Records, method: str, problem: str) -> np.ndarray:
     """Normalised returns in the order of the seeds."""
     own = [r for r in records if r["method"] == method and r["problem"] == problem]
@@ -197,18 +252,22 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _setting(records: Records, command: str) -> str:
-    seeds = sorted({record["seed"] for record in records})
-    updates = {k: max((r["updates"] for r in records if r["kind"] == k), default=0)
-               for k in ("level", "growth")}  # fmt: skip
+    found = {kind: [r for r in records if r["kind"] == kind] for kind in ("level", "growth")}
+    last = {kind: max((r["seed"] for r in own), default=0) for kind, own in found.items()}
+    updates = {kind: max((r["updates"] for r in own), default=0) for kind, own in found.items()}
     episodes = {kind: f"{n * QUESTIONS * ROLLOUTS:,}" for kind, n in updates.items()}
     return (
-        f"Made by `{command}` on {_machine()}, seeds {seeds[0]} to {seeds[-1]}, one thread. "
+        f"Made by `{command}` on {_machine()}, seeds of the levels 0 to {last['level']}, "
+        f"of growth 0 to {last['growth']}, one thread. "
         f"A run on a level is {updates['level']} updates of {QUESTIONS} questions × {ROLLOUTS} "
         f"episodes ({episodes['level']} in all), a run of growth {updates['growth']} "
         f"({episodes['growth']}). Scores are greedy returns over all questions at the end, "
         "with random messages at 0 and the optimum at 1; intervals are 95 % percentile "
         f"bootstraps over seeds within each level ({RESAMPLES} resamples); p is that of a "
-        "two-sided exact sign-flip test over the seeds, corrected over the table (Holm)."
+        "two-sided sign-flip test over the seeds (exact where all sign patterns can be gone "
+        f"through, else from {DRAWS:,} of them), corrected over the table (Holm). Comparisons in "
+        "which every seed's difference is exactly zero cannot be significant by this test and "
+        "are left out of the correction. Bands around the curves are 95 % intervals of the mean."
     )
 
 
@@ -237,8 +296,12 @@ def _draw(path: Path, records: Records, problems: list[str], methods: list[str])
                       if r["method"] == method and r["problem"] == problem]  # fmt: skip
             if curves:
                 episodes = np.array(curves[0])[:, 0]
-                mean = np.array(curves)[:, :, 1].mean(0)
-                axis.plot(episodes / 1000, mean, label=method, color=colours(number), linewidth=1)
+                runs, colour = np.array(curves)[:, :, 1], colours(number)
+                axis.plot(episodes / 1000, runs.mean(0), label=method, color=colour, linewidth=1)
+                if len(runs) > 1:
+                    bands = [interval([point], _mean)[1:] for point in runs.T]
+                    low, high = np.transpose(bands)
+                    axis.fill_between(episodes / 1000, low, high, color=colour, alpha=0.12, lw=0)
     for axis in axes.flat[len(problems) :]:
         axis.axis("off")
     axes.flat[0].set_ylabel("normalised return")

@@ -9,16 +9,19 @@ import typer
 
 from neuromas_env.coded.bench import FILE, jobs, run, store
 
-FULL, QUICK = (10, 400), (2, 60)
-"""Seeds and updates."""
+FULL, QUICK = (10, 30, 400), (2, 2, 60)
+"""Seeds of the levels, seeds of growth, updates. Growth's paired differences need more seeds."""
 
 
 def bench_marl(
     quick: Annotated[
-        bool, typer.Option("--quick", help=f"{QUICK[0]} seeds, {QUICK[1]} updates a run")
+        bool, typer.Option("--quick", help=f"{QUICK[0]} seeds, {QUICK[2]} updates a run")
     ] = False,
     out: Annotated[Path, typer.Option(help="folder of the results")] = Path("runs/marl"),
-    seeds: Annotated[int | None, typer.Option(min=1, help=f"instead of {FULL[0]}")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help=f"instead of {FULL[0]}, {FULL[1]} for growth")
+    ] = None,
+    growth_seeds: Annotated[int | None, typer.Option(min=1, help="of growth alone")] = None,
 ) -> None:
     """Compare MARL algorithms on all levels of coded networks, and growth with training anew.
 
@@ -30,10 +33,11 @@ def bench_marl(
     from neuromas_env.coded import bench_report, critic
 
     critic.torch.set_num_threads(1)
-    count, updates = QUICK if quick else FULL
-    todo = jobs(seeds or count, updates)
+    count, grown, updates = QUICK if quick else FULL
+    todo = jobs(seeds or count, growth_seeds or seeds or grown, updates)
     command = "neuromas bench-marl" + " --quick" * quick
-    command += f" --seeds {seeds}" if seeds else ""
+    command += f" --seeds {seeds}" * bool(seeds)
+    command += f" --growth-seeds {growth_seeds}" * bool(growth_seeds)
     try:
         with store(out) as (done, add), Progress() as progress:
             for job in progress.track(todo, description="training"):

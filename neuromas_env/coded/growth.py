@@ -26,8 +26,9 @@ def grow_table(
 ) -> np.ndarray:
     """Turn the tables of a network into those of a larger one.
 
-    An inherited node acts as it did: what it sees is matched in order (its first source
-    takes the place of its first source, and so on), and what it did not see before makes no
+    An inherited node acts as it did: where it still reads the heir of a node that it read, it
+    reads it as before. What is left is matched in order (its first other source takes the
+    place of its first other source, and so on), and what it did not see before makes no
     difference at first.
 
     Args:
@@ -49,7 +50,9 @@ def grow_table(
         raise unknown("initialisation", init, INITS)
     if (old.task.name, old.codebook, old.bandwidth) != (new.task.name, new.codebook, new.bandwidth):
         raise InputError("a coded network grows on its own task and code book only")
-    heirs = {heir: node for node, heir in old.topology.grow_to(new.topology, mapping).items()}
+    heir_of = old.topology.grow_to(new.topology, mapping)
+    heirs = {heir: node for node, heir in heir_of.items()}
+    moved = {_number(node): _number(heir) for node, heir in heir_of.items()}
     grown = np.zeros((sum(new.sizes), new.messages))
     rng = np.random.default_rng(seed)
     for number, node in enumerate(new.topology.nodes):
@@ -58,8 +61,8 @@ def grow_table(
         if parent is None and init == "copy":
             parent = heirs[nearest(new.topology, node, tuple(heirs))]
         if parent is not None:
-            before = int(parent.removeprefix("node_"))
-            grown[rows] = table[old.offsets[before] + _same_rows(old, before, new, number)]
+            before = _number(parent)
+            grown[rows] = table[old.offsets[before] + _same_rows(old, before, new, number, moved)]
         elif init == "noise":
             grown[rows] = NOISE * rng.standard_normal(grown[rows].shape)
     return grown
@@ -77,16 +80,17 @@ def nearest(topology: Topology, node: str, candidates: tuple[str, ...]) -> str:
                                              abs(place(name)[1] - column)))  # fmt: skip
 
 
-def _same_rows(old: Layout, before: int, new: Layout, now: int) -> np.ndarray:
+def _same_rows(
+    old: Layout, before: int, new: Layout, now: int, moved: Mapping[int, int]
+) -> np.ndarray:
     """For every observation of the new node the old node's that looks most like it."""
     sizes = new.radices[now] or (1,)
     seen = np.stack(np.unravel_index(np.arange(new.sizes[now]), sizes))
     known, query = _slots(new, now, seen[: len(new.radices[now])])
     wanted, asked = _slots(old, before, np.zeros((len(old.radices[before]), 1), np.int64))
     count = seen.shape[1]
-    rows = []
-    for i in range(len(wanted)):
-        rows.append(known[i] if i < len(known) else np.full(count, -1))
+    places = _places(old, before, new, now, moved)
+    rows = [known[places[i]] if i in places else np.full(count, -1) for i in range(len(wanted))]
     for i in range(len(asked)):
         rows.append(query[i] if i < len(query) else np.zeros(count, np.int64))
     parts = len(old.parts[before])
@@ -98,9 +102,29 @@ def _same_rows(old: Layout, before: int, new: Layout, now: int) -> np.ndarray:
     return index
 
 
+def _places(
+    old: Layout, before: int, new: Layout, now: int, moved: Mapping[int, int]
+) -> dict[int, int]:
+    """For each part and message that the old node saw its place in what the new node sees."""
+    first, new_first = len(old.parts[before]), len(new.parts[now])
+    place_of = {source: new_first + i for i, source in enumerate(new.sources[now])}
+    places = {
+        first + i: place_of[moved[source]]
+        for i, source in enumerate(old.sources[before])
+        if moved.get(source) in place_of
+    }
+    left = (i for i in range(first + len(old.sources[before])) if i not in places)
+    free = [i for i in range(new_first + len(new.sources[now])) if i not in places.values()]
+    return places | dict(zip(left, free, strict=False))
+
+
 def _slots(layout: Layout, node: int, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Split what a node sees into values of parts and messages (-1 for none), and the query."""
     parts = len(layout.parts[node])
     query = len(layout.task.query) if layout.reads_query[node] else 0
     data = np.concatenate([seen[:parts], seen[parts + query :] - 1])
     return data, seen[parts : parts + query]
+
+
+def _number(node: str) -> int:
+    return int(node.removeprefix("node_"))

@@ -195,7 +195,11 @@ class PolicyGradient:
             self.table += self._adam((gradient + self._entropy * visits * bonus) / len(old[0]))
 
     def credits(self, batch: Batch) -> np.ndarray:
-        """Credit of every message, `[nodes, episodes]`; a critic learns from the batch first."""
+        """Credit of every message, `[nodes, episodes]`; critics and averages learn from the batch.
+
+        What is subtracted from the reward must not have seen it: a baseline that holds a part
+        of its own episode's reward would bias the gradient. So baselines come before learning.
+        """
         if self._advantage is not None:
             groups = batch.rewards.reshape(-1, batch.rollouts)
             return np.broadcast_to(self._advantage(groups).ravel(), batch.seen.shape)
@@ -203,11 +207,18 @@ class PolicyGradient:
             credit = batch.rewards - self._average[batch.seen]
             self._average += self._rate * _means(len(self._average), batch.seen, credit)
             return credit
+        if self._credit == "central":
+            credit = batch.rewards - self._critic.values(batch)
+            self._learn_critic(batch)
+            return credit
+        # COMA's credit is the critic's own judgement of the messages, in which the rewards
+        # appear only once it has learned from them: the order of the paper's Algorithm 1.
+        self._learn_critic(batch)
+        return self._critic.counterfactual(batch, softmax(self.table))
+
+    def _learn_critic(self, batch: Batch) -> None:
         for _ in range(self._critic_steps):
             self._critic.learn(batch)
-        if self._credit == "central":
-            return batch.rewards - self._critic.values(batch)
-        return self._critic.counterfactual(batch, softmax(self.table))
 
 
 class QLearning:

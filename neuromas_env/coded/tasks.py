@@ -21,6 +21,8 @@ from neuromas_env.topology import Topology
 
 MAX_VALUES = 64
 MAX_PARTS = 64
+MAX_LISTED = 1_000_000
+"""So many questions at most are listed one by one."""
 Dtype = np.int16
 """Of parts, queries, messages and answers."""
 
@@ -76,7 +78,12 @@ class CodedTask:
         return parts, query
 
     def every(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return every question once, in the form of `draw`."""
+        """Return every question once, in the form of `draw`.
+
+        Raises:
+            InputError: There are more than `MAX_LISTED`.
+        """
+        self._check_few()
         rows = product(*map(range, self.parts + self.query))
         table = np.array(list(rows), dtype=Dtype).T
         return table[: len(self.parts)], table[len(self.parts) :]
@@ -84,6 +91,13 @@ class CodedTask:
     def questions(self) -> int:
         """How many different questions there are."""
         return prod(self.parts) * prod(self.query)
+
+    def _check_few(self) -> None:
+        if self.questions() > MAX_LISTED:
+            raise InputError(
+                f"task {self.name} has {self.questions():.1e} questions, too many to list: at most "
+                f"{MAX_LISTED:,} can be; draw some of them, or take a smaller task"
+            )
 
     def returns(self, topology: Topology, messages: int) -> Returns:
         """Work out the known returns on a network whose nodes choose between `messages`.
@@ -117,7 +131,8 @@ class Lewis(CodedTask):
         return query[position, np.arange(n)][None], query
 
     def every(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return every question once."""
+        """Return every question once; see `CodedTask.every`."""
+        self._check_few()
         chosen = permutations(range(self.parts[0]), len(self.query))
         rows = [(shown, *among) for among in chosen for shown in among]
         table = np.array(rows, dtype=Dtype).T

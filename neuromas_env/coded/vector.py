@@ -137,7 +137,11 @@ class VectorNetwork:
 
         The rest of the shape and the type are those of the encoding: int64 without further
         axes for `discrete`, int64 `[slots]` for `multidiscrete`, float32 `[width]` for `box`.
+
+        Raises:
+            InputError: `reset()` was never called.
         """
+        self._check_started()
         if self._encoding == "discrete":
             return self._index(node)
         rows = self._rows(node)
@@ -150,10 +154,18 @@ class VectorNetwork:
         """Return all parts, the query and all messages so far, one-hot: float32 `[batch, width]`.
 
         It equals the AEC environment's `state()`.
+
+        Raises:
+            InputError: `reset()` was never called.
         """
+        self._check_started()
         known = [self.parts + 1, self.query + 1, *map(self._symbols, range(len(self.messages)))]
         sizes = [*(self.layout.nvec[1:] - 1), *[self.layout.codebook] * self.layout.bandwidth]
         return _one_hot(np.concatenate(known), sizes)
+
+    def _check_started(self) -> None:
+        if not hasattr(self, "messages"):
+            raise InputError("no episodes have started: call reset()")
 
     def _index(self, node: int) -> np.ndarray:
         layout = self.layout
