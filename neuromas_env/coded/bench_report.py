@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from neuromas_env.bench.statistics import holm, permutation_test
 from neuromas_env.coded.bench import ALGORITHMS, CHAINS, QUESTIONS, ROLLOUTS, STARTS
 from neuromas_env.coded.levels import LEVELS
 from neuromas_env.errors import InputError
+from neuromas_env.report import machine
 
 try:
     import matplotlib
@@ -202,7 +201,7 @@ def _setting(records: Records, command: str) -> str:
                for k in ("level", "growth")}  # fmt: skip
     episodes = {kind: f"{n * QUESTIONS * ROLLOUTS:,}" for kind, n in updates.items()}
     return (
-        f"Made by `{command}` on {_machine()}, seeds {seeds[0]} to {seeds[-1]}, one thread. "
+        f"Made by `{command}` on {machine()}, seeds {seeds[0]} to {seeds[-1]}, one thread. "
         f"A run on a level is {updates['level']} updates of {QUESTIONS} questions × {ROLLOUTS} "
         f"episodes ({episodes['level']} in all), a run of growth {updates['growth']} "
         f"({episodes['growth']}). Scores are greedy returns over all questions at the end, "
@@ -210,16 +209,6 @@ def _setting(records: Records, command: str) -> str:
         f"bootstraps over seeds within each level ({RESAMPLES} resamples); p is that of a "
         "two-sided exact sign-flip test over the seeds, corrected over the table (Holm)."
     )
-
-
-def _machine() -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # not Linux
-    return f"{name}, {os.cpu_count()} cores"
 
 
 def _draw(path: Path, records: Records, problems: list[str], methods: list[str]) -> None:
