@@ -7,6 +7,8 @@ Everything here reads the plain values that `result.json`, `run.json` and
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -220,3 +222,14 @@ def _read(path: Path, right: str) -> dict[str, Any]:
 
 def _line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def machine() -> str:
+    """Name the processor and its number of cores, for what a report was measured on."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux
+    return f"{name}, {os.cpu_count()} cores"

@@ -6,8 +6,9 @@ question that is asked, `say=TEXT` replies so to what is no question of `hierarc
 `add=TEXT` ends every reply so, `pids=FOLDER` leaves a file named by
 its process, `fail=TEXT` fails where the prompt holds the text, `dead` always fails, `long`
 writes replies whose lengths differ, `terse` writes long ones at the temperature of
-self-consistency alone, `stop=FILE` sends the process a signal if the file holds its number,
-after how many calls, and how many seconds after them.
+self-consistency alone and `wordy=9` so many tokens more at all others, `reasons=9` so many
+more where it is asked to reason, `stop=FILE` sends the process a signal if the file holds
+its number, after how many calls, and how many seconds after them.
 """
 
 import hashlib
@@ -60,6 +61,10 @@ class Scripted(MockEngine):
             text = str(digest[1])
         if "terse" in self.words:
             text += " " * 50 * (request.sampling.temperature == 0.7)
+        if request.sampling.temperature != 0.7:
+            text += " " * int(self.words.get("wordy", 0))
+        if "Reason step by step" in said:
+            text += " " * int(self.words.get("reasons", 0))
         text += self.words.get("add", "")
         return text + " " * (digest[2] % 20 if "long" in self.words else 0)
 

@@ -7,6 +7,7 @@ from asking import Told, ask_one, by_label, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuromas_env.agents.mock import MockEngine
 from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.goa_longctx import make_plan
 from neuromas_env.tasks.base import Example, Score, Task
@@ -111,3 +112,18 @@ def test_any_text_is_cut_without_loss(text, size, groups, most):
 def test_odd_texts_get_an_answer(text):
     _, trajectory, _ = ask_one("goa_longctx", Told("yes"), Documents(text))
     assert trajectory.error is None and trajectory.answer == "yes"
+
+
+def test_a_walk_follows_from_its_seed_and_any_failing_call_ends_it():
+    task, name = Documents(LONG), "goa_longctx:chunk=400,groups=2"
+
+    def walk(engine):
+        _, trajectory, requests = ask_one(name, engine, task, seed=5)
+        return trajectory, [(node, s.text) for node, s in trajectory.steps.items()], requests
+
+    _, said, requests = walk(MockEngine())
+    assert said == walk(MockEngine())[1] and len(requests) > 2
+    for number, node in enumerate(requests):
+        failed = walk(MockEngine(fail={number}))[0]
+        assert failed.error.startswith(f"{node}:") and failed.score is None
+        assert failed.reward == 0 and node not in failed.steps

@@ -37,6 +37,8 @@ CALLS = {
     "network:topology=2-2-2-1:skip,prompts=role_free": 7,
 }
 NAMES = [*CALLS, "goa", "goa:pool=max,rounds=2"]
+# These show parts of a solution, and so not the whole question, to some of their nodes.
+ALL = [*NAMES, "self_check:n=2,max_steps=2", "self_check_two_stage:n=2"]
 VOTING = ["sc:k=3", "debate", "moa:aggregator=vote"]
 
 
@@ -62,7 +64,7 @@ def test_calls_are_the_closed_form(name):
     assert trajectory.error is None and trajectory.answer == "The answer is 1."
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_transcript_follows_from_the_seed(name):
     task = Sums()
     rows = task.examples("test")[:3]
@@ -93,7 +95,7 @@ def test_prompts_hold_the_whole_question_and_no_gold(name):
         assert request.turns[0][0] == "system" and request.turns[-1][0] == "user"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_any_failing_call_is_an_error_of_the_episode(name):
     whole = Told()
     _, _, requests = ask_one(name, whole)

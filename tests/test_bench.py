@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from bench_runs import HERE, TASK, asked, rows, run
 
+from neuromas_env import baselines
+from neuromas_env.baselines import Net, Script
 from neuromas_env.bench.methods import learned_files
 from neuromas_env.bench.store import Store
 from neuromas_env.cli import main
@@ -114,6 +117,31 @@ def test_broken_rows_are_left_out_on_request_and_counted(tmp_path):
     assert [row["n"] for row in counted] == [2, 3]
 
 
+def test_reordered_rows_are_refused(tmp_path):
+    file = tmp_path / "data" / "arc" / "ARC-Easy" / "test.jsonl"
+    file.parent.mkdir(parents=True)
+    choices = {"text": ["this", "that"], "label": ["A", "B"]}
+
+    def write(names):
+        lines = [
+            {"id": name, "question": f"{name}?", "choices": choices, "answerKey": "B"}
+            for name in names
+        ]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    options = {"tasks": ("arc/easy",), "data": str(tmp_path / "data")}
+    write("abcd")
+    run(tmp_path / "out", **options, limit=3)
+    write("abdc")
+    # Another method would be paired with the first one's answers, so it is refused as well.
+    for methods in (("direct",), ("cot",)):
+        with pytest.raises(InputError, match="row 2 of task arc/easy is question 'd' now.*'c'"):
+            run(tmp_path / "out", **options | {"methods": methods})
+    write("abcd")
+    run(tmp_path / "out", **options)
+    assert len(rows(tmp_path / "out")) == 4
+
+
 # --- progress and bad input -----------------------------------------------------------
 
 
@@ -124,6 +152,20 @@ def test_progress_tells_the_time_left_over_all_cells(tmp_path):
     assert done == sorted(done) and done[-1] == 20
     left = [figures["minutes left"] for _, figures in notes.done if figures]
     assert left[0] > 0 and left[-1] == 0
+
+
+def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
+    def build(setup):
+        net = Net()
+        net.add("script", Script(lambda observation: "7"))
+        return net.method()
+
+    plugin = SimpleNamespace(name="fixed", value="mine:build", dist=None, load=lambda: build)
+    monkeypatch.setattr(baselines, "entry_points", lambda group: [plugin])
+    notes = run(tmp_path, methods=("fixed",), matched=True)
+    assert notes.done[-1] == (10, {"minutes left": 0})
+    answered = rows(tmp_path, "SELECT DISTINCT answer, calls FROM answers")
+    assert answered == [{"answer": "7", "calls": 0}]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tiny_runs import tiny_config
 from neuromas_env.agents.train import train
 from neuromas_env.bench.runner import run_benchmark
 from neuromas_env.bench.store import Store
+from neuromas_env.bench.summary import summarise
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.sandbox import Sandbox, tier
@@ -141,6 +142,19 @@ def test_trained_networks_run_beside_frozen_ones(tmp_path, trained):
     assert rows(tmp_path / "c") == rows(tmp_path)
 
 
+def test_a_run_of_no_steps_is_the_network_that_training_starts_from(tmp_path, trained):
+    model, _ = trained
+    zero = tmp_path / "zero"
+    train(tiny_config(model, zero, steps=0, rank=4, eval_questions=0, topology="1"))
+    run(
+        tmp_path / "out", str(model), methods=(f"neuromas@{zero}", "direct"),
+        tasks=("signal:symbols=3",), limit=None, engine="transformers", dtype="float32",
+        max_new_tokens=2,
+    )  # fmt: skip
+    found = rows(tmp_path / "out", "SELECT row, transcript FROM results ORDER BY row")
+    assert len(found) == 6 and found[::2] == found[1::2]
+
+
 def test_a_run_of_another_base_is_refused(tmp_path, trained):
     _, folder = trained
     other = make_tiny("qwen3", tmp_path / "model")
@@ -175,7 +189,54 @@ def test_methods_of_several_calls_get_a_row_of_the_same_budget(tmp_path, model):
     assert not any("NOT" in note for note in notes.notes)
 
 
+def test_fractions_of_a_sample_converge_whatever_share_of_questions_is_drawn(tmp_path):
+    methods = ("self_check_two_stage:n=2", "self_refine:iterations=2")
+    notes = run(tmp_path, "right=0.5,reasons=20", methods=methods, matched=True, limit=14)
+    assert len(notes.notes) == 2 and not any("NOT" in note for note in notes.notes)
+    found = rows(tmp_path, "SELECT matched FROM matches")
+    assert all("." in row["matched"] for row in found)
+
+
+def test_a_method_cheaper_than_a_reasoned_sample_is_matched_in_short_ones(tmp_path):
+    methods = ("network:topology=2-1", "debate")
+    notes = run(tmp_path, "right=0.5,reasons=20", methods=methods, matched=True)
+    stored = rows(tmp_path, "SELECT method, matched FROM matches")
+    found = {row["method"]: row["matched"] for row in stored}
+    assert found == {"network:topology=2-1": "sc:k=3,prompt=direct", "debate": "sc:k=6"}
+    assert not any("NOT" in note for note in notes.notes)
+    # Samples that were only tried are in the store and stay out of the report.
+    stored = {row["method"] for row in rows(tmp_path, "SELECT method FROM cells")}
+    assert {"sc:k=1", "sc:k=1,prompt=direct"} < stored
+    assert shown(tmp_path) == ["debate", "network:topology=2-1", "sc:k=3,prompt=direct", "sc:k=6"]
+    # What was asked for once is shown, whether before or after it was tried.
+    run(tmp_path, "right=0.5,reasons=20", methods=("sc:k=1",))
+    assert "sc:k=1" in shown(tmp_path)
+    run(tmp_path, "right=0.5,reasons=20", methods=methods, matched=True)
+    assert "sc:k=1" in shown(tmp_path) and "sc:k=1,prompt=direct" not in shown(tmp_path)
+
+
+def shown(folder):
+    with Store(folder) as store:
+        return sorted(line.method for line in summarise(store))
+
+
 def test_a_budget_below_one_sample_gets_no_row(tmp_path):
     notes = run(tmp_path, "right=0.5,terse", methods=("network:topology=1-1",), matched=True)
     assert ["gets no budget-matched row" in note for note in notes.notes] == [True]
+    assert rows(tmp_path, "SELECT * FROM matches") == []
+
+
+def test_a_budget_beyond_all_samples_takes_as_many_as_there_are(tmp_path):
+    notes = run(
+        tmp_path, "right=0.5,wordy=2000", methods=("network:topology=1-1",), matched=True, limit=1
+    )
+    assert ["sc:k=500" in note and "NOT within 5 %" in note for note in notes.notes] == [True]
+
+
+def test_a_sample_that_answers_nothing_gives_no_row(tmp_path):
+    notes = run(
+        tmp_path, "right=0.5,fail=Reason step by step", methods=("network:topology=1-1",),
+        matched=True,
+    )  # fmt: skip
+    assert "no budget-matched row: sc:k=1 answered no question" in notes.notes[-1]
     assert rows(tmp_path, "SELECT * FROM matches") == []

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -170,6 +171,72 @@ def test_a_budget_matched_row_is_a_comparison_of_its_own(tmp_path):
     assert lines[1].against["sc:k=6"].difference == pytest.approx(1 / 6)
     _, grid = tables.make_grids(lines, "extracted")
     assert [row[1] for row in grid.rows] == ["direct", "sc:k=6 (same budget)", "direct"]
+
+
+def test_a_matched_row_that_missed_the_budget_says_so(tmp_path):
+    parts = [
+        (cell("debate", 0), answers(RIGHT)),
+        (cell("sc:k=6", 0), answers(MOST, completion_tokens=3)),
+    ]
+    fill(tmp_path, *parts).close()
+    with Store(tmp_path, write=True) as store:
+        store.match(parts[0][0], "sc:k=6")
+        lines = summarise(store)
+    assert lines[0].budget_ratio == pytest.approx(1.5)
+    _, grid = tables.make_grids(lines, "extracted")
+    assert grid.rows[0][1] == "sc:k=6 (1.50 of the budget)"
+
+
+def test_what_was_only_tried_enters_neither_table_nor_correction(tmp_path):
+    tried = {"tried": True}
+    lines = lines_of(
+        tmp_path,
+        (cell("direct"), answers(FEW)),
+        (cell("debate", 0), answers(RIGHT)),
+        (cell("sc:k=1", 0, facts=tried), answers(MOST)),
+        (cell("sc:k=1", 1, facts=tried), answers(MOST)),
+    )
+    assert [line.method for line in lines] == ["direct", "debate"]
+    found = lines[1].against["direct"]
+    assert found.p_holm == found.p
+    fill(tmp_path, (cell("sc:k=1", 1), [])).close()  # one of its seeds is asked for
+    with fill(tmp_path, (cell("sc:k=1", 1, facts=tried), [])) as store:
+        assert [(line.method, line.seeds) for line in summarise(store)][2:] == [("sc:k=1", (1,))]
+
+
+def test_seeds_are_paired_by_their_numbers(tmp_path):
+    ours, theirs = {2: MOST, 0: RIGHT, 1: FEW}, {5: RIGHT, 1: MOST, 0: FEW}
+    lines = lines_of(
+        tmp_path,
+        *((cell("a", seed), answers(scores)) for seed, scores in ours.items()),
+        *((cell("b", seed), answers(scores)) for seed, scores in theirs.items()),
+        (cell("c", 7), answers(RIGHT)),
+        (cell("d"), answers(RIGHT)),
+    )
+    assert [line.seeds for line in lines] == [(0, 1, 2), (0, 1, 5), (7,), (None,)]
+    pairs = np.array([[RIGHT, FEW], [FEW, MOST]]).mean(2)
+    expected = scipy.stats.ttest_rel(*pairs).pvalue
+    assert lines[1].against["a"].p_seeds == pytest.approx(expected)
+    assert lines[2].against["a"].p_seeds is None  # no common seed
+    alone = np.array([RIGHT, FEW, MOST]).mean(1)
+    expected = scipy.stats.ttest_1samp(alone, np.mean(RIGHT)).pvalue
+    assert lines[3].against["a"].p_seeds == pytest.approx(expected)
+
+
+def test_cached_calls_and_rows_left_out_are_shown_where_there_are_any(tmp_path):
+    lines = lines_of(
+        tmp_path,
+        (cell("direct"), answers(FEW)),
+        (cell("a", facts={"skipped_rows": ["x", "y"]}), answers(MOST, cached=1)),
+        (cell("direct", task="u"), answers(RIGHT)),
+    )
+    first, _, second = tables.make_grids(lines, "extracted")
+    assert not {"cached %", "rows left out"} & set(second.head)
+    shown = [dict(zip(first.head, row, strict=True)) for row in first.rows[:2]]
+    assert [(row["cached %"], row["rows left out"]) for row in shown] == [
+        ("0.0", "0"),
+        ("50.0", "2"),
+    ]
 
 
 def test_an_empty_store_is_said(tmp_path):

@@ -224,11 +224,15 @@ class Reinforce:
             own[row.adapter].append(row)
         # Spread over the batch, so that they answer different questions.
         few = [row for each in own.values() for row in each[:: -(-len(each) // _KL_ROWS)]]
-        found, options = [], {"temperature": self._temperature, "with_kl": True}
+        found, scale = [], self._temperature
         for batch in self._engine.micro_batches(few):
-            with torch.no_grad(), self._engine.training([few[i] for i in batch], **options) as got:
-                assert got.kl is not None
-                found.append(got.kl)
+            chosen = [few[i] for i in batch]
+            with (
+                torch.no_grad(),
+                self._engine.training(chosen, temperature=scale, with_kl=True) as scored,
+            ):
+                assert scored.kl is not None
+                found.append(scored.kl)
         return found
 
     def _micro_batch(

@@ -182,7 +182,9 @@ def split_names(text: str) -> list[str]:
     """Split `direct,sc:k=5,temperature=0.7,debate` into names; options stay with theirs."""
     names: list[str] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        if names and "=" in part and ":" not in part.partition("=")[0]:
+        key, equals, _ = part.partition("=")
+        # A task or a run may have an `=` in its own name: `task:k=2`, `neuromas@runs/rate=0.1`.
+        if names and equals and not {":", "@"} & set(key):
             names[-1] += f"{',' if ':' in names[-1] else ':'}{part}"
         else:
             names.append(part)

@@ -183,11 +183,11 @@ def _swarm(setup: Setup, agents: int, edges_carry_text: bool, ties: str) -> Meth
 
         return prompt
 
-    form = setup.task.answer_format
-    truthful = setup.ask(play(f"You know how to answer questions. {form}"), 0.2, short=True)
-    lying = setup.ask(
-        play(f"You are a liar: give a wrong answer on purpose. {form}"), 0.2, short=True
-    )
+    form, alike = setup.task.answer_format, agents > 1
+    truth = play(f"You know how to answer questions. {form}")
+    truthful = setup.ask(truth, 0.2, alike=alike, short=True)
+    lie = play(f"You are a liar: give a wrong answer on purpose. {form}")
+    lying = setup.ask(lie, 0.2, alike=alike, short=True)
     nodes = [net.add(f"truthful {i}", truthful) for i in range(agents)]
     nodes += [net.add(f"adversarial {i}", lying) for i in range(agents)]
     net.add("vote", Vote(setup.task, ties), nodes)

@@ -1,7 +1,9 @@
 """An untrained network of any topology, with role prompts or without.
 
-With `prompts=role_free` it is the frozen network that training starts from: every node is
-told its place and nothing else. By default every node is told a role: nodes of the first
+With `prompts=role_free` every node is told its place and nothing else, as in training. That is
+the network that training starts from, unless the task deals parts: a trained network's first
+layer reads the parts, a baseline's the whole question; then the control is a run of no steps,
+`neuromas@RUN0`. By default every node is told a role: nodes of the first
 layer are specialists, those between are reviewers, the output node decides. The two rows
 differ in the prompt alone, so that they show what role prompts are worth; there is no
 source but the claim that roles need not be written by hand (arXiv 2605.16757). Both decode

@@ -21,10 +21,14 @@ from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError
 
+MOST = 500
+TOLERANCE = 0.05
+"""How far the cost of a budget-matched row may be off, as a share of the budget."""
+
 
 def sc(setup: Setup, k: float = 40.0, prompt: str = "cot", ties: str = "index") -> Method:
     """Sample k solutions and take the most frequent answer."""
-    setup.check(1, 500, k=k)
+    setup.check(1, MOST, k=k)
     net, count = Net(), ceil(k)
     ask = setup.ask(solve(setup.task, prompt), 0.7, alike=k > 1, short=prompt == "direct")
     solvers = [net.add(f"solver {i}", ask) for i in range(count)]
@@ -38,7 +42,7 @@ def sc(setup: Setup, k: float = 40.0, prompt: str = "cot", ties: str = "index") 
 
 
 def matched_self_consistency(
-    tokens_per_question: float, tokens_per_sample: float, tolerance: float = 0.05
+    tokens_per_question: float, tokens_per_sample: float, tolerance: float = TOLERANCE
 ) -> dict[str, float]:
     """Return the options with which `sc` spends what another method spent.
 
@@ -46,7 +50,7 @@ def matched_self_consistency(
         tokens_per_question: Mean completion tokens of the other method for a question.
         tokens_per_sample: Mean completion tokens of one sample, measured on the same task,
             engine and settings, for example by a run of `sc`.
-        tolerance: How far the expected cost may be off, as a share.
+        tolerance: How far the expected cost may be off, as a share of the budget.
 
     Returns:
         `{"k": k}`, whole where that is close enough.
@@ -57,7 +61,7 @@ def matched_self_consistency(
     if not (tokens_per_question > 0 and tokens_per_sample > 0):
         raise InputError("a budget-matched row needs positive counts of completion tokens")
     k = tokens_per_question / tokens_per_sample
-    if k < 1 - tolerance:
+    if 1 > (1 + tolerance) * k:
         raise InputError(
             f"{tokens_per_question:g} completion tokens per question do not pay for one sample "
             f"of {tokens_per_sample:g}: self-consistency cannot be matched to that budget"

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from neuromas_env.agents.runlog import Reporter
 from neuromas_env.baselines import matched_self_consistency
+from neuromas_env.baselines.sc import MOST, TOLERANCE
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.store import Answer, Cell, Store
 from neuromas_env.bench.worker import Worker
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.base import Example
 
-PROBE = "sc:k=1"
-TOLERANCE = 0.05
-_TRIES = 4
+SAMPLES = ("sc:k={:g}", "sc:k={:g},prompt=direct")
+"""How matched rows sample: with reasoning, or for the answer alone where that costs too much."""
+_TRIES = 5
 _LINE_SECONDS = 10.0
 
 
@@ -116,33 +117,55 @@ class _Runner:
                 self._match(group[0], budget)
 
     def _match(self, cell: Cell, budget: float) -> None:
-        """Choose k by what a sample costs, and again by what k samples did cost."""
-        task, method, name = cell.task, cell.method, PROBE
-        samples = self._self_consistency(task, name)
-        spent, calls = self._mean("completion_tokens", samples), self._mean("calls", samples)
-        for _ in range(_TRIES):
+        """Match the samples with reasoning, or those without if one of them costs too much."""
+        task, method = cell.task, cell.method
+        for form in SAMPLES:
+            name, spent, calls = self._sample(task, form.format(1))
+            if not calls:
+                why = f"{name} answered no question, so that a sample's cost is not known"
+                break
             try:
                 k = matched_self_consistency(budget, spent / calls)["k"]
             except InputError as error:
-                self.report.note(f"{task}: {method} gets no budget-matched row: {error}")
-                return
-            name = f"sc:k={k:g}"
-            samples = self._self_consistency(task, name)
-            spent, calls = self._mean("completion_tokens", samples), self._mean("calls", samples)
+                why = str(error)
+                continue
+            name, spent = self._closest(task, form, min(k, MOST), budget)
             ratio = spent / budget
-            if abs(ratio - 1) <= TOLERANCE:
-                break
-        verdict = "" if abs(ratio - 1) <= TOLERANCE else ", which is NOT within 5 %"
-        self.report.note(
-            f"{task}: {samples[0].method} is matched to {method}: {spent:.1f} and {budget:.1f} "
-            f"completion tokens per question, ratio {ratio:.3f}{verdict}"
-        )
-        self.store.match(cell, samples[0].method)
+            verdict = "" if abs(ratio - 1) <= TOLERANCE else ", which is NOT within 5 %"
+            self.report.note(
+                f"{task}: {name} is matched to {method}: {spent:.1f} and {budget:.1f} "
+                f"completion tokens per question, ratio {ratio:.3f}{verdict}"
+            )
+            self.store.match(cell, name)
+            return
+        self.report.note(f"{task}: {method} gets no budget-matched row: {why}")
 
-    def _self_consistency(self, task: str, name: str) -> list[Cell]:
-        cells = self.team.plan([(task, name)])
+    def _closest(self, task: str, form: str, k: float, budget: float) -> tuple[str, float]:
+        """Move k until the budget is met; return the closest row and what it spends."""
+        tries: dict[float, tuple[str, float]] = {}
+        while k not in tries and len(tries) < _TRIES:
+            name, spent, calls = self._sample(task, form.format(k))
+            tries[k] = name, spent
+            if not spent or abs(spent / budget - 1) <= TOLERANCE:
+                break
+            # What k itself took is no measure: a hash decides which questions get the last sample.
+            missing = budget / (spent / calls) - calls
+            k = min(max(1, k + missing), MOST)
+            whole = round(k)
+            near = whole not in tries and abs(whole - k) <= TOLERANCE * k
+            k = whole if near else round(k, 3)
+        return min(tries.values(), key=lambda tried: abs(tried[1] - budget))
+
+    def _sample(self, task: str, name: str) -> tuple[str, float, float]:
+        """Run self-consistency; return its name, and its mean completion tokens and calls."""
+        # Marked, because a row that is only tried belongs in no table.
+        cells = [
+            replace(cell, facts=cell.facts | {"tried": True})
+            for cell in self.team.plan([(task, name)])
+        ]
         self.run(cells)
-        return cells
+        spent, calls = self._mean("completion_tokens", cells), self._mean("calls", cells)
+        return cells[0].method, spent, calls
 
     def _mean(self, column: str, cells: Sequence[Cell]) -> float:
         """Mean over the answered questions that are asked for; 0 where all failed."""
@@ -160,7 +183,9 @@ class _Runner:
         if cell.hash not in self._numbers:
             if cell.task not in self._asked:
                 self._asked.add(cell.task)
-                self.store.add_questions(cell.task, cell.split, self.team.questions(cell))
+                questions = self.team.questions(cell)
+                self.store.check_order(cell, questions)
+                self.store.add_questions(cell.task, cell.split, questions)
                 if skipped := cell.facts["skipped_rows"]:
                     self.report.note(
                         f"{cell.task}: broken rows left out: {len(skipped)}; the first: "
@@ -193,7 +218,7 @@ class _Progress:
         self._done += len(job.rows)
         self._open[job.cell.hash] -= 1
         now = time.monotonic()
-        left = (now - self._started) / self._worked * self._left
+        left = (now - self._started) / max(1, self._worked) * self._left
         failed = [answer.error for answer in answers if answer.error]
         if failed:
             name = f"{job.cell.method} on {job.cell.task}"

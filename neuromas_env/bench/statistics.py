@@ -17,6 +17,7 @@ from neuromas_env.agents.evaluate import wilson
 
 DRAWS = 10_000
 LEVEL, POWER = 0.95, 0.8
+Seeds = Sequence[int | None]
 _BLOCK = 4_000_000  # numbers held at once while resampling
 
 
@@ -31,8 +32,8 @@ class Comparison:
         p: Permutation test on per-question means, two-sided.
         p_holm: The same after Holm's correction over the whole table, None before it.
         p_mcnemar: Exact McNemar test; None unless both are single runs of 0/1 scores.
-        p_seeds: Paired t test over the means of the seeds; None with fewer than two seeds
-            or without any spread.
+        p_seeds: Paired t test over the means of the common seeds; None with fewer than two or
+            without any spread.
         h: Cohen's h of the two mean scores.
         d: Cohen's d of the paired differences (d_z), None if all are equal.
         detectable: Smallest true difference that this sample would have shown with 80 %
@@ -66,13 +67,20 @@ def mean_interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
     return _percentiles(_resampled_means([scores], seed)[0])
 
 
-def compare(method: np.ndarray, reference: np.ndarray, seed: int = 0) -> Comparison:
+def compare(
+    method: np.ndarray,
+    reference: np.ndarray,
+    seed: int = 0,
+    names: tuple[Seeds, Seeds] | None = None,
+) -> Comparison:
     """Compare two methods on the same questions.
 
     Args:
         method: `[questions, seeds]`, from 0 to 1.
         reference: `[questions, its seeds]`, the same questions in the same order.
         seed: Of the resampling.
+        names: The seeds of both, `(None,)` without randomness; the t test pairs equal ones. By
+            default columns are paired as they stand, and one column stands beside all.
     """
     means = method.mean(axis=1), reference.mean(axis=1)
     differences = means[0] - means[1]
@@ -86,7 +94,7 @@ def compare(method: np.ndarray, reference: np.ndarray, seed: int = 0) -> Compari
         interval=_percentiles(ours - theirs),
         p=permutation_test(differences, seed),
         p_mcnemar=_mcnemar(method, reference),
-        p_seeds=_paired_t(method.mean(axis=0), reference.mean(axis=0)),
+        p_seeds=_paired_t(method.mean(axis=0), reference.mean(axis=0), names),
         h=cohens_h(float(means[0].mean()), float(means[1].mean())),
         d=float(differences.mean()) / spread if spread else None,
         detectable=detectable_difference(spread, len(differences)) if spread else None,
@@ -182,14 +190,20 @@ def _mcnemar(method: np.ndarray, reference: np.ndarray) -> float | None:
     return float(mcnemar(table, exact=True).pvalue)
 
 
-def _paired_t(seeds: np.ndarray, reference: np.ndarray) -> float | None:
-    """Test of the seeds' means; a reference of a single run stands beside every seed."""
+def _paired_t(
+    method: np.ndarray, reference: np.ndarray, names: tuple[Seeds, Seeds] | None
+) -> float | None:
+    """Test of the seeds' means; a run without a seed stands beside every seed."""
     from scipy.stats import ttest_rel
 
-    count = max(len(seeds), len(reference))
-    if count < 2 or {len(seeds), len(reference)} - {1, count}:
+    if names is not None and None not in (*names[0], *names[1]):
+        common = [seed for seed in names[0] if seed in names[1]]
+        method = method[[names[0].index(seed) for seed in common]]
+        reference = reference[[names[1].index(seed) for seed in common]]
+    count = max(len(method), len(reference))
+    if count < 2 or {len(method), len(reference)} - {1, count}:
         return None
-    differences = np.broadcast_to(seeds, count) - np.broadcast_to(reference, count)
+    differences = np.broadcast_to(method, count) - np.broadcast_to(reference, count)
     if np.ptp(differences) < 1e-12:
         return None
     return float(ttest_rel(differences, np.zeros(count)).pvalue)

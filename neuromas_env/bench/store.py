@@ -64,7 +64,8 @@ class Cell:
         split: Of the task.
         seed: None for a method without randomness.
         settings: Everything that can change an answer, for JSON.
-        facts: What else a report needs: topology, majority, versions, prices; for JSON.
+        facts: What else a report needs: topology, majority, versions, prices, and `tried` if
+            nobody asked for it; for JSON.
         questions: How many of the split's first questions are asked for now.
     """
 
@@ -182,7 +183,11 @@ class Store:
         self._release()
 
     def cell(self, cell: Cell) -> int:
-        """Return a cell's number, a new one where there is none yet."""
+        """Return a cell's number, a new one where there is none yet.
+
+        Its facts become the present ones, but what was once asked for stays asked for when a
+        later run only tries it.
+        """
         values = (
             cell.hash, cell.method, cell.task, cell.split, cell.seed,
             json.dumps(cell.settings, sort_keys=True), json.dumps(cell.facts),
@@ -191,7 +196,8 @@ class Store:
             self._db.execute(
                 "INSERT INTO cells (hash, method, task, split, seed, settings, facts) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (hash) DO UPDATE SET facts = excluded.facts",
+                "ON CONFLICT (hash) DO UPDATE SET facts = iif(facts ->> '$.tried', "
+                "excluded.facts, json_remove(excluded.facts, '$.tried'))",
                 values,
             )
             found = self._db.execute("SELECT id FROM cells WHERE hash = ?", values[:1])
@@ -227,6 +233,33 @@ class Store:
             self._db.executemany(
                 "INSERT INTO questions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", new
             )
+
+    def check_order(self, cell: Cell, examples: Sequence[Example]) -> None:
+        """Check that a cell's questions stand where they stood when any were answered.
+
+        Answers are known and paired by the numbers of their rows, so that reordered rows would
+        pair answers to different questions. Rows that are left out move the others, but they
+        are a setting, and cells that differ in it are not checked against each other.
+
+        Raises:
+            InputError: A row holds another question than it did.
+        """
+        query = """
+            SELECT DISTINCT row, row_id FROM answers JOIN cells ON cells.id = answers.cell
+            WHERE task = ? AND split = ? AND row < ?
+                AND settings ->> '$.skipped_rows' IS ? ->> '$.skipped_rows'
+            ORDER BY row
+        """
+        settings = json.dumps(cell.settings)
+        values = (cell.task, cell.split, len(examples), settings)
+        for found in self.rows(query, values):
+            row, name = found["row"], examples[found["row"]].id
+            if found["row_id"] != name:
+                raise InputError(
+                    f"{self.path}: row {row} of task {cell.task} is question {name!r} now and was "
+                    f"{found['row_id']!r} when it was answered; the rows in their former order, or "
+                    "a new directory for the changed ones, would be right"
+                )
 
     def add(self, number: int, answers: Sequence[Answer]) -> None:
         """Commit answers of a cell, all or none; an answer without an error is never replaced.

@@ -15,10 +15,12 @@ from neuromas_env.errors import InputError, unknown
 
 SCORES = ("extracted", "strict")
 _NUMBERS = (
-    "row", "strict", "extracted", "reason", "tie", "error", "calls", "prompt_tokens",
-    "completion_tokens", "seconds", "sandbox",
+    "row", "strict", "extracted", "reason", "tie", "error", "calls", "cached",
+    "prompt_tokens", "completion_tokens", "seconds", "sandbox",
 )  # fmt: skip
 Settings = dict[str, Any]
+_Matches = dict[tuple[str, str, str, str], str]
+"""Task, split, method and conditions to the self-consistency row of the same budget."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Line:
         majority: Accuracy of the best constant answer, None where unknown.
         blind: Best accuracy without messages, None where unknown.
         calls: Model calls.
+        cached: Share of the calls that a cache answered.
         prompt_tokens: Of all calls.
         completion_tokens: Of all calls.
         seconds: In the engine.
@@ -49,8 +52,10 @@ class Line:
         training: What learning took in all, by `methods.Training`'s names; empty for a frozen
             method, None where it is not known.
         sandbox: What isolated the code that was run.
+        skipped: Broken rows of the task's files that were left out.
         against: Comparison with each method that this one is compared with, by its label.
         matched: Label of the self-consistency row with the same budget.
+        budget_ratio: Completion tokens of that row over those of this one, None without.
     """
 
     task: str
@@ -67,6 +72,7 @@ class Line:
     majority: float | None
     blind: float | None
     calls: float
+    cached: float
     prompt_tokens: float
     completion_tokens: float
     seconds: float
@@ -74,10 +80,12 @@ class Line:
     trainable: int
     training: dict[str, int] | None
     sandbox: str | None
+    skipped: int
     topology: dict[str, Any] = field(repr=False)
     labels: dict[str, str] = field(repr=False)
     against: dict[str, Comparison] = field(default_factory=dict)
     matched: str | None = None
+    budget_ratio: float | None = None
 
 
 @dataclass
@@ -95,6 +103,10 @@ class _Group:
     @property
     def conditions(self) -> str:
         return conditions(self.settings)
+
+    @property
+    def seeds(self) -> tuple[int | None, ...]:
+        return tuple(cell["seed"] for cell in self.cells)
 
     def scores(self, kind: str, rows: Iterable[int]) -> np.ndarray:
         """Scores `[questions, seeds]` of some of the rows that all seeds have."""
@@ -115,7 +127,11 @@ def summarise(store: Store, against: str | None = None, score: str = "extracted"
     """
     if score not in SCORES:
         raise unknown("score", score, SCORES)
-    groups = _read(store)
+    matches: _Matches = {
+        (m["task"], m["split"], m["method"], m["conditions"]): m["matched"]
+        for m in store.rows("SELECT * FROM matches")
+    }
+    groups = _read(store, matches)
     if not groups:
         raise InputError(f"{store.path} holds no answers yet; run the benchmark first")
     _label(groups)
@@ -123,26 +139,27 @@ def summarise(store: Store, against: str | None = None, score: str = "extracted"
     against = groups[0].method if against is None else against
     if against not in {*labels, *(group.method for group in groups)}:
         raise unknown("method", against, labels)
-    matches = {
-        (m["task"], m["split"], m["method"], m["conditions"]): m["matched"]
-        for m in store.rows("SELECT * FROM matches")
-    }
     lines = [_compared(group, groups, against, score, matches) for group in groups]
     return _corrected(lines)
 
 
-def _read(store: Store) -> list[_Group]:
+def _read(store: Store, matches: _Matches) -> list[_Group]:
+    """Read the cells that were asked for, and of those that were only tried the matched ones."""
+    matched = {(task, split, name, c) for (task, split, _, c), name in matches.items()}
     groups: dict[tuple[str, str, str], _Group] = {}
     for cell in store.rows("SELECT * FROM cells ORDER BY id"):
+        cell["facts"], settings = json.loads(cell["facts"]), json.loads(cell["settings"])
+        place = cell["task"], cell["split"], cell["method"], conditions(settings)
+        if cell["facts"].get("tried") and place not in matched:
+            continue
         query = f"SELECT {', '.join(_NUMBERS)} FROM answers WHERE cell = ? ORDER BY row"
         cell["answers"] = store.rows(query, (cell["id"],))
-        cell["facts"] = json.loads(cell["facts"])
         if cell["answers"]:
             task = cell["task"] + ("" if cell["split"] == "test" else f" ({cell['split']})")
             key = task, cell["method"], cell["settings"]
-            settings = json.loads(cell["settings"])
             groups.setdefault(key, _Group(task, cell["method"], settings, [])).cells.append(cell)
     for group in groups.values():
+        group.cells.sort(key=lambda cell: cell["seed"] or 0)  # cells were made in any order
         answered = [{answer["row"] for answer in cell["answers"]} for cell in group.cells]
         group.rows = tuple(sorted(set.intersection(*answered)))
         wanted = set(group.rows)
@@ -181,7 +198,7 @@ def _compared(
     groups: Sequence[_Group],
     against: str,
     score: str,
-    matches: Mapping[tuple[str, str, str, str], str],
+    matches: _Matches,
 ) -> Line:
     key = group.cells[0]["task"], group.cells[0]["split"], group.method, group.conditions
     peers = [g for g in groups if g.task == group.task and g is not group]
@@ -198,10 +215,16 @@ def _compared(
         common = sorted(set(group.rows) & set(other.rows))
         if common:
             comparisons[other.label] = compare(
-                group.scores(score, common), other.scores(score, common)
+                group.scores(score, common),
+                other.scores(score, common),
+                names=(group.seeds, other.seeds),
             )
-    line = _line(group)
-    return replace(line, against=comparisons, matched=matched.label if matched else None)
+    line = replace(_line(group), against=comparisons)
+    if matched is None:
+        return line
+    spent = line.completion_tokens
+    ratio = _line(matched).completion_tokens / spent if spent else None
+    return replace(line, matched=matched.label, budget_ratio=ratio)
 
 
 def _line(group: _Group) -> Line:
@@ -221,7 +244,7 @@ def _line(group: _Group) -> Line:
         task=group.task,
         method=group.label,
         cells=tuple(cell["id"] for cell in group.cells),
-        seeds=tuple(cell["seed"] for cell in group.cells),
+        seeds=group.seeds,
         n=len(group.rows),
         asked=facts["asked"],
         score={kind: float(table.mean()) for kind, table in group.tables.items()},
@@ -232,6 +255,7 @@ def _line(group: _Group) -> Line:
         majority=facts["majority"],
         blind=facts["blind"],
         calls=mean("calls"),
+        cached=mean("cached") / (mean("calls") or 1),
         prompt_tokens=prompt,
         completion_tokens=completion,
         seconds=mean("seconds"),
@@ -239,6 +263,7 @@ def _line(group: _Group) -> Line:
         trainable=facts["trainable"],
         training=facts.get("training", None if facts["trainable"] else {}),
         sandbox=next((a["sandbox"] for a in whole if a["sandbox"]), None),
+        skipped=len(facts.get("skipped_rows", ())),
         topology=facts["topology"],
         labels=facts["labels"],
     )

@@ -13,6 +13,7 @@ from html import escape
 from rich.table import Table
 from rich.text import Text
 
+from neuromas_env.baselines.sc import TOLERANCE
 from neuromas_env.bench.summary import SCORES, Line
 
 _NESTED = (
@@ -74,6 +75,10 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
     }
     if any(line.training != {} for line in lines):
         columns |= {head: partial(_spent, key=key) for head, key in _TRAINING.items()}
+    if any(line.cached for line in lines):
+        columns["cached %"] = lambda line: percent(line.cached)
+    if any(line.skipped for line in lines):
+        columns["rows left out"] = lambda line: str(line.skipped)
     if any(line.money is not None for line in lines):
         columns["cost of 1,000"] = lambda line: (
             "-" if line.money is None else f"{1000 * line.money:.4g}"
@@ -102,11 +107,10 @@ def _comparisons(task: str, lines: Sequence[Line], score: str) -> Grid:
     rows = []
     for line in lines:
         for name, found in line.against.items():
-            same = name == line.matched
             rows.append(
                 (
                     line.method,
-                    f"{name} (same budget)" if same else name,
+                    f"{name} ({_budget(line)})" if name == line.matched else name,
                     str(found.n),
                     f"{100 * found.difference:+.1f}",
                     _range(found.interval, "+.1f"),
@@ -117,6 +121,14 @@ def _comparisons(task: str, lines: Sequence[Line], score: str) -> Grid:
                 )
             )
     return Grid(f"{task}: differences in the {score} score", head, tuple(rows))
+
+
+def _budget(line: Line) -> str:
+    """Say of a matched row whether it spends the same, and how much of it if it does not."""
+    ratio = line.budget_ratio
+    if ratio is None or abs(ratio - 1) <= TOLERANCE:
+        return "same budget"
+    return f"{ratio:.2f} of the budget"
 
 
 def to_rich(grid: Grid) -> Table:

@@ -98,7 +98,7 @@ class Worker:
             self._check_alive(engine, cell, task, done)
         sandbox = getattr(task, "tier", None)
         return [
-            _answer(row, trajectory, seconds, method, sandbox)
+            answer_of(row, trajectory, seconds, method, sandbox)
             for row, trajectory in zip(rows, done, strict=True)
         ]
 
@@ -213,9 +213,18 @@ class Worker:
         return self._engine[1:]
 
 
-def _answer(
-    row: int, trajectory: Trajectory, seconds: float, method: Method, sandbox: str | None
+def answer_of(
+    row: int, trajectory: Trajectory, seconds: float, method: Method, sandbox: str | None = None
 ) -> Answer:
+    """Return what the store keeps of an episode.
+
+    Args:
+        row: Number of the question in its split.
+        trajectory: The episode.
+        seconds: The question's share of the time in the engine.
+        method: Says whether a vote was tied.
+        sandbox: What isolated the code that was run.
+    """
     score = trajectory.score
     calls = [step.completion for step in trajectory.steps.values() if step.completion]
     return Answer(

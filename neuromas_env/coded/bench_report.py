@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import inspect
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from neuromas_env.coded.bench import ALGORITHMS, CHAINS, QUESTIONS, ROLLOUTS, ST
 from neuromas_env.coded.learners import PolicyGradient, QLearning
 from neuromas_env.coded.levels import LEVELS
 from neuromas_env.errors import InputError
+from neuromas_env.report import machine
 
 try:
     import matplotlib
@@ -257,7 +256,7 @@ def _setting(records: Records, command: str) -> str:
     updates = {kind: max((r["updates"] for r in own), default=0) for kind, own in found.items()}
     episodes = {kind: f"{n * QUESTIONS * ROLLOUTS:,}" for kind, n in updates.items()}
     return (
-        f"Made by `{command}` on {_machine()}, seeds of the levels 0 to {last['level']}, "
+        f"Made by `{command}` on {machine()}, seeds of the levels 0 to {last['level']}, "
         f"of growth 0 to {last['growth']}, one thread. "
         f"A run on a level is {updates['level']} updates of {QUESTIONS} questions × {ROLLOUTS} "
         f"episodes ({episodes['level']} in all), a run of growth {updates['growth']} "
@@ -269,16 +268,6 @@ def _setting(records: Records, command: str) -> str:
         "which every seed's difference is exactly zero cannot be significant by this test and "
         "are left out of the correction. Bands around the curves are 95 % intervals of the mean."
     )
-
-
-def _machine() -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # not Linux
-    return f"{name}, {os.cpu_count()} cores"
 
 
 def _draw(path: Path, records: Records, problems: list[str], methods: list[str]) -> None:

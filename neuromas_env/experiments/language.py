@@ -22,9 +22,9 @@ from neuromas_env.baselines.adapted import adapt
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import TrainedRun, make_method, read_run
 from neuromas_env.bench.store import Answer
+from neuromas_env.bench.worker import answer_of
 from neuromas_env.experiments.bound import Bound
 from neuromas_env.experiments.spec import Arm, Study
-from neuromas_env.policy import Trajectory
 from neuromas_env.rollout import Intervene, run_episodes, whole_questions
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
@@ -183,7 +183,7 @@ class Language:
         )  # fmt: skip
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
         return [
-            _answer(row, trajectory, seconds, method)
+            answer_of(row, trajectory, seconds, method)
             for row, trajectory in zip(rows, done, strict=True)
         ]
 
@@ -238,29 +238,6 @@ class Language:
 
         topology = _run(out).state.topology
         return {"similarity": adapter_similarity(self._load(out), topology.nodes)}
-
-
-def _answer(row: int, trajectory: Trajectory, seconds: float, method: Method) -> Answer:
-    score = trajectory.score
-    calls = [step.completion for step in trajectory.steps.values() if step.completion]
-    said = [{"node": step.node, "text": step.text} for step in trajectory.steps.values()]
-    return Answer(
-        row=row,
-        row_id=trajectory.example.id,
-        answer=trajectory.answer,
-        strict=score.strict if score else 0.0,
-        extracted=score.extracted if score else 0.0,
-        reason=score.reason if score else None,
-        tie=None if trajectory.error else method.tied(trajectory),
-        error=trajectory.error,
-        calls=len(calls),
-        cached=0,
-        prompt_tokens=sum(len(call.prompt_ids) for call in calls),
-        completion_tokens=sum(len(call.ids) for call in calls),
-        seconds=seconds,
-        sandbox=None,
-        transcript=json.dumps(said),
-    )
 
 
 def _saved(out: Path) -> dict[str, Any]:

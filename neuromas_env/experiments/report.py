@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shlex
 import subprocess
@@ -30,6 +29,7 @@ from neuromas_env.experiments.verdict import (
     parts_of_gain,
     read_scores,
 )
+from neuromas_env.report import machine
 
 SEEDS = 5
 """With fewer no claim is made."""
@@ -227,7 +227,7 @@ def _setting(experiment: Experiment, studies: Sequence[Running]) -> str:
     where = shlex.quote(str(experiment.name))
     return (
         f"Made by `neuromas experiment {where} --scale {experiment.scale}`"
-        f"{_commit()}, on {_machine()}; {seeds}."
+        f"{_commit()}, on {machine()}, Python {platform.python_version()}; {seeds}."
     )
 
 
@@ -241,16 +241,6 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return f" at commit {done.stdout.strip()}"
-
-
-def _machine() -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # not Linux
-    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def _number(value: float) -> str:
