@@ -236,7 +236,8 @@ class Reinforce:
             own[row.adapter].append(row)
         # Spread over the batch, so that they answer different questions.
         few = [row for each in own.values() for row in each[:: -(-len(each) // _KL_ROWS)]]
-        found, options = [], {"temperature": self._temperature, "with_kl": True}
+        options: dict[str, Any] = {"temperature": self._temperature, "with_kl": True}
+        found = []
         for batch in self._engine.micro_batches(few):
             with torch.no_grad(), self._engine.training([few[i] for i in batch], **options) as got:
                 assert got.kl is not None

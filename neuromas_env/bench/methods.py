@@ -124,7 +124,7 @@ def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | N
     except InputError:
         return None
     steps = [row for row in log if "event" not in row]
-    trained = [row.get("train_tokens") for row in steps if row["step"] <= state.step]
+    trained: list[Any] = [row.get("train_tokens") for row in steps if row["step"] <= state.step]
     if before is None or len(trained) < state.step or None in trained:
         return None
     found = {"questions": state.step * saved["questions"], "steps": state.step}
