@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -127,11 +127,7 @@ def train(
             f"--resume goes on with the options of the run, so --{extra.replace('_', '-')} "
             "cannot be given with it; leave it out, or start a new run"
         )
-    values = {} if config is None else read_config(config)
-    # The command line wins over the file, in which an option may be spelt with `-` as well.
-    values = {k: v for k, v in values.items() if str(k).replace("-", "_") not in options}
-    chosen = TrainConfig.from_mapping(values, str(config or ""))
-    chosen = TrainConfig.from_mapping(chosen.to_mapping() | options)
+    chosen = TrainConfig.from_mapping(_from_file(config, options) | options)
     from neuromas_env.agents import train as training
     from neuromas_env.agents.runlog import ConsoleReporter
 
@@ -143,9 +139,20 @@ def train(
     except training.Interrupted as stopped:
         _fail(str(stopped), code=130)
     except KeyboardInterrupt:
-        _fail("stopped at once; go on with: neuromas train --resume RUN", code=130)
+        _fail("stopped before training began; give the same command again", code=130)
     if training.is_main():
         report.print_training(Console(), result.to_dict())
+
+
+def _from_file(config: Path | None, options: Collection[str]) -> dict[str, Any]:
+    """Read the options of a file but for those given on the command line, which wins.
+
+    In a file an option may be spelt with `-` as well. What is wrong in it is told by its name.
+    """
+    values = {} if config is None else read_config(config)
+    values = {k: v for k, v in values.items() if str(k).replace("-", "_") not in options}
+    TrainConfig.from_mapping(values, str(config or ""))
+    return {str(k).replace("-", "_"): v for k, v in values.items()}
 
 
 @app.command(
@@ -153,6 +160,7 @@ def train(
     epilog="Examples:\n\n"
     "neuromas eval --task arc/challenge --data DIR --limit 100\n\n"
     "neuromas eval --run runs/NAME --split validation --ablation\n\n"
+    "neuromas eval --config run.yaml --limit 100\n\n"
     "neuromas eval --baseline direct --task hierarchy/max --limit 64\n\n"
     "neuromas eval --policy gold --task mmlu --data DIR",
 )
@@ -173,6 +181,9 @@ def evaluate_(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="also with messages blanked and shuffled")
     ] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of `train`; the options of `eval` in it are read")
+    ] = None,
     **given: Any,
 ) -> None:
     """Evaluate a trained network or the frozen base at every node greedily, or a baseline."""
@@ -188,6 +199,9 @@ def evaluate_(
             unused.pop(key, None)
         if clash := [key.replace("_", "-") for key, value in unused.items() if value]:
             raise InputError(f"--policy gold runs no network; leave --{clash[0]} out")
+    filed = {k: v for k, v in _from_file(config, options).items() if k in _EVAL_OPTIONS}
+    options = filed | options
+    if policy is not None:
         sys.exit(_check_gold(TrainConfig.from_mapping(options), split, limit))
     if "topology" in options:
         Topology.parse(options["topology"], options.get("connect", "dense"))

@@ -128,12 +128,31 @@ def test_direct_baseline_is_the_frozen_base_at_one_node(model, capsys):
     assert rows[0] == rows[1]
 
 
-def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path, model, capsys, monkeypatch):
+def test_an_evaluation_takes_its_options_from_a_file_too(tmp_path, model, capsys):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        f"model: {model}\ndtype: float32\ntask: signal\ntopology: 1-1\nmax-new-tokens: 4\n"
+        "seed: 7\nsteps: 5\n"
+    )
+    assert command("eval", "--config", file, "--limit", "3", "--seed", "1") == 0
+    out = flat(capsys.readouterr().out)
+    assert "frozen 1-1 of" in out and "on signal, test split, seed 1" in out
+    assert command("eval", "--config", file, "--baseline", "direct", "--limit", "2") == 0
+    assert "direct of" in flat(capsys.readouterr().out)
+    assert command("eval", "--config", file, "--policy", "gold", "--limit", "2") == 0
+    assert "gold on signal" in flat(capsys.readouterr().out)
+    file.write_text("sead: 7\n")
+    assert command("eval", "--config", file) == 2
+    assert "run.yaml: unknown option 'sead'. Did you mean 'seed'" in flat(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path, model, capsys, monkeypatch, times):
     advance = ConsoleReporter.advance
 
     def stop_at_first_step(self, done, figures=None):
         advance(self, done, figures)
-        if figures:
+        for _ in range(times if figures else 0):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(ConsoleReporter, "advance", stop_at_first_step)
@@ -144,6 +163,16 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path, model, capsys,
     monkeypatch.undo()
     assert command("train", "--resume", out) == 0
     assert "2 steps" in capsys.readouterr().out
+
+
+def test_ctrl_c_before_there_is_a_run_names_none(tmp_path, model, capsys, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neuromas_env.agents.train.make_engine", stop)
+    assert command("train", "--model", model, *SMALL, "--out", tmp_path / "run") == 130
+    assert "stopped before training began" in (err := flat(capsys.readouterr().err))
+    assert "--resume" not in err and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("what", LISTS)

@@ -116,6 +116,8 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
 def _finish(run: Run) -> RunResult:
     try:
         return run.finish()
+    except KeyboardInterrupt:  # a second one, which did not wait for the step to end
+        raise Interrupted(run.folder, run.step) from None
     finally:
         if isinstance(run.engine, VLLMEngine):
             run.engine.close()
