@@ -24,10 +24,12 @@ from neuromas_env.agents.chat import ChatEncoder
 from neuromas_env.agents.head import chosen_logprobs, draw
 from neuromas_env.agents.memory import out_of_memory
 from neuromas_env.agents.models import LoadedModel
+from neuromas_env.agents.roomy_cache import make_room
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Request, Usage
 
 _LIKE_LENGTH = 64  # tokens: prompts in a batch of their own differ by less
+_ROOM = 256  # tokens of a reply for which the cache has room from the start
 HEAD_TOKENS = 1024
 """Training computes logits for so many tokens at once, to bound the memory they take."""
 
@@ -190,6 +192,8 @@ class TransformersEngine:
         adapters = [request.adapter for request in requests]
         hidden, cache, mask, lengths = state.hidden, state.cache, state.mask, state.lengths
         assert cache is not None  # `run` keeps one unless it is told otherwise
+        make_room(cache, min(max(limits), _ROOM))
+        self.adapters.select(adapters)
         for step in range(max(limits)):
             noise = torch.from_numpy(uniforms[alive, step]).to(device)
             tokens, logprobs = draw(self._logits(hidden[:, -1]), temperature[alive], noise)
@@ -207,8 +211,8 @@ class TransformersEngine:
                 cache.batch_select_indices(index)
                 mask, lengths, tokens = mask[index], lengths[index], tokens[index]
                 alive = [alive[place] for place in keep]
+                self.adapters.select([adapters[row] for row in alive])
             mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-            self.adapters.select([adapters[row] for row in alive])
             hidden = self.model.base_model(
                 input_ids=tokens[:, None],
                 attention_mask=mask,
