@@ -224,12 +224,7 @@ class Reinforce:
             own[row.adapter].append(row)
         # Spread over the batch, so that they answer different questions.
         few = [row for each in own.values() for row in each[:: -(-len(each) // _KL_ROWS)]]
-<<<<<<< HEAD
         found, scale = [], self._temperature
-=======
-        options: dict[str, Any] = {"temperature": self._temperature, "with_kl": True}
-        found = []
->>>>>>> fix2
         for batch in self._engine.micro_batches(few):
             chosen = [few[i] for i in batch]
             with (
