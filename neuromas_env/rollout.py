@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ Intervene = Callable[[Sequence[Mapping[str, str]]], Sequence[Mapping[str, str]]]
 
 EpisodeOptions = Callable[[str], Mapping[str, Any]]
 """Arguments of `Episode` for a question's text, such as a mask or a graph."""
+
+_QUESTIONS = 2  # stream of random numbers, beside those of `agents/run.py`
 
 
 @dataclass
@@ -37,6 +40,31 @@ def whole_questions(examples: Iterable[Example]) -> list[Example]:
 def derive_seed(seed: int, *keys: int) -> int:
     """Derive the seed of a part from the seed of the whole (numpy `SeedSequence`)."""
     return int(np.random.SeedSequence([seed, *keys]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def step_questions(examples: Sequence[Example], seed: int, step: int, count: int) -> list[Example]:
+    """Return the questions of a training step: without replacement until all have been seen.
+
+    The order depends on the seed alone, so any step can be drawn by itself, and all that
+    learns with a seed sees the same questions, whatever it learns.
+
+    Args:
+        examples: All training questions.
+        seed: Of the run.
+        step: Counted from 1.
+        count: Questions in a step.
+    """
+    first = (step - 1) * count
+    chosen = []
+    for place in range(first, first + count):
+        epoch, index = divmod(place, len(examples))
+        chosen.append(examples[int(_permutation(seed, epoch, len(examples))[index])])
+    return chosen
+
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    return np.random.default_rng(derive_seed(seed, _QUESTIONS, epoch)).permutation(size)
 
 
 def run_episodes(

@@ -190,9 +190,10 @@ def test_calls_are_one_for_each_forward_and_four_for_each_hop(
     tmp_path, options, route, on, calls, most
 ):
     agents = re.search(r"agents=(\d)", options)
-    save(tmp_path, fresh(int(agents[1]) if agents else 3, "tfidf", questions()))
+    name = f"agentnet:{options}" if options else "agentnet"
+    save(tmp_path, fresh(int(agents[1]) if agents else 3, "tfidf", questions()), name)
     engine = Told(replies(route, on))
-    method, [trajectory] = run(tmp_path, engine, f"agentnet:{options}" if options else "agentnet")
+    method, [trajectory] = run(tmp_path, engine, name)
     assert len(engine.requests) == calls and method.calls == most
     assert trajectory.reward == 1 and trajectory.answer == "8000"
     assert all(r.sampling.temperature == 0 and r.adapter is None for r in engine.requests)
@@ -296,8 +297,9 @@ def test_prompts_show_what_solved_similar_questions(tmp_path):
     assert 3 < router.count("\n- What is the sum?") <= 9
     assert answer.count("\n- What is the sum?") == 3
     for options in ("retrieve=0", "threshold=1"):
-        engine = Told(replies())
-        run(tmp_path, engine, f"agentnet:{options}")
+        engine, name = Told(replies()), f"agentnet:{options}"
+        learn(12, tmp_path / options, name, Told(replies(route)))
+        run(tmp_path / options, engine, name)
         assert "similar questions" not in "".join(map(text_of, engine.requests))
 
 

@@ -24,9 +24,9 @@ def test_pages_have_all_methods_and_this_one_in_the_order_of_the_list():
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_page_gives_all_defaults(name):
-    build = baselines._builder(name, name)
+    build = baselines.builder(name, name)
     for option in list(inspect.signature(build).parameters.values())[1:]:
-        said = f"`{option.name}={baselines._text(option.default)}`"
+        said = f"`{option.name}={baselines.as_text(option.default)}`"
         assert said in SECTIONS[name] or name == "debate_llm_agg" and said in SECTIONS["debate"]
 
 

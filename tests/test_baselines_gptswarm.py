@@ -19,6 +19,7 @@ from neuromas_env.baselines.gptswarm import (
 )
 from neuromas_env.baselines.method import Setup
 from neuromas_env.errors import InputError
+from neuromas_env.rollout import step_questions
 
 
 def right_or_wrong(request, number):
@@ -134,12 +135,12 @@ def test_a_killed_adaptation_goes_on_as_if_it_had_not_been(tmp_path):
 @pytest.mark.parametrize("carry", ["false", "true"])
 def test_text_goes_along_edges_only_if_asked(tmp_path, carry):
     state = {"theta": [1, -1, -1, 1], "mean": [0] * 4, "square": [0] * 4, "steps": 1}
-    held = {"method": "gptswarm", "task": "sums", "seed": 0, "iterations": 1, "state": state}
+    name = f"gptswarm:agents=1,edges_carry_text={carry}"
+    held = {"method": name, "task": "sums", "seed": 0, "iterations": 1, "state": state}
     held |= {"rewards": [], "cost": {}, "facts": {}}
     (tmp_path / FILE).write_text(json.dumps(held))
     engine = Told("hello")
-    name = f"gptswarm:agents=1,edges_carry_text={carry},state={tmp_path}"
-    method = make_baseline(name, Sums(), engine)
+    method = make_baseline(f"{name},state={tmp_path}", Sums(), engine)
     method.run(Sums(), Sums().examples("test")[:1])
     assert [("- hello" in request.turns[1][1]) for request in engine.requests] == [
         False, carry == "true"
@@ -153,12 +154,56 @@ def test_without_a_state_it_says_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match="there is no .*adapted.json"):
         make_baseline(f"gptswarm:state={tmp_path}", Sums(), Told())
     learn(1, tmp_path)
-    with pytest.raises(InputError, match="holds 4 edges, but 3 agents.*have 36"):
+    with pytest.raises(InputError, match="learned with agents=1, not 3; the same option agents"):
         make_baseline(f"gptswarm:state={tmp_path}", Sums(), Told())
     text = (tmp_path / FILE).read_text().replace(ONE, "agentnet")
     (tmp_path / FILE).write_text(text)
     with pytest.raises(InputError, match="holds what 'agentnet' has learned"):
         make_baseline(f"gptswarm:state={tmp_path}", Sums(), Told())
+
+
+def test_a_choice_of_voters_is_no_graph_that_carries_text_and_belongs_to_its_model(tmp_path):
+    engine = Told(right_or_wrong)
+    engine.name, engine.weights_hash = "ours", "0" * 16
+    learn(1, tmp_path, "gptswarm:agents=1,graphs=2", engine)
+    name = f"gptswarm:agents=1,state={tmp_path}"
+    with pytest.raises(InputError, match="with edges_carry_text=false, not true; the same option"):
+        make_baseline(f"{name},edges_carry_text=true", Sums(), engine)
+    other = Told()
+    other.weights_hash = "1" * 16
+    with pytest.raises(InputError, match="model 'ours' .weights 0{16}.*1{16} are loaded"):
+        make_baseline(name, Sums(), other)
+    for fits in (engine, Told(), None):  # not every engine knows its weights
+        assert make_baseline(f"{name},temperature=0.5", Sums(), fits).calls == 2
+
+
+def test_it_learns_from_the_questions_of_a_training_run(tmp_path, monkeypatch):
+    seen = []
+
+    def iterate(self, examples, seed):
+        seen.append([example.id for example in examples])
+        return {"reward": 0.0}
+
+    monkeypatch.setattr(GptSwarmLearning, "iterate", iterate)
+    learn(5, tmp_path, "gptswarm:graphs=16", seed=5)
+    examples = Sums().examples("train")
+    assert seen == [[e.id for e in step_questions(examples, 5, n, 16)] for n in range(1, 6)]
+    assert len(set(sum(seen, [])[:40])) == 40  # each once before any is asked again
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("prompts=role_free", "learns with prompts of its own; .*prompts=roles"),
+        ("prompts=rolefree", "Did you mean 'role_free'"),
+        ("temperature=11", "temperature must be from 0 to 10, not 11"),
+        ("max_new_tokens=0", "max_new_tokens must be from 1"),
+    ],
+)
+def test_options_of_all_baselines_are_checked_before_it_learns(tmp_path, options, says):
+    with pytest.raises(InputError, match=says):
+        learn(1, tmp_path / "x", f"gptswarm:{options}")
+    assert not (tmp_path / "x").exists()
 
 
 def test_what_does_not_learn_is_not_adapted(tmp_path):

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from engines import NODES, Reference, tiny_engine
+from engines import NODES, Reference, tiny_engine, tiny_folder
+from tiny_runs import At, Killed, assert_same_end, kill, lines, tiny_config
 
 from neuromas_env.agents.collm import (
     Critic,
@@ -19,6 +20,8 @@ from neuromas_env.agents.collm import (
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.learner import make_learner
 from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.train import resume, train
+from neuromas_env.bench.methods import training_of
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Sampling, Step, Trajectory
 from neuromas_env.rollout import run_episodes
@@ -142,10 +145,17 @@ def test_every_node_and_critic_learns_and_goes_on_after_a_stop(make, critics, tm
     names = [*NODES, *critics]
     before = weights(engine, names)
     for _ in range(2):  # the first one moves a critic's head alone, which starts at zero
-        metrics = learner.update(episodes(engine))
+        batch = episodes(engine)
+        metrics = learner.update(batch)
     after = weights(engine, names)
     assert not any(same({n: before[n]}, {n: after[n]}) for n in names)
     assert ("value_error" in metrics) == bool(critics) and metrics["train_rows"] == 18
+    if critics:
+        prompts = [len(s.completion.prompt_ids) for e in batch for s in e.steps.values()]
+        heads = len(critics) * (engine.model.get_input_embeddings().weight.shape[1] + 1)
+        adapters = [p.numel() for n in critics for p in engine.adapters.parameters(n).values()]
+        assert metrics["critic_parameters"] == heads + sum(adapters)
+        assert metrics["critic_tokens"] == 2 * sum(prompts)  # to predict, and to learn
     torch.save(learner.state_dict(), tmp_path / "state.pt")
     resumed = make(other, NODES, OPTIONS)
     for node in NODES:
@@ -170,3 +180,32 @@ def test_a_growing_network_is_refused(name):
     config = dataclasses.replace(OPTIONS, schedule="1:2, 2-1:2")
     with pytest.raises(InputError, match=f"{name}.*one network"):
         make_learner(name, tiny_engine("llama"), NODES, config)
+
+
+# --- whole runs ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("learner", ["collm_cc", "collm_dc", "magrpo"])
+def test_a_killed_run_ends_like_an_uninterrupted_one(learner, tmp_path):
+    def config(name):
+        options = {"learner": learner, "steps": 4, "checkpoint_every": 2, "eval_questions": 0}
+        return tiny_config(tiny_folder("llama"), tmp_path / name, **options)
+
+    train(config("straight"))
+    with pytest.raises(Killed):
+        train(config("killed"), report=At(3, kill))
+    resume(tmp_path / "killed")
+    assert_same_end(tmp_path / "straight", tmp_path / "killed")
+    steps = [row for row in lines(tmp_path / "straight/metrics.jsonl") if "event" not in row]
+    found = training_of(f"{learner}@{tmp_path / 'straight'}")
+    assert found["critic_tokens"] == sum(row.get("critic_tokens", 0) for row in steps)
+    # Two nodes read prompts in turn, so critics of all read each of them twice.
+    assert found["critic_tokens"] == (0 if learner == "magrpo" else 2 * found["prompt_tokens"])
+
+
+def test_a_critic_needs_no_other_episode_of_a_question_but_a_group_does(tmp_path):
+    options = {"rollouts": 1, "steps": 1, "eval_questions": 0}
+    model = tiny_folder("llama")
+    train(tiny_config(model, tmp_path / "cc", learner="collm_cc", **options))
+    with pytest.raises(InputError, match="rollouts: 1, but learner 'magrpo' compares"):
+        train(tiny_config(model, tmp_path / "magrpo", learner="magrpo", **options))

@@ -44,6 +44,12 @@ def test_a_yaml_file_may_use_dashes_and_plain_exponents(tmp_path):
     assert type(config.clip) is float
 
 
+def test_learners_with_advantages_of_their_own_may_take_one_episode_of_a_question():
+    TrainConfig.from_mapping({"learner": "collm_cc", "rollouts": 1})
+    with pytest.raises(InputError, match="advantage 'leave_one_out' compares"):
+        TrainConfig.from_mapping({"learner": "independent", "rollouts": 1})
+
+
 def test_an_empty_file_holds_no_options(tmp_path):
     (tmp_path / "run.yaml").write_text("# nothing\n")
     assert read_config(tmp_path / "run.yaml") == {}

@@ -9,7 +9,9 @@ from tiny_models import make_tiny
 from tiny_runs import At, Killed, kill
 
 from neuromas_env.agents.runlog import Reporter
+from neuromas_env.bench.methods import training_of
 from neuromas_env.bench.store import Store
+from neuromas_env.bench.summary import summarise
 from neuromas_env.cli import main
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import network
@@ -122,7 +124,12 @@ def test_the_report_says_what_was_matched_and_seen(coded, tmp_path):
                 "SELECT method, avg(completion_tokens) AS mean FROM results GROUP BY method"
             )
         }
+        lines = {line.method: line.training for line in summarise(store)}
     assert spent == {"single": 1, "network": 2, "grown": 3, "vote": 2, "shuffled": 2}
+    # Whoever reads the folder as a benchmark sees what training took; who votes took it, too.
+    assert (lines["network"]["steps"], lines["network"]["questions"]) == (5, 20)
+    assert lines["network"]["calls"] == 80 and lines["vote"] == lines["single"]
+    assert "training calls" not in text
 
 
 def test_rates_are_chosen_before_any_test_question_is_read(coded, tmp_path, monkeypatch):
@@ -195,6 +202,7 @@ LANGUAGE = {
         "grown": {"grow": ["1", "1-1"]},
         "role": {"topology": "1-1", "learner": "joint_roles"},
         "left out": {"topology": "1-1", "learner": "counterfactual", "shaping": "format=0.1"},
+        "critic": {"topology": "1-1", "learner": "collm_dc"},
         "untrained": {"topology": "1-1", "steps": 0},
         "vote": {"vote": "single", "tokens_of": "network"},
         "blank": {"ablate": "network", "node": "node_0", "how": "blank"},
@@ -236,11 +244,20 @@ def test_language_models_train_resume_and_answer(language, tmp_path):
     for arm, calls in {"single": 8, "network": 16, "left out": 24, "untrained": 0}.items():
         row = next(line for line in training.splitlines() if line.startswith(f"| {arm} "))
         assert f" | {calls} | " in row, row
+    size = {
+        arm: int(re.search(rf"\| {arm} \| \S+ \| ([\d,]+) \|", training)[1].replace(",", ""))
+        for arm in ("network", "critic")
+    }
+    assert size["critic"] > 2 * size["network"]  # a critic of its own for every node, with a head
     with Store(out / "tiny") as store:
         rows = store.rows("SELECT method, count(*) AS n, sum(error IS NOT NULL) AS bad "
                           "FROM results GROUP BY method")  # fmt: skip
+        lines = {line.method: line.training for line in summarise(store)}
     assert {row["method"] for row in rows} == LANGUAGE["arms"].keys()
     assert {(row["n"], row["bad"]) for row in rows} == {(3, 0)}
+    assert lines["network"] == training_of(f"neuromas@{out / 'tiny/network/seed_0'}")
+    assert lines["untrained"] == {} and lines["blank"] == lines["network"]
+    assert lines["swarm"]["questions"] == 2 and lines["swarm"]["trained_tokens"] == 0
     saved = yaml.safe_load((out / "tiny/single/seed_0/config.yaml").read_text())
     assert (saved["rank"], saved["alpha"], saved["eval_questions"]) == (8, 16.0, 0)
     facts = json.loads((out / "tiny/left-out/seed_0/run.json").read_text())

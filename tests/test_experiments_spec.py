@@ -1,5 +1,7 @@
 """Experiments as data: what is in the checkout is valid, and what is wrong is said."""
 
+import re
+
 import pytest
 import yaml
 
@@ -27,7 +29,8 @@ def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
     assert experiment.claim and experiment.refuted_if
     for study in experiment.studies:
         assert study.seeds >= (10 if study.kind == "coded" else 3 if name == "trained" else 5)
-        assert len(study.rates) > 1 and study.pilots
+        # Nine ways to train, three seeds each, are hours; a grid of rates would make them a day.
+        assert (len(study.rates) > 1 or (name, scale) == ("trained", "smollm2")) and study.pilots
         assert any(claim.decides for claim in study.claims)
         for arm in study.arms.values():
             if arm.kind == "train" and study.kind == "language":
@@ -61,6 +64,28 @@ def test_arms_that_are_matched_have_as_many_parameters_and_steps():
             counts = [int(p.rpartition(":")[2]) for p in plan.split(",")] if plan else [default]
             totals.add(sum(counts))
         assert len(totals) == 1
+
+
+@pytest.mark.parametrize("scale", list_experiments()["trained"][1])
+def test_all_ways_to_train_take_the_same_number_of_questions(scale):
+    for study in load("trained", scale).studies:
+        if study.kind == "coded":
+            continue
+        options = {arm.name: arm.options for arm in study.arms.values()}
+        assert options["MALT"]["reward"] == "extracted"
+        taken = set()
+        for arm in study.arms.values():
+            if arm.kind == "adapt":
+                batch = re.search(r"(?:graphs|batch)=(\d+)", arm.options["adapt"])
+                taken.add((arm.options["iterations"], int(batch[1])))
+            else:
+                config = TrainConfig.from_mapping(arm.options)
+                taken.add((config.total_steps(), config.questions))
+        assert len(taken) == 1
+        for name in ("adapt", "test"):
+            assert "edges_carry_text=true" in options["GPTSwarm with text"][name]
+            short = "max_new_tokens=32" in options["AgentNet"][name]
+            assert short == (scale == "smollm2")
 
 
 @pytest.fixture
@@ -113,6 +138,8 @@ def test_a_folder_is_an_experiment_as_well(written):
          "would share a folder"),
         (lambda t: t["coded"]["arms"].update(g={"grow": "2-1"}), "a list such as"),
         (lambda t: t["coded"].update(probes="nobody"), "unknown arm 'nobody'"),
+        (lambda t: t["coded"].update(at={"tiny": {"arms": {"singel": {}}}}), "mean 'single'"),
+        (lambda t: t["coded"].update(at={"tiny": {"arms": {"single": 3}}}), "keys with values"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_the_file(written, change, said):

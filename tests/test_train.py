@@ -12,42 +12,22 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from tiny_models import make_tiny
-from tiny_runs import At, Killed, kill, lines, tiny_config, untimed
+from tiny_runs import At, Killed, assert_same_end, kill, lines, tiny_config
+from toy_tasks import Whole
 
 from neuromas_env.agents import checkpoint
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.learner import register_learner
-from neuromas_env.agents.run import Interrupted, step_questions
+from neuromas_env.agents.run import Interrupted
 from neuromas_env.agents.train import read_result, resume, train
 from neuromas_env.errors import InputError
+from neuromas_env.rollout import step_questions
 from neuromas_env.tasks import make_task
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return make_tiny("llama", tmp_path_factory.mktemp("models") / "tiny")
-
-
-def same(a, b):
-    """Whether two nested states hold equal values, tensors bit for bit."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
-
-
-def assert_same_end(run, other):
-    ends = [checkpoint.latest(folder) for folder in (run, other)]
-    files = [sorted(p.relative_to(end) for p in end.rglob("*.safetensors")) for end in ends]
-    assert files[0] == files[1] and files[0]
-    for file in files[0]:
-        assert (ends[0] / file).read_bytes() == (ends[1] / file).read_bytes()
-    assert same(*[checkpoint.load_learner(end) for end in ends])
-    for name in ("metrics.jsonl", "transcripts.jsonl"):
-        assert untimed(run / name) == untimed(other / name)
 
 
 def test_a_run_writes_what_it_did(model, tmp_path):
@@ -121,12 +101,11 @@ def test_named_nodes_are_trained_alone(model, tmp_path):
 
 def test_questions_are_drawn_without_replacement_and_by_step_alone():
     examples = make_task("hierarchy/max").examples("validation")
-    config = TrainConfig(questions=64, seed=3)
-    epoch = [e.id for step in range(1, 9) for e in step_questions(config, examples, step)]
+    epoch = [e.id for step in range(1, 9) for e in step_questions(examples, 3, step, 64)]
     assert sorted(epoch) == sorted(e.id for e in examples)
-    again = [e.id for e in step_questions(config, examples, 5)]
+    again = [e.id for e in step_questions(examples, 3, 5, 64)]
     assert again == epoch[4 * 64 : 5 * 64]
-    following = [e.id for step in range(9, 17) for e in step_questions(config, examples, step)]
+    following = [e.id for step in range(9, 17) for e in step_questions(examples, 3, step, 64)]
     assert sorted(following) == sorted(epoch) and following != epoch
 
 
@@ -178,6 +157,17 @@ def test_a_used_folder_is_refused_and_a_free_one_found(model, tmp_path, monkeypa
         config = replace(tiny_config(model, tmp_path, steps=0, eval_questions=0), out=None)
         names.append(str(train(config).folder))
     assert names == ["runs/signal-symbols-3-1-1-s0", "runs/signal-symbols-3-1-1-s0-2"]
+
+
+def test_a_task_without_training_rows_is_refused(model, tmp_path, monkeypatch):
+    class Untaught(Whole):
+        def examples(self, split):
+            return () if split == "train" else self.rows
+
+    monkeypatch.setattr("neuromas_env.agents.train.make_task", lambda *a, **k: Untaught())
+    with pytest.raises(InputError, match="task 'whole' has no training questions; another task"):
+        train(tiny_config(model, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from neuromas_env.agents import checkpoint
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.runlog import Reporter
 
@@ -48,6 +49,29 @@ def untimed(file: Path) -> list[dict]:
             if evaluation:
                 del evaluation["cost"]["seconds"]
     return rows
+
+
+def _same(a, b):
+    """Whether two nested states hold equal values, tensors bit for bit."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return a == b
+
+
+def assert_same_end(run, other):
+    """Two runs hold the same weights, learner's state and logs."""
+    ends = [checkpoint.latest(folder) for folder in (run, other)]
+    files = [sorted(p.relative_to(end) for p in end.rglob("*.safetensors")) for end in ends]
+    assert files[0] == files[1] and files[0]
+    for file in files[0]:
+        assert (ends[0] / file).read_bytes() == (ends[1] / file).read_bytes()
+    assert _same(*[checkpoint.load_learner(end) for end in ends])
+    for name in ("metrics.jsonl", "transcripts.jsonl"):
+        assert untimed(run / name) == untimed(other / name)
 
 
 class At(Reporter):

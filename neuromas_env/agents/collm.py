@@ -5,17 +5,22 @@ theirs: its nodes act at once without reading one another. Who joins the last an
 network's output node, so the rule that joins them is trained as well; in their published
 tasks a fixed function does it. A reward comes at the end alone.
 
-- `collm_cc`: a centralised critic V reads the prompts of all nodes of a layer, one after the
-  other. y = gamma V(next layer), the reward for the last layer; every node of the layer has the
+- `collm_cc`: a centralised critic V reads the prompts of all trained nodes of a layer, one after
+  the other. y = gamma V(next layer), the reward for the last layer; every node of the layer has the
   advantage y - V, standardised over the batch.
 - `collm_dc`: every node has a critic of its own that reads its prompt alone. A node acts only
   once here, so y is the reward, times gamma for every later layer.
 - `magrpo`: no critic. The advantage of an episode is its reward minus the mean of its
   question, itself included, times gamma for every later layer.
 
+The critic does not read `env.state()`: prompts are what the authors' critic reads, to the token,
+and a learner sees episodes, never the environment. What an earlier layer alone has read, such as
+parts that a task deals, is not in them.
+
 Each node takes optimiser steps of its own. A critic is an adapter on the shared base, of the
 nodes' rank, with a linear head on the last token of what it reads; it takes one step a batch
-(their code takes one for each agent).
+(their code takes one for each agent). Critics make no calls; what they read, once to predict
+and once to learn, is the metric `critic_tokens`, and their size `critic_parameters`.
 """
 
 from __future__ import annotations
@@ -38,7 +43,12 @@ Advantages = Callable[[Sequence[Trajectory]], tuple[dict[str, np.ndarray], dict[
 
 
 class Critic:
-    """Predicts the return from prompts: an adapter on the base and a linear head."""
+    """Predicts the return from prompts: an adapter on the base and a linear head.
+
+    Attributes:
+        size: Number of its parameters.
+        tokens: Number of tokens that it has read so far.
+    """
 
     def __init__(
         self, engine: TransformersEngine, name: str, *, learning_rate: float, clip: float, seed: int
@@ -50,7 +60,9 @@ class Critic:
         self._head = torch.nn.Linear(width, 1).to(engine.model.device)
         torch.nn.init.zeros_(self._head.weight)
         torch.nn.init.zeros_(self._head.bias)
+        self.tokens = 0
         self._parameters = [*engine.adapters.parameters(name).values(), *self._head.parameters()]
+        self.size = sum(parameter.numel() for parameter in self._parameters)
         self._optimiser = torch.optim.AdamW(self._parameters, lr=learning_rate, weight_decay=0.0)
 
     def values(self, prompts: Sequence[np.ndarray]) -> np.ndarray:
@@ -60,6 +72,7 @@ class Critic:
             InputError: A prompt is longer than the model's context.
         """
         self._check(prompts)
+        self.tokens += sum(map(len, prompts))
         found = np.zeros(len(prompts))
         with torch.no_grad():
             for batch, hidden in self._engine.read(self._name, prompts):
@@ -72,6 +85,7 @@ class Critic:
         Raises:
             FloatingPointError: The gradient is not finite; nothing is changed.
         """
+        self.tokens += sum(map(len, prompts))
         error = 0.0
         for batch, hidden in self._engine.read(self._name, prompts):
             wanted = torch.as_tensor(returns[batch], dtype=torch.float32, device=hidden.device)
@@ -128,8 +142,15 @@ class ActorCritic:
         Raises:
             FloatingPointError: A gradient is not finite.
         """
+        read = self._read()
         advantages, metrics = self._advantages(trajectories)
+        if self._critics:
+            metrics["critic_tokens"] = float(self._read() - read)
+            metrics["critic_parameters"] = float(sum(c.size for c in self._critics.values()))
         return self._actors.update(trajectories, advantages) | metrics
+
+    def _read(self) -> int:
+        return sum(critic.tokens for critic in self._critics.values())
 
     def state_dict(self) -> dict[str, Any]:
         """The state of every node's learner and of the critics."""
@@ -217,7 +238,16 @@ def collm_dc(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> A
 
 
 def magrpo(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
-    """Make the learner that compares the episodes of a question."""
+    """Make the learner that compares the episodes of a question.
+
+    Raises:
+        InputError: There is one episode of each question.
+    """
+    if config.rollouts < 2:
+        raise InputError(
+            f"rollouts: {config.rollouts}, but learner 'magrpo' compares the episodes of a "
+            "question with one another; 2 or more would be right"
+        )
     turns, gamma = _turns("magrpo", nodes, config), 0.9 if config.gamma is None else config.gamma
     return ActorCritic(independent_nodes(engine, nodes, config), group_relative(turns, gamma), {})
 

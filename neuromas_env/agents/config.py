@@ -26,6 +26,8 @@ ENGINES = ("transformers", "vllm")
 DEVICES = ("cpu", "cuda", "cuda:N", "auto")
 PRECISIONS = ("auto", "bfloat16", "float32")
 IMPORTANCE_CAP = 2.0
+OWN_ADVANTAGES = ("collm_cc", "collm_dc", "magrpo", "malt")
+"""Learners that do not use the option `advantage`; they check `rollouts` themselves."""
 _EXAMPLE_SCHEDULE = "'1:10, 2-1:10, 2-2-1:20' (topology:steps, smallest first) would be right"
 
 
@@ -186,7 +188,8 @@ class TrainConfig:
             )
         read_terms(self.shaping)
         final = self.stages()[-1][0]
-        if self.advantage in ("leave_one_out", "group_normalised") and self.rollouts < 2:
+        compares = self.advantage in ("leave_one_out", "group_normalised")
+        if compares and self.rollouts < 2 and self.learner not in OWN_ADVANTAGES:
             raise InputError(
                 f"rollouts: {self.rollouts}, but advantage {self.advantage!r} compares the "
                 "episodes of a question with one another; 2 or more would be right"

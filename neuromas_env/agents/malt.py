@@ -14,9 +14,9 @@ above 1/2, and a good and a bad one of the same parent are a pair. All roles lea
 p is softmax(logits / temperature), as sampled, and p0 the role after SFT. Both gradients are
 weighted sums of d log p: 1/T for a good turn, and for those of a pair +- beta sigmoid(-m) / pairs.
 So they go through the step of REINFORCE with these weights in place of advantages: token-exact
-turns, all adapters in one batch, micro-batches, several processes. TRL's trainers own the loop,
-batch one model at a time and write prompts by the chat template themselves, so they would
-train on other tokens than were sampled.
+turns, all adapters in one batch, micro-batches, several processes. TRL's DPO trainer takes texts
+and encodes them itself, so it could train on other tokens than were sampled. Its SFT trainer takes
+token ids, but one path serves both losses here, and all roles at once.
 
 We differ: data comes in steps, so a step's trees serve SFT in the first `sft_steps` steps and
 DPO afterwards, where the source uses the trees of all questions for both.

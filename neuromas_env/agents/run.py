@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,11 @@ from neuromas_env.agents.runlog import NoLog, Reporter, RunLog, read_json, write
 from neuromas_env.agents.transformers_engine import TransformersEngine
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling, Team, Trajectory, Usage
-from neuromas_env.rollout import derive_seed, whole_questions
+from neuromas_env.rollout import derive_seed, step_questions, whole_questions
 from neuromas_env.tasks import Example, Task
 from neuromas_env.topology import Topology
 
-_EPISODES, _QUESTIONS, _GLOBAL, _GROWTH = range(1, 5)  # streams of random numbers
+_EPISODES, _, _GLOBAL, _GROWTH = range(1, 5)  # streams of random numbers; 2: `step_questions`
 
 
 class Interrupted(Exception):
@@ -80,24 +80,6 @@ class RunResult:
     def to_dict(self) -> dict[str, Any]:
         """Return a dict for JSON, as written to `result.json`."""
         return {**asdict(self), "folder": str(self.folder)}
-
-
-def step_questions(config: TrainConfig, examples: Sequence[Example], step: int) -> list[Example]:
-    """Return the questions of a step: without replacement until all have been seen.
-
-    The order depends on the seed alone, so any step can be drawn by itself.
-    """
-    first = (step - 1) * config.questions
-    chosen = []
-    for place in range(first, first + config.questions):
-        epoch, index = divmod(place, len(examples))
-        chosen.append(examples[int(_permutation(config.seed, epoch, len(examples))[index])])
-    return chosen
-
-
-@lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    return np.random.default_rng(derive_seed(seed, _QUESTIONS, epoch)).permutation(size)
 
 
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
@@ -233,7 +215,8 @@ class Run:
         config = self.config
         torch.manual_seed(derive_seed(config.seed, _GLOBAL, step))
         self.engine.cost.phase = "train"
-        questions = step_questions(config, self.task.examples("train"), step)
+        rows = self.task.examples("train")
+        questions = step_questions(rows, config.seed, step, config.questions)
         play = partial(
             distributed.run_episodes,
             self.topology,

@@ -23,7 +23,7 @@ name theirs in the entry point group `neuromas_env.baselines`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -67,7 +67,8 @@ __all__ = [
 
 GROUP = "neuromas_env.baselines"
 PROMPTS = ("roles", "role_free")
-_COMMON = {"temperature": -1.0, "max_new_tokens": 0, "prompts": "roles"}
+COMMON = {"temperature": -1.0, "max_new_tokens": 0, "prompts": "roles"}
+"""Options that every baseline takes."""
 
 _BUILT_IN = {
     "direct": ("direct:direct", "answer at once"),
@@ -78,7 +79,10 @@ _BUILT_IN = {
     "moa": ("moa:moa", "mixture-of-agents: layers of proposers, then an aggregator"),
     "self_refine": ("self_refine:self_refine", "criticise and rewrite one's own solution"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
-    "goa_longctx": ("goa_longctx:goa_longctx", "chains of workers read a long document in chunks"),
+    "goa_longctx": (
+        "goa_longctx:goa_longctx",
+        "chains of workers read a long document in chunks; direct prompting on short questions",
+    ),
     "self_check": ("self_check:self_check", "votes weighted by deriving every step anew"),
     "self_check_two_stage": (
         "self_check:self_check_two_stage",
@@ -132,30 +136,39 @@ def make_baseline(
             method needs sampling and the temperature is 0.
     """
     family = name.partition(":")[0]
-    build = _builder(family, name)
+    build = builder(family, name)
     options, defaults = read_options(name, build)
-    common = {key: options.pop(key) for key in _COMMON if key in options}
-    setup = Setup(
-        name,
-        task,
-        cast(Engine, engine),
-        common.get("temperature", temperature),
-        common.get("max_new_tokens", max_new_tokens),
-    )
+    common = {key: options.pop(key) for key in COMMON if key in options}
+    usual = {"temperature": temperature, "max_new_tokens": max_new_tokens}
+    setup = make_setup(name, task, cast(Engine, engine), usual | common)
+    method = build(setup, **options)
+    if common.get("prompts") == "role_free":
+        method = without_roles(setup, method)
+    # One name for one method, however its options were ordered or spelt.
+    values = defaults | options | common
+    changed = [f"{key}={as_text(values[key])}" for key in defaults if values[key] != defaults[key]]
+    return replace(method, name=f"{family}:{','.join(changed)}" if changed else family)
+
+
+def make_setup(name: str, task: Task, engine: Engine, common: Mapping[str, Any]) -> Setup:
+    """Make what a baseline is built from.
+
+    Args:
+        name: As the user wrote it.
+        task: Gives the answer format.
+        engine: Serves all nodes.
+        common: Values of those options that every baseline takes; None or none if canonical.
+
+    Raises:
+        InputError: A value of them is out of range.
+    """
+    setup = Setup(name, task, engine, common.get("temperature"), common.get("max_new_tokens"))
     if setup.temperature is not None:
         setup.check(0, 10, temperature=setup.temperature)
     if setup.max_new_tokens is not None:
         setup.check(1, 1_000_000, max_new_tokens=setup.max_new_tokens)
-    method = build(setup, **options)
-    prompts = common.get("prompts", "roles")
-    if prompts not in PROMPTS:
-        raise unknown("value of prompts:", str(prompts), PROMPTS)
-    if prompts == "role_free":
-        method = without_roles(setup, method)
-    # One name for one method, however its options were ordered or spelt.
-    values = defaults | options | common
-    changed = [f"{key}={_text(values[key])}" for key in defaults if values[key] != defaults[key]]
-    return replace(method, name=f"{family}:{','.join(changed)}" if changed else family)
+    setup.choose(PROMPTS, prompts=common.get("prompts", "roles"))
+    return setup
 
 
 def read_options(name: str, build: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -170,7 +183,7 @@ def read_options(name: str, build: Callable[..., Any]) -> tuple[dict[str, Any], 
     """
     family, given = _split(name)
     known = list(inspect.signature(build).parameters.values())[1:]
-    defaults = {parameter.name: parameter.default for parameter in known} | _COMMON
+    defaults = {parameter.name: parameter.default for parameter in known} | COMMON
     for key in given:
         if key not in defaults:
             raise unknown(f"option of baseline {family!r}:", key, defaults)
@@ -220,7 +233,8 @@ def _value(name: str, key: str, text: str, default: Any) -> Any:
         raise InputError(f"baseline {name!r}: {key} must be {right}, not {text!r}") from None
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Write an option's value as it stands in a name."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -230,7 +244,12 @@ def _plugins() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-def _builder(family: str, name: str) -> Callable[..., Method]:
+def builder(family: str, name: str) -> Callable[..., Method]:
+    """Return the function that builds the baselines of a family; `name` is for messages.
+
+    Raises:
+        InputError: There is none, or a package's does not load.
+    """
     if family in _BUILT_IN:
         module, _, function = _BUILT_IN[family][0].partition(":")
         return getattr(import_module(f"neuromas_env.baselines.{module}"), function)

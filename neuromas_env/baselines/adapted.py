@@ -8,19 +8,17 @@ goes on with the next one. The baseline then takes the folder as its option `sta
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from neuromas_env.agents.runlog import Reporter, read_json, write, writing
 from neuromas_env.baselines.method import Setup
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Engine, Usage
-from neuromas_env.rollout import derive_seed
+from neuromas_env.rollout import derive_seed, step_questions
 from neuromas_env.tasks.base import Example, Task
 
 FILE = "adapted.json"
@@ -81,7 +79,8 @@ def adapt(
         engine: Serves all nodes; its cost is booked under the phase `train`.
         iterations: How many are to be done in all.
         out: Folder of the result; one that holds fewer iterations of the same is gone on with.
-        seed: Iteration i depends on it and i alone.
+        seed: Iteration i depends on it and i alone. Its questions are those of a training step
+            of as many questions with this seed.
         report: Told how it goes on.
 
     Raises:
@@ -102,9 +101,7 @@ def adapt(
     report.begin(f"adapting {name}", iterations, done.iterations)
     try:
         for number in range(done.iterations, iterations):
-            rng = np.random.default_rng(derive_seed(seed, 0, number))
-            size = min(learning.questions, len(examples))
-            chosen = [examples[int(i)] for i in rng.choice(len(examples), size, replace=False)]
+            chosen = step_questions(examples, seed, number + 1, learning.questions)
             engine.cost.phase = "train"
             before = engine.cost.total("train")
             metrics = learning.iterate(chosen, derive_seed(seed, 1, number))
@@ -114,7 +111,7 @@ def adapt(
                 iterations=number + 1,
                 state=learning.state,
                 rewards=[*done.rewards, metrics["reward"]],
-                cost=_add(done.cost, before, spent, size),
+                cost=_add(done.cost, before, spent, len(chosen)),
             )
             write(folder / FILE, json.dumps(asdict(done), indent=1))
             report.advance(number + 1, metrics)
@@ -126,8 +123,12 @@ def adapt(
 def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
     """Return what a baseline has learned, for its builder.
 
+    The baseline is to be what has learned: all its options that learning has as well are the
+    same, and so is the model. Decoding and task may be others, as for trained networks.
+
     Raises:
-        InputError: No folder is given, or it holds something else.
+        InputError: No folder is given, or it holds what another baseline, other options or
+            another model have learned.
     """
     right = (
         f"`neuromas adapt {family} --task {setup.task.name} --out DIR` makes it, and "
@@ -142,20 +143,57 @@ def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
         raise InputError(
             f"baseline {setup.name!r}: {folder} holds what {held.method!r} has learned; {right}"
         )
+    _check_options(setup, held, folder)
+    weights, loaded = held.facts.get("weights_hash"), getattr(setup.engine, "weights_hash", "")
+    if weights and loaded and weights != loaded:  # a server does not tell its weights
+        raise InputError(
+            f"baseline {setup.name!r}: {folder} was learned with the model "
+            f"{held.facts.get('name')!r} (weights {weights}), but {loaded} are loaded; that model "
+            "would be right"
+        )
     return held.state
 
 
-def _learning(name: str, task: Task, engine: Engine) -> Learning:
-    from neuromas_env.baselines import ADAPTIVE, read_options
+def _check_options(setup: Setup, held: Adapted, folder: str) -> None:
+    from neuromas_env.baselines import COMMON, as_text, builder, read_options
+
+    family = held.method.partition(":")[0]
+    given, tested = read_options(setup.name, builder(family, setup.name))
+    learnt, learning = read_options(held.method, _learner(held.method))
+    for option in tested:
+        if option in COMMON or option not in learning:
+            continue
+        value, wanted = (tested | given)[option], (learning | learnt)[option]
+        if value != wanted:
+            raise InputError(
+                f"baseline {setup.name!r}: {folder} was learned with {option}={as_text(wanted)}, "
+                f"not {as_text(value)}; the same option {option} as in adapting would be right"
+            )
+
+
+def _learner(name: str) -> Callable[..., Learning]:
+    from neuromas_env.baselines import ADAPTIVE
 
     family = name.partition(":")[0]
     if family not in ADAPTIVE:
         raise unknown("baseline that learns:", family, ADAPTIVE)
     module, _, factory = ADAPTIVE[family].partition(":")
-    make = getattr(import_module(f"neuromas_env.baselines.{module}"), factory)
+    return getattr(import_module(f"neuromas_env.baselines.{module}"), factory)
+
+
+def _learning(name: str, task: Task, engine: Engine) -> Learning:
+    from neuromas_env.baselines import COMMON, make_setup, read_options
+
+    make = _learner(name)
     options, _ = read_options(name, make)
-    common = {key: options.pop(key, None) for key in ("temperature", "max_new_tokens")}
-    return make(Setup(name, task, engine, **common), **options)
+    common = {key: options.pop(key) for key in COMMON if key in options}
+    setup = make_setup(name, task, engine, common)
+    if common.get("prompts", "roles") != "roles":
+        raise InputError(
+            f"baseline {name!r} learns with prompts of its own; without prompts, or prompts=roles, "
+            "would be right"
+        )
+    return make(setup, **options)
 
 
 def _going_on(folder: Path, begun: Adapted) -> Adapted:

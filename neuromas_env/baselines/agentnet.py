@@ -62,16 +62,6 @@ def agentnet(
     if setup.engine is None and not state:
         return crew.method  # only its calls are counted
     crew.pool.state = learned(setup, "agentnet", state)
-    held = crew.pool.state
-    for option, value, given in (
-        ("agents", len(held.get("agents", ())), agents),
-        ("embedding", held.get("embedding"), embedding),
-    ):
-        if value != given:
-            raise InputError(
-                f"baseline {setup.name!r}: {state} was learned with {option}={value}, not "
-                f"{given}; the same option {option} as in adapting would be right"
-            )
     return crew.method
 
 

@@ -50,11 +50,6 @@ def gptswarm(
     if setup.engine is None and not state:
         return swarm  # only its calls are counted
     theta = learned(setup, "gptswarm", state)["theta"]
-    if len(theta) != len(edges):
-        raise InputError(
-            f"baseline {setup.name!r}: {state} holds {len(theta)} edges, but {agents} agents of "
-            f"each kind have {len(edges)}; the same option agents as in adapting would be right"
-        )
     graph = strongest(theta, edges)
     return replace(swarm, options=lambda question: {"graph": graph})
 

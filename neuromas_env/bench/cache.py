@@ -40,6 +40,7 @@ class CachedEngine:
         cost: What the calls to the engine have cost; replies from the cache add nothing.
         engine: Whom it asks.
         adapters: Adapter name to a hash of its weights.
+        weights_hash: Of the base, where it is known.
     """
 
     def __init__(self, engine: Engine, identity: Mapping[str, Any], path: str | Path) -> None:
@@ -55,6 +56,7 @@ class CachedEngine:
         """
         self.cost, self.engine = engine.cost, engine
         self.adapters: Mapping[str, str] = {}
+        self.weights_hash = identity.get("weights_hash", "")
         self._path = Path(path)
         self._identity = json.dumps(identity, sort_keys=True)
         try:

@@ -28,8 +28,8 @@ TRAINED = tuple(f"{name}@" for name in ROWS)
 _SHAPE = ("rank", "alpha", "targets")
 _SPENT = ("calls", "prompt_tokens", "completion_tokens")
 Training = dict[str, int]
-"""What learning took: `questions`, `steps`, `calls`, `prompt_tokens`, `completion_tokens` and,
-with a gradient, `trained_tokens`."""
+"""What learning took: `questions`, `steps`, `calls`, `prompt_tokens`, `completion_tokens`, with a
+gradient `trained_tokens`, and `critic_tokens` that critics read beside all these."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,8 @@ def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | N
     spent = [row[2:5] for row in state.cost if row[0] == "train"]
     found |= {key: sum(row[i] for row in spent) for i, key in enumerate(_SPENT)}
     found["trained_tokens"] = int(sum(trained))
+    read = [row.get("critic_tokens", 0) for row in steps if row["step"] <= state.step]
+    found["critic_tokens"] = int(sum(read))
     return {key: value + before.get(key, 0) for key, value in found.items()}
 
 
@@ -180,7 +182,8 @@ def training_of(name: str) -> Training | None:
         if not (Path(folder) / FILE).is_file():
             return None
         adapted = read_json(Path(folder) / FILE)
-        return {**adapted["cost"], "steps": adapted["iterations"], "trained_tokens": 0}
+        none = {"trained_tokens": 0, "critic_tokens": 0}
+        return {**adapted["cost"], "steps": adapted["iterations"], **none}
     return {}
 
 

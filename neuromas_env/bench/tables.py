@@ -32,6 +32,7 @@ _TRAINING = {
     "training calls": "calls",
     "tokens generated in training": "completion_tokens",
     "tokens trained on": "trained_tokens",
+    "tokens read by critics": "critic_tokens",
 }
 
 

@@ -110,26 +110,31 @@ class Language:
         return (out / "result.json").is_file()
 
     def result(self, arm: Arm, out: Path) -> dict[str, Any]:
-        """Return `validation`, `parameters`, `curve` and `counters` of a finished run."""
+        """Return `validation`, `parameters`, `curve` and `counters` of a finished run.
+
+        Parameters are all that were trained, critics included.
+        """
         if arm.kind == "adapt":
             held = read_json(out / ADAPTED)
             size = held["cost"]["questions"] / max(1, held["iterations"])
             curve = [((i + 1) * size, reward) for i, reward in enumerate(held["rewards"])]
             counters = {"updates": held["iterations"], "questions": held["cost"]["questions"]}
-            counters |= _named(held["cost"]) | {"trained tokens": 0}
+            counters |= _named(held["cost"]) | {"trained tokens": 0, "critic tokens": 0}
             return {"validation": None, "parameters": 0, "curve": curve, "counters": counters}
         run, questions = _run(out), _saved(out)["questions"]
         steps = [line for line in read_lines(out / "metrics.jsonl") if "event" not in line]
         spent = run.training or {}
+        critics = int(steps[-1].get("critic_parameters", 0)) if steps else 0
         return {
             "validation": (read_json(out / "result.json")["after"] or {}).get("extracted"),
-            "parameters": run.trainable,
+            "parameters": run.trainable + critics,
             "curve": [(line["step"] * questions, line["extracted"]) for line in steps],
             "counters": {
                 "updates": spent.get("steps", 0),
                 "questions": spent.get("questions", 0),
                 **(_named(spent) if spent else {}),
                 "trained tokens": spent.get("trained_tokens", 0),
+                "critic tokens": spent.get("critic_tokens", 0),
             },
         }
 

@@ -116,7 +116,8 @@ def _study(
     _check_keys(path, kind, part, ("tasks", "options", "arms", "compare", "at", "probes"),
                 needed=("arms", "compare"))  # fmt: skip
     at = _mapping(path, f"{kind}: at", part.get("at") or {})
-    here = _mapping(path, f"{kind}: at: {scale}", at.get(scale) or {})
+    here = dict(_mapping(path, f"{kind}: at: {scale}", at.get(scale) or {}))
+    written = _arms(path, kind, scale, part["arms"], here.pop("arms", {}))
     where = f"{kind} at {scale} ({name})"
     merged = {**settings, **({"tasks": part["tasks"]} if "tasks" in part else {}), **here}
     _check_keys(path, where, merged, _SETTINGS, needed=("seeds", "rates"))
@@ -130,8 +131,8 @@ def _study(
     if not isinstance(rates, list) or not rates or not all(_positive(rate) for rate in rates):
         raise InputError(f"{path}, {where}: rates: {rates!r}, but [0.001, 0.003] would be right")
     arms = {
-        str(arm): _arm(path, f"{where}: {arm}", str(arm), kind, base, options)
-        for arm, options in _mapping(path, f"{kind}: arms", part["arms"]).items()
+        arm: _arm(path, f"{where}: {arm}", arm, kind, base, options)
+        for arm, options in written.items()
     }
     study = Study(
         name, kind, tasks, _count(path, where, "seeds", seeds or merged["seeds"]),
@@ -141,6 +142,18 @@ def _study(
     if kind == "language" and not (study.model or study.script):
         raise InputError(f"{path}, {where}: no model; `model: smollm2-135m` would be right")
     return _checked(path, where, replace(study, claims=_claims(path, where, part, arms)))
+
+
+def _arms(path: Path, kind: str, scale: str, given: Any, here: Any) -> dict[str, Any]:
+    """Return what is said of every arm, with what a scale changes of it."""
+    arms = {str(arm): o for arm, o in _mapping(path, f"{kind}: arms", given).items()}
+    where = f"{kind}: at: {scale}: arms"
+    for arm, options in _mapping(path, where, here).items():
+        if arm not in arms:
+            raise InputError(f"{path}, {where}: {unknown('arm', str(arm), arms)}")
+        place = f"{where}: {arm}"
+        arms[arm] = _mapping(path, place, arms[arm] or {}) | _mapping(path, place, options)
+    return arms
 
 
 def _arm(path: Path, where: str, name: str, kind: str, base: dict, given: Any) -> Arm:

@@ -75,8 +75,9 @@ def write_report(experiment: Experiment, studies: Sequence[Running], folder: Pat
 def _study(running: Running, folder: Path) -> tuple[str, list[Finding]]:
     study = running.study
     with Store(running.folder) as store:
-        # Comparisons with the first method are the benchmark's; here claims decide.
-        lines = [replace(line, against={}) for line in summarise(store)]
+        # Comparisons with the first method are the benchmark's; here claims decide. What training
+        # took stands in a table of its own, by arms.
+        lines = [replace(line, against={}, training={}) for line in summarise(store)]
         scores = read_scores(store)
     findings = judge(study, scores)
     parts = [
@@ -97,7 +98,10 @@ def _study(running: Running, folder: Path) -> tuple[str, list[Finding]]:
 def _matched(running: Running) -> Grid:
     """What training has cost each arm, by the runs' own counters."""
     rows = []
-    names = ("questions", "updates", "calls", "prompt tokens", "tokens", "trained tokens")
+    names = (
+        "questions", "updates", "calls", "prompt tokens", "tokens", "trained tokens",
+        "critic tokens",
+    )  # fmt: skip
     for arm in running.study.trained():
         runs = [running.result(run) for run in running.runs() if run.arm is arm]
         counted = [run["counters"] for run in runs]

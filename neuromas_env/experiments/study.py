@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from neuromas_env.agents.runlog import Reporter
 from neuromas_env.baselines import matched_self_consistency
 from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.methods import Training
 from neuromas_env.bench.runner import Job, run_benchmark
 from neuromas_env.bench.store import Answer, Cell, Store
 from neuromas_env.errors import InputError
@@ -24,6 +25,16 @@ from neuromas_env.tasks.base import Example
 FIRST_PILOT = 1000
 """Seed of the first pilot: pilots share no seed with results."""
 CHUNK = 64
+_TRAINING = {
+    "questions": "questions",
+    "updates": "steps",
+    "calls": "calls",
+    "prompt tokens": "prompt_tokens",
+    "tokens": "completion_tokens",
+    "trained tokens": "trained_tokens",
+    "critic tokens": "critic_tokens",
+}
+"""A run's counters under the names of `Training`."""
 
 
 class Backend(Protocol):
@@ -220,9 +231,8 @@ class Asking:
                         "samples": samples,
                         "adapters": {"arm": self._digest(arm)},
                     }
-                    # What training took stands in a table of the report's own.
                     facts |= {
-                        "training": {},
+                        "training": self._training(arm, task, seed),
                         "skipped_rows": [],
                         "asked": count,
                         "questions": count,
@@ -253,6 +263,14 @@ class Asking:
     def _run(self, arm: Arm, task: str, seed: int) -> Path:
         source = self._source(arm)
         return self._running.path(Run(source, task, seed, None, False))
+
+    def _training(self, arm: Arm, task: str, seed: int) -> Training:
+        """Return what training took, nothing where nothing was trained."""
+        source = self._source(arm)
+        counters = self._running.backend.result(source, self._run(arm, task, seed))["counters"]
+        if not counters["updates"]:
+            return {}
+        return {_TRAINING[name]: n for name, n in counters.items() if name in _TRAINING}
 
     def _source(self, arm: Arm) -> Arm:
         return self._running.study.arms[arm.source] if arm.source else arm
