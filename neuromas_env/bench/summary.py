@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,20 +102,26 @@ class _Group:
         return self.tables[kind][[place[row] for row in rows]]
 
 
-def summarise(store: Store, against: str | None = None, score: str = "extracted") -> list[Line]:
+def summarise(
+    store: Store,
+    against: str | None = None,
+    score: str = "extracted",
+    cells: Collection[str] | None = None,
+) -> list[Line]:
     """Work out all lines of a store.
 
     Args:
         store: The store.
         against: Label of the method to compare with, by default the first one run.
         score: Kind of score to compare.
+        cells: Hashes of the cells to read, by default all.
 
     Raises:
         InputError: There are no answers, or no such score or method.
     """
     if score not in SCORES:
         raise unknown("score", score, SCORES)
-    groups = _read(store)
+    groups = _read(store, cells)
     if not groups:
         raise InputError(f"{store.path} holds no answers yet; run the benchmark first")
     _label(groups)
@@ -131,9 +137,11 @@ def summarise(store: Store, against: str | None = None, score: str = "extracted"
     return _corrected(lines)
 
 
-def _read(store: Store) -> list[_Group]:
+def _read(store: Store, cells: Collection[str] | None) -> list[_Group]:
     groups: dict[tuple[str, str, str], _Group] = {}
     for cell in store.rows("SELECT * FROM cells ORDER BY id"):
+        if cells is not None and cell["hash"] not in cells:
+            continue
         query = f"SELECT {', '.join(_NUMBERS)} FROM answers WHERE cell = ? ORDER BY row"
         cell["answers"] = store.rows(query, (cell["id"],))
         cell["facts"] = json.loads(cell["facts"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
+import shlex
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,7 +16,7 @@ from typing import Any
 
 from neuromas_env.agents.runlog import Reporter, read_json, write, writing
 from neuromas_env.errors import InputError
-from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study
+from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
 from neuromas_env.experiments.study import Backend, Running
 
 HEAD, LOCK = "experiment.json", "experiment.lock"
@@ -25,6 +28,7 @@ def run_experiment(
     *,
     data: str | None = None,
     report: Reporter | None = None,
+    command: str | None = None,
 ) -> Path:
     """Train, tune and compare all arms; killed at any moment, the same call goes on.
 
@@ -33,6 +37,7 @@ def run_experiment(
         out: Folder of the results.
         data: Folder with benchmark rows.
         report: Told how far it is.
+        command: What the user has typed, for the report.
 
     Returns:
         The path of the report.
@@ -47,12 +52,13 @@ def run_experiment(
     out, report = Path(out), report or Reporter()
     with _held(out):
         _check_same(out / HEAD, experiment, data)
+        made = _note_start(out / HEAD, experiment, command)
         studies = []
         for study in experiment.studies:
             running = Running(study, _backend(study, experiment, data), out / study.name, report)
             running.go()
             studies.append(running)
-        return write_report(experiment, studies, out)
+        return write_report(experiment, studies, out, made)
 
 
 def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:
@@ -62,9 +68,13 @@ def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:
         return Coded(study)
     from neuromas_env.experiments.language import Language
 
+    return Language(study, _home(experiment), data)
+
+
+def _home(experiment: Experiment) -> Path:
+    """The folder of the scales, where scripts are."""
     places = (experiment.folder, experiment.folder.parent, HOME)
-    home = next((place for place in places if (place / SCALES).is_file()), HOME)
-    return Language(study, home, data)
+    return next((place for place in places if (place / SCALES).is_file()), HOME)
 
 
 def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
@@ -75,6 +85,8 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         # What is claimed changes no run.
         del held["seeds"], held["claims"]
         wanted[f"study {study.name}"] = json.loads(json.dumps(held))
+        if study.script:  # another script makes another model
+            wanted[f"script of {study.name}"] = digest(_home(experiment) / study.script)
     known = read_json(head) if head.is_file() else {}
     for key, value in wanted.items():
         if known.get(key, value) != value:
@@ -83,6 +95,44 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
                 "another folder with --out would be right"
             )
     write(head, json.dumps(known | wanted, indent=1))
+
+
+def _note_start(head: Path, experiment: Experiment, command: str | None) -> list[dict[str, str]]:
+    """Note by which command, code and machine results are made; return all that were noted."""
+    name = shlex.quote(experiment.name)
+    now = {
+        "command": command or f"neuromas experiment {name} --scale {experiment.scale}",
+        "commit": _commit(),
+        "machine": _machine(),
+    }
+    held = read_json(head)
+    made = held.get("made", [])
+    if now not in made:
+        made.append(now)
+        write(head, json.dumps(held | {"made": made}, indent=1))
+    return made
+
+
+def _commit() -> str:
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _machine() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 @contextmanager
