@@ -1,17 +1,22 @@
-"""Pretrain a character-level model on questions of the hierarchy family, in chat form.
+"""Pretrain a small model on questions of the hierarchy family, in chat form.
 
     python experiments/pretrain_chars.py FOLDER
 
-It sees the prompts that nodes of small networks get, on training questions of another seed
-than the experiments use, and learns to answer them in form. Only `RIGHT` of the answers that it
-is taught are right, the others are another number of the question, so that there is something
-left to learn from rewards. The folder is a model that `neuromas train --model` takes.
+It sees the prompts that nodes of small networks get, placed, unplaced and with roles alike, on
+training questions of another seed than the experiments use. First it is taught to compare numbers,
+then to say as often the number that it reads first, so that it has the skill and rewards have
+something to teach. It took 92 seconds of one core (AMD EPYC, one thread). Of the 512 validation
+questions one untrained node answers 34 %, `2-1` 42 %; 30 steps at the settings of the scale `tiny`
+and a rate of 0.003, one seed, moved `2-1` from 45 to 68 % of 256 of them, and one node of its
+parameters from 34 to 49 %. The folder is a model that `neuromas train --model` takes.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +29,25 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from neuromas_env.agents.prompt import build_prompt
+from neuromas_env.agents.chat import ChatEncoder
+from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.evaluate import evaluate
+from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.prompt import Turns, build_prompt, role_prompt, unplaced_prompt
+from neuromas_env.agents.train import make_engine
 from neuromas_env.episode import Episode
-from neuromas_env.tasks import Example, Task, make_task
+from neuromas_env.policy import Observation, Sampling
+from neuromas_env.tasks import Task, make_task
 from neuromas_env.topology import Topology
 
 SEED = 12345
-STEPS, BATCH, RATE = 450, 32, 3e-3
-FURTHER = 4
-RIGHT = 0.8
-TASKS = ("hierarchy/max:leaves=4,", "hierarchy/max:")
+STEPS, BATCH, RATE = 400, 64, 2e-3
+LEANING = 0.5
+"""Share of the last third of the lessons that teach to say what is read first, right or not."""
+TASK = "hierarchy/max:leaves=4"
 NETWORKS = ("1", "2-1", "1-1-1", "2-2-1", "2-2-1:skip", "2-2-2-1", "4-1", "1-1-1-1-1")
+PROMPTS = (build_prompt, unplaced_prompt, role_prompt)
+MERGES = 300
 SHAPE = {
     "hidden_size": 96,
     "intermediate_size": 192,
@@ -42,9 +55,9 @@ SHAPE = {
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
     "max_position_embeddings": 1024,
+    # With the usual 0.02 so narrow a model spends most of its lessons on growing its weights.
+    "initializer_range": 0.1,
 }
-PROMPT_WEIGHT = 0.05
-"""Of a token of the prompt in the loss, where one of the answer has 1."""
 TEMPLATE = """
 {%- for message in messages -%}
     {{ '<|im_start|>' + message.role[0] + message.content + '<|im_end|>' }}
@@ -53,20 +66,26 @@ TEMPLATE = """
 """
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """A token for every byte, and those that begin and end a turn."""
+def tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """Make a token for every byte, for turns, and for what prompts repeat; digits stand alone."""
     made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.Split("\n", "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     made.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=len(alphabet) + len(special),
+        vocab_size=len(alphabet) + len(special) + MERGES,
         special_tokens=[AddedToken(text, special=True) for text in special],
         initial_alphabet=alphabet,
         show_progress=False,
     )
-    made.train_from_iterator([""], trainer)
+    made.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
         chat_template=TEMPLATE,
@@ -76,88 +95,78 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def lesson(rng: np.random.Generator, tasks: list, networks: list[Topology]) -> list[list[str]]:
-    """Return pairs of what is read and what is to be said: one node's turn, then more questions.
+def lesson(
+    rng: np.random.Generator, task: Task, networks: list[Topology], leaning: float
+) -> tuple[Turns, str]:
+    """Return what one node reads, and what it is to say; half of the time an output node.
 
-    The further questions of the same chat share its system turn, so that there is more to learn
-    from in as many characters.
+    Args:
+        rng: Of everything random.
+        task: Whose training questions.
+        networks: Whose nodes.
+        leaning: How often the first number is to be said instead of the largest.
     """
-    task = tasks[rng.integers(len(tasks))]
-    episode = Episode(networks[rng.integers(len(networks))], task, draw(rng, task))
-    stop = episode.topology.nodes[rng.integers(len(episode.topology))]
-    while True:
-        node = episode.active[0]
-        seen = episode.observe(node)
-        text = answer(rng, seen)
-        if node == stop:
-            break
-        episode.say(node, text)
-    (_, system), (_, user) = build_prompt(seen, task.answer_format)
-    turns = [[f"<|im_start|>s{system}<|im_end|><|im_start|>u{user}<|im_end|><|im_start|>a", text]]
-    for _ in range(FURTHER):
-        example = draw(rng, task)
-        question = f"{example.query}\n{example.parts[rng.integers(len(example.parts))]}"
-        text = answer(rng, {"question": question, "inbox": ()})
-        turns.append([f"<|im_start|>u{question}<|im_end|><|im_start|>a", text])
-    return turns
-
-
-def draw(rng: np.random.Generator, task: Task) -> Example:
-    """Return a random training question."""
     examples = task.examples("train")
-    return examples[int(rng.integers(len(examples)))]
+    topology = networks[rng.integers(len(networks))]
+    episode = Episode(topology, task, examples[int(rng.integers(len(examples)))])
+    stop = topology.nodes[rng.integers(len(topology))] if rng.random() < 0.5 else topology.output
+    while (node := episode.active[0]) != stop:
+        episode.say(node, max(numbers(episode.observe(node)), key=int))
+    seen = episode.observe(node)
+    said = numbers(seen)
+    text = said[0] if rng.random() < leaning else max(said, key=int)
+    return PROMPTS[rng.integers(len(PROMPTS))](seen, task.answer_format), text
 
 
-def answer(rng: np.random.Generator, seen: dict) -> str:
-    """What is taught: the largest of the numbers that are read, or any of them."""
-    words = [message["text"] for message in seen["inbox"]]
-    words += [word.strip("?,") for word in seen["question"].split()]
-    numbers = [word for word in words if word.isdecimal()]
-    right = rng.random() < RIGHT
-    return max(numbers, key=int) if right else numbers[rng.integers(len(numbers))]
+def numbers(seen: Observation) -> list[str]:
+    """Return the numbers that are read, in their order."""
+    words = [word.strip(",") for word in seen["question"].split()]
+    words += [message["text"] for message in seen["inbox"]]
+    return [word for word in words if word.isdecimal()]
 
 
-def batches(words: PreTrainedTokenizerFast):
-    """Yield token ids and the weight of each token in the loss, padded."""
-    rng = np.random.default_rng(SEED)
-    tasks = [make_task(f"{name}seed={SEED}") for name in TASKS]
-    networks = [Topology.parse(text) for text in NETWORKS]
+def batches(
+    lessons: Iterator[tuple[Turns, str]], words: PreTrainedTokenizerFast
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield token ids, and which of them are to be learned, both padded."""
+    # Prompts as an engine writes them: texts are cut into tokens apart from the template.
+    chat, end = ChatEncoder(words, "chars", context_length=1024), [words.eos_token_id]
     while True:
-        ids, weights = [], []
-        for _ in range(BATCH):
-            ids.append([])
-            weights.append([])
-            for prompt, text in lesson(rng, tasks, networks):
-                head = words(prompt, add_special_tokens=False)["input_ids"]
-                tail = words(f"{text}<|im_end|>", add_special_tokens=False)["input_ids"]
-                ids[-1] += head + tail
-                weights[-1] += [PROMPT_WEIGHT] * len(head) + [1.0] * len(tail)
-        width = max(map(len, ids))
-        yield (
-            torch.tensor([row + [words.pad_token_id] * (width - len(row)) for row in ids]),
-            torch.tensor([row + [0.0] * (width - len(row)) for row in weights]),
-        )
+        rows = [(chat.encode(turns), text) for turns, text in (next(lessons) for _ in range(BATCH))]
+        tails = [words(text, add_special_tokens=False)["input_ids"] + end for _, text in rows]
+        pairs = [(head, tail) for (head, _), tail in zip(rows, tails, strict=True)]
+        width = max(len(head) + len(tail) for head, tail in pairs)
+        ids = torch.full((BATCH, width), words.pad_token_id)
+        learned = torch.zeros((BATCH, width), dtype=torch.bool)
+        for i, (head, tail) in enumerate(pairs):
+            ids[i, : len(head) + len(tail)] = torch.tensor(head + tail)
+            learned[i, len(head) : len(head) + len(tail)] = True
+        yield ids, learned
 
 
 def pretrain(folder: Path, steps: int = STEPS) -> None:
-    """Train the model and write it into the folder."""
-    words = tokenizer()
+    """Train the model, write it into the folder, and print how well it answers."""
+    rng, task = np.random.default_rng(SEED), make_task(f"{TASK},seed={SEED}")
+    networks = [Topology.parse(text) for text in NETWORKS]
+    words = tokenizer([text for _ in range(1000) for _, text in lesson(rng, task, networks, 0)[0]])
+    lessons = (
+        lesson(rng, task, networks, 0 if number < 2 / 3 * steps * BATCH else LEANING)
+        for number in count()
+    )
     torch.manual_seed(SEED)
     config = LlamaConfig(
         vocab_size=len(words), tie_word_embeddings=True, bos_token_id=words.bos_token_id,
         eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id, **SHAPE,
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps, pct_start=0.1)
     started = time.monotonic()
-    for step, (ids, weights) in zip(range(1, steps + 1), batches(words), strict=False):
+    for step, (ids, learned) in zip(range(1, steps + 1), batches(lessons, words), strict=False):
         # Padding stands on the right, where no token looks, so it needs no mask.
-        logits = model(ids).logits[:, :-1]
-        losses = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
-        )
-        loss = (losses * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
+        hidden = model.model(ids).last_hidden_state[:, :-1]
+        logits = model.lm_head(hidden[learned[:, 1:]])
+        loss = torch.nn.functional.cross_entropy(logits, ids[:, 1:][learned[:, 1:]])
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -173,6 +182,20 @@ def pretrain(folder: Path, steps: int = STEPS) -> None:
     )
     model.save_pretrained(folder)
     words.save_pretrained(folder)
+    for name, share in accuracy(folder).items():
+        print(f"{name} answers {share:.1%} of the validation questions")
+
+
+def accuracy(folder: Path, shapes: tuple[str, ...] = ("1", "2-1")) -> dict[str, float]:
+    """Return which share of the validation questions untrained networks answer, greedily."""
+    engine = make_engine(TrainConfig(model=str(folder), dtype="float32"))
+    task, found = make_task(TASK), {}
+    for name in shapes:
+        topology = Topology.parse(name)
+        team = llm_team(topology, task, engine, Sampling(temperature=0.0, max_new_tokens=6), False)
+        examples = list(task.examples("validation"))
+        found[name] = evaluate(topology, task, team, examples, engine, split="validation").extracted
+    return found
 
 
 if __name__ == "__main__":

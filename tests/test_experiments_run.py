@@ -19,7 +19,10 @@ from neuromas_env.experiments.load import load
 from neuromas_env.experiments.run import run_experiment
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-TEXT = {"title": "Mine", "claim": "One is better.", "refuted_if": "it is not.", "scales": ["mini"]}
+TEXT = {
+    "title": "Mine", "claim": "One is better.", "refuted_if": "it is not.", "scales": ["mini"],
+    "matched": "questions.",
+}  # fmt: skip
 CODED = {
     "tasks": ["relay:values=4"],
     "options": {"updates": 5, "questions": 4, "rollouts": 2},
@@ -58,8 +61,7 @@ def coded(tmp_path):
 
 
 def report(out):
-    """The report without what depends on the commit."""
-    return re.sub(r" at commit \S+,", "", (out / "report.md").read_text())
+    return (out / "report.md").read_text()
 
 
 class Notes(Reporter):
@@ -98,13 +100,16 @@ def test_a_killed_experiment_goes_on_and_ends_with_the_same_report(coded, tmp_pa
     run_experiment(coded, tmp_path / "cut", report=told)
     assert trainings(told) == 0  # 3 + 5 + 4 trainings were done before
     assert report(tmp_path / "cut") == whole
-    assert (tmp_path / "cut" / "curves-coded.svg").read_text().startswith("<?xml")
-    assert (tmp_path / "cut" / "nodes-coded-0.svg").is_file()
+    for name in re.findall(r"\]\((mine-mini-coded-.*?\.svg)\)", whole):
+        assert (tmp_path / "cut" / name).read_text().startswith("<?xml")
+    assert whole.count(".svg)") == 2
 
 
 def test_the_report_says_what_was_matched_and_seen(coded, tmp_path):
     text = run_experiment(coded, tmp_path / "out").read_text()
     assert "Claim: One is better." in text and "It would be refuted if it is not." in text
+    assert "Matched: questions." in text
+    assert "That is 2 seeds: a hint. With 2 seeds it cannot hold: p (runs) is at least 0.25" in text
     assert re.search(r"\*\*coded: the claim (holds|does not hold|is undecided)\.\*\*", text)
     # 5 updates of 4 questions; 40 episodes of one, of two, and of two and then three nodes.
     rows = {
@@ -151,9 +156,13 @@ def test_rates_are_chosen_before_any_test_question_is_read(coded, tmp_path, monk
 
 def test_more_seeds_may_be_added_and_other_arms_may_not(coded, tmp_path):
     run_experiment(coded, tmp_path / "out")
+    first = report(tmp_path / "out")
     told = Notes()
     run_experiment(load(tmp_path / "mine", "mini", seeds=3), tmp_path / "out", report=told)
     assert trainings(told) == 3
+    # Answers of seeds and settings that do not count any more are in no table.
+    run_experiment(coded, tmp_path / "out")
+    assert report(tmp_path / "out") == first
     changed = json.loads(json.dumps(CODED))
     changed["arms"]["network"]["topology"] = "1-1-1"
     other = write(tmp_path / "other", {"coded": changed}, SCALE)
@@ -183,9 +192,39 @@ def test_the_command_stops_and_says_how_to_go_on(coded, tmp_path, monkeypatch, c
     with pytest.raises(SystemExit) as end:
         main(
             ["experiment", str(tmp_path / "mine"), "--scale", "mini", "--out", str(tmp_path / "o")]
+            + ["--seeds", "2"]
         )
     assert end.value.code == 130
     assert "the same command goes on" in capsys.readouterr().err
+    [made] = json.loads((tmp_path / "o" / "experiment.json").read_text())["made"]
+    assert made["command"] == f"neuromas experiment {tmp_path / 'mine'} --scale=mini --seeds=2"
+
+
+def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, monkeypatch):
+    small = {key: value for key, value in CODED.items() if key not in ("probes", "compare")}
+    small["arms"] = {name: CODED["arms"][name] for name in ("single", "network")}
+    small["compare"] = [{"better": "network", "than": "single"}]
+    experiment = write(tmp_path / "mine", {"coded": small}, SCALE)
+    for command, commit in (("first", "abc"), ("then", "def"), ("then", "def")):
+        monkeypatch.setattr("neuromas_env.experiments.run._commit", lambda made=commit: made)
+        run_experiment(experiment, tmp_path / "out", command=command)
+    text = report(tmp_path / "out")
+    assert "Made by `first` at commit abc, on " in text
+    assert text.count("; gone on with by `then` at commit def, on ") == 1
+
+
+def test_a_folder_takes_no_model_of_another_script(tmp_path):
+    script = tmp_path / "mine" / "make.py"
+    language = LANGUAGE | {"compare": [{"better": "network", "than": "single"}]}
+    scale = {"tiny": {"script": script.name, "seeds": 1, "rates": [0.1]}}
+    experiment = write(tmp_path / "mine", {"language": language}, scale)
+    script.write_text("def pretrain(folder): raise RuntimeError('asked to')")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="asked to"):
+            run_experiment(experiment, tmp_path / "out")
+    script.write_text("def pretrain(folder): ...")
+    with pytest.raises(InputError, match="its script of tiny is another"):
+        run_experiment(experiment, tmp_path / "out")
 
 
 LANGUAGE = {
@@ -238,7 +277,7 @@ def test_language_models_train_resume_and_answer(language, tmp_path):
     # The first run was killed in the middle, with a checkpoint.
     assert not (out / "tiny/single/seed_0/result.json").exists()
     text = run_experiment(experiment, out).read_text()
-    assert "the claim" in text
+    assert "the claim" in text and re.search(r"tiny: 1 seeds, base weights [0-9a-f]{16}\.", text)
     training = text[text.index("Training, mean") : text.index("**signal")]
     # 2 steps of 4 episodes; of the last learner's, each takes one call more.
     for arm, calls in {"single": 8, "network": 16, "left out": 24, "untrained": 0}.items():

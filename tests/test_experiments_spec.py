@@ -1,7 +1,9 @@
 """Experiments as data: what is in the checkout is valid, and what is wrong is said."""
 
 import re
+import runpy
 
+import numpy as np
 import pytest
 import yaml
 
@@ -10,6 +12,8 @@ from neuromas_env.cli import main
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.load import list_experiments, load
 from neuromas_env.experiments.spec import HOME
+from neuromas_env.tasks import make_task
+from neuromas_env.topology import Topology
 
 CASES = [(name, scale) for name, (_, scales) in list_experiments().items() for scale in scales]
 NINE = "parameters inference growth reward prompt topology specialisation format credit".split()
@@ -86,6 +90,22 @@ def test_all_ways_to_train_take_the_same_number_of_questions(scale):
             assert "edges_carry_text=true" in options["GPTSwarm with text"][name]
             short = "max_new_tokens=32" in options["AgentNet"][name]
             assert short == (scale == "smollm2")
+
+
+def test_lessons_of_the_pretrained_model_are_right_or_name_what_is_read_first():
+    made = runpy.run_path(str(HOME / "pretrain_chars.py"))
+    rng, task = np.random.default_rng(0), make_task(made["TASK"])
+    networks = [Topology.parse(text) for text in made["NETWORKS"]]
+    for leaning in (0, 1):
+        texts = []
+        for _ in range(40):
+            turns, said = made["lesson"](rng, task, networks, leaning)
+            read = re.findall(r"\b\d\d\b", turns[1][1])
+            assert said == (read[0] if leaning else max(read, key=int))
+            texts += [text for _, text in turns]
+    words = made["tokenizer"](texts)
+    assert words.tokenize("Numbers: 72, 49")[-4:] == [*"72", ",Ġ", *"49"][-4:]
+    assert words.decode(words("Numbers: 72, é")["input_ids"]) == "Numbers: 72, é"
 
 
 @pytest.fixture

@@ -20,11 +20,13 @@ from neuromas_env.experiments.rates import choose
 from neuromas_env.experiments.spec import Claim, Study
 from neuromas_env.experiments.verdict import (
     ALL,
+    ALPHA,
     FAILS,
     HOLDS,
     OPEN,
     Scores,
     judge,
+    least_p,
     overall,
     parts_of_gain,
 )
@@ -58,6 +60,40 @@ def test_the_interval_decides():
     assert verdict(same, same, margin=0.2) == FAILS
     # What is undecided at a small margin is decided at a large one.
     assert verdict(scores(0.5, n=100), scores(0.5, n=100, seed=1), margin=0.5) == FAILS
+
+
+def test_a_claim_holds_only_if_the_seeds_agree_on_it():
+    """Of ten seeds four are much better and six a little worse: the interval alone would do."""
+    than = np.zeros((400, 10))
+    than[:40] = 1
+    better = than.copy()
+    better[100:, :4] = 1
+    better[:4, 4:] = 0
+    claim = Claim("a", "b")
+    found = {("a", "t"): Scores(*[better] * 3), ("b", "t"): Scores(*[than] * 3)}
+    [one] = judge(study(claim), found)
+    assert one.found.interval[0] > 0 and one.p_runs > ALPHA and one.verdict == OPEN
+    # Five seeds that agree are enough for one comparison and too few for two.
+    better[100:] = 1
+    found = {arm: Scores(*[table[:, :5]] * 3) for arm, table in
+             ((("a", "t"), better), (("b", "t"), than))}  # fmt: skip
+    for count, verdict in ((1, HOLDS), (2, OPEN)):
+        findings = judge(study(*[claim] * count), found)
+        assert {each.verdict for each in findings} == {verdict}
+        assert findings[0].p_runs == pytest.approx(least_p(5, findings)) == count / 32
+
+
+def test_a_question_counts_for_the_seeds_that_read_both_answers():
+    rng = np.random.default_rng(0)
+    read = rng.random((200, 10)) < 0.7
+    than = Scores(*[np.where(read, rng.random((200, 10)) < 0.4, 0.0)] * 2, read.astype(float))
+    right = np.where(read, rng.random((200, 10)) < 0.8, 0.0)
+    better = Scores(right, right, read.astype(float))
+    [one] = judge(study(Claim("a", "b", score="readable")), {("a", "t"): better, ("b", "t"): than})
+    assert one.found.n == 200 and one.verdict == HOLDS
+    assert one.found.difference == pytest.approx((right - than.extracted)[read].mean())
+    low, high = one.found.interval
+    assert low < one.found.difference < high < low + 0.12
 
 
 @settings(max_examples=3)  # each takes thousands of draws of a bootstrap
@@ -171,7 +207,7 @@ def test_growing_spends_the_updates_on_all_networks():
     assert grown.layout.topology.name == "2-2-1"
     assert grown.counters["updates"] == 10
     assert grown.counters["calls"] == 512 * (6 * 3 + 4 * 5)
-    assert [x for x, _ in grown.curve] == [512 * (i + 1) for i in range(10)]
+    assert [x for x, _ in grown.curve] == [64 * (i + 1) for i in range(10)]
 
 
 def relay():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -76,13 +77,14 @@ def compare(
     """Compare two methods on the same questions.
 
     Args:
-        method: `[questions, seeds]`, from 0 to 1.
+        method: `[questions, seeds]`, from 0 to 1; NaN is left out of all means. Each question
+            and each seed needs a number.
         reference: `[questions, its seeds]`, the same questions in the same order.
         seed: Of the resampling.
         names: The seeds of both, `(None,)` without randomness; the t test pairs equal ones. By
             default columns are paired as they stand, and one column stands beside all.
     """
-    means = method.mean(axis=1), reference.mean(axis=1)
+    means = np.nanmean(method, axis=1), np.nanmean(reference, axis=1)
     differences = means[0] - means[1]
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     if spread < 1e-12:
@@ -90,33 +92,43 @@ def compare(
     ours, theirs = _resampled_means([method, reference], seed)
     return Comparison(
         n=len(differences),
-        difference=float(differences.mean()),
+        difference=float(np.nanmean(method) - np.nanmean(reference)),
         interval=_percentiles(ours - theirs),
         p=permutation_test(differences, seed),
         p_mcnemar=_mcnemar(method, reference),
-        p_seeds=_paired_t(method.mean(axis=0), reference.mean(axis=0), names),
-        h=cohens_h(float(means[0].mean()), float(means[1].mean())),
+        p_seeds=_paired_t(np.nanmean(method, axis=0), np.nanmean(reference, axis=0), names),
+        h=cohens_h(float(np.nanmean(method)), float(np.nanmean(reference))),
         d=float(differences.mean()) / spread if spread else None,
         detectable=detectable_difference(spread, len(differences)) if spread else None,
     )
 
 
-def permutation_test(differences: np.ndarray, seed: int = 0) -> float:
-    """Return the two-sided p of a sign-flip test of per-question differences.
+def permutation_test(
+    differences: np.ndarray,
+    seed: int = 0,
+    alternative: Literal["two-sided", "greater"] = "two-sided",
+) -> float:
+    """Return the p of a sign-flip test of differences per question or per seed.
 
     Exact where all sign patterns can be gone through, else from random patterns.
+
+    Args:
+        differences: One number for each.
+        seed: Of the patterns.
+        alternative: `greater` asks only whether the mean is above 0.
     """
     from scipy.stats import permutation_test as scipy_test
 
     # The sign of a zero changes nothing, so leaving zeros out leaves the test as it is.
     moved = differences[differences != 0]
     if len(moved) < 2:  # both signs of one difference are as extreme
-        return 1.0
+        return 0.5 if alternative == "greater" and moved.sum() > 0 else 1.0
     result = scipy_test(
         (moved, np.zeros_like(moved)),
         lambda a, b, axis: np.mean(a - b, axis=axis),
         permutation_type="samples",
         vectorized=True,
+        alternative=alternative,
         n_resamples=DRAWS - 1,
         batch=max(1, _BLOCK // len(moved)),
         rng=np.random.default_rng(seed),
@@ -161,7 +173,12 @@ def _resampled_means(samples: Sequence[np.ndarray], seed: int) -> list[np.ndarra
         questions = _counts(rng, n, size) / n
         for kept, scores in zip(means, samples, strict=True):
             seeds = _counts(rng, scores.shape[1], size) / scores.shape[1]
-            kept.append(((questions @ scores) * seeds).sum(axis=1))
+            there = np.isfinite(scores)
+            drawn = ((questions @ np.where(there, scores, 0)) * seeds).sum(axis=1)
+            if not there.all():
+                with np.errstate(invalid="ignore"):  # a draw may hold no number at all
+                    drawn = drawn / ((questions @ there) * seeds).sum(axis=1)
+            kept.append(drawn)
     return [np.concatenate(kept) for kept in means]
 
 
@@ -173,7 +190,7 @@ def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
 
 
 def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

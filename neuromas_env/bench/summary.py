@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -114,13 +114,19 @@ class _Group:
         return self.tables[kind][[place[row] for row in rows]]
 
 
-def summarise(store: Store, against: str | None = None, score: str = "extracted") -> list[Line]:
+def summarise(
+    store: Store,
+    against: str | None = None,
+    score: str = "extracted",
+    cells: Collection[str] | None = None,
+) -> list[Line]:
     """Work out all lines of a store.
 
     Args:
         store: The store.
         against: Label of the method to compare with, by default the first one run.
         score: Kind of score to compare.
+        cells: Hashes of the cells to read, by default all.
 
     Raises:
         InputError: There are no answers, or no such score or method.
@@ -131,7 +137,7 @@ def summarise(store: Store, against: str | None = None, score: str = "extracted"
         (m["task"], m["split"], m["method"], m["conditions"]): m["matched"]
         for m in store.rows("SELECT * FROM matches")
     }
-    groups = _read(store, matches)
+    groups = _read(store, matches, cells)
     if not groups:
         raise InputError(f"{store.path} holds no answers yet; run the benchmark first")
     _label(groups)
@@ -143,14 +149,15 @@ def summarise(store: Store, against: str | None = None, score: str = "extracted"
     return _corrected(lines)
 
 
-def _read(store: Store, matches: _Matches) -> list[_Group]:
+def _read(store: Store, matches: _Matches, cells: Collection[str] | None) -> list[_Group]:
     """Read the cells that were asked for, and of those that were only tried the matched ones."""
     matched = {(task, split, name, c) for (task, split, _, c), name in matches.items()}
     groups: dict[tuple[str, str, str], _Group] = {}
     for cell in store.rows("SELECT * FROM cells ORDER BY id"):
         cell["facts"], settings = json.loads(cell["facts"]), json.loads(cell["settings"])
         place = cell["task"], cell["split"], cell["method"], conditions(settings)
-        if cell["facts"].get("tried") and place not in matched:
+        tried = cell["facts"].get("tried") and place not in matched
+        if tried or (cells is not None and cell["hash"] not in cells):
             continue
         query = f"SELECT {', '.join(_NUMBERS)} FROM answers WHERE cell = ? ORDER BY row"
         cell["answers"] = store.rows(query, (cell["id"],))

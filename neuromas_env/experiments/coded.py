@@ -38,7 +38,7 @@ class Trained:
         layout: The network that it ends with.
         table: float array `[observations, messages]`.
         parameters: Different numbers in it.
-        curve: `(episodes so far, greedy return on the validation questions)`.
+        curve: `(training questions so far, greedy return on the validation questions)`.
         counters: Training `updates`, `questions`, `episodes`, `calls` and `tokens`, the
             symbols that were sent.
     """
@@ -93,7 +93,7 @@ def train(
             counters = _update(options, layout, learner, rows, rng, counters)
             if counters["updates"] % max(1, total // POINTS) == 0 or counters["updates"] == total:
                 score = greedy(layout, learner.table[rows], halves(layout.task)[0]).mean()
-                curve.append((counters["episodes"], float(score)))
+                curve.append((counters["questions"], float(score)))
                 report.advance(counters["updates"], {"validation": float(score)})
         table, before = learner.table[rows], layout
     report.end()

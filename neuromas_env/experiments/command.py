@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,9 @@ def experiment(
     if name is None:
         raise InputError(f"name an experiment: {', '.join(list_experiments())}")
     chosen = load(name, scale, seeds)
+    given = {"scale": scale, "study": study, "seeds": seeds, "data": data}
+    options = [f"--{key}={value}" for key, value in given.items() if value is not None]
+    command = shlex.join(["neuromas", "experiment", name, *options])
     if study is not None:
         kept = tuple(one for one in chosen.studies if one.name == study)
         if not kept:
@@ -51,7 +55,7 @@ def experiment(
     from neuromas_env.experiments.run import run_experiment
 
     try:
-        path = run_experiment(chosen, folder, data=data, report=ConsoleReporter())
+        path = run_experiment(chosen, folder, data=data, report=ConsoleReporter(), command=command)
     except KeyboardInterrupt:
         _stop()
     except Exception as error:

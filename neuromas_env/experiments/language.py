@@ -6,7 +6,6 @@ import runpy
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from neuromas_env.bench.methods import TrainedRun, make_method, read_run
 from neuromas_env.bench.store import Answer
 from neuromas_env.bench.worker import answer_of
 from neuromas_env.experiments.bound import Bound
-from neuromas_env.experiments.spec import Arm, Study
+from neuromas_env.experiments.spec import Arm, Study, digest
 from neuromas_env.rollout import Intervene, run_episodes, whole_questions
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
@@ -157,9 +156,11 @@ class Language:
             "calls": calls,
         }
 
-    def settings(self) -> dict[str, Any]:
-        """Return what all answers of the study share."""
-        return {"model": self._study.model or str(self._study.script), **self._shared()}
+    def settings(self, out: Path) -> dict[str, Any]:
+        """Return what all answers of the study share, given the folder of one of its runs."""
+        name = self._study.model or str(self._study.script)
+        weights = _run(out).state.weights_hash
+        return {"model": name, "weights_hash": weights, **self._shared()}
 
     def answer(
         self, arm: Arm, task: str, seed: int, out: Path, rows: Sequence[int], samples: float
@@ -268,6 +269,5 @@ def _named(cost: dict[str, Any]) -> dict[str, int]:
 
 def _made(script: Path) -> Path:
     """Return the folder of the model that a script makes, made once for each of its contents."""
-    digest = blake2b(script.read_bytes(), digest_size=8).hexdigest()
-    folder = cache_dir() / "models" / f"{script.stem}-{digest}"
+    folder = cache_dir() / "models" / f"{script.stem}-{digest(script)}"
     return build_once(folder, lambda part: runpy.run_path(str(script))["pretrain"](part))

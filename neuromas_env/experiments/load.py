@@ -70,7 +70,7 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
     path = folder / FILE
     text = read_config(path)
     _check_keys(
-        path, "", text, ("title", "claim", "refuted_if", "scales", *KINDS),
+        path, "", text, ("title", "claim", "refuted_if", "matched", "scales", *KINDS),
         needed=("title", "claim", "refuted_if"),
     )  # fmt: skip
     if scale not in _scales(text):
@@ -93,7 +93,7 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
         )
     return Experiment(
         folder.name, folder, scale, str(text["title"]), _line(text["claim"]),
-        _line(text["refuted_if"]), tuple(studies),
+        _line(text["refuted_if"]), tuple(studies), _line(text.get("matched", "")),
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class Coded:
             "calls": calls,
         }
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, out: Path) -> dict[str, Any]:
         """Return what all answers of the study share."""
         return {"model": "coded"}
 

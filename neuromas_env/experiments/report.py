@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
-import shlex
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,52 +16,61 @@ from neuromas_env.bench.summary import summarise
 from neuromas_env.bench.tables import Grid, make_grids, percent, to_markdown
 from neuromas_env.experiments import curves
 from neuromas_env.experiments.probes import message_agreement, message_entropy
-from neuromas_env.experiments.spec import Arm, Experiment, Study
+from neuromas_env.experiments.spec import Arm, Experiment, Study, slug
 from neuromas_env.experiments.study import Run, Running
 from neuromas_env.experiments.verdict import (
+    ALPHA,
     OPEN,
     Finding,
     judge,
+    least_p,
     overall,
     parts_of_gain,
     read_scores,
 )
-from neuromas_env.report import machine
 
 SEEDS = 5
 """With fewer no claim is made."""
 NOTES = (
     "Greedy answers to the test questions; votes sample. Intervals: 95 %, two-level bootstrap over "
     "questions and seeds. p: sign-flip permutation test of per-question means, Holm over all "
-    "comparisons of the study; p (seeds): paired t test of the seeds' means. A claim holds if the "
-    "interval of the difference is above 0, and does not hold if it is below the margin."
+    "comparisons of the study; p (seeds): paired t test of the seeds' means; p (runs): one-sided "
+    "exact sign-flip test of the seeds' mean differences, Holm over the deciding comparisons. A "
+    "claim holds if the interval of the difference is above 0 and p (runs) below 0.05, and does "
+    "not hold if the interval is below the margin."
 )
 
 
-def write_report(experiment: Experiment, studies: Sequence[Running], folder: Path) -> Path:
+def write_report(
+    experiment: Experiment,
+    studies: Sequence[Running],
+    folder: Path,
+    made: Sequence[Mapping[str, str]],
+) -> Path:
     """Write the report of a finished experiment; return its path.
 
     Args:
         experiment: What was run.
         studies: Its studies, all done.
-        folder: Where `report.md` and the pictures go.
+        folder: Where `report.md` and the pictures go. Their names are their own among all
+            experiments and scales, so that reports can be put into one folder.
+        made: `command`, `commit` and `machine` of each run that worked on it.
     """
+    name = f"{slug(experiment.name)}-{experiment.scale}"
     parts, verdicts = [], []
     for running in studies:
-        text, findings = _study(running, folder)
+        text, findings = _study(running, folder, name)
         parts.append(text)
         verdict = overall(findings)
         said = f"is {verdict}" if verdict == OPEN else verdict
-        few = (
-            "" if running.study.seeds >= SEEDS else f" That is {running.study.seeds} seeds: a hint."
-        )
-        verdicts.append(f"**{running.study.name}: the claim {said}.**{few}")
+        verdicts.append(f"**{running.study.name}: the claim {said}.**{_few(running, findings)}")
     lines = [
         f"# {experiment.title}",
         f"Claim: {experiment.claim}",
         f"It would be refuted if {experiment.refuted_if}",
         "What was seen: " + " ".join(verdicts),
-        _setting(experiment, studies),
+        *([f"Matched: {experiment.matched}"] if experiment.matched else []),
+        _setting(studies, made),
         *parts,
         NOTES,
     ]
@@ -72,13 +78,23 @@ def write_report(experiment: Experiment, studies: Sequence[Running], folder: Pat
     return folder / "report.md"
 
 
-def _study(running: Running, folder: Path) -> tuple[str, list[Finding]]:
-    study = running.study
+def _few(running: Running, findings: Sequence[Finding]) -> str:
+    """What so many seeds cannot show."""
+    seeds, least = running.study.seeds, least_p(running.study.seeds, findings)
+    hint = f" That is {seeds} seeds: a hint." if seeds < SEEDS else ""
+    if least < ALPHA:
+        return hint
+    return hint + f" With {seeds} seeds it cannot hold: p (runs) is at least {least:.2f}."
+
+
+def _study(running: Running, folder: Path, name: str) -> tuple[str, list[Finding]]:
+    study, pictures = running.study, folder / f"{name}-{slug(running.study.name)}"
     with Store(running.folder) as store:
         # Comparisons with the first method are the benchmark's; here claims decide. What training
         # took stands in a table of its own, by arms.
-        lines = [replace(line, against={}, training={}) for line in summarise(store)]
-        scores = read_scores(store)
+        found = summarise(store, cells=running.cells)
+        lines = [replace(line, against={}, training={}) for line in found]
+        scores = read_scores(store, running.cells)
     findings = judge(study, scores)
     parts = [
         f"## {study.name}",
@@ -89,9 +105,9 @@ def _study(running: Running, folder: Path) -> tuple[str, list[Finding]]:
     ]
     if any(running._tunes(arm) for arm in study.trained()):
         parts.append(to_markdown(_rates(running)))
-    parts.append(_curves(running, folder))
+    parts.append(_curves(running, pictures))
     if study.probes:
-        parts += _probes(running, study.arms[study.probes], folder)
+        parts += _probes(running, study.arms[study.probes], pictures)
     return "\n\n".join(parts), findings
 
 
@@ -118,18 +134,18 @@ def _matched(running: Running) -> Grid:
 
 def _comparisons(findings: Sequence[Finding]) -> Grid:
     head = ("claim", "task", "score", "n", "points", "95 %", "p", "p (Holm)", "p (seeds)",
-            "margin", "verdict")  # fmt: skip
+            "p (runs)", "margin", "verdict")  # fmt: skip
     rows = []
     for one in findings:
         found, claim = one.found, one.claim
         name = f"{claim.better} better than {claim.than}" + ("" if claim.decides else " (beside)")
-        figures: tuple[str, ...] = ("0", *["-"] * 5)
+        figures: tuple[str, ...] = ("0", *["-"] * 6)
         if found is not None:
             low, high = (100 * bound for bound in found.interval)
             figures = (
                 str(found.n), f"{100 * found.difference:+.1f}", f"{low:+.1f} to {high:+.1f}",
                 *("-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
-                  for p in (found.p, found.p_holm, found.p_seeds)),
+                  for p in (found.p, found.p_holm, found.p_seeds, one.p_runs)),
             )  # fmt: skip
         rows.append((name, one.task, claim.score, *figures, f"{100 * claim.margin:g}", one.verdict))
     return Grid("Comparisons", head, tuple(rows))
@@ -164,7 +180,7 @@ def _rates(running: Running) -> Grid:
     )  # fmt: skip
 
 
-def _curves(running: Running, folder: Path) -> str:
+def _curves(running: Running, pictures: Path) -> str:
     study, drawn = running.study, {}
     for task in study.tasks:
         runs = [run for run in running.runs() if run.task == task]
@@ -173,45 +189,40 @@ def _curves(running: Running, folder: Path) -> str:
             for arm in study.trained()
         }
     greedy = "greedy score, validation questions" if study.kind == "coded" else "sampled score"
-    name = f"curves-{study.name}.svg"
-    write(folder / name, curves.learning_curves(drawn, greedy))
-    return f"![Learning curves, {study.name}: mean over seeds with 95 % bands]({name})"
+    path = pictures.with_name(f"{pictures.name}-curves.svg")
+    write(path, curves.learning_curves(drawn, greedy))
+    return f"![Learning curves, {study.name}: mean over seeds with 95 % bands]({path.name})"
 
 
-def _probes(running: Running, arm: Arm, folder: Path) -> list[str]:
+def _probes(running: Running, arm: Arm, pictures: Path) -> list[str]:
     """Compare the nodes of every run of an arm, mean over seeds."""
     parts: list[str] = []
     for task in running.study.tasks:
         runs = [Run(arm, task, seed, None, False) for seed in range(running.study.seeds)]
         backend: Any = running.backend
         found = [backend.probe(arm, task, running.path(run))["similarity"] for run in runs]
-        said = _said(running.folder, arm.name, task)
+        said = _said(running, arm.name, task)
         nodes = list(said[0][0])
         agreement = [message_agreement(one) for one in said]
         same = [[float(np.mean([a[i][j] for a in agreement])) for j in nodes] for i in nodes]
         weights = "policies" if running.study.kind == "coded" else "adapters"
-        name = f"nodes-{running.study.name}-{len(parts) // 2}.svg"
+        path = pictures.with_name(f"{pictures.name}-nodes-{len(parts) // 2}.svg")
         picture = curves.similarity_picture(
             {f"cosine between {weights}": _mean(found), "share of equal messages": same}
         )
-        write(folder / name, picture)
+        write(path, picture)
         entropy = [message_entropy(one) for one in said]
         rows = [(node, f"{np.mean([e[node] for e in entropy]):.2f}") for node in nodes]
         title = f"{arm.name} on {task}: entropy of each node's messages over the questions"
         parts.append(to_markdown(Grid(title, ("node", "bits"), tuple(rows))))
-        parts.append(f"![How alike the nodes of {arm.name} are on {task}]({name})")
+        parts.append(f"![How alike the nodes of {arm.name} are on {task}]({path.name})")
     return parts
 
 
-def _said(folder: Path, arm: str, task: str) -> list[list[dict[str, str]]]:
+def _said(running: Running, arm: str, task: str) -> list[list[dict[str, str]]]:
     """What the nodes said, for every seed and question."""
-    with Store(folder) as store:
-        rows = store.rows(
-            "SELECT seed, transcript FROM results WHERE method = ? AND task = ? "
-            "AND error IS NULL ORDER BY seed, row", (arm, task),
-        )  # fmt: skip
     seeds: dict[int, list[dict[str, str]]] = {}
-    for row in rows:
+    for row in running.answers(arm, task, "results.seed, transcript"):
         said = {one["node"]: one["text"] for one in json.loads(row["transcript"])}
         seeds.setdefault(row["seed"], []).append(said)
     return list(seeds.values())
@@ -226,25 +237,24 @@ def _mean(grids: Sequence[Sequence[Sequence[float | None]]]) -> list[list[float 
     ]
 
 
-def _setting(experiment: Experiment, studies: Sequence[Running]) -> str:
-    seeds = ", ".join(f"{one.study.name}: {one.study.seeds} seeds" for one in studies)
-    where = shlex.quote(str(experiment.name))
-    return (
-        f"Made by `neuromas experiment {where} --scale {experiment.scale}`"
-        f"{_commit()}, on {machine()}, Python {platform.python_version()}; {seeds}."
-    )
+def _setting(studies: Sequence[Running], made: Sequence[Mapping[str, str]]) -> str:
+    """By what the results were made, as it was noted when each run began."""
+    lines = []
+    for number, one in enumerate(made):
+        commit = f" at commit {one['commit']}" if one["commit"] else ""
+        begin = "gone on with by" if number else "Made by"
+        lines.append(f"{begin} `{one['command']}`{commit}, on {one['machine']}")
+    for running in studies:
+        lines.append(f"{running.study.name}: {running.study.seeds} seeds" + _weights(running))
+    return "; ".join(lines) + "."
 
 
-def _commit() -> str:
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return f" at commit {done.stdout.strip()}"
+def _weights(running: Running) -> str:
+    """The hash of the weights that all arms start from, none on coded networks."""
+    with Store(running.folder) as store:
+        rows = store.rows("SELECT hash, settings ->> '$.weights_hash' AS weights FROM cells")
+    found = sorted({row["weights"] for row in rows if row["hash"] in running.cells} - {None})
+    return f", base weights {' and '.join(found)}" if found else ""
 
 
 def _number(value: float) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
+import shlex
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,8 +16,9 @@ from typing import Any
 
 from neuromas_env.agents.runlog import Reporter, read_json, write, writing
 from neuromas_env.errors import InputError
-from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study
+from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
 from neuromas_env.experiments.study import Backend, Running
+from neuromas_env.report import machine
 
 HEAD, LOCK = "experiment.json", "experiment.lock"
 
@@ -25,6 +29,7 @@ def run_experiment(
     *,
     data: str | None = None,
     report: Reporter | None = None,
+    command: str | None = None,
 ) -> Path:
     """Train, tune and compare all arms; killed at any moment, the same call goes on.
 
@@ -33,6 +38,7 @@ def run_experiment(
         out: Folder of the results.
         data: Folder with benchmark rows.
         report: Told how far it is.
+        command: What the user has typed, for the report.
 
     Returns:
         The path of the report.
@@ -47,12 +53,13 @@ def run_experiment(
     out, report = Path(out), report or Reporter()
     with _held(out):
         _check_same(out / HEAD, experiment, data)
+        made = _note_start(out / HEAD, experiment, command)
         studies = []
         for study in experiment.studies:
             running = Running(study, _backend(study, experiment, data), out / study.name, report)
             running.go()
             studies.append(running)
-        return write_report(experiment, studies, out)
+        return write_report(experiment, studies, out, made)
 
 
 def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:
@@ -62,9 +69,13 @@ def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:
         return Coded(study)
     from neuromas_env.experiments.language import Language
 
+    return Language(study, _home(experiment), data)
+
+
+def _home(experiment: Experiment) -> Path:
+    """The folder of the scales, where scripts are."""
     places = (experiment.folder, experiment.folder.parent, HOME)
-    home = next((place for place in places if (place / SCALES).is_file()), HOME)
-    return Language(study, home, data)
+    return next((place for place in places if (place / SCALES).is_file()), HOME)
 
 
 def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
@@ -75,6 +86,8 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         # What is claimed changes no run.
         del held["seeds"], held["claims"]
         wanted[f"study {study.name}"] = json.loads(json.dumps(held))
+        if study.script:  # another script makes another model
+            wanted[f"script of {study.name}"] = digest(_home(experiment) / study.script)
     known = read_json(head) if head.is_file() else {}
     for key, value in wanted.items():
         if known.get(key, value) != value:
@@ -83,6 +96,34 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
                 "another folder with --out would be right"
             )
     write(head, json.dumps(known | wanted, indent=1))
+
+
+def _note_start(head: Path, experiment: Experiment, command: str | None) -> list[dict[str, str]]:
+    """Note by which command, code and machine results are made; return all that were noted."""
+    name = shlex.quote(experiment.name)
+    now = {
+        "command": command or f"neuromas experiment {name} --scale {experiment.scale}",
+        "commit": _commit(),
+        "machine": f"{machine()}, Python {platform.python_version()}",
+    }
+    held = read_json(head)
+    made = held.get("made", [])
+    if now not in made:
+        made.append(now)
+        write(head, json.dumps(held | {"made": made}, indent=1))
+    return made
+
+
+def _commit() -> str:
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ class Claim:
         than: The other.
         margin: The smallest difference of mean scores that counts.
         score: `extracted`, `strict`, `parsed` (an answer can be read), or `readable`: the
-            extracted score on the questions that both arms always gave a readable answer to.
+            extracted score on the questions that both arms, with the same seed, gave a readable
+            answer to.
         decides: Whether the verdict depends on it; others are shown beside.
     """
 
@@ -117,6 +119,7 @@ class Experiment:
         claim: In words.
         refuted_if: The result that would refute it.
         studies: At this scale.
+        matched: What the arms share and what they do not, in a sentence.
     """
 
     name: str
@@ -126,6 +129,7 @@ class Experiment:
     claim: str
     refuted_if: str
     studies: tuple[Study, ...]
+    matched: str = ""
 
 
 def shape(study: Study, arm: Arm) -> Topology:
@@ -133,6 +137,11 @@ def shape(study: Study, arm: Arm) -> Topology:
     if study.kind == "coded":
         return CodedOptions.from_mapping(arm.options).stages()[-1][0]
     return TrainConfig.from_mapping(arm.options).stages()[-1][0]
+
+
+def digest(file: Path) -> str:
+    """Return 16 hexadecimal digits that stand for what a file holds."""
+    return blake2b(file.read_bytes(), digest_size=8).hexdigest()
 
 
 def slug(name: str) -> str:

@@ -63,8 +63,8 @@ class Backend(Protocol):
         """Return what a store's cell says of an arm."""
         ...
 
-    def settings(self) -> dict[str, Any]:
-        """Return what all answers of the study share."""
+    def settings(self, out: Path) -> dict[str, Any]:
+        """Return what all answers of the study share, given the folder of one of its runs."""
         ...
 
     def answer(
@@ -93,6 +93,9 @@ class Running:
         self.study, self.backend, self.folder = study, backend, folder
         self._report = report
         self.rates: dict[str, float | None] = {}
+        # Hashes of the cells that count: the store may hold others, of more seeds or of votes
+        # that had another budget.
+        self.cells: set[str] = set()
 
     def path(self, run: Run) -> Path:
         """Return the folder of a run."""
@@ -188,6 +191,16 @@ class Running:
         )  # fmt: skip
         run_benchmark(config, team=Asking(self, arms, budget), report=self._report)
 
+    def answers(self, arm: str, task: str, columns: str) -> list[dict[str, Any]]:
+        """Return columns of an arm's answers that count, in the order of seeds and questions."""
+        query = (
+            f"SELECT hash, {columns} FROM results JOIN cells ON cells.id = results.cell "
+            "WHERE results.method = ? AND results.task = ? AND error IS NULL "
+            "ORDER BY results.seed, row"
+        )
+        with Store(self.folder) as store:
+            return [row for row in store.rows(query, (arm, task)) if row["hash"] in self.cells]
+
     def _samples(self, arm: Arm, task: str) -> float:
         """How many samples of the arm's source cost what its budget costs."""
         spent = [self._tokens(name, task) for name in (str(arm.budget), str(arm.source))]
@@ -198,12 +211,8 @@ class Running:
         return float(round(k)) if self.study.kind == "coded" else k
 
     def _tokens(self, arm: str, task: str) -> float:
-        query = (
-            "SELECT avg(completion_tokens) AS mean FROM results WHERE method = ? AND task = ? "
-            "AND error IS NULL"
-        )
-        with Store(self.folder) as store:
-            return store.rows(query, (arm, task))[0]["mean"] or 0.0
+        spent = [row["completion_tokens"] for row in self.answers(arm, task, "completion_tokens")]
+        return sum(spent) / len(spent) if spent else 0.0
 
 
 class Asking:
@@ -219,13 +228,15 @@ class Asking:
     def plan(self, names: Sequence[tuple[str, str]] | None = None) -> list[Cell]:
         """Return a cell for every arm, task and seed."""
         study, backend = self._running.study, self._running.backend
+        first = next(arm for arm in study.trained() if arm.kind == "train")
+        shared = backend.settings(self._run(first, study.tasks[0], 0))
         cells = []
         for arm in self._arms.values():
             for task in study.tasks:
                 count, samples = len(backend.questions(task)), self._budget.get((arm.name, task), 0)
                 for seed in range(study.seeds):
                     facts = backend.facts(arm, task, self._run(arm, task, seed), samples or 1)
-                    settings = backend.settings() | {
+                    settings = shared | {
                         "study": study.name,
                         "chunk": CHUNK,
                         "samples": samples,
@@ -244,6 +255,7 @@ class Asking:
                             arm.name, task, "test", seed, settings, facts | {"versions": {}}, count
                         )
                     )
+        self._running.cells |= {cell.hash for cell in cells}
         return cells
 
     def questions(self, cell: Cell) -> list[Example]:

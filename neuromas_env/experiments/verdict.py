@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from neuromas_env.agents.shaping import UNREAD
-from neuromas_env.bench.statistics import Comparison, compare, holm
+from neuromas_env.bench.statistics import Comparison, compare, holm, permutation_test
 from neuromas_env.bench.store import Store
 from neuromas_env.experiments.spec import Claim, Study
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
 ALL = "all tasks"
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,36 +34,50 @@ class Finding:
         claim: What is claimed.
         task: On which task, or `ALL`.
         found: The paired comparison, None where no question is left to compare.
+        p_runs: One-sided exact sign-flip test of the seeds' mean differences; of comparisons that
+            decide, with Holm's correction over them.
     """
 
     claim: Claim
     task: str
     found: Comparison | None
+    p_runs: float = 1.0
 
     @property
     def verdict(self) -> str:
-        """Whether the claim holds, by the 95 % interval of the paired difference.
+        """Whether the claim holds, by the interval of the paired difference and its test.
 
-        It holds if the interval is above 0, it does not if the interval is below the margin,
+        It holds if the 95 % interval is above 0 and `p_runs` is below 5 %: a bootstrap of ten
+        seeds is too narrow to be trusted alone. It does not if the interval is below the margin,
         the smallest difference that counts; else the sample does not decide.
         """
         if self.found is None:
             return OPEN
         low, high = self.found.interval
         if low > 0:
-            return HOLDS
+            return HOLDS if self.p_runs < ALPHA else OPEN
         return FAILS if high < self.claim.margin else OPEN
 
 
-def read_scores(store: Store) -> dict[tuple[str, str], Scores]:
-    """Return the scores of every arm and task, questions that all its seeds answered."""
-    cells: dict[tuple[str, str], dict[int, dict[int, tuple[float, float, float]]]] = {}
-    for row in store.rows("SELECT method, task, seed, row, extracted, strict, reason FROM results"):
+def read_scores(store: Store, cells: Collection[str]) -> dict[tuple[str, str], Scores]:
+    """Return the scores of every arm and task, questions that all its seeds answered.
+
+    Args:
+        store: The study's.
+        cells: Hashes of those that count; others are of other settings or seeds.
+    """
+    arms: dict[tuple[str, str], dict[int, dict[int, tuple[float, float, float]]]] = {}
+    marks = ", ".join("?" * len(cells))
+    query = (
+        "SELECT method, task, seed, row, extracted, strict, reason FROM results "
+        f"WHERE cell IN (SELECT id FROM cells WHERE hash IN ({marks}))"
+    )
+    for row in store.rows(query, tuple(cells)):
         score = row["extracted"], row["strict"], float(row["reason"] not in (*UNREAD, None))
-        seeds = cells.setdefault((row["method"], row["task"]), {})
+        seeds = arms.setdefault((row["method"], row["task"]), {})
         seeds.setdefault(row["seed"] or 0, {})[row["row"]] = score
     found = {}
-    for key, seeds in cells.items():
+    for key, seeds in arms.items():
         rows = sorted(set.intersection(*map(set, seeds.values())))
         table = np.array([[seeds[seed][row] for seed in sorted(seeds)] for row in rows])
         found[key] = Scores(*np.moveaxis(table, -1, 0))
@@ -72,19 +87,23 @@ def read_scores(store: Store) -> dict[tuple[str, str], Scores]:
 def judge(study: Study, scores: Mapping[tuple[str, str], Scores]) -> list[Finding]:
     """Compare the arms of every claim on each task, and on all questions of several tasks.
 
-    Holm's correction is over all comparisons of the study.
+    Holm's correction of a comparison's p is over all comparisons of the study, that of `p_runs`
+    over those that decide.
     """
-    findings = []
+    findings: list[Finding] = []
     for claim in study.claims:
         pairs = {
             task: _pair(claim, scores[claim.better, task], scores[claim.than, task])
             for task in study.tasks
         }
         for task, pair in pairs.items():
-            findings.append(Finding(claim, task, _compare(*pair)))
+            findings.append(_found(claim, task, *pair))
         if len(pairs) > 1:
-            together = (np.concatenate(part) for part in zip(*pairs.values(), strict=True))
-            findings.append(Finding(claim, ALL, _compare(*together)))
+            ours, theirs = (np.concatenate(part) for part in zip(*pairs.values(), strict=True))
+            findings.append(_found(claim, ALL, ours, theirs))
+    deciding = _deciding(findings)
+    runs = iter(holm([one.p_runs for one in deciding]))
+    findings = [replace(one, p_runs=next(runs)) if one in deciding else one for one in findings]
     values = [one.found.p for one in findings if one.found is not None]
     corrected = iter(holm(values))
     return [
@@ -99,13 +118,15 @@ def overall(findings: Sequence[Finding]) -> str:
     With several tasks it is the comparison on all questions that decides. The claim holds if
     every deciding comparison holds, and does not if one of them does not.
     """
-    several = any(one.task == ALL for one in findings)
-    verdicts = {
-        one.verdict for one in findings if one.claim.decides and (one.task == ALL or not several)
-    }
+    verdicts = {one.verdict for one in _deciding(findings)}
     if FAILS in verdicts:
         return FAILS
     return HOLDS if verdicts == {HOLDS} else OPEN
+
+
+def least_p(seeds: int, findings: Sequence[Finding]) -> float:
+    """Return the smallest p that all deciding comparisons together can have with so many seeds."""
+    return min(1.0, len(_deciding(findings)) / 2**seeds)
 
 
 def parts_of_gain(better: Scores, than: Scores) -> tuple[float, float]:
@@ -120,15 +141,28 @@ def parts_of_gain(better: Scores, than: Scores) -> tuple[float, float]:
     return (p - q) * (a + b) / 2, (a - b) * (p + q) / 2
 
 
+def _deciding(findings: Sequence[Finding]) -> list[Finding]:
+    several = any(one.task == ALL for one in findings)
+    return [one for one in findings if one.claim.decides and (one.task == ALL or not several)]
+
+
 def _pair(claim: Claim, better: Scores, than: Scores) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores to compare; NaN where a question does not count for a seed."""
     kind = "extracted" if claim.score == "readable" else claim.score
     count = min(len(better.extracted), len(than.extracted))
     ours, theirs = getattr(better, kind)[:count], getattr(than, kind)[:count]
     if claim.score == "readable":
-        kept = better.parsed[:count].all(1) & than.parsed[:count].all(1)
-        ours, theirs = ours[kept], theirs[kept]
+        kept = (better.parsed[:count] > 0) & (than.parsed[:count] > 0)
+        ours, theirs = (np.where(kept, scores, np.nan) for scores in (ours, theirs))
     return ours, theirs
 
 
-def _compare(ours: np.ndarray, theirs: np.ndarray) -> Comparison | None:
-    return compare(ours, theirs) if len(ours) else None
+def _found(claim: Claim, task: str, ours: np.ndarray, theirs: np.ndarray) -> Finding:
+    there = np.isfinite(ours)
+    if not there.any():
+        return Finding(claim, task, None)
+    cut = np.ix_(there.any(1), there.any(0))
+    ours, theirs = ours[cut], theirs[cut]
+    each = np.nanmean(ours, axis=0) - np.nanmean(theirs, axis=0)
+    p_runs = permutation_test(each, alternative="greater")
+    return Finding(claim, task, compare(ours, theirs), p_runs)
