@@ -6,19 +6,23 @@ budget; then the share of environment, prompts and bookkeeping in a whole step:
     python benchmarks/joint_step.py [--quick]
 """
 
-import dataclasses
+import ctypes
 import gc
+import json
+import tempfile
 import time
+from collections import Counter
+from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from model_setup import RANK, alternate, clear_gradients, make_engine, options, random_rows, train
 
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.reinforce import Reinforce
-from neuromas_env.policy import Sampling
-from neuromas_env.rollout import run_episodes
-from neuromas_env.tasks import make_task
-from neuromas_env.topology import Topology
+from neuromas_env.agents.run import Run
+from neuromas_env.agents.train import train as run_training
+from neuromas_env.agents.transformers_engine import TransformersEngine
 
 NODES, TIME_TARGET, MEMORY_TARGET, SHARE_TARGET = 7, 1.25, 0.10, 0.02
 PROMPT, COMPLETION, BUDGET = 64, 16, 2048
@@ -71,11 +75,8 @@ def memory(chosen):
         learners.append(learner)
     grown = (resident() - start) / (NODES - 1)
     found, computed = node_memory(engine, "node_0")
-    reset_peak()
-    start = resident()
-    train(engine, random_rows(engine, NODES, 2, 8, PROMPT, COMPLETION))
-    activations = resident("VmHWM") - start
-    clear_gradients(engine)
+    # The same rows and one node after the other's passes, so that both start from freed memory.
+    peaks = {nodes: peak(engine, nodes) for nodes in (NODES, 1, NODES, 1)}
     mib = 1 << 20
     print(f"base weights {base / mib:.0f} MiB (process grew by {(loaded - before) / mib:.0f} MiB)")
     print(
@@ -84,10 +85,26 @@ def memory(chosen):
         f"(target: at most {MEMORY_TARGET:.0%})"
     )
     print(
-        f"activations and gradients at a budget of {BUDGET} tokens, {NODES} nodes: "
-        f"{activations / mib:.0f} MiB"
+        f"activations and gradients at a budget of {BUDGET} tokens: 1 node {peaks[1] / mib:.0f} "
+        f"MiB, {NODES} nodes {peaks[NODES] / mib:.0f} MiB for as many rows, of which "
+        f"{(NODES - 1) * computed / 3 / mib:.0f} MiB are gradients of the further nodes"
     )
     return abs(grown / computed - 1)
+
+
+def peak(engine, nodes):
+    """Bytes by which a training pass over as many rows for any number of nodes grows the process.
+
+    Memory that earlier passes have freed is given back first.
+    """
+    clear_gradients(engine)
+    ctypes.CDLL(None).malloc_trim(0)
+    reset_peak()
+    start = resident()
+    train(engine, random_rows(engine, nodes, 2 * NODES // nodes, 8, PROMPT, COMPLETION))
+    found = resident("VmHWM") - start
+    clear_gradients(engine)
+    return found
 
 
 def speed(chosen):
@@ -110,22 +127,49 @@ def speed(chosen):
 
 
 def bookkeeping(chosen):
-    """Share of a training step that is neither generation nor forward and backward."""
-    engine = make_engine(chosen, 3, token_budget=BUDGET)
-    topology, task = Topology.parse("2-1"), make_task("hierarchy/max")
-    learner = Reinforce(engine, topology.nodes)
-    team = llm_team(topology, task, engine, Sampling(1.0, 8))
-    examples = task.examples("train")[:8]
-    started = time.perf_counter()
-    runs = run_episodes(topology, task, team, examples, rollouts=2 if chosen.quick else 8)
-    rollout = time.perf_counter() - started
-    inside = engine.cost.total("eval").seconds
-    runs = [dataclasses.replace(run, reward=float(i % 2)) for i, run in enumerate(runs)]
-    started = time.perf_counter()
-    learner.update(runs)
-    step = rollout + time.perf_counter() - started
-    share = (rollout - inside) / step
-    print(f"environment, prompts, bookkeeping: {share:.2%} of a step of {step:.1f} s")
+    """Share of real training steps that is neither generation nor forward and backward.
+
+    It is taken from a run of the command's own code: everything but the engine's calls in a
+    rollout, the cutting of rows into batches, logs, transcripts, and a checkpoint a step.
+    """
+    spent = Counter()
+
+    def timed(name, work):
+        def run(*args, **options):
+            started = time.perf_counter()
+            try:
+                return work(*args, **options)
+            finally:
+                spent[name] += time.perf_counter() - started
+
+        return run
+
+    def watched(owner, name):
+        return patch.object(owner, name, timed(name, getattr(owner, name)))
+
+    steps = 2
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        watched(TransformersEngine, "micro_batches"),
+        watched(Run, "_checkpoint"),
+    ):
+        config = TrainConfig(
+            model=chosen.model, dtype=chosen.dtype, steps=steps, questions=8,
+            rollouts=2 if chosen.quick else 8, eval_questions=0, checkpoint_every=1,
+            entropy_coef=1e-6, out=f"{folder}/run",
+        )  # fmt: skip
+        result = run_training(config)
+        lines = (Path(folder) / "run" / "metrics.jsonl").read_text().split("\n")
+    rows = [json.loads(line) for line in lines if '"step"' in line and '"event"' not in line]
+    total = {key: sum(row[key] for row in rows) for key in
+             ("rollout_seconds", "train_seconds", "other_seconds")}  # fmt: skip
+    beside = total["rollout_seconds"] - result.cost["train"]["seconds"]
+    beside += total["other_seconds"] + sum(spent.values())
+    whole = sum(total.values()) + spent["_checkpoint"]
+    share = beside / whole
+    print(
+        f"environment, prompts, bookkeeping: {share:.2%} of {steps} steps of {whole / steps:.1f} s"
+    )
     return share
 
 
