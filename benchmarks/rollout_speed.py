@@ -89,10 +89,11 @@ class Theirs:
 
 def main():
     chosen = options(__doc__, networks=NETWORKS)
-    questions, rollouts, new_tokens = (2, 2, 4) if chosen.quick else (4, 8, 32)
+    rollouts, new_tokens = (2, 4) if chosen.quick else (8, 32)
     worst = float("inf")
     for network in chosen.networks:
         nodes = len(Topology.parse(network))
+        questions = 2 if chosen.quick else max(1, 6 // nodes)  # about as many calls for each
         engine = make_engine(chosen, nodes)
         engine.chat.end_ids = frozenset()  # every reply has its full length
         batches = record(engine, network, questions, rollouts, new_tokens)
