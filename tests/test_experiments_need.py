@@ -246,7 +246,7 @@ def need(**changes):
     ("change", "said"),
     [
         (lambda p: p["arms"]["tree 4"].update(task=4), "task: 4, but hierarchy/max"),
-        (lambda p: p["arms"]["tree 4"].update(task="knockout:leafs=4"), "Did you mean 'leaves'"),
+        (lambda p: p["arms"]["tree 2"].update(task="knockout:leafs=2"), "Did you mean 'leaves'"),
         (lambda p: p["arms"].update(v={"vote": "one 4", "tokens_of": "tree 4", "task": "xor"}),
          "unknown key 'task'"),
         (lambda p: p["arms"].update(v={"vote": "one 4", "tokens_of": "tree 2"}), "has other tasks"),
