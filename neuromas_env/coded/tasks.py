@@ -180,11 +180,13 @@ class Knockout(CodedTask):
         Raises:
             InputError: It cannot be said so of the last match, and the optimum is not known.
         """
-        matches, sent = _bracket(len(self.parts)), dict[str, tuple[int, ...]]()
+        matches = _bracket(len(self.parts))
+        sent: dict[str, _Players] = {}
         dealt = {node: i % len(self.parts) for i, node in enumerate(topology.inputs)}
         for node in topology.nodes if len(topology) > 1 else ():
             known = {sent[source] for source in topology.sources(node)}
-            known |= {(dealt[node],)} if node in dealt else set()
+            if node in dealt:
+                known.add((dealt[node],))
             for pair in matches:
                 if known.issuperset(pair):
                     known.add(pair[0] + pair[1])
@@ -197,9 +199,13 @@ class Knockout(CodedTask):
         return super().returns(topology, messages)
 
 
-def _bracket(leaves: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+_Players = tuple[int, ...]
+
+
+def _bracket(leaves: int) -> list[tuple[_Players, _Players]]:
     """Return the two players of each match, as the leaves that they stand for, rounds in order."""
-    matches, players = [], [(leaf,) for leaf in range(leaves)]
+    matches: list[tuple[_Players, _Players]] = []
+    players: list[_Players] = [(leaf,) for leaf in range(leaves)]
     while len(players) > 1:
         pairs = list(zip(players[::2], players[1::2], strict=False))
         matches += pairs
@@ -239,7 +245,7 @@ def _position_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 def _knockout_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
-    winner = {(leaf,): part for leaf, part in enumerate(parts)}
+    winner: dict[_Players, np.ndarray] = {(leaf,): part for leaf, part in enumerate(parts)}
     for pair in _bracket(len(parts)):
         one, other = winner[pair[0]], winner[pair[1]]
         winner[pair[0] + pair[1]] = np.where((other - one) % 3 == 1, other, one)
