@@ -35,7 +35,7 @@ _EXAMPLE = "write layer widths from the input side, ending in 1, such as '2-2-1'
 class Topology:
     """An immutable directed acyclic graph of nodes with one output node.
 
-    Build one with `parse`, `layered`, `from_edges`, `from_networkx` or `from_json`.
+    Build one with `parse`, `layered`, `tree`, `from_edges`, `from_networkx` or `from_json`.
 
     Attributes:
         size: Number of nodes.
@@ -47,11 +47,15 @@ class Topology:
 
     @classmethod
     def parse(cls, text: str, connect: str = "dense") -> Topology:
-        """Read layer widths such as `2-2-1`; a suffix `:skip` or `:dense` overrides `connect`.
+        """Read layer widths such as `2-2-1`, or `tree-4`, see `tree`.
+
+        A suffix `:skip` or `:dense` of the widths overrides `connect`.
 
         Raises:
             InputError: The text is no topology.
         """
+        if leaves := re.fullmatch(r"tree-([0-9]{1,3})", str(text).strip(), re.ASCII):
+            return cls.tree(int(leaves[1]))
         match = re.fullmatch(
             r"([0-9]{1,9}(?:-[0-9]{1,9})*)(?::(\w+))?", str(text).strip(), re.ASCII
         )
@@ -85,6 +89,25 @@ class Topology:
             )
         _check_size(sum(widths))
         return cls(sum(widths), _named(_layered_edges(widths, connect)))
+
+    @classmethod
+    def tree(cls, leaves: int) -> Topology:
+        """Join leaves in pairs, the pairs in pairs, and so on; one left over is passed up.
+
+        Raises:
+            InputError: There are fewer than two leaves, or too many nodes.
+        """
+        if leaves < 2:
+            raise InputError(f"a tree has at least 2 leaves, not {leaves}; did you mean 'tree-2'?")
+        edges, layer, size = [], list(range(leaves)), leaves
+        while len(layer) > 1:
+            above = []
+            for i in range(0, len(layer) - 1, 2):
+                edges += [(layer[i], size), (layer[i + 1], size)]
+                above.append(size)
+                size += 1
+            layer = above + layer[len(layer) - len(layer) % 2 :]
+        return cls.from_edges(edges)
 
     @classmethod
     def from_edges(

@@ -19,7 +19,7 @@ from pettingzoo.test import (
 )
 
 from neuromas_env import Topology, coded_v0
-from neuromas_env.coded.layout import OBSERVATIONS, make_layout, network
+from neuromas_env.coded.layout import OBSERVATIONS, make_layout
 from neuromas_env.coded.levels import LEVELS, level
 from neuromas_env.coded.vector import VectorNetwork
 from neuromas_env.coded.views import OneLearnerView, TurnView
@@ -338,15 +338,3 @@ def test_no_reset_unknown_options_and_questions():
     env.reset()
     with pytest.raises(InputError, match="unknown node 'node_7'"):
         env.observe("node_7")
-
-
-def test_a_tree_joins_leaves_in_pairs():
-    assert network("tree-4").edges == tuple(
-        (f"node_{a}", f"node_{b}") for a, b in [(0, 4), (1, 4), (2, 5), (3, 5), (4, 6), (5, 6)]
-    )
-    assert [len(layer) for layer in network("tree-8").layers] == [8, 4, 2, 1]
-    for leaves in range(2, 20):
-        topology = network(f"tree-{leaves}")
-        assert len(topology.inputs) == leaves and len(topology) == 2 * leaves - 1
-        assert all(len(topology.sources(n)) in (0, 2) for n in topology.nodes)
-        assert all(len(topology.readers(n)) <= 1 for n in topology.nodes)

@@ -22,6 +22,8 @@ SMALL = [
     ("modsum:parts=2,modulus=3", "2-1", 3, 1),
     ("routing:leaves=2,values=2", "2-1-1", 2, 1),
     ("routing:leaves=2,values=2", "2-1", 2, 1),
+    ("knockout:leaves=2", "2-1", 3, 1),
+    ("knockout:leaves=3", "1", 3, 1),
     ("lewis:objects=4,candidates=2", "1-1", 2, 1),
     ("lewis:objects=6,candidates=3", "1-1", 3, 1),
     ("lewis:objects=5,candidates=2", "1-1", 2, 2),
@@ -97,9 +99,11 @@ def test_the_silent_return_is_the_best_answer_to_the_query_alone(case):
     assert np.isclose(best_answers(layout, seen), layout.returns.silent, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", LEVELS)
-def test_random_messages_earn_the_random_return(name):
-    env = VectorNetwork(**LEVELS[name], batch=40_000, seed=0)
+@pytest.mark.parametrize(
+    "arguments", [*LEVELS.values(), {"task": "knockout:leaves=4", "topology": "tree-4"}]
+)
+def test_random_messages_earn_the_random_return(arguments):
+    env = VectorNetwork(**arguments, batch=40_000, seed=0)
     rng = np.random.default_rng(1)
     env.reset()
     for layer in env.layout.layers:
@@ -175,6 +179,34 @@ def test_classes_of_objects_earn_what_the_formula_says(name):
     assert np.isclose(heard, layout.returns.optimal)
 
 
+@pytest.mark.parametrize(
+    ("leaves", "topology"), [(2, "2-1"), (3, "tree-3"), (5, "tree-5"), (8, "tree-8")]
+)
+def test_a_knockout_is_played_along_a_tree(leaves, topology):
+    """Each node sends the winner of what it hears, by a table written by hand."""
+    layout = make_layout(f"knockout:leaves={leaves}", topology)
+    parts, query = layout.task.every()
+    answers = layout.task.rule(parts, query)
+    assert np.bincount(answers).tolist() == [3 ** (leaves - 1)] * 3  # all three win as often
+    assert layout.returns.optimal == 1.0
+    beats = np.array([[0, 1, 0], [1, 1, 2], [0, 2, 2]])  # rock, paper, scissors
+    env = VectorNetwork(layout.task, layout.topology, batch=len(answers))
+    env.reset(questions=(parts, query))
+    _, reward = env.step(parts)
+    for layer in layout.layers[1:]:
+        pairs = [env.messages[list(layout.sources[node])] for node in layer]
+        _, reward = env.step(np.stack([beats[one, other] for one, other in pairs]))
+    assert reward.min() == 1.0
+
+
+def test_the_optimum_of_a_knockout_of_other_pairs_is_not_made_up():
+    cut = Topology.from_edges([(0, 4), (2, 4), (1, 5), (3, 5), (4, 6), (5, 6)])
+    with pytest.raises(InputError, match="not known: .*'tree-4' would be right"):
+        _ = make_layout("knockout:leaves=4", cut).returns
+    for topology in ("4-1", "4-2-1", "tree-8"):
+        assert make_layout("knockout:leaves=4", topology).returns.optimal == 1.0
+
+
 def test_disjoint_paths():
     cases = {"1-1": 1, "3-1": 3, "3-2-1": 2, "3-1-3-1": 1, "2-1-1:skip": 3, "tree-8": 2}
     for text, paths in cases.items():
@@ -208,6 +240,8 @@ def test_rules():
         "modsum:parts=3,modulus=5": ([4, 4, 3], [], 1),
         "lewis:objects=9,candidates=3": ([7], [1, 7, 0], 1),
         "routing:leaves=3": ([3, 1, 2], [2], 2),
+        "knockout:leaves=3": ([0, 2, 1], [], 1),
+        "knockout:leaves=5": ([1, 1, 0, 2, 2], [], 2),
     }
     for name, (parts, query, answer) in cases.items():
         task = make_coded_task(name)

@@ -39,6 +39,18 @@ def test_a_name_is_read_back(text):
     assert Topology.parse(topology.name) == topology
 
 
+def test_a_tree_joins_leaves_in_pairs():
+    assert Topology.parse("tree-4").edges == tuple(
+        (f"node_{a}", f"node_{b}") for a, b in [(0, 4), (1, 4), (2, 5), (3, 5), (4, 6), (5, 6)]
+    )
+    assert [len(layer) for layer in Topology.parse("tree-8").layers] == [8, 4, 2, 1]
+    for leaves in range(2, 20):
+        topology = Topology.parse(f"tree-{leaves}")
+        assert len(topology.inputs) == leaves and len(topology) == 2 * leaves - 1
+        assert all(len(topology.sources(n)) in (0, 2) for n in topology.nodes)
+        assert all(len(topology.readers(n)) <= 1 for n in topology.nodes)
+
+
 def test_names_follow_the_edges_and_not_the_way_of_building():
     assert Topology.from_edges([(0, 2), (1, 2)]) == Topology.parse("2-1")
     assert Topology.parse("2-1:skip") == Topology.parse("2-1") == Topology.parse(" 2-1 ")
@@ -57,6 +69,9 @@ def test_names_follow_the_edges_and_not_the_way_of_building():
         ("²-1", "'2-2-1'"),
         ("2-2-1:", "'2-2-1'"),
         ("custom-5", "'2-2-1'"),
+        ("tree-", "'2-2-1'"),
+        ("tree-4:skip", "'2-2-1'"),
+        ("tree-1", "at least 2 leaves, not 1"),
         ("2-2", "did you mean '2-2-1'"),
         ("2-0-1", "layer 1 is empty"),
         ("2-0", "layer 1 is empty"),

@@ -53,7 +53,7 @@ class TrainConfig:
     task: str = _option("hierarchy/max", "task, such as bbh/navigate or hierarchy/max:leaves=4")
     data: str | None = _option(None, "folder with benchmark rows")
     skip_bad_rows: bool = _option(False, "leave broken rows out instead of stopping at them")
-    topology: str = _option("2-1", "layer widths, input side first, such as 2-2-1")
+    topology: str = _option("2-1", "layer widths, input side first, such as 2-2-1; or tree-4")
     connect: str = _option(
         "dense", "which layers a node reads: the one before or all", choices=CONNECTIONS
     )

@@ -8,7 +8,6 @@ encodings `multidiscrete`, `box` and `discrete` say the same in three ways.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -23,37 +22,6 @@ from neuromas_env.topology import Topology
 OBSERVATIONS = ("box", "multidiscrete", "discrete")
 MAX_MESSAGES = 4096
 _MAX_INDEX = 2**31
-
-
-def network(topology: Topology | str) -> Topology:
-    """Read a topology; besides layer widths, `tree-8` is a binary tree with 8 leaves.
-
-    Raises:
-        InputError: The text is no topology.
-    """
-    if isinstance(topology, Topology):
-        return topology
-    match = re.fullmatch(r"tree-([0-9]{1,3})", str(topology).strip(), re.ASCII)
-    return tree(int(match[1])) if match else Topology.parse(topology)
-
-
-def tree(leaves: int) -> Topology:
-    """Join leaves in pairs, the pairs in pairs, and so on; one left over is passed up.
-
-    Raises:
-        InputError: There are fewer than two leaves, or too many nodes.
-    """
-    if leaves < 2:
-        raise InputError(f"a tree has at least 2 leaves, not {leaves}; did you mean 'tree-2'?")
-    edges, layer, size = [], list(range(leaves)), leaves
-    while len(layer) > 1:
-        above = []
-        for i in range(0, len(layer) - 1, 2):
-            edges += [(layer[i], size), (layer[i + 1], size)]
-            above.append(size)
-            size += 1
-        layer = above + layer[len(layer) - len(layer) % 2 :]
-    return Topology.from_edges(edges)
 
 
 @dataclass(frozen=True)
@@ -221,7 +189,8 @@ def make_layout(
         InputError: An argument is wrong, the network has fewer input nodes than the task
             has parts, or the messages are too few to give every answer.
     """
-    task, topology = make_coded_task(task), network(topology)
+    task = make_coded_task(task)
+    topology = topology if isinstance(topology, Topology) else Topology.parse(topology)
     codebook = task.answers if codebook is None else codebook
     for name, value in (("codebook", codebook), ("bandwidth", bandwidth)):
         if type(value) is not int or value < 1:

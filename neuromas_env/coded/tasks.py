@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import permutations
 from math import comb, prod
 from typing import Literal
 
@@ -84,8 +84,8 @@ class CodedTask:
             InputError: There are more than `MAX_LISTED`.
         """
         self._check_few()
-        rows = product(*map(range, self.parts + self.query))
-        table = np.array(list(rows), dtype=Dtype).T
+        places = np.unravel_index(np.arange(self.questions()), self.parts + self.query)
+        table = np.stack(places).astype(Dtype)
         return table[: len(self.parts)], table[len(self.parts) :]
 
     def questions(self) -> int:
@@ -161,6 +161,58 @@ class Lewis(CodedTask):
         return Returns((classes - absent) / count, 1 / messages, 1 / count)
 
 
+class Knockout(CodedTask):
+    """Rock, paper, scissors: which of the three the last match of a knock-out leaves.
+
+    The matches are those of the tree with as many leaves: neighbours in pairs, the winners in
+    pairs, and so on, one left over goes through. Paper (1) beats rock (0), scissors (2) beat
+    paper, rock beats scissors. So all three win as often at every depth, and each hint at a
+    subtree's winner is worth something: with both uniform, a player wins its match, or draws
+    with its like, two times of three.
+    """
+
+    def returns(self, topology: Topology, messages: int) -> Returns:
+        """Work out the known returns; see `CodedTask.returns`.
+
+        The optimum is 1 where every match can be decided: somewhere both of its players are
+        heard of, when each node sends the winner of the most matches that it can decide.
+
+        Raises:
+            InputError: It cannot be said so of the last match, and the optimum is not known.
+        """
+        matches = _bracket(len(self.parts))
+        sent: dict[str, _Players] = {}
+        dealt = {node: i % len(self.parts) for i, node in enumerate(topology.inputs)}
+        for node in topology.nodes if len(topology) > 1 else ():
+            known = {sent[source] for source in topology.sources(node)}
+            if node in dealt:
+                known.add((dealt[node],))
+            for pair in matches:
+                if known.issuperset(pair):
+                    known.add(pair[0] + pair[1])
+            sent[node] = max(known, key=lambda players: (len(players), players))
+        if sent and len(sent[topology.output]) < len(self.parts):
+            raise InputError(
+                f"the optimum of task {self.name} on {topology.name} is not known: its nodes do "
+                f"not hear of the players of each match; 'tree-{len(self.parts)}' would be right"
+            )
+        return super().returns(topology, messages)
+
+
+_Players = tuple[int, ...]
+
+
+def _bracket(leaves: int) -> list[tuple[_Players, _Players]]:
+    """Return the two players of each match, as the leaves that they stand for, rounds in order."""
+    matches: list[tuple[_Players, _Players]] = []
+    players: list[_Players] = [(leaf,) for leaf in range(leaves)]
+    while len(players) > 1:
+        pairs = list(zip(players[::2], players[1::2], strict=False))
+        matches += pairs
+        players = [a + b for a, b in pairs] + players[2 * len(pairs) :]
+    return matches
+
+
 def disjoint_paths(topology: Topology) -> int:
     """Count the paths from input nodes to the output that share no node but the output."""
     import networkx
@@ -192,6 +244,14 @@ def _position_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
     return (query == parts).argmax(0).astype(Dtype)
 
 
+def _knockout_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
+    winner: dict[_Players, np.ndarray] = {(leaf,): part for leaf, part in enumerate(parts)}
+    for pair in _bracket(len(parts)):
+        one, other = winner[pair[0]], winner[pair[1]]
+        winner[pair[0] + pair[1]] = np.where((other - one) % 3 == 1, other, one)
+    return winner[tuple(range(len(parts)))]
+
+
 def _relay(name: str, values: int) -> CodedTask:
     return CodedTask(name, (values,), (), "later", values, _sum_rule(values))
 
@@ -221,6 +281,10 @@ def _routing(name: str, leaves: int, values: int) -> CodedTask:
     return CodedTask(name, (values,) * leaves, (leaves,), "later", values, _pointed_rule)
 
 
+def _knockout(name: str, leaves: int) -> CodedTask:
+    return Knockout(name, (3,) * leaves, (), "later", 3, _knockout_rule)
+
+
 _FAMILIES: dict[str, tuple[Callable[..., CodedTask], dict[str, tuple[int, int, int]], str]] = {
     "relay": (_relay, {"values": (4, 2, MAX_VALUES)}, "repeat what the input node was shown"),
     "xor": (_xor, {}, "the exclusive or of two bits"),
@@ -239,6 +303,11 @@ _FAMILIES: dict[str, tuple[Callable[..., CodedTask], dict[str, tuple[int, int, i
         _routing,
         {"leaves": (4, 2, MAX_PARTS), "values": (4, 2, MAX_VALUES)},
         "the value of the one leaf that later nodes are told to ask",
+    ),
+    "knockout": (
+        _knockout,
+        {"leaves": (4, 2, MAX_PARTS)},
+        "which of rock, paper and scissors wins a knock-out of the leaves",
     ),
 }  # parameter: (default, least, most)
 

@@ -81,6 +81,7 @@ def train(
     curve: list[tuple[int, float]] = []
     table, before = np.zeros((0, 0)), None
     report.begin(f"training {layouts[-1][0].topology.name}", total)
+    due = _step(options, total, 0)
     for stage, (layout, updates) in enumerate(layouts):
         rows = _rows(options, layout, task, seed)
         learner = _learner(options, layout, rows, seed, rate, max(1, total))
@@ -91,7 +92,8 @@ def train(
         rng = np.random.default_rng([seed, _DRAWS, stage])
         for _ in range(updates):
             counters = _update(options, layout, learner, rows, rng, counters)
-            if counters["updates"] % max(1, total // POINTS) == 0 or counters["updates"] == total:
+            if counters["updates"] in (due, total):
+                due += _step(options, total, due)
                 score = greedy(layout, learner.table[rows], halves(layout.task)[0]).mean()
                 curve.append((counters["questions"], float(score)))
                 report.advance(counters["updates"], {"validation": float(score)})
@@ -99,6 +101,11 @@ def train(
     report.end()
     parameters = len(np.unique(rows)) * layout.messages
     return Trained(layout, table, parameters, curve, counters)
+
+
+def _step(options: CodedOptions, total: int, done: int) -> int:
+    """After how many more updates the next evaluation is."""
+    return max(1, (total if options.evaluated == "evenly" else done) // POINTS)
 
 
 def _update(

@@ -1,13 +1,16 @@
-"""Pictures of an experiment: learning curves with bands, and how alike the nodes are."""
+"""Pictures of an experiment: learning curves with bands, needs, and how alike the nodes are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neuromas_env.bench.plots import to_svg
+
+if TYPE_CHECKING:
+    from neuromas_env.experiments.need import Rise
 
 Curve = Sequence[tuple[float, float]]
 
@@ -34,12 +37,15 @@ def band(curves: Sequence[Curve], points: int = 20) -> tuple[np.ndarray, np.ndar
     return where, each.mean(0), factor * spread
 
 
-def learning_curves(curves: Mapping[str, Mapping[str, Sequence[Curve]]], what: str) -> str:
+def learning_curves(
+    curves: Mapping[str, Mapping[str, Sequence[Curve]]], what: str, scale: str = "linear"
+) -> str:
     """Draw the runs of every arm as SVG, a panel per task.
 
     Args:
         curves: Task to arm to the curves of its runs.
         what: Is drawn upwards.
+        scale: Of the questions, `linear` or `log`.
     """
     from matplotlib.figure import Figure
 
@@ -56,8 +62,40 @@ def learning_curves(curves: Mapping[str, Mapping[str, Sequence[Curve]]], what: s
             x, mean, half = band(runs)
             [handles[_plain(arm)]] = axes.plot(x, mean, color=f"C{colour % 10}", linewidth=1.2)
             axes.fill_between(x, mean - half, mean + half, color=f"C{colour % 10}", alpha=0.2)
-        axes.set(title=_plain(task), ylabel=what, xlabel="training questions")
+        axes.set(title=_plain(task), ylabel=what, xlabel="training questions",
+                 xscale=scale)  # fmt: skip
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
+    return to_svg(figure)
+
+
+def need_picture(rise: Rise) -> str:
+    """Draw the needs of all runs over the sizes as SVG, with both fits of every curve.
+
+    Triangles are bounds: upwards where the return was never reached, downwards where at once.
+    """
+    from matplotlib.figure import Figure
+
+    from neuromas_env.experiments.need import FORMS
+
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes, sizes = figure.add_subplot(), np.array(rise.claim.sizes, float)
+    smooth = np.geomspace(sizes[0], sizes[-1], 100)
+    for number, (name, one) in enumerate(rise.curves.items()):
+        colour = f"C{number % 10}"
+        # Side by side, so that runs of two curves do not hide one another.
+        where = (sizes + 0.012 * (number - 0.5) * np.ptp(sizes))[:, None] + 0 * one.need
+        known = ~one.never & ~one.at_once
+        for marker, kept in (("o", known), ("^", one.never), ("v", one.at_once)):
+            axes.plot(where[kept], one.need[kept], marker, color=colour, alpha=0.35, markersize=4)
+        axes.plot(sizes, np.exp(np.log(one.need).mean(1)), "_", color=colour, markersize=16,
+                  markeredgewidth=2, label=_plain(name))  # fmt: skip
+        for (form, scale), line in zip(FORMS.items(), ("-", ":"), strict=True):
+            fit = rise.fits[name][form]
+            axes.plot(smooth, np.exp(fit.start + fit.slope * scale(smooth)), line, color=colour,
+                      linewidth=1.2, label=f"{_plain(name)}, {form}")  # fmt: skip
+    axes.set(yscale="log", xlabel=_plain(rise.claim.over), ylabel="training questions")
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    figure.legend(loc="outside right upper", fontsize=8)
     return to_svg(figure)
 
 

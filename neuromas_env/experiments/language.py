@@ -21,6 +21,7 @@ from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import TrainedRun, make_method, read_run
 from neuromas_env.bench.store import Answer
 from neuromas_env.bench.worker import answer_of
+from neuromas_env.errors import InputError
 from neuromas_env.experiments.bound import Bound
 from neuromas_env.experiments.spec import Arm, Study, digest
 from neuromas_env.rollout import Intervene, run_episodes, whole_questions
@@ -49,6 +50,13 @@ class Language:
         for task in self.tasks.values():
             for split in ("train", "validation", "test"):
                 task.examples(split)  # rows that are missing are told before hours of work
+        if study.need is not None:
+            for name, task in self.tasks.items():
+                if not hasattr(task, "chance"):
+                    raise InputError(
+                        f"need: what a guess scores on {name} is not known; a task with a method "
+                        "`chance`, such as hierarchy/max, would be right"
+                    )
         self.model = study.model or str(_made(folder / str(study.script)))
         self._held: tuple[dict[str, Any], Any] | None = None
 
@@ -73,7 +81,6 @@ class Language:
             return
         from neuromas_env.agents import train as training
         from neuromas_env.agents.checkpoint import latest
-        from neuromas_env.errors import InputError
 
         if out.is_dir():
             try:
@@ -142,6 +149,10 @@ class Language:
         rows = self.tasks[task].examples("test")
         count = min(self._study.questions or len(rows), len(rows))
         return [rows[i] for i in range(count)]
+
+    def bounds(self, arm: Arm, task: str) -> tuple[float, float]:
+        """Return the score of a guess, and 1."""
+        return self.tasks[task].chance(), 1.0  # type: ignore[attr-defined]  # checked at the start
 
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
         """Return what a store's cell says of an arm."""

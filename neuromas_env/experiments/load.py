@@ -20,6 +20,7 @@ from neuromas_env.experiments.spec import (
     Arm,
     Claim,
     Experiment,
+    Need,
     Study,
     shape,
     slug,
@@ -30,6 +31,7 @@ _SETTINGS = (
     "kind", "tasks", "seeds", "pilots", "rates", "questions", "model", "script", "options",
 )  # fmt: skip
 _OWN_ARM_KEYS = (
+    "task",
     "grow",
     "vote",
     "tokens_of",
@@ -113,8 +115,8 @@ def _study(
     path: Path, name: str, kind: str, settings: dict, given: Any, scale: str, seeds: int | None
 ) -> Study:
     part = _mapping(path, kind, given)
-    _check_keys(path, kind, part, ("tasks", "options", "arms", "compare", "at", "probes"),
-                needed=("arms", "compare"))  # fmt: skip
+    _check_keys(path, kind, part, ("tasks", "options", "arms", "compare", "at", "probes", "need"),
+                needed=("arms",) if "need" in part else ("arms", "compare"))  # fmt: skip
     at = _mapping(path, f"{kind}: at", part.get("at") or {})
     here = dict(_mapping(path, f"{kind}: at: {scale}", at.get(scale) or {}))
     written = _arms(path, kind, scale, part["arms"], here.pop("arms", {}))
@@ -124,9 +126,6 @@ def _study(
     base: dict[str, Any] = {}
     for source in (settings, part, here):  # the more special one wins
         base |= source.get("options") or {}
-    tasks = tuple(map(str, merged.get("tasks") or ()))
-    if not tasks:
-        raise InputError(f"{path}, {where}: no tasks; `tasks: [hierarchy/max]` would be right")
     rates = merged["rates"]
     if not isinstance(rates, list) or not rates or not all(_positive(rate) for rate in rates):
         raise InputError(f"{path}, {where}: rates: {rates!r}, but [0.001, 0.003] would be right")
@@ -134,10 +133,13 @@ def _study(
         arm: _arm(path, f"{where}: {arm}", arm, kind, base, options)
         for arm, options in written.items()
     }
+    arms = _dealt(path, where, arms, tuple(map(str, merged.get("tasks") or ())))
+    tasks = tuple(dict.fromkeys(task for arm in arms.values() for task in arm.tasks))
     study = Study(
         name, kind, tasks, _count(path, where, "seeds", seeds or merged["seeds"]),
         tuple(map(float, rates)), arms, (), _count(path, where, "pilots", merged.get("pilots", 1)),
         merged.get("questions"), merged.get("model"), merged.get("script"), part.get("probes"),
+        _need(path, f"{where}: need", part["need"], arms) if "need" in part else None,
     )  # fmt: skip
     if kind == "language" and not (study.model or study.script):
         raise InputError(f"{path}, {where}: no model; `model: smollm2-135m` would be right")
@@ -168,11 +170,16 @@ def _arm(path: Path, where: str, name: str, kind: str, base: dict, given: Any) -
         return Arm(
             name, "ablate", {}, options["ablate"], None, str(options["node"]), options["how"]
         )
+    options = dict(options)
+    task = options.pop("task", None)
+    if task is not None and not isinstance(task, str):
+        raise InputError(f"{path}, {where}: task: {task!r}, but hierarchy/max would be right")
+    own = () if task is None else (task,)
     if "adapt" in options:
         _check_keys(path, where, options, ("adapt", "test", "iterations"), needed=("iterations",))
         if kind == "coded":
             raise InputError(f"{path}, {where}: only language models adapt without weights")
-        return Arm(name, "adapt", dict(options))
+        return Arm(name, "adapt", options, tasks=own)
     options = _grown(path, where, kind, base, options)
     known = {f.name for f in fields(CodedOptions if kind == "coded" else TrainConfig)}
     known = known - set(_RESERVED) | {"parameters_of"}
@@ -185,7 +192,23 @@ def _arm(path: Path, where: str, name: str, kind: str, base: dict, given: Any) -
         merged = _coded(base | options) if kind == "coded" else _language(base | options)
     except InputError as error:
         raise InputError(f"{path}, {where}: {error}") from None
-    return Arm(name, "train", merged)
+    return Arm(name, "train", merged, tasks=own)
+
+
+def _dealt(
+    path: Path, where: str, arms: Mapping[str, Arm], tasks: tuple[str, ...]
+) -> dict[str, Arm]:
+    """Give each arm its tasks: its own, those of the arm that it uses, or the study's."""
+    found = {}
+    for name, arm in arms.items():
+        source = arms.get(str(arm.source), arm)
+        found[name] = replace(arm, tasks=source.tasks or tasks)
+        if not found[name].tasks:
+            raise InputError(
+                f"{path}, {where}: {name}: no tasks; `tasks: [hierarchy/max]`, or a task of its "
+                "own, would be right"
+            )
+    return found
 
 
 def _grown(path: Path, where: str, kind: str, base: dict, options: dict) -> dict[str, Any]:
@@ -233,7 +256,7 @@ def _language(options: dict[str, Any]) -> dict[str, Any]:
 
 def _claims(path: Path, where: str, part: dict, arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
     claims = []
-    for number, given in enumerate(part["compare"] or (), 1):
+    for number, given in enumerate(part.get("compare") or (), 1):
         place = f"{where}: comparison {number}"
         entry = _mapping(path, place, given)
         _check_keys(path, place, entry, tuple(f.name for f in fields(Claim)),
@@ -246,10 +269,50 @@ def _claims(path: Path, where: str, part: dict, arms: Mapping[str, Arm]) -> tupl
             raise InputError(f"{path}, {place}: {unknown('score', str(claim.score), SCORES)}")
         if claim.better == claim.than:
             raise InputError(f"{path}, {place}: {claim.than!r} is compared with itself")
+        if arms[claim.better].tasks != arms[claim.than].tasks:
+            raise InputError(
+                f"{path}, {place}: {claim.better!r} and {claim.than!r} have different tasks, so "
+                "that no question is common; arms of one task would be right"
+            )
         claims.append(claim)
+    if "need" in part:
+        return tuple(replace(claim, decides=False) for claim in claims)
     if not any(claim.decides for claim in claims):
         raise InputError(f"{path}, {where}: no comparison decides; at least one would be right")
     return tuple(claims)
+
+
+def _need(path: Path, where: str, given: Any, arms: Mapping[str, Arm]) -> Need:
+    entry = _mapping(path, where, given)
+    _check_keys(path, where, entry, tuple(f.name for f in fields(Need)),
+                needed=("curves", "steeper", "than", "reach"))  # fmt: skip
+    need = Need(**entry)
+    curves = _mapping(path, f"{where}: curves", need.curves)
+    for curve, points in curves.items():
+        place = f"{where}: curves: {curve}"
+        for size, arm in _mapping(path, place, points).items():
+            _count(path, place, "size", size)
+            if arm not in arms or arms[arm].kind != "train":
+                trained = [name for name, one in arms.items() if one.kind == "train"]
+                raise InputError(f"{path}, {place}: {unknown('arm', str(arm), trained)}")
+            if len(arms[arm].tasks) > 1:
+                raise InputError(f"{path}, {place}: {arm!r} has several tasks; one would be right")
+        if len(points) < 3 or set(points) != set(next(iter(curves.values()))):
+            raise InputError(
+                f"{path}, {place}: sizes {sorted(points)}; three or more, the same on all curves, "
+                "would be right"
+            )
+    for curve in (need.steeper, need.than):
+        if curve not in curves:
+            raise InputError(f"{path}, {where}: {unknown('curve', str(curve), curves)}")
+    if need.steeper == need.than:
+        raise InputError(f"{path}, {where}: {need.than!r} is compared with itself")
+    _count(path, where, "smooth", need.smooth)
+    if not (_positive(need.reach) and need.reach <= 1):
+        raise InputError(f"{path}, {where}: reach: {need.reach!r}, but 0.5 would be right")
+    if not _positive(need.margin):
+        raise InputError(f"{path}, {where}: margin: {need.margin!r}, but 0.1 would be right")
+    return need
 
 
 def _checked(path: Path, where: str, study: Study) -> Study:
@@ -272,13 +335,15 @@ def _checked(path: Path, where: str, study: Study) -> Study:
                 raise InputError(f"{path}, {where}: {arm.name}: {unknown('node', arm.node, nodes)}")
         if arm.budget is not None and study.arms[arm.budget].kind == "vote":
             raise InputError(f"{path}, {where}: {arm.name}: tokens_of names a vote, {arm.budget!r}")
+        if arm.budget is not None and study.arms[arm.budget].tasks != arm.tasks:
+            raise InputError(f"{path}, {where}: {arm.name}: {arm.budget!r} has other tasks")
         if arm.kind == "vote" and len(shape(study, trained[str(arm.source)])) > 1:
             raise InputError(f"{path}, {where}: {arm.name}: only a network of one node votes")
     if study.probes is not None and study.probes not in trained:
         raise InputError(f"{path}, {where}: probes: {unknown('arm', study.probes, trained)}")
     if study.kind == "coded":
-        for task in study.tasks:
-            for arm in trained.values():
+        for arm in trained.values():
+            for task in arm.tasks:
                 try:
                     CodedOptions.from_mapping(arm.options).layouts(task)
                 except InputError as error:

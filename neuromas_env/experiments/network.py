@@ -44,6 +44,11 @@ class Coded:
         """Return the test questions."""
         return answers.examples(task)[: self._study.questions]
 
+    def bounds(self, arm: Arm, task: str) -> tuple[float, float]:
+        """Return what random messages and the best policy earn."""
+        known = self._layout(arm, task).returns
+        return known.random, known.optimal
+
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
         """Return what a store's cell says of an arm."""
         layout = self._layout(arm, task)

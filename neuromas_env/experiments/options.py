@@ -10,13 +10,17 @@ from typing import Any
 from neuromas_env.agents.shaping import read_terms
 from neuromas_env.coded.bench import ALGORITHMS
 from neuromas_env.coded.growth import INITS
-from neuromas_env.coded.layout import Layout, make_layout, network
+from neuromas_env.coded.layout import Layout, make_layout
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.topology import Topology
 
 STARTS = ("uniform", "noise", "repeat")
 CREDITS = ("shared", "leave_one_node_out")
-_CHOICES = {"learner": tuple(ALGORITHMS), "grow_init": INITS, "start": STARTS, "credit": CREDITS}
+EVALUATED = ("evenly", "relatively")
+_CHOICES = {
+    "learner": tuple(ALGORITHMS), "grow_init": INITS, "start": STARTS, "credit": CREDITS,
+    "evaluated": EVALUATED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class CodedOptions:
         start: Tables start `uniform`, as `noise`, or with a bias to `repeat` what a node reads
             first, a role written by hand.
         shaping: Terms that are added to the reward, see `neuromas_env.agents.shaping`.
+        evaluated: Twenty times `evenly` spread, or `relatively`: whenever there were a twentieth
+            more updates, so that it is known to 5 % when a score was reached.
     """
 
     topology: str = "2-1"
@@ -59,6 +65,7 @@ class CodedOptions:
     shared: bool = False
     start: str = "uniform"
     shaping: str = ""
+    evaluated: str = "evenly"
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> CodedOptions:
@@ -93,13 +100,13 @@ class CodedOptions:
             InputError: The topology or the schedule cannot be read.
         """
         if self.schedule is None:
-            return [(network(self.topology), self.updates)]
+            return [(Topology.parse(self.topology), self.updates)]
         stages = []
         for part in self.schedule.split(","):
             text, _, updates = part.strip().rpartition(":")
             if not text or not updates.isdecimal():
                 raise InputError(f"schedule: {part.strip()!r}; '2-1:100, 2-2-1:100' would be right")
-            stages.append((network(text), int(updates)))
+            stages.append((Topology.parse(text), int(updates)))
         for (old, _), (new, _) in zip(stages, stages[1:], strict=False):
             old.grow_to(new)
         return stages

@@ -15,6 +15,8 @@ from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
 from neuromas_env.bench.tables import Grid, make_grids, percent, to_markdown
 from neuromas_env.experiments import curves
+from neuromas_env.experiments.need_report import NOTES as NEED_NOTES
+from neuromas_env.experiments.need_report import need_section
 from neuromas_env.experiments.probes import message_agreement, message_entropy
 from neuromas_env.experiments.spec import Arm, Experiment, Study, slug
 from neuromas_env.experiments.study import Run, Running
@@ -59,11 +61,10 @@ def write_report(
     name = f"{slug(experiment.name)}-{experiment.scale}"
     parts, verdicts = [], []
     for running in studies:
-        text, findings = _study(running, folder, name)
+        text, verdict, least = _study(running, folder, name)
         parts.append(text)
-        verdict = overall(findings)
         said = f"is {verdict}" if verdict == OPEN else verdict
-        verdicts.append(f"**{running.study.name}: the claim {said}.**{_few(running, findings)}")
+        verdicts.append(f"**{running.study.name}: the claim {said}.**{_few(running, least)}")
     lines = [
         f"# {experiment.title}",
         f"Claim: {experiment.claim}",
@@ -72,22 +73,24 @@ def write_report(
         *([f"Matched: {experiment.matched}"] if experiment.matched else []),
         _setting(studies, made),
         *parts,
-        NOTES,
+        *([NOTES] if any(one.study.claims for one in studies) else []),
+        *([NEED_NOTES] if any(one.study.need for one in studies) else []),
     ]
     write(folder / "report.md", "\n\n".join(lines) + "\n")
     return folder / "report.md"
 
 
-def _few(running: Running, findings: Sequence[Finding]) -> str:
-    """What so many seeds cannot show."""
-    seeds, least = running.study.seeds, least_p(running.study.seeds, findings)
+def _few(running: Running, least: float) -> str:
+    """What so many seeds, with which p is at least `least`, cannot show."""
+    seeds = running.study.seeds
     hint = f" That is {seeds} seeds: a hint." if seeds < SEEDS else ""
     if least < ALPHA:
         return hint
     return hint + f" With {seeds} seeds it cannot hold: p (runs) is at least {least:.2f}."
 
 
-def _study(running: Running, folder: Path, name: str) -> tuple[str, list[Finding]]:
+def _study(running: Running, folder: Path, name: str) -> tuple[str, str, float]:
+    """Write a study's part; return it, the verdict, and the smallest p that it could have."""
     study, pictures = running.study, folder / f"{name}-{slug(running.study.name)}"
     with Store(running.folder) as store:
         # Comparisons with the first method are the benchmark's; here claims decide. What training
@@ -96,19 +99,21 @@ def _study(running: Running, folder: Path, name: str) -> tuple[str, list[Finding
         lines = [replace(line, against={}, training={}) for line in found]
         scores = read_scores(store, running.cells)
     findings = judge(study, scores)
-    parts = [
-        f"## {study.name}",
-        to_markdown(_matched(running)),
-        *map(to_markdown, make_grids(lines, "extracted")),
-        to_markdown(_comparisons(findings)),
-        to_markdown(_gains(study, scores)),
-    ]
+    verdict, least = overall(findings), least_p(study.seeds, findings)
+    parts = [f"## {study.name}"]
+    if study.need is not None:
+        more, rise = need_section(running, scores, pictures)
+        parts += more
+        verdict, least = rise.verdict, 0.5**study.seeds
+    parts += [to_markdown(_matched(running)), *map(to_markdown, make_grids(lines, "extracted"))]
+    if findings:
+        parts += [to_markdown(_comparisons(findings)), to_markdown(_gains(study, scores))]
     if any(running._tunes(arm) for arm in study.trained()):
         parts.append(to_markdown(_rates(running)))
     parts.append(_curves(running, pictures))
     if study.probes:
         parts += _probes(running, study.arms[study.probes], pictures)
-    return "\n\n".join(parts), findings
+    return "\n\n".join(parts), verdict, least
 
 
 def _matched(running: Running) -> Grid:
@@ -157,7 +162,7 @@ def _gains(study: Study, scores: Any) -> Grid:
             "of it right among readable")  # fmt: skip
     rows = []
     for claim in {(c.better, c.than): c for c in study.claims}.values():
-        for task in study.tasks:
+        for task in study.arms[claim.better].tasks:
             better, than = scores[claim.better, task], scores[claim.than, task]
             moved = [100 * float(getattr(better, kind).mean() - getattr(than, kind).mean())
                      for kind in ("strict", "extracted")]  # fmt: skip
@@ -174,30 +179,41 @@ def _rates(running: Running) -> Grid:
             cells = (percent(float(np.mean(scores[rate]))) for rate in running.study.rates)
             rows.append((arm.name, *cells, f"{running.rates[arm.name]:g}"))
     head = ("arm", *(f"{rate:g}" for rate in running.study.rates), "chosen")
+    judged = "extracted % on validation questions"
+    if running.study.need is not None:
+        judged = "mean of the learning curve in %"
     return Grid(
-        f"Learning rates, extracted % on validation questions, {running.study.pilots} pilot(s) "
-        "with seeds of their own", head, tuple(rows),
+        f"Learning rates, {judged}, {running.study.pilots} pilot(s) with seeds of their own",
+        head, tuple(rows),
     )  # fmt: skip
 
 
 def _curves(running: Running, pictures: Path) -> str:
     study, drawn = running.study, {}
+    curve_of = {
+        arm: curve
+        for curve, points in (study.need.curves if study.need else {}).items()
+        for arm in points.values()
+    }
     for task in study.tasks:
         runs = [run for run in running.runs() if run.task == task]
         drawn[task] = {
-            arm.name: [running.result(run)["curve"] for run in runs if run.arm is arm]
+            curve_of.get(arm.name, arm.name): [
+                running.result(run)["curve"] for run in runs if run.arm is arm
+            ]
             for arm in study.trained()
+            if task in arm.tasks
         }
     greedy = "greedy score, validation questions" if study.kind == "coded" else "sampled score"
     path = pictures.with_name(f"{pictures.name}-curves.svg")
-    write(path, curves.learning_curves(drawn, greedy))
+    write(path, curves.learning_curves(drawn, greedy, "log" if study.need else "linear"))
     return f"![Learning curves, {study.name}: mean over seeds with 95 % bands]({path.name})"
 
 
 def _probes(running: Running, arm: Arm, pictures: Path) -> list[str]:
     """Compare the nodes of every run of an arm, mean over seeds."""
     parts: list[str] = []
-    for task in running.study.tasks:
+    for task in arm.tasks:
         runs = [Run(arm, task, seed, None, False) for seed in range(running.study.seeds)]
         backend: Any = running.backend
         found = [backend.probe(arm, task, running.path(run))["similarity"] for run in runs]

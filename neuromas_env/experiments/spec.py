@@ -2,7 +2,8 @@
 
 An experiment has *studies*: the coded networks or one model of a scale. A study has *arms*, ways
 to make a network, each trained with every seed on every task, and *claims*, which arm answers
-better than which.
+better than which. It may also have a *need*: how many training questions arms take, by the size of
+their tasks.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Arm:
         budget: The arm whose completion tokens a vote may spend.
         node: Whose message is taken away.
         how: `blank`, `shuffle` (another question's message) or `base` (the untrained node's).
+        tasks: On which it is trained: its own, or those of the study.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Arm:
     budget: str | None = None
     node: str | None = None
     how: str | None = None
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,44 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Need:
+    """That on one curve the need rises faster with the size of the task than on another.
+
+    A run's need is the number of training questions after which its return, the mean of the last
+    `smooth` points of its learning curve, first is `reach` of the way from random to optimal.
+
+    Attributes:
+        curves: Name to size to the arm that is trained at that size; all have the same sizes.
+        steeper: The curve that is claimed to rise faster.
+        than: The other.
+        reach: Above 0, at most 1.
+        over: What the sizes count, for people.
+        smooth: Points.
+        margin: The smallest difference of slopes, of log need per unit of size, that counts.
+    """
+
+    curves: dict[str, dict[int, str]]
+    steeper: str
+    than: str
+    reach: float
+    over: str = "size"
+    smooth: int = 1
+    margin: float = 0.1
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sizes, rising."""
+        return sorted(self.curves[self.steeper])
+
+
+@dataclass(frozen=True)
 class Study:
     """All that is trained on one model at one scale, or on coded networks.
 
     Attributes:
         name: Such as `coded` or `chars`.
         kind: `coded` or `language`.
-        tasks: Every arm is trained on each.
+        tasks: All that an arm is trained on.
         seeds: How many.
         rates: Learning rates that every arm tries.
         pilots: Seeds, apart from the others, with which each rate is tried.
@@ -87,6 +121,7 @@ class Study:
         arms: By name.
         claims: What is compared.
         probes: Arm whose nodes are compared with one another.
+        need: What decides instead of the claims, which then stand beside.
     """
 
     name: str
@@ -101,6 +136,7 @@ class Study:
     model: str | None = None
     script: str | None = None
     probes: str | None = None
+    need: Need | None = None
 
     def trained(self) -> list[Arm]:
         """Return the arms that are trained or adapted."""

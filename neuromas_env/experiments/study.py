@@ -59,6 +59,10 @@ class Backend(Protocol):
         """Return the test questions."""
         ...
 
+    def bounds(self, arm: Arm, task: str) -> tuple[float, float]:
+        """Return the return of a guess and the best one."""
+        ...
+
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
         """Return what a store's cell says of an arm."""
         ...
@@ -99,7 +103,7 @@ class Running:
 
     def path(self, run: Run) -> Path:
         """Return the folder of a run."""
-        parts = [slug(run.task)] if len(self.study.tasks) > 1 else []
+        parts = [slug(run.task)] if len(run.arm.tasks) > 1 else []
         if run.pilot:
             parts = ["pilots", slug(run.arm.name), f"rate_{run.rate:g}", *parts]
         else:
@@ -115,7 +119,7 @@ class Running:
             for arm in self.study.trained()
             if self._tunes(arm)
             for rate in self.study.rates
-            for task in self.study.tasks
+            for task in arm.tasks
         ]
 
     def runs(self) -> list[Run]:
@@ -124,7 +128,7 @@ class Running:
             Run(arm, task, seed, self.rates.get(arm.name), False)
             for seed in range(self.study.seeds)
             for arm in self.study.trained()
-            for task in self.study.tasks
+            for task in arm.tasks
         ]
 
     def go(self) -> None:
@@ -136,9 +140,7 @@ class Running:
         self._ask(asked, {})
         if votes := [arm for arm in self.study.arms.values() if arm.kind == "vote"]:
             budget = {
-                (arm.name, task): self._samples(arm, task)
-                for arm in votes
-                for task in self.study.tasks
+                (arm.name, task): self._samples(arm, task) for arm in votes for task in arm.tasks
             }
             self._ask(votes, budget)
 
@@ -147,11 +149,18 @@ class Running:
         return self.backend.result(run.arm, self.path(run))
 
     def pilot_scores(self, arm: Arm) -> dict[float, list[float]]:
-        """Return the validation scores of each rate, over pilots and tasks."""
+        """Return the validation scores of each rate, over pilots and tasks.
+
+        Where needs are measured it is not the last score that counts but the mean of the learning
+        curve, so that of rates that all end at the top the fastest is chosen.
+        """
         scores: dict[float, list[float]] = {}
         for run in self.pilots():
             if run.arm.name == arm.name and run.rate is not None:
-                scores.setdefault(run.rate, []).append(self.result(run)["validation"])
+                held = self.result(run)
+                points = [score for _, score in held["curve"]]
+                score = held["validation"] if self.study.need is None else sum(points) / len(points)
+                scores.setdefault(run.rate, []).append(score)
         return scores
 
     def _tunes(self, arm: Arm) -> bool:
@@ -229,10 +238,10 @@ class Asking:
         """Return a cell for every arm, task and seed."""
         study, backend = self._running.study, self._running.backend
         first = next(arm for arm in study.trained() if arm.kind == "train")
-        shared = backend.settings(self._run(first, study.tasks[0], 0))
+        shared = backend.settings(self._run(first, first.tasks[0], 0))
         cells = []
         for arm in self._arms.values():
-            for task in study.tasks:
+            for task in arm.tasks:
                 count, samples = len(backend.questions(task)), self._budget.get((arm.name, task), 0)
                 for seed in range(study.seeds):
                     facts = backend.facts(arm, task, self._run(arm, task, seed), samples or 1)

@@ -95,6 +95,7 @@ def judge(study: Study, scores: Mapping[tuple[str, str], Scores]) -> list[Findin
         pairs = {
             task: _pair(claim, scores[claim.better, task], scores[claim.than, task])
             for task in study.tasks
+            if (claim.better, task) in scores
         }
         for task, pair in pairs.items():
             findings.append(_found(claim, task, *pair))
