@@ -80,9 +80,10 @@ def gather(value: T) -> list[T]:
 
 
 def together(work: Callable[[], T]) -> list[T]:
-    """Let every process do its own work; all get all results, or all raise the first error.
+    """Let every process do its own work; all get all results, or all raise an error.
 
-    An error that one process kept to itself would leave the others waiting for it.
+    It is a process's own, or else the first of the others'. An error that one process kept to
+    itself would leave the others waiting for it.
     """
     if size() == 1:
         return [work()]
@@ -94,10 +95,10 @@ def together(work: Callable[[], T]) -> list[T]:
         error = caught
     told = None if error is None else (str(error), isinstance(error, InputError))
     outcomes = gather((outcome, told))
+    if error is not None:
+        raise error
     for process, (_, failed) in enumerate(outcomes):
         if failed is not None:
-            if process == number() and error is not None:
-                raise error
             raise (InputError if failed[1] else RuntimeError)(f"process {process}: {failed[0]}")
     return [value for value, _ in outcomes]
 
