@@ -91,7 +91,7 @@ def cramp(engine, room):
     compute = engine._completion_hidden
 
     def small(rows):
-        if engine.padded(rows) > room:
+        if engine.computed(rows) > room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return compute(rows)
 

@@ -241,7 +241,7 @@ def test_out_of_memory_says_which_budget_fits(sft_steps):
     engine = tiny_engine("llama", nodes=CHAIN.nodes)
     leaves, learner = leaves_of(engine), make_learner("malt", engine, CHAIN.nodes, config)
     rows = [row for node in CHAIN.nodes for row in turns_of(leaves, node)]
-    room = max(engine.padded([row]) for row in rows)
+    room = max(engine.computed([row]) for row in rows)
     cramp(engine, room)
     with pytest.raises(InputError, match="cpu ran out of memory in training") as caught:
         learner.update(leaves)

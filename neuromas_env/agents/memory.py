@@ -80,7 +80,7 @@ def fitting_budget(
     while budget > 1:
         budget //= 2
         batches = engine.micro_batches(rows, budget)
-        chosen = max(([rows[i] for i in batch] for batch in batches), key=engine.padded)
+        chosen = max(([rows[i] for i in batch] for batch in batches), key=engine.computed)
         if _fits(engine, chosen, options or {}):
             return budget
         if len(batches) == len(rows):
