@@ -40,8 +40,8 @@ class Floor:
                 temperature=1.0,
                 top_p=1.0,
                 top_k=0,
-                min_new_tokens=NEW,
-                max_new_tokens=NEW,
+                min_new_tokens=new,
+                max_new_tokens=new,
                 pad_token_id=0,
             )
 
