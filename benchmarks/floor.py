@@ -15,7 +15,7 @@ import torch
 from model_setup import alternate
 from workload import MODEL, NEW, PROMPT, ROLLOUTS, Ours
 
-from neuromas_env.agents.attention import use_grouped_attention
+from neuromas_env.agents.attention import use_own_attention
 from neuromas_env.agents.models import load_base
 
 STEP_TARGET, STEP_STRETCH, ROLLOUT_TARGET, ROLLOUT_STRETCH = 1.25, 1.0, 0.85, 1.5
@@ -27,10 +27,10 @@ class Floor:
     def __init__(self, grouped):
         self.model = load_base(MODEL, quiet=True).model
         if grouped:
-            use_grouped_attention(self.model)
+            use_own_attention(self.model)
         self.embed = self.model.get_input_embeddings()
 
-    def generate(self, nodes):
+    def generate(self, nodes, new=NEW):
         ids = torch.randint(100, 40_000, (nodes * ROLLOUTS, PROMPT))
         with torch.inference_mode():
             self.model.generate(
@@ -40,8 +40,8 @@ class Floor:
                 temperature=1.0,
                 top_p=1.0,
                 top_k=0,
-                min_new_tokens=NEW,
-                max_new_tokens=NEW,
+                min_new_tokens=new,
+                max_new_tokens=new,
                 pad_token_id=0,
             )
 

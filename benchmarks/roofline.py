@@ -4,7 +4,8 @@ Every operation of a phase is counted: its floating-point operations (torch's ow
 and the bytes of its operands and results. An operation can take no less than its operations
 over the ceiling of a large matrix product, or its bytes over that of a large copy, both
 measured in the same run; the sum of those times over the measured time is what is reached.
-Only matrix products are counted: everything else could be fused into them.
+Only matrix products are counted: everything else could be fused into them. The optimiser's part
+(the gradient's norm, AdamW) has none; there the bytes count that must be read and written.
 
     python benchmarks/roofline.py [--quick] [--threads 2] [--device cpu|cuda|auto]
 """
@@ -19,6 +20,9 @@ from torch.utils.flop_counter import flop_registry
 from workload import Ours
 
 from neuromas_env.agents.models import precision
+
+# The norm reads each gradient; the step reads weight, gradient and two moments, and writes three.
+ADAMW_PASSES = 1 + 4 + 3
 
 
 class Count(TorchDispatchMode):
@@ -76,7 +80,7 @@ def ceilings(device, repeats):
 
 
 def phases(ours, requests):
-    """The phases of a step, each a function that does its work."""
+    """The phases of a step, each a function that does its work; and the numbers it trains."""
     engine = ours.engine
     first = [
         type(r)(r.turns, r.engine, r.adapter, type(r.sampling)(1.0, 1), r.seed) for r in requests
@@ -95,23 +99,37 @@ def phases(ours, requests):
                 scored.logprobs.sum().backward()
         ours.learner._clear_gradients()
 
-    return {
+    numbers = [p for node in ours.nodes for p in engine.adapters.parameters(node).values()]
+    gradients = [torch.full_like(p, 1e-3) for p in numbers]
+
+    def optimiser():
+        for parameter, gradient in zip(numbers, gradients, strict=True):
+            parameter.grad = gradient
+        torch.nn.utils.clip_grad_norm_(numbers, 1.0)
+        ours.learner.step()
+
+    work = {
         "prompts": lambda: engine.generate(first),
         "rollout": lambda: engine.generate(requests),
         "forward": forward,
         "training": both,
+        "optimiser": optimiser,
     }
+    return work, sum(p.numel() for p in numbers)
 
 
 def report(device, nodes, limits, repeats):
     ours = Ours(nodes, device=device)
     requests = [ours.team[node].request(None, seed) for seed in range(8) for node in ours.nodes]
     measured, counted = {}, {}
-    for name, work in phases(ours, requests).items():
+    works, numbers = phases(ours, requests)
+    for name, work in works.items():
         measured[name] = seconds_of(work, repeats)
         with Count(*limits) as count:
             work()
         counted[name] = torch.tensor([count.operations, count.bytes, count.seconds])
+    moved = 4 * numbers * ADAMW_PASSES
+    counted["optimiser"] = torch.tensor([0.0, moved, moved / limits[1]])
     for whole, part, rest in (
         ("rollout", "prompts", "decoding"),
         ("training", "forward", "backward"),
@@ -120,14 +138,15 @@ def report(device, nodes, limits, repeats):
         counted[rest] = counted[whole] - counted[part]
     print(f"\n{nodes} model nodes in one layer, on {device}")
     print(f"{'phase':12}{'seconds':>9}{'Gop':>9}{'GB':>8}{'least s':>9}{'reached':>9}")
-    for name in ("prompts", "decoding", "rollout", "forward", "backward", "training"):
+    for name in ("prompts", "decoding", "rollout", "forward", "backward", "training", "optimiser"):
         operations, moved, least = counted[name].tolist()
         print(
             f"{name:12}{measured[name]:9.3f}{operations / 1e9:9.1f}{moved / 1e9:8.2f}{least:9.3f}"
             f"{least / measured[name]:9.0%}"
         )
-    whole = sum(measured[name] for name in ("rollout", "training"))
-    least = sum(float(counted[name][2]) for name in ("rollout", "training"))
+    step = ("rollout", "training", "optimiser")
+    whole = sum(measured[name] for name in step)
+    least = sum(float(counted[name][2]) for name in step)
     print(f"{nodes} nodes: step reaches: {least / whole:.2f} of the roofline on {device}")
 
 

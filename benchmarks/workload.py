@@ -2,9 +2,9 @@
 
 SmolLM2-135M, in bfloat16 where the machine is fast in it and else in float32, LoRA rank 8 on q,
 k, v and o for each node, AdamW; in a step one prompt of 96 tokens, 8 episodes, exactly 32 new
-tokens for each node, at temperature 1. All model nodes stand in one layer and a scripted node
-gives the answer. As a script it takes one step for every line that it reads and prints its
-seconds, for `peer.py`:
+tokens for each node, at temperature 1. All model nodes stand in one layer, unless another network
+is asked for, and a scripted node gives the answer. As a script it takes one step for every line
+that it reads and prints its seconds, for `peer.py`:
 
     python benchmarks/workload.py 3
 """
@@ -47,12 +47,12 @@ class Says:
 
 
 class Ours:
-    """A network of so many model nodes in one layer, ready to take steps."""
+    """A network, such as 3 or 2-2, of model nodes with the same prompts, ready to take steps."""
 
-    def __init__(self, nodes, prompt=PROMPT, rollouts=ROLLOUTS, new=NEW, rank=RANK, device="cpu"):
+    def __init__(self, network, prompt=PROMPT, rollouts=ROLLOUTS, new=NEW, rank=RANK, device="cpu"):
         base = load_base(MODEL, device=device, quiet=True)
         self.engine = TransformersEngine(base, rank=rank, alpha=2.0 * rank, targets=TARGETS)
-        self.topology, self.task = Topology.parse(f"{nodes}-1"), make_task("hierarchy/max")
+        self.topology, self.task = Topology.parse(f"{network}-1"), make_task("hierarchy/max")
         self.nodes, self.rollouts = self.topology.nodes[:-1], rollouts
         for number, node in enumerate(self.nodes):
             self.engine.adapters.add(node, number)
@@ -95,8 +95,23 @@ def resident():
     """Memory of this process in bytes, freed memory given back first."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
+    return _status("VmRSS")
+
+
+def forget_peak():
+    """Let `peak` begin anew."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
+def peak():
+    """The most memory that this process has held, in bytes."""
+    return _status("VmHWM")
+
+
+def _status(name):
     with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(name))
 
 
 def serve(step):

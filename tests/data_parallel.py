@@ -70,8 +70,8 @@ class Work:
     def __call__(self, number, put):
         getattr(self, self.kind)(number, put, **self.options)
 
-    def straight(self, number, put, config):
-        """Train; before that, try what must be refused."""
+    def straight(self, number, put, config, edited):
+        """Train; before that, try what must be refused. `edited` is another copy of the package."""
         from dataclasses import replace
 
         from neuromas_env.agents import distributed
@@ -80,6 +80,11 @@ class Work:
         distributed.start("cpu")
         with told(put):
             train(replace(config, learning_rate=0.1 * (number + 1)))
+        source = distributed.rollout.__file__
+        distributed.rollout.__file__ = f"{edited}/rollout.py" if number else source
+        with told(put):
+            train(config)
+        distributed.rollout.__file__ = source
         with told(put):
             distributed.together(lambda: _fail() if number else None)
         put(train(config).to_dict())

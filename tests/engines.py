@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import re
 import tempfile
 import warnings
 
@@ -83,6 +84,23 @@ def collect_gradients(engine):
         for parameter in parameters:
             parameter.grad = None
     return found
+
+
+def cramp(engine, room):
+    """Let memory run out in batches of more than so many tokens."""
+    compute = engine._completion_hidden
+
+    def small(rows):
+        if engine.computed(rows) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return compute(rows)
+
+    engine._completion_hidden = small
+
+
+def fitting(error):
+    """The token budget that a message about memory names."""
+    return int(re.search(r"token_budget (\d+) fits", str(error.value))[1])
 
 
 def assert_same_gradients(first, second, tolerance=1e-4):

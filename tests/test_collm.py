@@ -5,7 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from engines import NODES, Reference, tiny_engine, tiny_folder
+from engines import (
+    NODES,
+    Reference,
+    collect_gradients,
+    cramp,
+    fitting,
+    tiny_engine,
+    tiny_folder,
+)
 from tiny_runs import At, Killed, assert_same_end, kill, lines, tiny_config
 
 from neuromas_env.agents.collm import (
@@ -173,6 +181,33 @@ def test_a_state_that_is_too_long_is_refused():
     room = engine.chat.context_length
     with pytest.raises(InputError, match=f"would read {room + 1} tokens.*holds {room}"):
         critic.values([np.ones(room + 1, dtype=np.int64)])
+
+
+@pytest.mark.parametrize("make", [collm_cc, collm_dc])
+def test_out_of_memory_in_a_critic_says_which_budget_fits(make):
+    engine = tiny_engine("llama")
+    batch, learner = episodes(engine), make(engine, NODES, OPTIONS)
+    names = engine.adapters.names
+    before = weights(engine, names)
+    room = 250 if make is collm_cc else 150  # holds what a critic reads in one episode
+    cramp(engine, room)
+    with pytest.raises(InputError, match="cpu ran out of memory in training") as caught:
+        learner.update(batch)
+    assert same(before, weights(engine, names))
+    retry = tiny_engine("llama", token_budget=fitting(caught))
+    cramp(retry, room)
+    assert make(retry, NODES, OPTIONS).update(batch)["train_rows"] > 0
+
+
+def test_a_critic_that_cannot_learn_for_lack_of_memory_is_left_as_it_was():
+    engine = tiny_engine("llama", nodes=())
+    critic = Critic(engine, "critic", learning_rate=1e-2, clip=1.0, seed=0)
+    prompts = [np.arange(3, 3 + length) for length in (4, 10, 40)]
+    cramp(engine, 25)
+    with pytest.raises(InputError, match="not even one row fits"):
+        critic.fit(prompts, np.ones(3), 1.0)
+    assert all(gradient is None for gradient in collect_gradients(engine).values())
+    assert all(parameter.grad is None for parameter in critic._head.parameters())
 
 
 @pytest.mark.parametrize("name", ["collm_cc", "collm_dc", "magrpo"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from safetensors.torch import load_file
 from tiny_models import make_tiny
 from tiny_runs import lines, tiny_config
 
+import neuromas_env
 from neuromas_env.agents import checkpoint, distributed
 from neuromas_env.agents.train import train
 
@@ -50,21 +53,25 @@ def assert_same_weights(first, second):
 
 
 def test_two_processes_train_as_one(model, alone, tmp_path):
-    run = tmp_path / "run"
-    found = launch(Work("straight", config=config(model, run)))
+    run, edited = tmp_path / "run", tmp_path / "neuromas_env"
+    shutil.copytree(Path(neuromas_env.__file__).parent, edited)
+    with (edited / "agents/memory.py").open("a") as file:
+        file.write("# another line\n")
+    found = launch(Work("straight", config=config(model, run), edited=str(edited)))
     for number in (0, 1):
-        refused, failed, result = found[number]
+        refused, other_code, failed, result = found[number]
         assert "process 1 has another option learning_rate (0.2) than process 0 (0.1)" in refused
+        assert "process 1 has another code of neuromas_env/agents/memory.py ('" in other_code
         assert "no memory here" in failed and (number or failed.startswith("process 1: "))
         assert result["steps"] == 3
-    assert found[0][2] == found[1][2]
+    assert found[0][3] == found[1][3]
     single, folder = alone
     assert_same_weights(folder, run)
     # The evaluations were shared too, and every call is booked once.
     for when in ("before", "after"):
-        assert found[0][2][when]["n"] == getattr(single, when).n
+        assert found[0][3][when]["n"] == getattr(single, when).n
     for phase in ("train", "eval"):
-        ours, theirs = found[0][2]["cost"][phase], single.cost[phase]
+        ours, theirs = found[0][3]["cost"][phase], single.cost[phase]
         assert ours["calls"] == theirs["calls"]
     for ours, theirs in zip(
         lines(run / "metrics.jsonl"), lines(folder / "metrics.jsonl"), strict=True

@@ -238,7 +238,7 @@ def test_micro_batches_of_any_budget_add_up_to_the_same_gradient(family, engine,
     assert sorted(sum(batches, [])) == list(range(len(rows)))
     assert len(batches) == {1: len(rows), 100_000: 1}.get(budget, len(batches))
     for batch in batches:
-        assert len(batch) == 1 or cut.padded([rows[i] for i in batch]) <= budget
+        assert len(batch) == 1 or cut.computed([rows[i] for i in batch]) <= budget
         with cut.training([rows[i] for i in batch]) as scored:
             weight = torch.tensor([WEIGHTS[i] for i in batch])[scored.row]
             (weight * scored.logprobs).sum().backward()
@@ -346,20 +346,6 @@ def test_an_engine_of_its_own_per_node_works_side_by_side():
     assert set(first.cost.usage) == {("eval", "node_0")}
     assert set(second.cost.usage) == {("eval", "node_1")}
     assert isinstance(first, TransformersEngine)
-
-
-def test_prompts_of_different_lengths_are_not_padded_to_one_another():
-    engine = tiny_engine("llama", token_budget=4096)
-    rng = np.random.default_rng(0)
-    rows = [
-        Row("node_0", ids, rng.integers(3, 50, 16))
-        for length in (500, 100, 480, 110, 490, 105)
-        for ids in [rng.integers(3, 50, length)]
-        for _ in range(4)
-    ]
-    real = sum(length + 4 * 15 for length in (500, 100, 480, 110, 490, 105))
-    batches = [[rows[i] for i in batch] for batch in engine.micro_batches(rows, 1200)]
-    assert sum(map(engine.padded, batches)) < 1.06 * real
 
 
 def test_too_little_memory_for_a_chunk_says_how_many_rows_to_take(monkeypatch):

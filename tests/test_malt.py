@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from asking import Sums, Told, text_of
-from engines import assert_same_gradients, collect_gradients, tiny_engine
+from engines import assert_same_gradients, collect_gradients, cramp, fitting, tiny_engine
 from malt_runs import malt_config
 from tiny_runs import At, Killed, kill, lines, untimed
 from torch.nn.functional import logsigmoid
@@ -233,6 +233,22 @@ def test_a_step_without_good_turns_changes_nothing():
     after = [p for n in CHAIN.nodes for p in engine.adapters.parameters(n).values()]
     assert all(map(torch.equal, before, after))
     assert metrics["train_rows"] == metrics["train_tokens"] == 0 == metrics["verifier_sft_loss"]
+
+
+@pytest.mark.parametrize("sft_steps", [0, 2])
+def test_out_of_memory_says_which_budget_fits(sft_steps):
+    config = dataclasses.replace(OPTIONS, sft_steps=sft_steps)
+    engine = tiny_engine("llama", nodes=CHAIN.nodes)
+    leaves, learner = leaves_of(engine), make_learner("malt", engine, CHAIN.nodes, config)
+    rows = [row for node in CHAIN.nodes for row in turns_of(leaves, node)]
+    room = max(engine.computed([row]) for row in rows)
+    cramp(engine, room)
+    with pytest.raises(InputError, match="cpu ran out of memory in training") as caught:
+        learner.update(leaves)
+    assert all(gradient is None for gradient in collect_gradients(engine).values())
+    retry = tiny_engine("llama", nodes=CHAIN.nodes, token_budget=fitting(caught))
+    cramp(retry, room)
+    assert make_learner("malt", retry, CHAIN.nodes, config).update(leaves)["train_rows"] > 0
 
 
 # --- runs -------------------------------------------------------------------------------------

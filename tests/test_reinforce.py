@@ -1,10 +1,9 @@
 import dataclasses
-import re
 
 import numpy as np
 import pytest
 import torch
-from engines import NODES, Reference, collect_gradients, tiny_engine
+from engines import NODES, Reference, collect_gradients, cramp, fitting, tiny_engine
 
 from neuromas_env.agents.advantage import MODES
 from neuromas_env.agents.config import TrainConfig
@@ -291,29 +290,21 @@ def test_a_loss_that_is_not_finite_changes_nothing(value):
 
 
 def test_out_of_memory_says_which_budget_fits():
-    engine = tiny_engine("llama")
+    engine, room = tiny_engine("llama"), 150
     runs, before = episodes(engine), weights(engine)
     learner = Reinforce(engine, PAIR)
-    training, room = engine.training, 150
-
-    def small(rows, **options):
-        if engine.padded(rows) > room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return training(rows, **options)
-
-    engine.training = small
+    cramp(engine, room)
     with pytest.raises(InputError, match="cpu ran out of memory in training") as caught:
         learner.update(runs)
-    fits = int(re.search(r"token_budget (\d+) fits", str(caught.value))[1])
     largest = engine.largest(learner._rows(runs, dict.fromkeys(PAIR, np.ones(len(runs))))[0])
-    assert str(largest) in str(caught.value) and room / 2 <= fits <= largest / 2
+    assert str(largest) in str(caught.value) and room / 2 <= fitting(caught) <= largest / 2
     assert not changed(engine, before)
     assert all(gradient is None for gradient in collect_gradients(engine).values())
     # With that budget it goes through.
-    retry = tiny_engine("llama", token_budget=fits)
-    training, retry.training = retry.training, small
+    retry = tiny_engine("llama", token_budget=fitting(caught))
+    cramp(retry, room)
     assert Reinforce(retry, PAIR).update(runs)["train_rows"] > 0
-    engine.training = lambda rows, **options: small(rows * 100, **options)
+    cramp(engine, 0)
     with pytest.raises(InputError, match="not even one row fits"):
         learner.update(runs)
 

@@ -10,6 +10,7 @@ The real vLLM runs in `tests/integration/vllm.sh`.
 import dataclasses
 import importlib.metadata
 import json
+import os
 import sys
 import types
 from pathlib import Path
@@ -51,6 +52,7 @@ class StandIn:
         self.model_config = types.SimpleNamespace(max_model_len=1500)
         self.fail, self.finish_reason = None, None
         self.cache, self.rows = options["kv_cache_memory_bytes"], options["max_num_seqs"]
+        self.devices = os.environ.get("CUDA_VISIBLE_DEVICES")
         StandIn.started.append(self)
 
     def add_lora(self, adapter):
@@ -262,6 +264,30 @@ def test_what_it_cannot_do_is_refused(vllm, monkeypatch):
         VLLMEngine(
             load_base(str(tiny_folder("llama")), quiet=True), tiny_folder("llama"), rank=1000
         )
+
+
+@pytest.mark.parametrize(
+    ("number", "count", "listed", "device"),
+    [
+        ("1", "2", "", "1"),
+        ("1", "2", "4,6", "6"),
+        ("0", "2", "GPU-a,GPU-b,GPU-c", "GPU-a"),
+        ("1", "2", "5", "5"),  # dealt out by who started the processes
+        ("0", "1", "4,6", "4,6"),
+    ],
+)
+def test_each_process_gives_its_vllm_a_device_of_its_own(
+    vllm, monkeypatch, number, count, listed, device
+):
+    monkeypatch.setenv("LOCAL_RANK", number)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", count)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    gpu = types.SimpleNamespace(is_cpu=lambda: False, device_control_env_var="CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(sys.modules["vllm.platforms"], "current_platform", gpu)
+    engine = make()
+    ask = Request((("user", "yes"),), engine, "node_0", Sampling(0.0, 4))
+    assert engine.generate([ask])[0].error is None and vllm[0].devices == device
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == listed
 
 
 def test_the_option_makes_the_engine(vllm):

@@ -81,6 +81,7 @@ class AdapterSet:
         self._peft.delete_adapter(_PLACEHOLDER)
         self._peft.eval()  # no dropout anywhere: the policy that samples is the one that trains
         self._used: tuple[str, ...] = ()
+        self._rows = 0
         self._mask: torch.Tensor | None = None
         self._runs: list[tuple[str | None, int]] = []
         self._weights: dict[Linear, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -157,18 +158,22 @@ class AdapterSet:
     def select(self, adapters: Sequence[str | None]) -> None:
         """Say which row of the next batch belongs to which of the loaded adapters.
 
-        The choice holds until the next one, also for the backward pass. It is fastest where
-        the rows of an adapter stand together and all adapters have equally many.
+        A batch of one row may be given token by token instead. The choice holds until the next
+        one, also for the backward pass. It is fastest where the rows of an adapter stand together
+        and all adapters have equally many.
         """
+        self._rows = len(adapters)
         self._runs = [(name, len(list(rows))) for name, rows in itertools.groupby(adapters)]
         one_for_all = len(self._used) == 1 and set(adapters) == set(self._used)
-        self._mask = None if one_for_all or not self._used else self._row_mask(adapters)
+        self._mask = None if one_for_all or not self._used else self._row_mask()
 
-    def _row_mask(self, adapters: Sequence[str | None]) -> torch.Tensor:
+    def _row_mask(self) -> torch.Tensor:
         layer = self._layers[0]
         ranks = torch.tensor([len(_matrices(layer, name)[0]) for name in self._used])
-        own = torch.tensor([[float(name == used) for used in self._used] for name in adapters])
-        return own.repeat_interleave(ranks, dim=1)[:, None].to(layer.weight)
+        own = torch.tensor([[float(name == used) for used in self._used] for name, _ in self._runs])
+        lengths = torch.tensor([length for _, length in self._runs])
+        mask = own.repeat_interleave(ranks, dim=1).repeat_interleave(lengths, dim=0)
+        return mask[:, None].to(layer.weight)
 
     def _forward(self, layer: Linear, x: torch.Tensor) -> torch.Tensor:
         out = layer.base_layer(x)
@@ -177,8 +182,9 @@ class AdapterSet:
         a, b = self._weights[layer]
         if self._mask is None:
             return out + linear(linear(x, a), b)
-        if x.shape[0] * x.shape[1] < _MANY_TOKENS * len(self._runs):
-            return out + linear(linear(x, a) * self._mask, b)
+        rows = x.reshape(self._rows, -1, x.shape[2])
+        if rows.shape[0] * rows.shape[1] < _MANY_TOKENS * len(self._runs):
+            return out + linear(linear(rows, a) * self._mask, b).view_as(out)
         rank = self._config.r
         down, up = a.view(-1, rank, a.shape[1]), b.T.reshape(-1, rank, b.shape[0])
         lengths = {length for _, length in self._runs}
@@ -187,17 +193,17 @@ class AdapterSet:
             if tuple(names) != self._used:
                 own = [self._used.index(name) for name in names]
                 down, up = down[own], up[own]
-            rows = x.reshape(len(names), -1, x.shape[2])
-            delta = torch.bmm(torch.bmm(rows, down.transpose(1, 2)), up)
-            return out + delta.view(*x.shape[:2], -1)
+            own_rows = x.reshape(len(names), -1, x.shape[2])
+            delta = torch.bmm(torch.bmm(own_rows, down.transpose(1, 2)), up)
+            return out + delta.view_as(out)
         parts = []
-        for name, rows in zip(names, x.split([length for _, length in self._runs]), strict=True):
+        for name, part in zip(names, rows.split([length for _, length in self._runs]), strict=True):
             if name is None:
-                parts.append(out.new_zeros(*rows.shape[:2], out.shape[2]))
+                parts.append(out.new_zeros(*part.shape[:2], out.shape[2]))
             else:
                 place = self._used.index(name)
-                parts.append((rows @ down[place].T) @ up[place])
-        return out + torch.cat(parts)
+                parts.append((part @ down[place].T) @ up[place])
+        return out + torch.cat(parts).view_as(out)
 
     def save(self, name: str, folder: Path) -> None:
         """Write one adapter in PEFT's format; `PeftModel.from_pretrained` reads the folder."""

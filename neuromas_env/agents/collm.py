@@ -26,18 +26,21 @@ and once to learn, is the metric `critic_tokens`, and their size `critic_paramet
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from neuromas_env.agents import distributed
 from neuromas_env.agents.learner import reward_table
+from neuromas_env.agents.memory import within_memory
 from neuromas_env.agents.reinforce import Independent, independent_nodes
-from neuromas_env.agents.transformers_engine import TransformersEngine
+from neuromas_env.agents.transformers_engine import Row, TransformersEngine
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Trajectory
 from neuromas_env.rollout import derive_seed
 
+T = TypeVar("T")
 Advantages = Callable[[Sequence[Trajectory]], tuple[dict[str, np.ndarray], dict[str, float]]]
 """Batch of N episodes to the advantage `[N]` of every node, and metrics."""
 
@@ -69,36 +72,51 @@ class Critic:
         """Predict the return of each prompt (token ids), float64 `[prompts]`.
 
         Raises:
-            InputError: A prompt is longer than the model's context.
+            InputError: A prompt is longer than the model's context, or memory runs out.
         """
         self._check(prompts)
         self.tokens += sum(map(len, prompts))
-        found = np.zeros(len(prompts))
-        with torch.no_grad():
-            for batch, hidden in self._engine.read(self._name, prompts):
-                found[batch] = self._head(hidden.float())[:, 0].cpu().double().numpy()
-        return found
+
+        def work() -> np.ndarray:
+            found = np.zeros(len(prompts))
+            with torch.no_grad():
+                for batch, hidden in self._engine.read(self._name, prompts):
+                    found[batch] = self._head(hidden.float())[:, 0].cpu().double().numpy()
+            return found
+
+        return self._within_memory(prompts, work)
 
     def fit(self, prompts: Sequence[np.ndarray], returns: np.ndarray, weight: float) -> float:
         """Take one step down the mean squared error, times `weight`; return that error before.
 
         Raises:
             FloatingPointError: The gradient is not finite; nothing is changed.
+            InputError: Memory runs out; nothing is changed.
         """
         self.tokens += sum(map(len, prompts))
-        error = 0.0
-        for batch, hidden in self._engine.read(self._name, prompts):
-            wanted = torch.as_tensor(returns[batch], dtype=torch.float32, device=hidden.device)
-            loss = (self._head(hidden.float())[:, 0] - wanted).pow(2).sum() / len(prompts)
-            (weight * loss).backward()
-            error += float(loss.detach())
-        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip))
-        if np.isfinite(norm):
+
+        def work() -> float:
+            error = 0.0
+            for batch, hidden in self._engine.read(self._name, prompts):
+                wanted = torch.as_tensor(returns[batch], dtype=torch.float32, device=hidden.device)
+                loss = (self._head(hidden.float())[:, 0] - wanted).pow(2).sum() / len(prompts)
+                (weight * loss).backward()
+                error += float(loss.detach())
+            return error
+
+        try:
+            error = self._within_memory(prompts, work)
+            norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip))
+            if not np.isfinite(norm):
+                raise FloatingPointError(f"the gradient of the critic {self._name!r} is not finite")
             self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        if not np.isfinite(norm):
-            raise FloatingPointError(f"the gradient of the critic {self._name!r} is not finite")
+        finally:
+            self._optimiser.zero_grad(set_to_none=True)
         return error
+
+    def _within_memory(self, prompts: Sequence[np.ndarray], work: Callable[[], T]) -> T:
+        rows = [Row(self._name, ids, ids[-1:]) for ids in prompts]
+        return within_memory(self._engine, rows, work)
 
     def _check(self, prompts: Sequence[np.ndarray]) -> None:
         longest, room = max(map(len, prompts)), self._engine.chat.context_length
@@ -141,9 +159,12 @@ class ActorCritic:
 
         Raises:
             FloatingPointError: A gradient is not finite.
+            InputError: Memory runs out.
         """
         read = self._read()
-        advantages, metrics = self._advantages(trajectories)
+        # Every process lets the critics learn from the whole batch; if one cannot, all stop.
+        found = distributed.together(lambda: self._advantages(trajectories))
+        advantages, metrics = found[distributed.number()]
         if self._critics:
             metrics["critic_tokens"] = float(self._read() - read)
             metrics["critic_parameters"] = float(sum(c.size for c in self._critics.values()))

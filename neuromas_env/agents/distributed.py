@@ -34,6 +34,7 @@ T = TypeVar("T")
 _TIMEOUT = timedelta(hours=2)  # of a process that hangs; one that is gone is noticed at once
 _NOTICE = 3.0  # seconds in which the operating system tells that a process is gone
 _peers: list[tuple[str, int]] = []  # host and process id, by number
+_control: list[Any] = []  # the group through which the processes tell each other things
 
 
 def start(device: str) -> None:
@@ -51,6 +52,8 @@ def start(device: str) -> None:
         accelerate.PartialState(cpu=place == "cpu", timeout=_TIMEOUT)
     except Exception as error:  # each backend has errors of its own
         raise InputError(f"the processes did not come together: {error}") from error
+    # A broken connection is noticed at once by gloo, and by other backends after their timeout.
+    _control.append(torch.distributed.new_group(backend="gloo", timeout=_TIMEOUT))
     _peers.extend(gather((os.uname().nodename, os.getpid())))
     atexit.register(torch.distributed.destroy_process_group)
     _on_terminate(_terminated)
@@ -75,14 +78,16 @@ def gather(value: T) -> list[T]:
     if size() == 1:
         return [value]
     found: list[Any] = [None] * size()
-    _communicate(lambda: torch.distributed.all_gather_object(found, value))
+    group = _control[0] if _control else None
+    _communicate(lambda: torch.distributed.all_gather_object(found, value, group))
     return found
 
 
 def together(work: Callable[[], T]) -> list[T]:
-    """Let every process do its own work; all get all results, or all raise the first error.
+    """Let every process do its own work; all get all results, or all raise an error.
 
-    An error that one process kept to itself would leave the others waiting for it.
+    It is a process's own, or else the first of the others'. An error that one process kept to
+    itself would leave the others waiting for it.
     """
     if size() == 1:
         return [work()]
@@ -94,10 +99,10 @@ def together(work: Callable[[], T]) -> list[T]:
         error = caught
     told = None if error is None else (str(error), isinstance(error, InputError))
     outcomes = gather((outcome, told))
+    if error is not None:
+        raise error
     for process, (_, failed) in enumerate(outcomes):
         if failed is not None:
-            if process == number() and error is not None:
-                raise error
             raise (InputError if failed[1] else RuntimeError)(f"process {process}: {failed[0]}")
     return [value for value, _ in outcomes]
 
@@ -127,14 +132,14 @@ def check_same(values: Mapping[str, Any], kind: str = "option") -> None:
     facts = {f"{kind} {name}": value for name, value in values.items()}
     packages = ("torch", "transformers", "peft", "neuromas-env")
     facts |= {f"version of {package}": version(package) for package in packages}
-    facts["code of neuromas-env"] = _code()
+    facts |= {f"code of {name}": digest for name, digest in _code().items()}
     first, *others = gather(facts)
     for process, found in enumerate(others, start=1):
-        for name in first:
-            if first[name] != found.get(name):
+        for name in first | found:
+            if first.get(name) != found.get(name):
                 raise InputError(
                     f"process {process} has another {name} ({found.get(name)!r}) than process 0 "
-                    f"({first[name]!r}); the same in all processes would be right"
+                    f"({first.get(name)!r}); the same in all processes would be right"
                 )
 
 
@@ -261,9 +266,14 @@ def _spent(now: Usage, before: Usage | None) -> Usage:
     return Usage(*(getattr(now, key) - getattr(before, key) for key in Usage.__annotations__))
 
 
-def _code() -> str:
-    digest = hashlib.sha256()
+def _code() -> dict[str, str]:
+    """Return a digest of each source file of this package."""
     root = Path(rollout.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return {
+        f"{root.name}/{path.relative_to(root).as_posix()}": _digest(path)
+        for path in sorted(root.rglob("*.py"))
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -31,6 +31,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from neuromas_env.agents import distributed
+from neuromas_env.agents.memory import within_memory
 from neuromas_env.agents.reinforce import independent_nodes
 from neuromas_env.agents.transformers_engine import Row, TransformersEngine
 from neuromas_env.errors import InputError
@@ -72,14 +74,30 @@ class Malt:
 
         Raises:
             FloatingPointError: The gradient is not finite; nothing is changed.
+            InputError: Memory runs out; nothing is changed.
         """
-        n = self._branches
-        rewards = np.array([leaf.reward for leaf in trajectories]).reshape(-1, n, n, n)
-        preferring = self._steps >= self._sft_steps
         if self._steps == self._sft_steps:
             for node, reference in self._references.items():
                 self._engine.adapters.copy(node, reference)
-        weights, metrics = {}, {}
+        # Every process weighs the whole batch; if one cannot, all stop.
+        found = distributed.together(lambda: self._weights(trajectories))
+        weights, metrics = found[distributed.number()]
+        own = [_with_adapters(leaf) for leaf in trajectories]
+        learned = self._learners.update(own, weights)
+        self._steps += 1
+        # How far the roles have come from the base says nothing about the sampler.
+        learned = {k: v for k, v in learned.items() if k not in ("sampler_gap", "importance_ratio")}
+        return learned | metrics
+
+    def _weights(
+        self, trajectories: Sequence[Trajectory]
+    ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """Return each node's weights of the episodes, in place of advantages, and metrics."""
+        n = self._branches
+        rewards = np.array([leaf.reward for leaf in trajectories]).reshape(-1, n, n, n)
+        preferring = self._steps >= self._sft_steps
+        weights: dict[str, np.ndarray] = {}
+        metrics: dict[str, float] = {}
         for node, values in zip(CHAIN.nodes, node_values(rewards), strict=True):
             if node not in self._nodes:
                 continue
@@ -93,12 +111,7 @@ class Malt:
             role = _ROLES[node]
             metrics[f"{role}_{'dpo' if pairs else 'sft'}_loss"] = loss
             metrics[f"{role}_good"] = float((values > 0.5).mean())
-        own = [_with_adapters(leaf) for leaf in trajectories]
-        learned = self._learners.update(own, weights)
-        self._steps += 1
-        # How far the roles have come from the base says nothing about the sampler.
-        learned = {k: v for k, v in learned.items() if k not in ("sampler_gap", "importance_ratio")}
-        return learned | metrics
+        return weights, metrics
 
     def _imitation(
         self, node: str, turns: Sequence[Row], values: np.ndarray
@@ -132,16 +145,20 @@ class Malt:
 
     def _logprobs(self, rows: Sequence[Row]) -> np.ndarray:
         """Summed log-probability of each row's completion, `[rows]`."""
-        found = np.zeros(len(rows))
-        with torch.no_grad():
-            for batch in self._engine.micro_batches(rows):
-                chosen = [rows[i] for i in batch]
-                with self._engine.training(chosen, temperature=self._temperature) as scored:
-                    sums = np.zeros(len(batch))
-                    logprobs = scored.logprobs.double().cpu().numpy()
-                    np.add.at(sums, scored.row.cpu().numpy(), logprobs)
-                    found[batch] = sums
-        return found
+
+        def work() -> np.ndarray:
+            found = np.zeros(len(rows))
+            with torch.no_grad():
+                for batch in self._engine.micro_batches(rows):
+                    chosen = [rows[i] for i in batch]
+                    with self._engine.training(chosen, temperature=self._temperature) as scored:
+                        sums = np.zeros(len(batch))
+                        logprobs = scored.logprobs.double().cpu().numpy()
+                        np.add.at(sums, scored.row.cpu().numpy(), logprobs)
+                        found[batch] = sums
+            return found
+
+        return within_memory(self._engine, rows, work)
 
     def state_dict(self) -> dict[str, Any]:
         """The roles' optimisers, the number of steps and, from DPO on, the references."""

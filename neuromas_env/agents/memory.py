@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -11,6 +11,8 @@ from neuromas_env.errors import InputError
 
 if TYPE_CHECKING:
     from neuromas_env.agents.transformers_engine import Row, TransformersEngine
+
+T = TypeVar("T")
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -22,18 +24,42 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def too_large(
-    engine: TransformersEngine, rows: Sequence[Row], options: Mapping[str, bool] | None = None
-) -> InputError:
-    """Make the error for micro-batches that a device could not hold.
+def within_memory(
+    engine: TransformersEngine,
+    rows: Sequence[Row],
+    work: Callable[[], T],
+    options: Mapping[str, bool] | None = None,
+) -> T:
+    """Do some work on micro-batches of rows.
 
-    Smaller budgets are tried, with their forward and backward passes; the gradients that
-    this leaves behind mean nothing. Call it outside the handler of the first error, whose
-    traceback holds on to the memory. `options` are those of `engine.training`.
+    Args:
+        engine: Computes them.
+        rows: All that the work is about.
+        work: Does it; what it returns is returned.
+        options: Those of `engine.training`.
+
+    Raises:
+        InputError: The device has too little memory for it; says what would fit.
     """
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    # Only here, where the error and its traceback are gone, is the memory free that they held.
+    raise _too_large(engine, rows, options)
+
+
+def _too_large(
+    engine: TransformersEngine, rows: Sequence[Row], options: Mapping[str, bool] | None
+) -> InputError:
+    """Try smaller budgets, with their forward and backward passes, and say which one fits."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     budget = fitting_budget(engine, rows, options)
+    for name in {row.adapter for row in rows if row.adapter is not None}:
+        for parameter in engine.adapters.parameters(name).values():
+            parameter.grad = None  # what the attempts left behind means nothing
     remedy = (
         f"token_budget {budget} fits and would be right"
         if budget
@@ -54,7 +80,7 @@ def fitting_budget(
     while budget > 1:
         budget //= 2
         batches = engine.micro_batches(rows, budget)
-        chosen = max(([rows[i] for i in batch] for batch in batches), key=engine.padded)
+        chosen = max(([rows[i] for i in batch] for batch in batches), key=engine.computed)
         if _fits(engine, chosen, options or {}):
             return budget
         if len(batches) == len(rows):

@@ -10,7 +10,7 @@ graph kept, so the gradient is that of the plain computation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,8 +80,22 @@ def clusters(shared: Sequence[int], base: int) -> list[int]:
     return starts[::-1]
 
 
+def padded_tokens(levels: Sequence[Level]) -> int:
+    """Count the tokens that `run` computes for these levels, padding included."""
+    return sum(len(level.ids) * level.width for level in levels)
+
+
+def distinct_tokens(levels: Sequence[Level]) -> int:
+    """Count the tokens of these levels."""
+    return sum(len(ids) for level in levels for ids in level.ids)
+
+
 def plan(
-    rows: Sequence[Ids], adapters: Sequence[str | None], keep: Sequence[int], share: bool = True
+    rows: Sequence[Ids],
+    adapters: Sequence[str | None],
+    keep: Sequence[int],
+    share: bool = True,
+    size: Callable[[Sequence[Level]], int] = padded_tokens,
 ) -> tuple[list[Level], list[int]]:
     """Cut rows into levels.
 
@@ -91,6 +105,7 @@ def plan(
         keep: How many tokens at the end of each row must stay in its own last level.
         share: False puts whole rows into a single level, as does a batch in which sharing
             saves nothing.
+        size: What is to be saved.
 
     Returns:
         The levels, and the order: entry `i` of the last level is row `order[i]`.
@@ -127,12 +142,7 @@ def plan(
         trunk.adapters.append(names[first])
     leaf.adapters.extend(names)
     tree = [trunk, branch, leaf]
-    return (tree if padded_tokens(tree) < padded_tokens(plain) else plain), order
-
-
-def padded_tokens(levels: Sequence[Level]) -> int:
-    """Count the tokens that `run` computes for these levels, padding included."""
-    return sum(len(level.ids) * level.width for level in levels)
+    return (tree if size(tree) < size(plain) else plain), order
 
 
 @dataclass

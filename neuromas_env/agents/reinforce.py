@@ -22,7 +22,7 @@ import torch
 from neuromas_env.agents import distributed
 from neuromas_env.agents.advantage import Advantage
 from neuromas_env.agents.learner import reward_table
-from neuromas_env.agents.memory import out_of_memory, too_large
+from neuromas_env.agents.memory import within_memory
 from neuromas_env.agents.transformers_engine import Row, Scored, TransformersEngine
 from neuromas_env.policy import Trajectory
 
@@ -197,10 +197,10 @@ class Reinforce:
         Returns:
             The number of rows, and what was found out about each of their tokens.
         """
-        found: dict[str, list[torch.Tensor]] = defaultdict(list)
         options = {"with_kl": self._kl_coef > 0, "entropy_gradient": self._entropy_coef > 0}
-        full = False
-        try:
+
+        def work() -> dict[str, list[torch.Tensor]]:
+            found: dict[str, list[torch.Tensor]] = defaultdict(list)
             for batch in self._engine.micro_batches(rows):
                 drawn = np.concatenate([sampled[i] for i in batch])
                 own = [weights[i] for i in batch]
@@ -209,12 +209,9 @@ class Reinforce:
                     found[name].append(values)
             if rows and not self._kl_coef and self._steps % self._kl_every == 0:
                 found["kl"] = self._divergence(rows)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            full = True
-        if full:
-            raise too_large(self._engine, rows, options)
+            return found
+
+        found = within_memory(self._engine, rows, work, options)
         return len(rows), {name: torch.cat(parts).cpu().numpy() for name, parts in found.items()}
 
     def _divergence(self, rows: Sequence[Row]) -> list[torch.Tensor]:

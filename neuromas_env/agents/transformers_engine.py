@@ -1,7 +1,7 @@
 """The engine over transformers and PEFT: batched generation and training passes.
 
-Both sides run the same computation (`prefix.run`): generation decodes on from it,
-training takes the log-probabilities of given completions. Nothing is tokenised twice.
+Generation decodes on from `prefix.run`, training takes the log-probabilities of given completions
+from `packing.run`; both compute once what rows share. Nothing is tokenised twice.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from neuromas_env.agents import prefix
+from neuromas_env.agents import packing, prefix
 from neuromas_env.agents.adapters import AdapterSet
-from neuromas_env.agents.attention import use_grouped_attention
+from neuromas_env.agents.attention import use_own_attention
 from neuromas_env.agents.chat import ChatEncoder
 from neuromas_env.agents.head import chosen_logprobs, draw
 from neuromas_env.agents.memory import out_of_memory
@@ -28,7 +28,7 @@ from neuromas_env.agents.roomy_cache import make_room
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Request, Usage
 
-_LIKE_LENGTH = 64  # tokens: prompts in a batch of their own differ by less
+_LIKE_LENGTH = 64  # tokens: prompts that are padded to one another differ by less
 _ROOM = 256  # tokens of a reply for which the cache has room from the start
 HEAD_TOKENS = 1024
 """Training computes logits for so many tokens at once, to bound the memory they take."""
@@ -91,14 +91,15 @@ class TransformersEngine:
             targets: Linear layers that get an adapter.
             chunk_rows: Requests are answered in chunks of this size. Low-precision
                 arithmetic depends on the batch, so it belongs to the configuration.
-            token_budget: Tokens, padding included, in one training micro-batch.
+            token_budget: Tokens that one training micro-batch computes.
             gradient_checkpointing: Recompute activations in the backward pass; less
-                memory, more time. Excludes the sharing of prefixes in training.
+                memory, more time.
             share_prefixes: Compute what prompts have in common once.
         """
         self.name, self.weights_hash = base.name, base.weights_hash
         self.model = base.model
-        use_grouped_attention(self.model)
+        self._packs = use_own_attention(self.model)
+        self._size = prefix.distinct_tokens if self._packs else prefix.padded_tokens
         self.adapters = AdapterSet(
             self.model, base_name=base.name, rank=rank, alpha=alpha, targets=targets
         )
@@ -113,6 +114,7 @@ class TransformersEngine:
         # A sliding window counts cache slots, so padding between levels would shift it.
         sliding = "sliding_attention" in (getattr(self.model.config, "layer_types", None) or ())
         self._share = share_prefixes and not sliding
+        self._share_training = share_prefixes and self._packs
         self._checkpointing = gradient_checkpointing
         if gradient_checkpointing:
             enable = getattr(self.model, "activation_checkpointing_enable", None)
@@ -241,8 +243,8 @@ class TransformersEngine:
     def micro_batches(self, rows: Sequence[Row], budget: int | None = None) -> list[list[int]]:
         """Cut rows into micro-batches within a token budget, by default the engine's.
 
-        Like rows stand together: those of an adapter, of about the same length (else short ones
-        would be padded to long ones), and with a prefix to share.
+        Like rows stand together: those of an adapter, of about the same length if they will be
+        padded, and with a prefix to share.
 
         Returns:
             Indices into `rows`. A row that alone exceeds the budget is a batch of its own.
@@ -251,7 +253,8 @@ class TransformersEngine:
 
         def likeness(index: int) -> tuple:
             prompt = rows[index].prompt_ids
-            return rows[index].adapter or "", len(prompt) // _LIKE_LENGTH, tuple(prompt)
+            length = 0 if self._packs else len(prompt) // _LIKE_LENGTH
+            return rows[index].adapter or "", length, tuple(prompt)
 
         order = sorted(range(len(rows)), key=likeness)
         batches: list[list[int]] = []
@@ -259,9 +262,9 @@ class TransformersEngine:
             # Each row has at least its completion to itself, so no more of them can fit.
             own = np.cumsum([len(rows[i].ids) - 1 for i in order])
             low, high = 1, max(1, int(np.searchsorted(own, budget, side="right")))
-            while low < high:  # the padded size grows with the number of rows
+            while low < high:  # what is computed grows with the number of rows
                 middle = (low + high + 1) // 2
-                fits = self.padded([rows[i] for i in order[:middle]]) <= budget
+                fits = self.computed([rows[i] for i in order[:middle]]) <= budget
                 low, high = (middle, high) if fits else (low, middle - 1)
             batches.append(order[:low])
             order = order[low:]
@@ -270,16 +273,20 @@ class TransformersEngine:
     def _plan(self, rows: Sequence[Row]) -> tuple[list[prefix.Level], list[int]]:
         # The last token predicts nothing that is trained, so it is not computed.
         tokens = [[*row.prompt_ids.tolist(), *row.ids[:-1].tolist()] for row in rows]
-        share = self._share and not self._checkpointing
-        return prefix.plan(tokens, [r.adapter for r in rows], [len(r.ids) for r in rows], share)
+        adapters, keep = [row.adapter for row in rows], [len(row.ids) for row in rows]
+        return prefix.plan(tokens, adapters, keep, self._share_training, self._size)
 
     def largest(self, rows: Sequence[Row]) -> int:
-        """Return the tokens, padding included, of the largest micro-batch of some rows."""
-        return max(self.padded([rows[i] for i in batch]) for batch in self.micro_batches(rows))
+        """Return the tokens that the largest micro-batch of some rows computes."""
+        return max(self.computed([rows[i] for i in batch]) for batch in self.micro_batches(rows))
 
-    def padded(self, rows: Sequence[Row]) -> int:
-        """Return the tokens, padding included, that one micro-batch of these rows computes."""
-        return prefix.padded_tokens(self._plan(rows)[0])
+    def computed(self, rows: Sequence[Row]) -> int:
+        """Return the tokens that one micro-batch of these rows computes.
+
+        Shared ones count once. There is padding among them only if the model cannot take packed
+        batches.
+        """
+        return self._size(self._plan(rows)[0])
 
     @contextlib.contextmanager
     def training(
@@ -355,11 +362,15 @@ class TransformersEngine:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Hidden states that predict the completions' tokens, their rows and the tokens."""
         levels, order = self._plan(rows)
-        share = len(levels) > 1
-        hidden = prefix.run(self.model, self.adapters, levels, use_cache=share).hidden
-        place = {row: position for position, row in enumerate(order)}
-        width = hidden.shape[1]
-        picked = [hidden[place[i], width - len(row.ids) :] for i, row in enumerate(rows)]
+        if self._packs:
+            packed = packing.pack(levels, self.model.device)
+            hidden, ends = packing.run(self.model, self.adapters, packed), packed.ends
+        else:
+            padded = prefix.run(self.model, self.adapters, levels, use_cache=False).hidden
+            hidden = padded.flatten(0, 1)
+            ends = [(place + 1) * padded.shape[1] for place in range(len(rows))]
+        end = dict(zip(order, ends, strict=True))
+        picked = [hidden[end[i] - len(row.ids) : end[i]] for i, row in enumerate(rows)]
         device = hidden.device
         lengths = torch.tensor([len(row.ids) for row in rows])
         row_of = torch.arange(len(rows)).repeat_interleave(lengths).to(device)

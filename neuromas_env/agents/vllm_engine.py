@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import patch_environment
 
 from neuromas_env.agents.models import LoadedModel
 from neuromas_env.agents.transformers_engine import TransformersEngine
@@ -275,14 +276,17 @@ class VLLMEngine(TransformersEngine):
         from vllm.platforms import current_platform
 
         options: dict[str, Any] = {"max_loras": self._slots}
-        if current_platform.is_cpu():
+        device: dict[str, str] = {}
+        if not current_platform.is_cpu():
+            device = own_device(current_platform.device_control_env_var)
+        else:
             # Rows without an adapter get what stands in the last place there (vLLM's pull
             # request 48421): it stays empty. Compiling takes minutes. Small blocks let short
             # prompts share a prefix.
             options = {"max_loras": self._slots + 1, "enforce_eager": True, "block_size": 32}
         rank = next(rank for rank in _RANKS if rank >= self._rank)
         try:
-            with _deaf_to_interrupts():
+            with _deaf_to_interrupts(), patch_environment(**device):
                 self.llm = vllm.LLM(
                     str(self._folder),
                     dtype=str(self.model.dtype).removeprefix("torch."),
@@ -307,6 +311,21 @@ class VLLMEngine(TransformersEngine):
             ) from error
         fits = self.llm.model_config.max_model_len
         self.chat.context_length = min(self.chat.context_length, fits)
+
+
+def own_device(variable: str) -> dict[str, str]:
+    """Return what shows vLLM the one device of this process, nothing where it is alone.
+
+    vLLM takes the first device that it sees, so in each of several processes the same one.
+
+    Args:
+        variable: The environment variable that lists the devices to be seen.
+    """
+    number, count = (int(os.environ.get(name, "1")) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    listed = os.environ.get(variable, "")
+    seen = listed.split(",") if listed else [str(i) for i in range(count)]
+    # Fewer than there are processes: whoever started them has dealt the devices out already.
+    return {} if count == 1 or len(seen) < count else {variable: seen[number]}
 
 
 @contextmanager
