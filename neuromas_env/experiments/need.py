@@ -8,7 +8,7 @@ verdict that they could turn is not given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,10 @@ from neuromas_env.bench.statistics import DRAWS, LEVEL, permutation_test
 from neuromas_env.experiments.spec import Need
 from neuromas_env.experiments.verdict import ALPHA, FAILS, HOLDS, OPEN
 
-FORMS = {"exponential": np.asarray, "power law": np.log}
+FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "exponential": np.asarray,
+    "power law": np.log,
+}
 """What of the size the logarithm of the need is fitted to, a straight line each."""
 Points = Sequence[tuple[float, float]]
 
