@@ -11,8 +11,9 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from tiny_models import make_tiny
 
+from neuromas_env.agents.head import draw
 from neuromas_env.agents.models import load_base
-from neuromas_env.agents.transformers_engine import Row, TransformersEngine, draw
+from neuromas_env.agents.transformers_engine import Row, TransformersEngine
 from neuromas_env.policy import Request, Sampling
 
 NODES = ("node_0", "node_1", "node_2")
@@ -145,7 +146,7 @@ class Reference:
         for uniform in uniforms:
             logits = self.logits([[*prompt, *ids]], [request.adapter])[:, -1]
             temperature = torch.tensor([request.sampling.temperature])
-            token, logprob = draw(logits, temperature, torch.tensor([uniform]))
+            token, logprob = draw(logits, temperature, torch.tensor([uniform]), torch.tensor([0]))
             ids.append(int(token))
             logprobs.append(float(logprob))
             if ids[-1] in self.ends:

@@ -17,8 +17,9 @@ from engines import (
 )
 from tiny_models import FAMILIES
 
+from neuromas_env.agents.head import draw
 from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.transformers_engine import Row, TransformersEngine, draw
+from neuromas_env.agents.transformers_engine import Row, TransformersEngine
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling
 from neuromas_env.rollout import run_episodes
@@ -93,10 +94,10 @@ def test_another_seed_draws_another_reply(engine):
 def test_draw_inverts_the_cumulative_distribution():
     logits = torch.log(torch.tensor([[0.1, 0.6, 0.3]])).repeat(5, 1)
     uniform = torch.tensor([0.0, 0.0999, 0.1001, 0.7001, 0.9999], dtype=torch.float64)
-    tokens, logprobs = draw(logits, torch.ones(5), uniform)
+    tokens, logprobs = draw(logits, torch.ones(5), uniform, torch.arange(5))
     assert tokens.tolist() == [0, 0, 1, 2, 2]
     assert torch.allclose(logprobs.exp(), torch.tensor([0.1, 0.1, 0.6, 0.3, 0.3]))
-    hot, logprobs = draw(logits, torch.tensor([0.0, 2.0, 0.5, 1.0, 0.0]), uniform)
+    hot, logprobs = draw(logits, torch.tensor([0.0, 2.0, 0.5, 1.0, 0.0]), uniform, torch.arange(5))
     assert hot.tolist() == [1, 0, 1, 2, 1]
     scaled = torch.tensor([0.1, 0.6, 0.3])
     assert torch.isclose(logprobs[0].exp(), scaled[1])

@@ -38,10 +38,10 @@ def test_the_groups_of_attention_spell_what_each_token_may_look_at(batch):
                 looks = group.keys[segment][mask[segment, 0, t] == 0].tolist()
                 if place not in seen and looks[-1] == place:
                     seen[place] = looks
-    for end, row in zip(packed.ends, order, strict=True):
-        assert ids[seen[end - 1]].tolist() == rows[row]
-        assert positions[seen[end - 1]].tolist() == list(range(len(rows[row])))
-        assert {packed.adapters[place] for place in seen[end - 1]} == {adapters[row]}
+    for path, row in zip(packed.paths, order, strict=True):
+        assert path.tolist() == seen[path[-1]] and ids[path].tolist() == rows[row]
+        assert positions[path].tolist() == list(range(len(rows[row])))
+        assert {packed.adapters[place] for place in path} == {adapters[row]}
 
 
 def mixed_rows(rng, questions=4, rollouts=6):

@@ -23,11 +23,11 @@ from tiny_runs import lines, tiny_config
 
 from neuromas_env.agents import vllm_engine
 from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.head import draw
 from neuromas_env.agents.llm import llm_team
 from neuromas_env.agents.models import load_base
 from neuromas_env.agents.reinforce import Reinforce
 from neuromas_env.agents.train import make_engine, train
-from neuromas_env.agents.transformers_engine import draw
 from neuromas_env.agents.vllm_engine import VLLMEngine
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import make_engine as make_bench_engine
@@ -102,7 +102,7 @@ class StandIn:
                 self.twin.adapters.select(names)
                 text = torch.tensor([[*prompt, *ids]])
                 logits = self.twin.model(input_ids=text, use_cache=False).logits[:, -1].float()
-            token, logprob = draw(logits, temperature, torch.tensor([uniform]))
+            token, logprob = draw(logits, temperature, torch.tensor([uniform]), torch.tensor([0]))
             ids.append(int(token))
             logprobs.append(float(logprob))
             if ids[-1] in sampling.stop_token_ids:

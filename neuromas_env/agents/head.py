@@ -72,40 +72,39 @@ def chosen_logprobs(
 
 
 def draw(
-    logits: torch.Tensor, temperature: torch.Tensor, uniform: torch.Tensor
+    logits: torch.Tensor, temperature: torch.Tensor, uniform: torch.Tensor, rows: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw one token a row by inverting the cumulative distribution; greedy at temperature 0.
+    """Draw tokens by inverting the cumulative distributions; greedily at temperature 0.
 
     Args:
         logits: `[rows, vocabulary]` in float32.
         temperature: `[rows]`.
-        uniform: `[rows]`, in `[0, 1)`, float64.
+        uniform: `[draws]`, in `[0, 1)`, float64.
+        rows: `[draws]`, the row that each is drawn from.
 
     Returns:
-        Tokens `[rows]` and the logarithm of the probability of drawing them; of the
+        Tokens `[draws]` and the logarithm of the probability of drawing them; of the
         unscaled distribution where decoding is greedy.
     """
     greedy = temperature == 0
     logp = (logits / torch.where(greedy, 1.0, temperature)[:, None]).log_softmax(-1)
-    tokens = _invert(logp.exp(), uniform) if not bool(greedy.all()) else None
+    tokens = _invert(logp.exp(), uniform, rows) if not bool(greedy.all()) else None
     if bool(greedy.any()):
-        best = logp.argmax(-1)
-        tokens = best if tokens is None else torch.where(greedy, best, tokens)
+        best = logp.argmax(-1)[rows]
+        tokens = best if tokens is None else torch.where(greedy[rows], best, tokens)
     assert tokens is not None
-    return tokens, logp.gather(1, tokens[:, None])[:, 0]
+    return tokens, logp[rows, tokens]
 
 
-def _invert(p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+def _invert(p: torch.Tensor, uniform: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """Find the token in which the cumulative distribution passes `uniform`.
 
     First the block of the vocabulary, then the token in it: a cumulative sum in float64
     over all of it would take longer than the head's matrix product.
     """
     blocks = pad(p, (0, -p.shape[1] % _BLOCK)).view(len(p), -1, _BLOCK)
-    sums = blocks.sum(-1).double()
-    passed, inside = _locate(sums, uniform[:, None])
-    within = blocks.gather(1, passed[:, :, None].expand(-1, -1, _BLOCK))[:, 0].double()
-    place, _ = _locate(within, inside)
+    passed, inside = _locate(blocks.sum(-1).double()[rows], uniform[:, None])
+    place, _ = _locate(blocks[rows, passed[:, 0]].double(), inside)
     return (passed * _BLOCK + place)[:, 0].clamp(max=p.shape[1] - 1)
 
 

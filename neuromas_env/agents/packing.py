@@ -1,4 +1,4 @@
-"""Training passes without padding: a batch as one row of tokens, shared ones once.
+"""Passes without padding: a batch as one row of tokens, shared ones once.
 
 All parts of a transformer but attention look at one token at a time. So the segments into which
 `prefix.plan` cuts the rows of a batch lie behind one another, in one row, and go through the
@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from neuromas_env.agents.adapters import AdapterSet
-from neuromas_env.agents.prefix import Level
+from neuromas_env.agents.prefix import Level, Running
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Packed:
         adapters: The adapter of each token; those of an adapter stand together.
         groups: How attention takes the row apart.
         back: Where each token stands in the queries of all groups, group by group, `[tokens]`.
-        ends: For each entry of the last level, the place behind its last token.
+        paths: For each entry of the last level, where it and all that stands before it stand.
     """
 
     ids: torch.Tensor
@@ -69,7 +70,7 @@ class Packed:
     adapters: list[str | None]
     groups: list[Group]
     back: torch.Tensor
-    ends: list[int]
+    paths: list[np.ndarray]
 
 
 def pack(levels: Sequence[Level], device: torch.device) -> Packed:
@@ -114,18 +115,49 @@ def pack(levels: Sequence[Level], device: torch.device) -> Packed:
         adapters,
         groups,
         torch.from_numpy(back).to(device),
-        [int(paths[last, entry][-1]) + 1 for entry in range(len(levels[last].ids))],
+        [paths[last, entry] for entry in range(len(levels[last].ids))],
     )
 
 
-def run(model: PreTrainedModel, adapters: AdapterSet, packed: Packed) -> torch.Tensor:
-    """Compute the last layer's hidden states `[tokens, d]` of a batch."""
+def run(
+    model: PreTrainedModel,
+    adapters: AdapterSet,
+    packed: Packed,
+    cache: DynamicCache | None = None,
+) -> torch.Tensor:
+    """Compute the last layer's hidden states `[tokens, d]` of a batch; fill an empty cache."""
     adapters.select(packed.adapters)
     return model.base_model(
         input_ids=packed.ids,
         position_ids=packed.positions,
         # A mask of four dimensions is passed on as it is; attention takes that of the groups.
         attention_mask=packed.ids.new_zeros(1, 1, 1, 1),
-        use_cache=False,
+        past_key_values=cache,
+        use_cache=cache is not None,
         packed=packed,
     ).last_hidden_state[0]
+
+
+def prefill(model: PreTrainedModel, adapters: AdapterSet, levels: Sequence[Level]) -> Running:
+    """Compute prompts, so that decoding can go on from them.
+
+    Returns:
+        Hidden states of the last tokens alone, `[prompts, 1, d]`, and a cache with a row for
+        each prompt, padded on the left.
+    """
+    device = model.device
+    packed, cache = pack(levels, device), DynamicCache()
+    hidden = run(model, adapters, packed, cache)
+    paths = [torch.from_numpy(path) for path in packed.paths]
+    places = pad_sequence(paths, batch_first=True, padding_side="left").to(device)
+    lengths = torch.tensor([len(path) for path in paths], device=device)
+    backwards = torch.arange(places.shape[1] - 1, -1, -1, device=device)
+    for layer in cache.layers:
+        assert isinstance(layer, DynamicLayer)  # as in every cache without a configuration
+        assert layer.keys is not None and layer.values is not None
+        layer.keys, layer.values = (
+            states[0].transpose(0, 1)[places].transpose(1, 2)
+            for states in (layer.keys, layer.values)
+        )
+    mask = (backwards < lengths[:, None]).long()
+    return Running(hidden[places[:, -1:]], cache, mask, lengths)

@@ -1,7 +1,8 @@
 """The engine over transformers and PEFT: batched generation and training passes.
 
-Generation decodes on from `prefix.run`, training takes the log-probabilities of given completions
-from `packing.run`; both compute once what rows share. Nothing is tokenised twice.
+Generation goes on from computed prompts (`decoding`), training takes the log-probabilities of
+given completions; both compute once what rows share, packed where the model can take that
+(`packing`), else padded (`prefix`). Nothing is tokenised twice.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import embedding
 from torch.utils.checkpoint import checkpoint
 
 from neuromas_env.agents import packing, prefix
 from neuromas_env.agents.adapters import AdapterSet
 from neuromas_env.agents.attention import use_own_attention
 from neuromas_env.agents.chat import ChatEncoder
-from neuromas_env.agents.head import chosen_logprobs, draw
+from neuromas_env.agents.decoding import decode
+from neuromas_env.agents.head import chosen_logprobs
 from neuromas_env.agents.memory import out_of_memory
 from neuromas_env.agents.models import LoadedModel
-from neuromas_env.agents.roomy_cache import make_room
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Request, Usage
 
 _LIKE_LENGTH = 64  # tokens: prompts that are padded to one another differ by less
-_ROOM = 256  # tokens of a reply for which the cache has room from the start
 HEAD_TOKENS = 1024
 """Training computes logits for so many tokens at once, to bound the memory they take."""
 
@@ -111,9 +112,10 @@ class TransformersEngine:
         )
         self.cost = Cost()
         self._chunk_rows, self._token_budget = chunk_rows, token_budget
-        # A sliding window counts cache slots, so padding between levels would shift it.
+        # Padding between levels costs training more than it saves, and would shift a sliding
+        # window, which counts cache slots.
         sliding = "sliding_attention" in (getattr(self.model.config, "layer_types", None) or ())
-        self._share = share_prefixes and not sliding
+        self._share = share_prefixes and (self._packs or not sliding)
         self._share_training = share_prefixes and self._packs
         self._checkpointing = gradient_checkpointing
         if gradient_checkpointing:
@@ -159,11 +161,24 @@ class TransformersEngine:
 
     def _chunk(self, requests: list[Request], prompts: list[list[int]]) -> list[Completion]:
         started = time.perf_counter()
-        levels, order = prefix.plan(
-            prompts, [r.adapter for r in requests], [1] * len(prompts), self._share
+        asked = [
+            (request.adapter, request.sampling.temperature, tuple(ids))
+            for request, ids in zip(requests, prompts, strict=True)
+        ]
+        distinct = list(dict.fromkeys(asked))  # several rollouts of a question: computed once
+        names, _, texts = zip(*distinct, strict=True)
+        state, places = self._compute(texts, names)
+        place = dict(zip(distinct, places, strict=True))
+        order = sorted(range(len(requests)), key=lambda i: place[asked[i]])
+        drawn = decode(
+            self.model,
+            self.adapters,
+            self._logits,
+            state,
+            [requests[i] for i in order],
+            [place[asked[i]] for i in order],
+            self.chat.end_ids,
         )
-        ordered = [requests[i] for i in order]
-        drawn = self._decode(prefix.run(self.model, self.adapters, levels), ordered)
         seconds = (time.perf_counter() - started) / len(requests)
         replies: list[Completion | None] = [None] * len(requests)
         for index, (ids, logprobs) in zip(order, drawn, strict=True):
@@ -179,51 +194,13 @@ class TransformersEngine:
             self.cost.book(requests[index].adapter, usage)
         return [reply for reply in replies if reply is not None]
 
-    def _decode(
-        self, state: prefix.Running, requests: Sequence[Request]
-    ) -> list[tuple[list[int], list[float]]]:
-        """Draw token after token; rows that are done leave the batch."""
-        device = self.model.device
-        limits = [request.sampling.max_new_tokens for request in requests]
-        uniforms = np.stack(
-            [np.random.default_rng(request.seed).random(max(limits)) for request in requests]
-        )
-        temperature = torch.tensor([r.sampling.temperature for r in requests], device=device)
-        drawn: list[tuple[list[int], list[float]]] = [([], []) for _ in requests]
-        alive = list(range(len(requests)))
-        adapters = [request.adapter for request in requests]
-        hidden, cache, mask, lengths = state.hidden, state.cache, state.mask, state.lengths
-        assert cache is not None  # `run` keeps one unless it is told otherwise
-        make_room(cache, min(max(limits), _ROOM))
-        self.adapters.select(adapters)
-        for step in range(max(limits)):
-            noise = torch.from_numpy(uniforms[alive, step]).to(device)
-            tokens, logprobs = draw(self._logits(hidden[:, -1]), temperature[alive], noise)
-            keep = []
-            rows = zip(alive, tokens.tolist(), logprobs.tolist(), strict=True)
-            for place, (row, token, logprob) in enumerate(rows):
-                drawn[row][0].append(token)
-                drawn[row][1].append(logprob)
-                if token not in self.chat.end_ids and len(drawn[row][0]) < limits[row]:
-                    keep.append(place)
-            if not keep:
-                break
-            if len(keep) < len(alive):
-                index = torch.tensor(keep, device=device)
-                cache.batch_select_indices(index)
-                mask, lengths, tokens = mask[index], lengths[index], tokens[index]
-                alive = [alive[place] for place in keep]
-                self.adapters.select([adapters[row] for row in alive])
-            mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-            hidden = self.model.base_model(
-                input_ids=tokens[:, None],
-                attention_mask=mask,
-                position_ids=lengths[:, None],
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
-            lengths = lengths + 1
-        return drawn
+    def _compute(
+        self, prompts: Sequence[tuple[int, ...]], adapters: Sequence[str | None]
+    ) -> tuple[prefix.Running, list[int]]:
+        """Compute prompts; return where that stands, and the row of each prompt in it."""
+        levels, order = prefix.plan(prompts, adapters, [1] * len(prompts), self._share, self._size)
+        compute = packing.prefill if self._packs else prefix.run
+        return compute(self.model, self.adapters, levels), np.argsort(order).tolist()
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Next-token logits `[tokens, vocabulary]` in float32 of hidden states `[tokens, d]`."""
@@ -259,9 +236,10 @@ class TransformersEngine:
         order = sorted(range(len(rows)), key=likeness)
         batches: list[list[int]] = []
         while order:
-            # Each row has at least its completion to itself, so no more of them can fit.
-            own = np.cumsum([len(rows[i].ids) - 1 for i in order])
-            low, high = 1, max(1, int(np.searchsorted(own, budget, side="right")))
+            low, high = 1, 2
+            while high <= len(order) and self.computed([rows[i] for i in order[:high]]) <= budget:
+                low, high = high, 2 * high
+            high = min(high - 1, len(order))
             while low < high:  # what is computed grows with the number of rows
                 middle = (low + high + 1) // 2
                 fits = self.computed([rows[i] for i in order[:middle]]) <= budget
@@ -273,7 +251,9 @@ class TransformersEngine:
     def _plan(self, rows: Sequence[Row]) -> tuple[list[prefix.Level], list[int]]:
         # The last token predicts nothing that is trained, so it is not computed.
         tokens = [[*row.prompt_ids.tolist(), *row.ids[:-1].tolist()] for row in rows]
-        adapters, keep = [row.adapter for row in rows], [len(row.ids) for row in rows]
+        adapters = [row.adapter for row in rows]
+        # Padding stands in front of a level, so that only the last one ends with whole replies.
+        keep = [1 if self._packs else len(row.ids) for row in rows]
         return prefix.plan(tokens, adapters, keep, self._share_training, self._size)
 
     def largest(self, rows: Sequence[Row]) -> int:
@@ -364,18 +344,21 @@ class TransformersEngine:
         levels, order = self._plan(rows)
         if self._packs:
             packed = packing.pack(levels, self.model.device)
-            hidden, ends = packing.run(self.model, self.adapters, packed), packed.ends
+            hidden = packing.run(self.model, self.adapters, packed)
+            places = packed.paths
         else:
             padded = prefix.run(self.model, self.adapters, levels, use_cache=False).hidden
             hidden = padded.flatten(0, 1)
-            ends = [(place + 1) * padded.shape[1] for place in range(len(rows))]
-        end = dict(zip(order, ends, strict=True))
-        picked = [hidden[end[i] - len(row.ids) : end[i]] for i, row in enumerate(rows)]
+            width = padded.shape[1]
+            places = [np.arange(row * width, (row + 1) * width) for row in range(len(rows))]
+        place = dict(zip(order, places, strict=True))
+        own = np.concatenate([place[i][-len(row.ids) :] for i, row in enumerate(rows)])
         device = hidden.device
+        picked = embedding(torch.from_numpy(own).to(device), hidden)
         lengths = torch.tensor([len(row.ids) for row in rows])
         row_of = torch.arange(len(rows)).repeat_interleave(lengths).to(device)
         targets = torch.from_numpy(np.concatenate([row.ids for row in rows])).to(device)
-        return torch.cat(picked), row_of, targets
+        return picked, row_of, targets
 
     def _token_terms(
         self,
