@@ -1,6 +1,7 @@
 """A training step in two processes with one thread each, beside one process with one thread.
 
-Both train the default model by the command, started by `accelerate launch` on the CPU:
+Both train the default model by the command, started by `accelerate launch` on the CPU, with the
+questions and episodes of its defaults (`--quick`: half the questions):
 
     python benchmarks/two_processes.py [--quick]
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from neuromas_env.agents.runlog import read_lines
 
 TARGET = 1.7
-OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 8 --max-new-tokens 16
+OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 4
 --entropy-coef 1e-6 --eval-questions 0 --checkpoint-every 1000 --transcripts 0""".split()
 
 
@@ -40,7 +41,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and smaller steps")
     chosen = parser.parse_args()
-    steps, questions = (2, 2) if chosen.quick else (4, 4)
+    steps, questions = (2, 8) if chosen.quick else (4, 16)
     with tempfile.TemporaryDirectory() as folder:
         one, two = (seconds(n, steps, questions, Path(folder) / str(n)) for n in (1, 2))
     print(f"one process {one:.2f} s a step, two processes {two:.2f} s")
