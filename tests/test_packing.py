@@ -90,6 +90,19 @@ def test_packed_rows_of_mixed_lengths_have_the_gradient_of_each_alone(family):
     assert_same_gradients(together, collect_gradients(engine))
 
 
+def test_what_replies_begin_with_is_trained_once_with_the_gradient_of_all(family):
+    engine = tiny_engine(family)
+    prompt, replies = np.arange(5, 45), ([7, 8, 9], [7, 8, 4], [7], [7, 8, 9], [7, 8, 9, 3, 2])
+    rows = [Row(node, prompt, np.array(reply)) for node in NODES[:2] for reply in replies]
+    assert engine.computed(rows) < 2 * (40 + len({tuple(reply) for reply in replies}) + 8)
+    weights = np.linspace(-1, 1, len(rows))
+    together = gradients(engine, rows, weights)
+    for row, weight in zip(rows, weights, strict=True):
+        with engine.training([row]) as scored:
+            (weight * scored.logprobs).sum().backward()
+    assert_same_gradients(together, collect_gradients(engine))
+
+
 def test_a_model_that_cannot_be_packed_is_padded_and_computes_the_same(monkeypatch):
     engine = tiny_engine("llama")
     rows = mixed_rows(np.random.default_rng(2), questions=2, rollouts=2)
