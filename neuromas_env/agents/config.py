@@ -81,7 +81,7 @@ class TrainConfig:
         "", "terms added to the reward, such as format=0.2,length=0.1,informative=0.1"
     )
     temperature: float = _option(
-        0.7, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
+        0.5, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
     )
     advantage: str = _option("leave_one_out", "what a reward is compared with", choices=MODES)
     gamma: float | None = _option(
