@@ -1,6 +1,6 @@
 """A training step in two processes with one thread each, beside one process with one thread.
 
-Both train the default model by the command, started by `accelerate launch` on the CPU, with the
+Both train the default model by the command, the two started by `torchrun`, with the
 questions and episodes of its defaults (`--quick`: half the questions):
 
     python benchmarks/two_processes.py [--quick]
@@ -23,9 +23,8 @@ OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 4
 
 def seconds(processes, steps, questions, out):
     """Median seconds of a step, the first left out."""
-    launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes),
-                "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-                "--num_cpu_threads_per_process", "1", "--main_process_port", "0", "-m"]  # fmt: skip
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes),
+                "--master-port", "0", "-m"]  # fmt: skip
     command = [sys.executable, *(launcher if processes > 1 else ["-m"]), "neuromas_env", "train"]
     command += [*OPTIONS, "--steps", str(steps), "--questions", str(questions), "--out", str(out)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}

@@ -17,6 +17,7 @@ from tiny_runs import lines, tiny_config
 import neuromas_env
 from neuromas_env.agents import checkpoint, distributed
 from neuromas_env.agents.train import train
+from neuromas_env.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -107,3 +108,15 @@ def test_whole_groups_are_dealt_and_the_idle_ones_last(monkeypatch):
     assert parts == [[0, 1, 2, 3], [4, 5, 6, 7]]
     busy = [{groups[i] for i in part if np.array(work)[i]} for part in parts]
     assert busy == [{1}, {3}]
+
+
+def test_a_launcher_that_starts_one_process_of_several_is_refused(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    # What `accelerate launch --cpu --num_processes 2` hands to the only process that it starts.
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(InputError, match="torchrun --nproc-per-node"):
+        distributed.start("cpu")
+    monkeypatch.delenv("MASTER_ADDR")
+    distributed.start("cpu")
+    assert distributed.size() == 1

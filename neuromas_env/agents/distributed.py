@@ -1,6 +1,6 @@
 """Data-parallel training: several processes, each with the whole network, share a step.
 
-Started by `accelerate launch` or `torchrun`, every process plays some questions of a step
+Started by `torchrun` (or `accelerate launch` on GPUs), every process plays some questions of a step
 and all get all episodes. So each of them knows the same rewards and advantages, computes
 the gradient of its share of the rows, and takes the same step from the sum. Started
 alone, a process shares with nobody, and everything here does nothing.
@@ -43,7 +43,16 @@ def start(device: str) -> None:
     Raises:
         InputError: They did not come together.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _peers:
+    if _peers:
+        return
+    by_accelerate = os.environ.get("ACCELERATE_USE_CPU") == "True"
+    meant_for_several = "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ
+    if by_accelerate and meant_for_several:
+        raise InputError(
+            "`accelerate launch --cpu` has started this process alone, whatever the number of "
+            "processes; `torchrun --nproc-per-node N -m neuromas_env train` would be right"
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
     import accelerate
 
