@@ -23,8 +23,14 @@ OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 4
 
 def seconds(processes, steps, questions, out):
     """Median seconds of a step, the first left out."""
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes),
-                "--master-port", "0", "-m"]  # fmt: skip
+    launcher = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+        "-m",
+    ]
     command = [sys.executable, *(launcher if processes > 1 else ["-m"]), "neuromas_env", "train"]
     command += [*OPTIONS, "--steps", str(steps), "--questions", str(questions), "--out", str(out)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
