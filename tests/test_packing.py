@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from engines import NODES, assert_same_gradients, collect_gradients, gradients, tiny_engine
+from engines import NODES, assert_same_gradients, gradients, gradients_one_by_one, tiny_engine
 from hypothesis import given, settings
 from test_prefix import batches
 from tiny_models import FAMILIES
@@ -84,10 +84,7 @@ def test_packed_rows_of_mixed_lengths_have_the_gradient_of_each_alone(family):
     rows = mixed_rows(np.random.default_rng(1), questions=2, rollouts=2)
     weights = np.linspace(-1, 1, len(rows))
     together = gradients(engine, rows, weights)
-    for row, weight in zip(rows, weights, strict=True):
-        with engine.training([row]) as scored:
-            (weight * scored.logprobs).sum().backward()
-    assert_same_gradients(together, collect_gradients(engine))
+    assert_same_gradients(together, gradients_one_by_one(engine, rows, weights))
 
 
 def test_what_replies_begin_with_is_trained_once_with_the_gradient_of_all(family):
@@ -97,10 +94,7 @@ def test_what_replies_begin_with_is_trained_once_with_the_gradient_of_all(family
     assert engine.computed(rows) < 2 * (40 + len({tuple(reply) for reply in replies}) + 8)
     weights = np.linspace(-1, 1, len(rows))
     together = gradients(engine, rows, weights)
-    for row, weight in zip(rows, weights, strict=True):
-        with engine.training([row]) as scored:
-            (weight * scored.logprobs).sum().backward()
-    assert_same_gradients(together, collect_gradients(engine))
+    assert_same_gradients(together, gradients_one_by_one(engine, rows, weights))
 
 
 def test_a_model_that_cannot_be_packed_is_padded_and_computes_the_same(monkeypatch):
