@@ -23,6 +23,7 @@ SIZES = [("1", 96, 4, 16, 8), ("1", 192, 8, 32, 8), ("1-1", 96, 8, 16, 16), ("3"
          ("1-1-1", 64, 8, 16, 32), ("4", 128, 8, 16, 8), ("2-2", 64, 8, 32, 8),
          ("1-1", 256, 4, 16, 8)]  # fmt: skip
 HELD_OUT = ("3-2-2", 96, 8, 32, 8)
+QUICK, QUICK_HELD_OUT = SIZES[:6], ("2-2-1", 96, 8, 24, 8)
 TERMS = {
     "rollout": {
         "step": "of overhead and of reading the weights, for each new token of each layer",
@@ -58,12 +59,13 @@ def terms(network, prompt, rollouts, new, rank):
     }
 
 
-def measure(size, repeats):
+def measure(size, repeats, warm=True):
     """Seconds of a rollout and of training, bytes at the peak beside the base; and the engine."""
     network, prompt, rollouts, new, rank = size
     before = resident()
     ours = Ours(network, prompt=prompt, rollouts=rollouts, new=new, rank=rank)
-    ours.step()
+    if warm:
+        ours.step()
     forget_peak()
     steps = [ours.step() for _ in range(repeats)]
     held = peak() - before - base_bytes(ours.engine)
@@ -97,29 +99,31 @@ def by_formula(engine, size, devices):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one repeat")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller sizes, one step")
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    repeats = 1 if chosen.quick else 5
-    measured = np.array([measure(size, repeats)[0] for size in SIZES])
-    found, engine = measure(HELD_OUT, repeats)
+    sizes, held_out = (QUICK, QUICK_HELD_OUT) if chosen.quick else (SIZES, HELD_OUT)
+    repeats, warm = (1, False) if chosen.quick else (5, True)
+    measure(sizes[0], 1)  # the first steps of a process are slower
+    measured = np.array([measure(size, repeats, warm)[0] for size in sizes])
+    found, engine = measure(held_out, repeats, warm)
     predicted = []
     for name, column in zip(TERMS, measured.T, strict=True):
-        sizes = np.array([terms(*size)[name] for size in SIZES], dtype=float)
-        fit, _ = nnls(sizes / column[:, None], np.ones(len(SIZES)))
-        gaps = sizes @ fit / column - 1
+        amounts = np.array([terms(*size)[name] for size in sizes], dtype=float)
+        fit, _ = nnls(amounts / column[:, None], np.ones(len(sizes)))
+        gaps = amounts @ fit / column - 1
         print(f"{name}: largest error of the fit {np.abs(gaps).max():.0%}")
         factor, unit = UNITS[name]
         for (term, about), value in zip(TERMS[name].items(), fit, strict=True):
             print(f"  {value * factor:10.5f} {unit:3} {term:8} {about}")
-        predicted.append(float(np.dot(terms(*HELD_OUT)[name], fit)))
-    print(f"held out: {HELD_OUT[0]}")
+        predicted.append(float(np.dot(terms(*held_out)[name], fit)))
+    print(f"held out: {held_out[0]}")
     for name, real, guess in zip(TERMS, found, predicted, strict=True):
         factor, unit = SHOWN[name]
         both = f"predicted {guess * factor:.2f} {unit}, measured {real * factor:.2f} {unit}"
         print(f"  {name}: {both}")
-    for what, size in by_formula(engine, HELD_OUT, devices=2).items():
+    for what, size in by_formula(engine, held_out, devices=2).items():
         print(f"  {size / (1 << 20):8.1f} MiB {what}, by formula")
     print("devices: by formula alone; two_processes.py measures two")
     seconds = abs(sum(predicted[:2]) / sum(found[:2]) - 1)

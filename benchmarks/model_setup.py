@@ -71,10 +71,13 @@ def clear_gradients(engine):
         parameter.grad = None
 
 
-def alternate(tasks, repeats):
-    """Time the tasks in turn and return the median seconds of each, by name."""
+def alternate(tasks, repeats, warm=False):
+    """Time the tasks in turn and return the median seconds of each, by name.
+
+    Each is done once before, and that does not count, unless all have been done (`warm`).
+    """
     seconds = {name: [] for name in tasks}
-    for task in tasks.values():
+    for task in () if warm else tasks.values():
         task()
     for _ in range(repeats):
         for name, task in tasks.items():

@@ -53,7 +53,6 @@ class Side:
             stderr=self.errors,
             text=True,
         )
-        self.answer()
 
     def answer(self):
         for line in self.process.stdout:
@@ -92,6 +91,8 @@ def compare(python, nodes, threads, repeats):
         "ours": Side(sys.executable, here / "workload.py", nodes, threads),
         "theirs": Side(python, here / "peer_side.py", json.dumps(options)),
     }
+    for side in sides.values():
+        side.answer()  # is ready; both sides load at the same time
     found = {name: [] for name in sides}
     for side in sides.values():
         side.step()

@@ -32,6 +32,7 @@ def main():
     seconds = alternate(
         {name: lambda engine=engine: train(engine, rows) for name, engine in engines.items()},
         1 if chosen.quick else 3,
+        warm=True,
     )
     tokens = len(rows) * COMPLETION
     for name, value in seconds.items():

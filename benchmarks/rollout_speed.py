@@ -93,7 +93,7 @@ def main():
     worst = float("inf")
     for network in chosen.networks:
         nodes = len(Topology.parse(network))
-        questions = 2 if chosen.quick else max(1, 6 // nodes)  # about as many calls for each
+        questions = 1 if chosen.quick else max(1, 6 // nodes)  # about as many calls for each
         engine = make_engine(chosen, nodes)
         engine.chat.end_ids = frozenset()  # every reply has its full length
         batches = record(engine, network, questions, rollouts, new_tokens)

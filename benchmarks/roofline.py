@@ -57,15 +57,15 @@ def sync():
 
 
 def seconds_of(work, repeats):
-    """Median seconds of some work, after a first time that does not count."""
+    """Median seconds of some work."""
     found = []
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         sync()
         started = time.perf_counter()
         work()
         sync()
         found.append(time.perf_counter() - started)
-    return statistics.median(found[1:])
+    return statistics.median(found)
 
 
 def ceilings(device, repeats):
@@ -124,9 +124,9 @@ def report(device, nodes, limits, repeats):
     measured, counted = {}, {}
     works, numbers = phases(ours, requests)
     for name, work in works.items():
-        measured[name] = seconds_of(work, repeats)
-        with Count(*limits) as count:
+        with Count(*limits) as count:  # the first time, which is not measured
             work()
+        measured[name] = seconds_of(work, repeats)
         counted[name] = torch.tensor([count.operations, count.bytes, count.seconds])
     moved = 4 * numbers * ADAMW_PASSES
     counted["optimiser"] = torch.tensor([0.0, moved, moved / limits[1]])
