@@ -75,7 +75,7 @@ def main():
 
         tasks = {"step": step, "generate": generate}
         tasks |= {floor: lambda f=floor, n=nodes: f.train(n) for floor in (plain, grouped)}
-        seconds = alternate(tasks, 1 if chosen.quick else 5)
+        seconds = alternate(tasks, 1 if chosen.quick else 3)
         seconds["train"] = min(seconds[plain], seconds[grouped])
         rolled = sorted(parts["rollout"][1:])[len(parts["rollout"][1:]) // 2]
         tokens = nodes * ROLLOUTS * NEW

@@ -157,7 +157,7 @@ def bookkeeping(chosen):
     ):
         config = TrainConfig(
             model=chosen.model, dtype=chosen.dtype, steps=steps, questions=8,
-            rollouts=2 if chosen.quick else 8, eval_questions=0, checkpoint_every=steps,
+            rollouts=4 if chosen.quick else 8, eval_questions=0, checkpoint_every=steps,
             entropy_coef=1e-6, out=f"{folder}/run",
         )  # fmt: skip
         result = run_training(config)
