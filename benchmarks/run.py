@@ -1,6 +1,6 @@
 """All benchmarks in turn, and one table: what, measured, target, ok or missed.
 
-    python benchmarks/run.py --quick     (under 10 minutes; smaller work, fewer repeats)
+    python benchmarks/run.py --quick     (smaller work, fewer repeats)
     python benchmarks/run.py --full
 
 A script is a file beside this one. What it prints for a figure is found by a pattern; a
@@ -146,7 +146,7 @@ def measure(script, quick):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--quick", action="store_true", help="under 10 minutes")
+    size.add_argument("--quick", action="store_true", help="smaller work, fewer repeats")
     size.add_argument("--full", action="store_true")
     parser.add_argument("--only", nargs="+", metavar="SCRIPT", help="these scripts alone")
     chosen = parser.parse_args()
