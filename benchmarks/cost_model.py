@@ -105,7 +105,8 @@ def main():
     torch.set_num_threads(chosen.threads)
     sizes, held_out = (QUICK, QUICK_HELD_OUT) if chosen.quick else (SIZES, HELD_OUT)
     repeats, warm = (1, False) if chosen.quick else (3, True)
-    measure(sizes[0], 1)  # the first steps of a process are slower
+    if not warm:
+        measure(sizes[0], 1)  # the first steps of a process are slower
     measured = np.array([measure(size, repeats, warm)[0] for size in sizes])
     found, engine = measure(held_out, repeats, warm)
     predicted = []
