@@ -62,8 +62,8 @@ class Side:
         self.errors.seek(0)
         raise SystemExit(self.errors.read())
 
-    def step(self):
-        self.process.stdin.write("\n")
+    def ask(self, what):
+        self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
         return self.answer()
 
@@ -73,7 +73,11 @@ class Side:
 
 
 def compare(python, nodes, threads, repeats):
-    """Let both sides take a first step and then, in turn, those that count."""
+    """Let both sides take a first step and then, in turn, those that count.
+
+    Memory is asked for after the last one: what is freed for it would have to be fetched anew in
+    the next step.
+    """
     here = Path(__file__).parent
     options = {
         "folder": str(resolve_model(workload.MODEL, quiet=True)),
@@ -95,14 +99,15 @@ def compare(python, nodes, threads, repeats):
         side.answer()  # is ready; both sides load at the same time
     found = {name: [] for name in sides}
     for side in sides.values():
-        side.step()
+        side.ask("step")
     for _ in range(repeats):
         for name, side in sides.items():
-            found[name].append(side.step())
+            found[name].append(side.ask("step"))
+    held = {name: side.ask("memory") for name, side in sides.items()}
     for side in sides.values():
         side.end()
     return {
-        name: {key: statistics.median(step[key] for step in steps) for key in steps[0]}
+        name: {key: statistics.median(step[key] for step in steps) for key in steps[0]} | held[name]
         for name, steps in found.items()
     }
 

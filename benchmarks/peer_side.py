@@ -1,7 +1,7 @@
 """The peer's side of `workload.py`, run by `peer.py` in an environment of its own.
 
-One step for every line read: CoMLRL's `MAREINFORCETrainer` with its own defaults, but for
-what the workload says.
+One step for every line read, or the memory held if the line asks for that: CoMLRL's
+`MAREINFORCETrainer` with its own defaults, but for what the workload says.
 """
 
 import ctypes
@@ -79,12 +79,15 @@ def main():
     for agent in agents:
         agent.train()
     print(json.dumps({"ready": True}), flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        if line.strip() == "memory":
+            print(json.dumps({"resident": resident()}), flush=True)
+            continue
         rolled.clear()
         started = time.perf_counter()
         trainer._train_step_returns({"prompt": text}, min_new_tokens=options["new"])
         whole = time.perf_counter() - started
-        answer = {"rollout": sum(rolled), "training": whole - sum(rolled), "resident": resident()}
+        answer = {"rollout": sum(rolled), "training": whole - sum(rolled)}
         print(json.dumps(answer), flush=True)
 
 

@@ -115,11 +115,13 @@ def _status(name):
 
 
 def serve(step):
-    """Take one step for each line read; print its seconds and the memory held after it."""
+    """Take a step for each line read and print its seconds; print the memory held if asked to."""
     print(json.dumps({"ready": True}), flush=True)
-    for _ in sys.stdin:
-        rollout, training = step()
-        answer = {"rollout": rollout, "training": training, "resident": resident()}
+    for line in sys.stdin:
+        if line.strip() == "memory":
+            answer = {"resident": resident()}
+        else:
+            answer = dict(zip(("rollout", "training"), step(), strict=True))
         print(json.dumps(answer), flush=True)
 
 
