@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -259,11 +260,11 @@ def language(tmp_path, tmp_path_factory):
     """Make an experiment of some of the arms, with some learning rates."""
     model = str(make_tiny("llama", tmp_path_factory.mktemp("model")))
 
-    def make(rates, *arms):
-        scale = {"tiny": {"model": model, "seeds": 1, "pilots": 1, "rates": rates}}
+    def make(rates, *arms, seeds=1, **more):
+        scale = {"tiny": {"model": model, "seeds": seeds, "pilots": 1, "rates": rates}}
         chosen = {name: LANGUAGE["arms"][name] for name in arms or LANGUAGE["arms"]}
         compare = [{"better": "network", "than": "single"}]
-        text = LANGUAGE | {"arms": chosen, "compare": compare}
+        text = LANGUAGE | {"arms": chosen, "compare": compare} | more
         return write(tmp_path / "mine", {"language": text}, scale)
 
     return make
@@ -311,3 +312,15 @@ def test_language_models_try_rates_on_validation_questions(language, tmp_path):
         assert (saved["eval_split"], saved["eval_questions"]) == ("validation", 2)
         assert (saved["seed"], saved["learning_rate"]) == (1000, float(rate))
         assert json.loads((pilot / "result.json").read_text())["after"]["n"] == 2
+
+
+def test_a_folder_without_checkpoints_keeps_its_report_and_takes_more_seeds(language, tmp_path):
+    out, arms = tmp_path / "out", ("single", "network", "critic", "swarm")
+    first = run_experiment(language([0.001], *arms, probes=None), out).read_text()
+    for weights in out.rglob("checkpoints"):
+        shutil.rmtree(weights)
+    told = Notes()
+    again = run_experiment(language([0.001], *arms, probes=None), out, report=told)
+    assert again.read_text() == first and not trainings(told)
+    more = run_experiment(language([0.001], *arms, probes=None, seeds=2), out, report=told)
+    assert trainings(told) == len(arms) and "tiny: 2 seeds" in more.read_text()

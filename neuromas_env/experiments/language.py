@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import shutil
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.evaluate import blank, shuffle
 from neuromas_env.agents.roles import ROLES
-from neuromas_env.agents.runlog import Reporter, read_json, read_lines
+from neuromas_env.agents.runlog import Reporter, read_json, read_lines, write
 from neuromas_env.assets import build_once, cache_dir
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE as ADAPTED
@@ -28,6 +29,7 @@ from neuromas_env.rollout import Intervene, run_episodes, whole_questions
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
 
+OUTCOME = "outcome.json"
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")
 
 
@@ -127,22 +129,7 @@ class Language:
             counters = {"updates": held["iterations"], "questions": held["cost"]["questions"]}
             counters |= _named(held["cost"]) | {"trained tokens": 0, "critic tokens": 0}
             return {"validation": None, "parameters": 0, "curve": curve, "counters": counters}
-        run, questions = _run(out), _saved(out)["questions"]
-        steps = [line for line in read_lines(out / "metrics.jsonl") if "event" not in line]
-        spent = run.training or {}
-        critics = int(steps[-1].get("critic_parameters", 0)) if steps else 0
-        return {
-            "validation": (read_json(out / "result.json")["after"] or {}).get("extracted"),
-            "parameters": run.trainable + critics,
-            "curve": [(line["step"] * questions, line["extracted"]) for line in steps],
-            "counters": {
-                "updates": spent.get("steps", 0),
-                "questions": spent.get("questions", 0),
-                **(_named(spent) if spent else {}),
-                "trained tokens": spent.get("trained_tokens", 0),
-                "critic tokens": spent.get("critic_tokens", 0),
-            },
-        }
+        return _outcome(out)["result"]
 
     def questions(self, task: str) -> list[Example]:
         """Return the test questions."""
@@ -160,18 +147,17 @@ class Language:
         blind = getattr(made, "blind_accuracy", None)
         trained = arm.kind != "adapt"
         return {
-            "topology": _run(out).state.topology.to_json() if trained else {},
+            "topology": _outcome(out)["topology"] if trained else {},
             "majority": float(made.majority("test")),
             "blind": None if blind is None else float(blind("test")),
-            "trainable": _run(out).trainable if trained else 0,
+            "trainable": _outcome(out)["trainable"] if trained else 0,
             "calls": calls,
         }
 
     def settings(self, out: Path) -> dict[str, Any]:
         """Return what all answers of the study share, given the folder of one of its runs."""
         name = self._study.model or str(self._study.script)
-        weights = _run(out).state.weights_hash
-        return {"model": name, "weights_hash": weights, **self._shared()}
+        return {"model": name, "weights_hash": _outcome(out)["weights_hash"], **self._shared()}
 
     def answer(
         self, arm: Arm, task: str, seed: int, out: Path, rows: Sequence[int], samples: float
@@ -268,6 +254,39 @@ def _name(out: Path) -> str:
 
 def _run(out: Path) -> TrainedRun:
     return read_run(_name(out))
+
+
+def _outcome(out: Path) -> dict[str, Any]:
+    """Return what is said of a finished run, noted once: a report needs no weights.
+
+    So a folder without its checkpoints, which is small enough to be published, can still be gone
+    on with.
+    """
+    if (out / OUTCOME).is_file():
+        return read_json(out / OUTCOME)
+    run, questions = _run(out), _saved(out)["questions"]
+    steps = [line for line in read_lines(out / "metrics.jsonl") if "event" not in line]
+    spent = run.training or {}
+    critics = int(steps[-1].get("critic_parameters", 0)) if steps else 0
+    found = {
+        "topology": run.state.topology.to_json(),
+        "trainable": run.trainable,
+        "weights_hash": run.state.weights_hash,
+        "result": {
+            "validation": (read_json(out / "result.json")["after"] or {}).get("extracted"),
+            "parameters": run.trainable + critics,
+            "curve": [(line["step"] * questions, line["extracted"]) for line in steps],
+            "counters": {
+                "updates": spent.get("steps", 0),
+                "questions": spent.get("questions", 0),
+                **(_named(spent) if spent else {}),
+                "trained tokens": spent.get("trained_tokens", 0),
+                "critic tokens": spent.get("critic_tokens", 0),
+            },
+        },
+    }
+    write(out / OUTCOME, json.dumps(found, indent=1))
+    return read_json(out / OUTCOME)
 
 
 def _named(cost: dict[str, Any]) -> dict[str, int]:
