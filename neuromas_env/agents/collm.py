@@ -19,14 +19,14 @@ parts that a task deals, is not in them.
 
 Each node takes optimiser steps of its own. A critic is an adapter on the shared base, of the
 nodes' rank, with a linear head on the last token of what it reads; it takes one step a batch
-(their code takes one for each agent). Critics make no calls; what they read, once to predict
-and once to learn, is the metric `critic_tokens`, and their size `critic_parameters`.
+(their code takes one for each agent). It predicts and learns in one pass, before that step.
+Critics make no calls; what they read is the metric `critic_tokens`, their size `critic_parameters`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +40,6 @@ from neuromas_env.errors import InputError
 from neuromas_env.policy import Trajectory
 from neuromas_env.rollout import derive_seed
 
-T = TypeVar("T")
 Advantages = Callable[[Sequence[Trajectory]], tuple[dict[str, np.ndarray], dict[str, float]]]
 """Batch of N episodes to the advantage `[N]` of every node, and metrics."""
 
@@ -68,55 +67,50 @@ class Critic:
         self.size = sum(parameter.numel() for parameter in self._parameters)
         self._optimiser = torch.optim.AdamW(self._parameters, lr=learning_rate, weight_decay=0.0)
 
-    def values(self, prompts: Sequence[np.ndarray]) -> np.ndarray:
-        """Predict the return of each prompt (token ids), float64 `[prompts]`.
+    def learn(
+        self, prompts: Sequence[np.ndarray], returns: np.ndarray, weight: float
+    ) -> np.ndarray:
+        """Predict the return of each prompt (token ids), float64 `[prompts]`, before `step`.
+
+        In the same pass the gradient of the mean squared error, times `weight`, is added to what
+        `step` goes down.
 
         Raises:
-            InputError: A prompt is longer than the model's context, or memory runs out.
+            InputError: A prompt is longer than the model's context, or memory runs out; what was
+                added before is dropped.
         """
-        self._check(prompts)
         self.tokens += sum(map(len, prompts))
 
         def work() -> np.ndarray:
             found = np.zeros(len(prompts))
-            with torch.no_grad():
-                for batch, hidden in self._engine.read(self._name, prompts):
-                    found[batch] = self._head(hidden.float())[:, 0].cpu().double().numpy()
+            for batch, hidden in self._engine.read(self._name, prompts):
+                values = self._head(hidden.float())[:, 0]
+                wanted = torch.as_tensor(returns[batch], dtype=torch.float32, device=values.device)
+                (weight / len(prompts) * (values - wanted).pow(2).sum()).backward()
+                found[batch] = values.detach().cpu().double().numpy()
             return found
 
-        return self._within_memory(prompts, work)
+        try:
+            self._check(prompts)
+            rows = [Row(self._name, ids, ids[-1:]) for ids in prompts]
+            return within_memory(self._engine, rows, work)
+        except BaseException:
+            self._optimiser.zero_grad(set_to_none=True)
+            raise
 
-    def fit(self, prompts: Sequence[np.ndarray], returns: np.ndarray, weight: float) -> float:
-        """Take one step down the mean squared error, times `weight`; return that error before.
+    def step(self) -> None:
+        """Take one step down the gradient.
 
         Raises:
             FloatingPointError: The gradient is not finite; nothing is changed.
-            InputError: Memory runs out; nothing is changed.
         """
-        self.tokens += sum(map(len, prompts))
-
-        def work() -> float:
-            error = 0.0
-            for batch, hidden in self._engine.read(self._name, prompts):
-                wanted = torch.as_tensor(returns[batch], dtype=torch.float32, device=hidden.device)
-                loss = (self._head(hidden.float())[:, 0] - wanted).pow(2).sum() / len(prompts)
-                (weight * loss).backward()
-                error += float(loss.detach())
-            return error
-
         try:
-            error = self._within_memory(prompts, work)
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip))
             if not np.isfinite(norm):
                 raise FloatingPointError(f"the gradient of the critic {self._name!r} is not finite")
             self._optimiser.step()
         finally:
             self._optimiser.zero_grad(set_to_none=True)
-        return error
-
-    def _within_memory(self, prompts: Sequence[np.ndarray], work: Callable[[], T]) -> T:
-        rows = [Row(self._name, ids, ids[-1:]) for ids in prompts]
-        return within_memory(self._engine, rows, work)
 
     def _check(self, prompts: Sequence[np.ndarray]) -> None:
         longest, room = max(map(len, prompts)), self._engine.chat.context_length
@@ -191,18 +185,19 @@ def centralised(
     """Make the rule of `collm_cc`."""
 
     def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        states = [
-            [np.concatenate([_prompt(episode, node) for node in turn]) for episode in batch]
-            for turn in turns
-        ]
-        flat = [state for turn in states for state in turn]
-        values = critic.values(flat).reshape(len(turns), len(batch))
-        rewards = reward_table(batch).ravel()
-        returns = np.vstack([gamma * values[1:], rewards[None]])
-        gaps = returns - values
-        found = {n: standardised(gap) for t, gap in zip(turns, gaps, strict=True) for n in t}
-        error = critic.fit(flat, returns.ravel(), weight)
-        return found, {"value_error": error, "value": float(values.mean())}
+        returns, errors, means = reward_table(batch).ravel(), [], []
+        found: dict[str, np.ndarray] = {}
+        for turn in reversed(turns):
+            states = [
+                np.concatenate([_prompt(episode, node) for node in turn]) for episode in batch
+            ]
+            values = critic.learn(states, returns, weight / len(turns))
+            found |= {node: standardised(returns - values) for node in turn}
+            errors.append(np.mean((returns - values) ** 2))
+            means.append(values.mean())
+            returns = gamma * values  # of the layer before
+        critic.step()
+        return found, {"value_error": float(np.mean(errors)), "value": float(np.mean(means))}
 
     return advantages
 
@@ -217,10 +212,12 @@ def decentralised(
         found, errors, means = {}, [], []
         for node, discount in _discounts(turns, gamma).items():
             states = [_prompt(episode, node) for episode in batch]
-            values = critics[node].values(states)
-            found[node] = standardised(discount * rewards - values)
-            errors.append(critics[node].fit(states, discount * rewards, weight))
-            means.append(float(values.mean()))
+            returns = discount * rewards
+            values = critics[node].learn(states, returns, weight)
+            critics[node].step()
+            found[node] = standardised(returns - values)
+            errors.append(np.mean((returns - values) ** 2))
+            means.append(values.mean())
         return found, {"value_error": float(np.mean(errors)), "value": float(np.mean(means))}
 
     return advantages
