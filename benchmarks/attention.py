@@ -1,7 +1,7 @@
 """Attention on CPU: the grouped matrix products beside the kernel that transformers takes.
 
 Shapes of a small model (9 query heads on 3 key heads, 64 wide), for a step of
-decoding and for forward and backward over rows of training:
+decoding, for forward and backward over rows of training, and for long prompts:
 
     python benchmarks/attention.py [--quick]
 """
@@ -10,10 +10,10 @@ import torch
 from model_setup import alternate, options
 from transformers import AttentionInterface
 
-from neuromas_env.agents.attention import grouped_attention
+from neuromas_env.agents import attention
 
 HEADS, GROUPS, WIDTH = 9, 3, 64
-CASES = {"decode": (64, 1, 80), "train": (16, 64, 192)}
+CASES = {"decode": (64, 1, 80), "train": (16, 64, 192), "prompt": (2, 768, 768)}
 
 
 class Module(torch.nn.Module):
@@ -49,7 +49,8 @@ def case(attend, rows, length, keys, dtype, backward, repeat):
 def main():
     chosen = options(__doc__)
     dtype = getattr(torch, chosen.dtype)
-    kernels = {"grouped": grouped_attention, "sdpa": AttentionInterface()["sdpa"]}
+    attention._LONG = 10_000  # of itself it leaves long prompts to the other
+    kernels = {"grouped": attention.grouped_attention, "sdpa": AttentionInterface()["sdpa"]}
     for name, (rows, length, keys) in CASES.items():
         repeat = 3 if chosen.quick else 20
         tasks = {

@@ -198,7 +198,6 @@ def test_layers_learned_one_after_the_other_have_the_gradient_of_all_at_once():
         critic._optimiser.zero_grad()
     for whole, parts in zip(*gradients, strict=True):
         assert (whole - parts).norm() < 1e-4 * whole.norm()
-    assert all(gradient.any() for gradient in gradients[0])
 
 
 def test_a_state_that_is_too_long_is_refused():

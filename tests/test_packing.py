@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from test_prefix import batches
 from tiny_models import FAMILIES
 
-from neuromas_env.agents import packing, prefix
+from neuromas_env.agents import attention, packing, prefix
 from neuromas_env.agents.attention import FUSED, NAME, use_own_attention
 from neuromas_env.agents.transformers_engine import Row
 
@@ -133,6 +133,25 @@ def test_the_fused_kernel_computes_the_same_from_packed_rows(family):
     grouped = gradients(engine, rows, [1.0] * len(rows))
     engine.model.set_attn_implementation(FUSED)
     assert_same_gradients(grouped, gradients(engine, rows, [1.0] * len(rows)))
+
+
+def test_long_prompts_have_the_same_gradient_from_either_kernel(family, monkeypatch):
+    engine, rng, taken = tiny_engine(family), np.random.default_rng(4), []
+    rows = [
+        Row(n, rng.integers(5, 300, size), np.array([7, 8])) for n in NODES for size in (150, 290)
+    ]
+    fused = attention.sdpa_attention_forward
+
+    def counted(module, query, *rest, **options):
+        taken.append(query.shape[2])
+        return fused(module, query, *rest, **options)
+
+    monkeypatch.setattr(attention, "sdpa_attention_forward", counted)
+    long = gradients(engine, rows, [1.0] * len(rows))
+    assert taken and min(taken) >= 128
+    monkeypatch.setattr(attention, "_LONG", 10_000)
+    assert_same_gradients(long, gradients(engine, rows, [1.0] * len(rows)))
+    assert len(taken) == len(set(taken)) * engine.model.config.num_hidden_layers
 
 
 def test_what_cannot_be_packed_is_told_by_the_configuration():

@@ -2,8 +2,9 @@
 
 There the query heads of a group stand side by side: in bfloat16, torch's fused kernel is several
 times slower than this for the short queries of decoding (4.3 against 0.5 ms a layer for 64 rows
-and 80 keys) and for the short rows of joint training; `benchmarks/attention.py` prints the ratio.
-On a GPU the fused kernel stays.
+and 80 keys) and for the short rows of joint training. Long prompts are the fused kernel's, as it
+does not write all scores down; `benchmarks/attention.py` prints the ratios. On a GPU the fused
+kernel stays for all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from neuromas_env.agents.packing import Packed
 
 NAME, FUSED = "neuromas_grouped", "neuromas_fused"
+_LONG = 128  # queries of a row from which on the fused kernel takes them
 
 
 def grouped_attention(
@@ -46,6 +48,9 @@ def grouped_attention(
         `[rows, T, heads, d]`, and None for the weights.
     """
     rows, heads, length, width = query.shape
+    if length >= _LONG and attention_mask is not None:
+        mask = attention_mask[..., : key.shape[2]]
+        return sdpa_attention_forward(module, query, key, value, mask, scaling=scaling)
     groups = key.shape[1]
     scores = query.reshape(rows, groups, -1, width) @ key.transpose(-1, -2)
     scores = scores.view(rows, groups, heads // groups, length, -1).float()
