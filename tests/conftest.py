@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
 from neuromas_env.agents.models import LoadedModel, load_base
+
+# Workers share the cores: torch in each would take all of them, and wait for the other's.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # what tests start
 
 # By default an example that takes longer than 200 ms fails, however busy the machine is.
 settings.register_profile(

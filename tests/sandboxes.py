@@ -6,6 +6,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.sandbox import Program, Sandbox, tiers
 
@@ -13,18 +15,30 @@ HONEST = Program((("def double(x): return 2 * x",),), ("double",), "assert doubl
 WRONG = Program((("def double(x): return 3 * x",),), ("double",), "assert double(21) == 42")
 
 
-@cache
 def working_tiers() -> list[str]:
     """Return the tiers of isolation that work on this machine."""
-    return [tier for tier in tiers.SAFE if _works(tier)]
+    return [tier for tier in tiers.SAFE if not _refusal(tier)]
 
 
-def _works(tier: str) -> bool:
+@cache
+def _refusal(tier: str) -> str:
+    """Return why a tier does not work on this machine, nothing if it does."""
     try:
         Sandbox(tier=tier, workers=1).close()
-    except InputError:
-        return False
-    return True
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def open_sandbox(tier: str) -> Sandbox:
+    """Return a sandbox of one worker, or skip the test where the tier does not work.
+
+    Tests name every tier and ask here, when they run: what works is no part of a test's name,
+    so that all workers of pytest-xdist collect the same ones.
+    """
+    if reason := _refusal(tier):
+        pytest.skip(reason)
+    return Sandbox(tier=tier, workers=1)
 
 
 def descendants(pid: int) -> list[int]:

@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from sandboxes import HONEST, WRONG, working_tiers
+from sandboxes import HONEST, WRONG, open_sandbox, working_tiers
 
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import sandbox
@@ -36,9 +36,9 @@ def test_something_isolates_programs_here():
         assert sandbox.tier() == working_tiers()[0] == sandbox.shared().tier
 
 
-@pytest.mark.parametrize("tier", working_tiers())
+@pytest.mark.parametrize("tier", tiers.SAFE)
 def test_every_tier_tells_right_from_wrong(tier):
-    with Sandbox(tier=tier, workers=1) as made:
+    with open_sandbox(tier) as made:
         assert made.tier == tier
         assert made.judge([HONEST, WRONG, HONEST]) == [
             Verdict("passed", "", 0),

@@ -13,16 +13,16 @@ import time
 
 import pytest
 from attacks import COMPARED, ENDLESS, FORGING, PRELUDE, REACHING, SECRET
-from sandboxes import HONEST, WRONG, alive, descendants, working_tiers
+from sandboxes import HONEST, WRONG, alive, descendants, open_sandbox
 
-from neuromas_env.tasks.sandbox import Program, Sandbox
+from neuromas_env.tasks.sandbox import Program, Sandbox, tiers
 
 
-@pytest.fixture(scope="module", params=working_tiers())
+@pytest.fixture(scope="module", params=tiers.SAFE)
 def box(request):
     os.environ["NEUROMAS_TEST_SECRET"] = SECRET
     try:
-        with Sandbox(tier=request.param, workers=1) as sandbox:
+        with open_sandbox(request.param) as sandbox:
             yield sandbox
     finally:
         del os.environ["NEUROMAS_TEST_SECRET"]
