@@ -16,16 +16,21 @@ def replies(route=EXECUTE, on="Decision: done", right=lambda request: True):
     """Reply as the call asks, to routers what is given, and with the sum where it is asked for."""
 
     def say(request, number):
-        system, user = (text for _, text in request.turns)
+        system = request.turns[0][1]
         if "Decide what happens" in system:
             return route(request) if callable(route) else route
         if "Decide whether" in system:
             return on
         if "'Result:'" not in system:
             return "a thought"
-        return f"So.\nResult: {int(user.splitlines()[1]) + 1000 * right(request)}"
+        return f"So.\nResult: {number_in(request) + 1000 * right(request)}"
 
     return say
+
+
+def number_in(request):
+    """The number of the question that is asked; what was solved before comes ahead of it."""
+    return int(request.turns[-1][1].splitlines()[1])
 
 
 def me(request):

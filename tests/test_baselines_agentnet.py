@@ -6,7 +6,18 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from agentnet_runs import EXECUTE, FORWARD, SPLIT, learn, me, questions, replies, run, save
+from agentnet_runs import (
+    EXECUTE,
+    FORWARD,
+    SPLIT,
+    learn,
+    me,
+    number_in,
+    questions,
+    replies,
+    run,
+    save,
+)
 from asking import Sums, Told, text_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -279,28 +290,47 @@ def test_decisions_and_names():
 # What is remembered
 
 
+def route(request):
+    """Odd questions go round all agents, even ones stay where they are."""
+    return FORWARD[:-1] if number_in(request) % 2 else EXECUTE
+
+
 def test_prompts_show_what_solved_similar_questions(tmp_path):
-
-    def route(request):
-        """Odd questions go round all agents, even ones stay where they are."""
-        return FORWARD[:-1] if int(request.turns[1][1].splitlines()[1]) % 2 else EXECUTE
-
     learn(12, tmp_path, engine=Told(replies(route)))
     engine = Told(replies(route))
     run(tmp_path, engine)
-    router, thought, plan, answer = map(text_of, engine.requests)
-    past = r"What you did with similar questions that were solved:\n- What is the sum\?\n70"
-    assert all(re.search(past, text) for text in (router, thought, plan, answer))
-    assert "-> execute" in router and "It solved:\n- What is the sum?" in router
-    assert "success rate 1.00" in router and "-> execute" not in thought
-    assert "Your thought:\na thought" in answer and "Your reasoning:" in answer
-    assert 3 < router.count("\n- What is the sum?") <= 9
-    assert answer.count("\n- What is the sum?") == 3
+    router, *work = (request.turns for request in engine.requests)
+    routed = r"Decision: (execute(\nPart: add them)?|forward\nNext: \d)"
+    assert len(router) == 8 and all(re.fullmatch(routed, text) for _, text in router[2::2])
+    assert "It solved:\n- What is the sum?" in router[-1][1]
+    assert "success rate 1.00" in router[-1][1] and len(work) == 3
+    for turns in work:
+        roles, texts = zip(*turns, strict=True)
+        assert roles == ("system", *["user", "assistant"] * 3, "user")
+        past = [int(text.splitlines()[1]) for text in texts[1:-1:2]]
+        assert list(texts[2::2]) == [f"Result: {number + 1000}" for number in past]
+    assert "Your thought:\na thought" in texts[-1] and "Your reasoning:" in texts[-1]
+
+
+def test_the_most_similar_question_stands_last(tmp_path):
+    done = learn(5, tmp_path, "agentnet:agents=1")
+    [agent] = done.state["agents"]
+    known = [entry["question"] for entry in agent["executor"]]
+    engine = Told(replies())
+    run(tmp_path, engine, "agentnet:agents=1", count=40)
+    seen = [request for request in engine.requests if request.turns[-1][1].startswith(tuple(known))]
+    assert len(engine.requests) == 160 and len(seen) == 4 * len(known) == 20
+    for request in seen:
+        *_, (_, nearest), _, (_, asked) = request.turns
+        assert asked.startswith(nearest)
+
+
+def test_what_is_not_similar_is_not_shown(tmp_path):
     for options in ("retrieve=0", "threshold=1"):
         engine, name = Told(replies()), f"agentnet:{options}"
         learn(12, tmp_path / options, name, Told(replies(route)))
         run(tmp_path / options, engine, name)
-        assert "similar questions" not in "".join(map(text_of, engine.requests))
+        assert {len(request.turns) for request in engine.requests} == {2}
 
 
 def test_parts_are_told_on_and_remembered_where_they_were_done(tmp_path):
@@ -314,8 +344,9 @@ def test_parts_are_told_on_and_remembered_where_they_were_done(tmp_path):
     actions = [
         (e["action"], e["progress"].count("It found")) for e in done.state["agents"][1]["router"]
     ]
-    assert actions[-2:] == [("split: half", 1), ("continue with agent 1", 2)] and len(router) == 4
-    assert done.state["agents"][1]["executor"][-1]["action"].startswith("80")
+    on = "Decision: continue\nNext: 1"
+    assert actions[-2:] == [("Decision: split\nPart: half", 1), (on, 2)] and len(router) == 4
+    assert done.state["agents"][1]["executor"][-1]["action"].startswith("Result: 80")
 
 
 # Adapting and testing

@@ -1,4 +1,8 @@
-"""What AgentNet's routers and executors are asked."""
+"""What AgentNet's routers and executors are asked.
+
+What an agent did with similar questions that were solved stands before the question as earlier
+turns of the same conversation, the nearest last, each in the form in which a reply is read.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,7 @@ class Prompts:
     ) -> Turns:
         """Return what is asked at a spot, given the walk so far."""
         hop, done = hops[-1], progress(hops[: spot.hop + (spot.kind == "next")])
-        lines = [question]
-        lines += [f"Progress so far:\n{done}"] if done else []
+        lines = []
         if spot.kind in ("router", "next"):
             others = self.walks.open(hop) if spot.kind == "router" else self.walks.heirs(spot.agent)
             lines.append(self._agents(spot.agent, others, question, done))
@@ -36,9 +39,11 @@ class Prompts:
                 if text := said.get(Spot(kind, spot.hop, 0, spot.agent)):
                     lines.append(f"{label}:\n{text}")
             memory, system = "executor", self._work(spot, hop)
-        if past := self._recalled(spot.agent, memory, question, done):
-            lines.append(f"What you did with similar questions that were solved:\n{past}")
-        return ("system", system), ("user", "\n\n".join(lines))
+        turns = [("system", system)]
+        for entry in reversed(self.pool.recall(spot.agent, memory, question, done)):
+            turns.append(("user", _asked(entry["question"], entry["progress"])))
+            turns.append(("assistant", entry["action"]))
+        return (*turns, ("user", "\n\n".join([_asked(question, done), *lines])))
 
     def _route(self, spot: Spot, others: bool) -> str:
         who = f"You are agent {spot.agent} of agents that solve questions together."
@@ -80,15 +85,11 @@ class Prompts:
                 f"ability {self.pool.ability(agent, question):.2f}, "
                 f"success rate {'unknown' if rate is None else format(rate, '.2f')}"
             )
-            if agent != me and (solved := self._recalled(agent, "executor", question, done, True)):
-                lines.append(f"It solved:\n{solved}")
+            solved = self.pool.recall(agent, "executor", question, done) if agent != me else []
+            lines += ["It solved:"] if solved else []
+            lines += [f"- {entry['question']}\n{entry['action']}" for entry in solved]
         return "\n".join(lines)
 
-    def _recalled(
-        self, agent: int, memory: str, question: str, done: str, brief: bool = False
-    ) -> str:
-        parts = ("question", "action") if brief else ("question", "progress", "action")
-        return "\n".join(
-            "- " + " -> ".join(entry[part] for part in parts if entry[part])
-            for entry in self.pool.recall(agent, memory, question, done)
-        )
+
+def _asked(question: str, done: str) -> str:
+    return f"{question}\n\nProgress so far:\n{done}" if done else question

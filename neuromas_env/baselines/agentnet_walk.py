@@ -177,18 +177,18 @@ def actions(hop: Hop) -> list[tuple[int, str, int, str]]:
 
     Returns:
         Agent, memory it belongs to (`router` or `executor`), whether it was done after the
-        hop's own result, and the action in words.
+        hop's own result, and the action in the form in which replies are read.
     """
     *forwarders, agent = hop.path
     done = [
-        (i, "router", 0, f"forward to agent {j}")
+        (i, "router", 0, f"Decision: forward\nNext: {j}")
         for i, j in zip(forwarders, hop.path[1:], strict=True)
     ]
-    decision = f"{hop.decision}: {hop.part}" if hop.part else hop.decision
-    done += [(agent, "router", 0, decision), (agent, "executor", 0, hop.result)]
+    decision = f"Decision: {hop.decision}" + (f"\nPart: {hop.part}" if hop.part else "")
+    done += [(agent, "router", 0, decision), (agent, "executor", 0, f"Result: {hop.result}")]
     if hop.decision == "split":
-        on = "done" if hop.heir is None else f"continue with agent {hop.heir}"
-        done.append((agent, "router", 1, on))
+        on = "done" if hop.heir is None else f"continue\nNext: {hop.heir}"
+        done.append((agent, "router", 1, f"Decision: {on}"))
     return done
 
 
