@@ -174,6 +174,22 @@ def test_more_seeds_may_be_added_and_other_arms_may_not(coded, tmp_path):
         run_experiment(other, tmp_path / "out")
 
 
+def test_a_run_that_is_trained_anew_is_asked_anew(coded, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run_experiment(coded, out)
+    whole, answer, asked = report(out), network.Coded.answer, []
+
+    def noting(self, arm, task, seed, *args):
+        asked.append((arm.name, seed))
+        return answer(self, arm, task, seed, *args)
+
+    monkeypatch.setattr(network.Coded, "answer", noting)
+    shutil.rmtree(out / "coded" / "network" / "seed_1")
+    run_experiment(coded, out)
+    assert sorted(set(asked)) == [("network", 1), ("shuffled", 1)]  # and the arm that uses it
+    assert report(out) == whole
+
+
 def test_two_at_a_time_are_refused(coded, tmp_path, monkeypatch):
     def again(*args):
         with pytest.raises(InputError, match="being written by another process"):

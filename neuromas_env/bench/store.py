@@ -271,6 +271,17 @@ class Store:
         with self._translated(), self._db:
             self._db.executemany(_INSERT, rows)
 
+    def forget(self, methods: Sequence[str], task: str, seed: int) -> None:
+        """Delete the answers of methods on a task with a seed."""
+        query = """
+            DELETE FROM answers WHERE cell IN (
+                SELECT id FROM cells
+                WHERE method IN (SELECT value FROM json_each(?)) AND task = ? AND seed = ?
+            )
+        """
+        with self._translated(), self._db:
+            self._db.execute(query, (json.dumps(list(methods)), task, seed))
+
     def match(self, cell: Cell, matched: str) -> None:
         """Note which method spends what a cell's method spends."""
         with self._translated(), self._db:

@@ -16,7 +16,7 @@ from neuromas_env.baselines import matched_self_consistency
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import Training
 from neuromas_env.bench.runner import Job, run_benchmark
-from neuromas_env.bench.store import Answer, Cell, Store
+from neuromas_env.bench.store import FILE, Answer, Cell, Store
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.rates import choose
 from neuromas_env.experiments.spec import Arm, Study, slug
@@ -188,10 +188,24 @@ class Running:
                 f"{self.study.name}: {what}, {len(runs) - len(todo) + number + 1} of {len(runs)}: "
                 f"{run.arm.name} on {run.task}, seed {run.seed}{rate}{left}"
             )
+            if not run.pilot:
+                self._forget(run)
             self.backend.train(
                 run.arm, run.task, run.seed, run.rate, self.path(run), run.pilot, self._report
             )
             done += weight
+
+    def _forget(self, run: Run) -> None:
+        """Delete the answers of a run that is not there any more.
+
+        Answers are known by an arm's options and the seed, and those do not change when a run is
+        deleted and trained again by other code.
+        """
+        if (self.folder / FILE).is_file():
+            arms = self.study.arms.values()
+            names = [arm.name for arm in arms if run.arm.name in (arm.name, arm.source)]
+            with Store(self.folder, write=True) as store:
+                store.forget(names, run.task, run.seed)
 
     def _ask(self, arms: Sequence[Arm], budget: dict[tuple[str, str], float]) -> None:
         config = BenchConfig(
