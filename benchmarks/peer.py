@@ -30,14 +30,15 @@ MIB = 1 << 20
 
 def install(folder):
     """Make the peer's environment, once, and return its Python."""
-    python = folder / "bin" / "python"
-    if (folder / "ready").exists():
-        return python
-    venv.create(folder, with_pip=True, clear=True)
+    python, ready = folder / "bin" / "python", folder / "ready"
+    if not ready.exists():
+        venv.create(folder, with_pip=True, clear=True)
     packages = next((folder / "lib").glob("python*")) / "site-packages"
+    # Each time: the environment whose torch it saw when it was made may be gone.
     (packages / "ours.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", PEER], check=True)
-    (folder / "ready").touch()
+    if not ready.exists():
+        subprocess.run([python, "-m", "pip", "install", "--quiet", PEER], check=True)
+        ready.touch()
     return python
 
 
