@@ -272,7 +272,11 @@ class Store:
             self._db.executemany(_INSERT, rows)
 
     def forget(self, methods: Sequence[str], task: str, seed: int) -> None:
-        """Delete the answers of methods on a task with a seed."""
+        """Delete the answers of methods on a task with a seed, all or none.
+
+        Raises:
+            InputError: They cannot be deleted.
+        """
         query = """
             DELETE FROM answers WHERE cell IN (
                 SELECT id FROM cells
