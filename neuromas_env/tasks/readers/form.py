@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from neuromas_env.tasks.readers.grading import grade, list_form, normalise
@@ -28,14 +28,21 @@ class Reader:
         word: Reply and the allowed words to one of them.
         text: Reply to a free text. Where the gold answer is given, it is returned if the reply
             asserts it; never because it merely occurs.
+        same: Kind of the form, answer and gold answer to whether they are equal, for rules
+            that compare otherwise than `Form.compare`.
     """
 
     name: str
-    version: int
+    version: str
     choice: Callable[[str, Options], str | None]
     number: Callable[[str], str | None]
     word: Callable[[str, tuple[str, ...]], str | None]
     text: _ReadText
+    same: Callable[[str, str, str], bool] | None = None
+
+    def __str__(self) -> str:
+        """Return name and version, as results record them."""
+        return f"{self.name} {self.version}"
 
 
 @dataclass(frozen=True)
@@ -80,4 +87,8 @@ def grade_reply(
         target: The gold answer.
         options: `(label, text)` of each option of the question.
     """
-    return grade(reply, target, form.read(reader, reply, options, target), form.compare)
+    score = grade(reply, target, form.read(reader, reply, options, target), form.compare)
+    if reader.same is None or score.answer is None:
+        return score
+    right = reader.same(form.kind, score.answer, target)
+    return replace(score, extracted=float(right), reason="ok" if right else "wrong")
