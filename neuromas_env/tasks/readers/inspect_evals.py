@@ -9,7 +9,7 @@ r"""The rules by which inspect_evals 0.26.0 scores replies, with inspect_ai 0.3.
 
 These scorers belong to prompts that ask for a line `ANSWER: ...`. Prompts here do not, so in
 replies to them choices and words are seldom found. Options count by their place: the second
-one is B, whatever its label. Without a gold answer a text is the whole reply.
+one is B, whatever its label. A text is the whole reply.
 
 Two things differ. BBH's tables of numbers are read by the rule of `gsm8k`; there, a number
 need only end with the right digits. And numbers are written in digits (of any script) here;
@@ -95,18 +95,16 @@ def _word(reply: str, words: tuple[str, ...]) -> str | None:
 
 
 def _text(reply: str, gold: str | None = None) -> str | None:
-    reply = reply[-_READ:].strip()
-    if gold is None:
-        return reply or None
-    wanted = gold.strip() if any(map(str.isalnum, gold)) else f"ANSWER: {gold}"
-    ends = reply.casefold().strip(_EDGES).endswith(wanted.casefold().strip(_EDGES))
-    return gold if ends else reply or None
+    return reply[-_READ:].strip() or None
 
 
 def _same(kind: str, found: str, target: str) -> bool:
     if kind == "number":
         return found == _number(target)
-    return found.lower() == target.strip().lower()
+    if kind != "text":
+        return found.lower() == target.strip().lower()
+    wanted = target if any(map(str.isalnum, target)) else f"ANSWER: {target}"
+    return found.casefold().strip(_EDGES).endswith(wanted.casefold().strip(_EDGES))
 
 
 INSPECT = Reader("inspect", "evals 0.26.0", _choice, _number, _word, _text, _same)
