@@ -28,7 +28,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 
 from neuromas_env.tasks.readers import Form, get_reader, grade_reply
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "readers"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 CONFIGS = Path(lm_eval.__file__).parent / "tasks"
 FOUR = {"A": "Mars", "B": "Venus", "C": "Jupiter", "D": "Saturn"}
 COLOURS = {"A": "red", "B": "green", "C": "blue", "D": "yellow"}

@@ -90,7 +90,8 @@ def _word(reply: str, words: tuple[str, ...]) -> str | None:
     # The last cue counts, unless an earlier one is part of the same word.
     glued = bool(before) and not before[-1].isspace()
     start = len(before) - len(before.split()[-1]) if glued else len(before)
-    found = _WORD.match(reply, next(cue.end() for cue in cues if cue.end() >= start))
+    first = next(cue for cue in cues if cue.end() >= start)
+    found = _WORD.match(reply, first.end()) or _WORD.match(reply, cues[-1].end())
     return found[1] if found else None
 
 
