@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from neuromas_env.tasks.readers.grading import grade, list_form, normalise
@@ -90,8 +90,11 @@ def grade_reply(
         target: The gold answer.
         options: `(label, text)` of each option of the question.
     """
-    score = grade(reply, target, form.read(reader, reply, options, target), form.compare)
-    if reader.same is None or score.answer is None:
-        return score
-    right = reader.same(form.kind, score.answer, target)
-    return replace(score, extracted=float(right), reason="ok" if right else "wrong")
+    found = form.read(reader, reply, options, target)
+    if reader.same is None:
+        return grade(reply, target, found, form.compare)
+    strict = grade(reply, target, None).strict  # the suite's own, whoever reads
+    if found is None:
+        return Score(strict, 0.0, "unparsable" if reply.strip() else "no_answer")
+    right = reader.same(form.kind, found, target)
+    return Score(strict, float(right), "ok" if right else "wrong", found)
