@@ -98,7 +98,7 @@ class Worker:
             self._check_alive(engine, cell, task, done)
         sandbox = getattr(task, "tier", None)
         return [
-            answer_of(row, trajectory, seconds, method, sandbox)
+            answer_of(row, trajectory, seconds, method, sandbox, task.read_by)
             for row, trajectory in zip(rows, done, strict=True)
         ]
 
@@ -214,7 +214,12 @@ class Worker:
 
 
 def answer_of(
-    row: int, trajectory: Trajectory, seconds: float, method: Method, sandbox: str | None = None
+    row: int,
+    trajectory: Trajectory,
+    seconds: float,
+    method: Method,
+    sandbox: str | None = None,
+    reader: str = "",
 ) -> Answer:
     """Return what the store keeps of an episode.
 
@@ -224,6 +229,7 @@ def answer_of(
         seconds: The question's share of the time in the engine.
         method: Says whether a vote was tied.
         sandbox: What isolated the code that was run.
+        reader: By whose rules the answer was scored.
     """
     score = trajectory.score
     calls = [step.completion for step in trajectory.steps.values() if step.completion]
@@ -245,6 +251,7 @@ def answer_of(
         transcript=json.dumps(
             [_said(s.node, s.text, s.completion) for s in trajectory.steps.values()]
         ),
+        reader=reader,
     )
 
 

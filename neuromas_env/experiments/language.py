@@ -185,7 +185,7 @@ class Language:
         )  # fmt: skip
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
         return [
-            answer_of(row, trajectory, seconds, method)
+            answer_of(row, trajectory, seconds, method, reader=made.read_by)
             for row, trajectory in zip(rows, done, strict=True)
         ]
 

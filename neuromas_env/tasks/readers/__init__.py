@@ -9,6 +9,8 @@ from __future__ import annotations
 from neuromas_env.errors import unknown
 from neuromas_env.tasks.readers.choices import extract_choice
 from neuromas_env.tasks.readers.form import Form, Reader, grade_reply
+from neuromas_env.tasks.readers.inspect_evals import INSPECT
+from neuromas_env.tasks.readers.lm_eval import LM_EVAL
 from neuromas_env.tasks.readers.numbers import extract_number
 from neuromas_env.tasks.readers.texts import extract_text
 from neuromas_env.tasks.readers.words import extract_word
@@ -16,7 +18,9 @@ from neuromas_env.tasks.readers.words import extract_word
 __all__ = ["READERS", "Form", "Reader", "get_reader", "grade_reply"]
 
 READERS = {
-    "neuromas": Reader("neuromas", 2, extract_choice, extract_number, extract_word, extract_text),
+    "neuromas": Reader("neuromas", "2", extract_choice, extract_number, extract_word, extract_text),
+    "lm_eval": LM_EVAL,
+    "inspect": INSPECT,
 }
 """Readers by name: the suite's own and those of other harnesses."""
 

@@ -29,14 +29,21 @@ class Reader:
         word: Reply and the allowed words to one of them.
         text: Reply to a free text. Where the gold answer is given, it is returned if the reply
             asserts it; never because it merely occurs.
+        same: Kind of the form, answer and gold answer to whether they are equal, for rules
+            that compare otherwise than `Form.compare`.
     """
 
     name: str
-    version: int
+    version: str
     choice: Callable[[str, Options], str | None]
     number: Callable[[str], str | None]
     word: Callable[[str, tuple[str, ...]], str | None]
     text: _ReadText
+    same: Callable[[str, str, str], bool] | None = None
+
+    def __str__(self) -> str:
+        """Return name and version, as results record them."""
+        return f"{self.name} {self.version}"
 
 
 @dataclass(frozen=True)
@@ -83,4 +90,11 @@ def grade_reply(
         target: The gold answer.
         options: `(label, text)` of each option of the question.
     """
-    return grade(reply, target, form.read(reader, reply, options, target), form.compare)
+    found = form.read(reader, reply, options, target)
+    if reader.same is None:
+        return grade(reply, target, found, form.compare)
+    strict = grade(reply, target, None).strict  # the suite's own, whoever reads
+    if found is None:
+        return Score(strict, 0.0, "unparsable" if reply.strip() else "no_answer")
+    right = reader.same(form.kind, found, target)
+    return Score(strict, float(right), "ok" if right else "wrong", found)
