@@ -135,6 +135,20 @@ class Task:
         example = Example("", question, "", options=listed_options(question))
         return self.score(example, reply).answer
 
+    def agreement(self, question: str, replies: Sequence[str]) -> list[Hashable | None] | None:
+        """Return what answers agree in, for a vote: equal keys for replies that agree.
+
+        A reply without an answer has None, which abstains. The default is the form in which
+        extracted answers are compared; a task whose answers are equal in another sense, such
+        as programs by what they return, says so here. Knows no gold answer; never raises.
+
+        Returns:
+            A key for each reply, or None if nothing tells whether answers to this question agree:
+            a vote then takes the answer that is most like the others.
+        """
+        found = [self.extract(question, reply) for reply in replies]
+        return [None if answer is None else list_form(answer) for answer in found]
+
     def split_sizes(self) -> dict[str, int]:
         """Return how many rows each split has; one whose rows cannot be had is left out."""
         sizes = {}

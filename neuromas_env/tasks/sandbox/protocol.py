@@ -156,7 +156,7 @@ def _bounded_decimal(parts: list[Any]) -> Decimal:
 def _builtin_type(parts: list[Any]) -> type:
     [name] = parts
     found = vars(builtins)[name]
-    if not isinstance(found, type):
+    if not isinstance(found, type) or found.__name__ != name:
         raise BadMessageError("no type")
     return found
 
