@@ -32,7 +32,7 @@ def similarities(texts: Sequence[str]) -> list[list[float]]:
 
 def _grams(text: str) -> Grams:
     """Count the n-grams of the first 20,000 characters, by length."""
-    line = f" {text[:_READ].casefold()} ".replace("-\n", "").replace("\n", " ")
+    line = f" {text[:_READ].lower()} ".replace("-\n", "").replace("\n", " ")
     for pattern, spaced in _TOKENS:
         line = pattern.sub(spaced, line)
     words = line.split()

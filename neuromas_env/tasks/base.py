@@ -7,7 +7,7 @@ and a public `query`; the environment deals the parts to the input nodes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Any
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
+from neuromas_env.tasks.readers.grading import list_form
 from neuromas_env.tasks.reply import Reason, Reply, Score
 
 __all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]

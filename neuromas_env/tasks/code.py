@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from functools import lru_cache
 
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import sandbox
@@ -127,10 +128,34 @@ class CodeTask(Task):
         """Return the code in a reply as it would be read first; nothing is run."""
         return _source(found_code(reply)[0]).strip() or None
 
+    def shown(self, question: str) -> Example | None:
+        """Return what of the examples of use in a question can be run, None if nothing.
+
+        The example's `extra` is as in `examples`, with `calls` of the function for tests.
+        """
+        return None
+
+    def agreement(self, question: str, replies: Sequence[str]) -> list[Hashable | None] | None:
+        """Return what programs return for the inputs that the question shows; failures abstain."""
+        shown = self.shown(question)
+        if shown is None:
+            return None
+        programs = tuple(as_found(shown, reply) for reply in replies)
+        return list(_returned(programs, self._allow_unsandboxed))
+
     def majority(self, split: str) -> float:
         """Return 0: no constant reply is known that solves more than a task or two."""
         self.examples(split)
         return 0.0
+
+
+@lru_cache(maxsize=256)  # a vote is counted again when its ties are
+def _returned(programs: tuple[Program, ...], allow_unsandboxed: bool) -> tuple[str | None, ...]:
+    """Run programs, all at once and equal ones once; return what their calls returned."""
+    distinct = list(dict.fromkeys(programs))
+    verdicts = sandbox.shared(allow_unsandboxed).judge(distinct)
+    found = {p: v.returned or None for p, v in zip(distinct, verdicts, strict=True)}
+    return tuple(found[program] for program in programs)
 
 
 def as_it_is(example: Example, reply: str) -> Program:
