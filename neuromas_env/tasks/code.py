@@ -141,7 +141,8 @@ class CodeTask(Task):
         if shown is None:
             return None
         programs = tuple(as_found(shown, reply) for reply in replies)
-        return list(_returned(programs, self._allow_unsandboxed))
+        found = _returned(programs, self._allow_unsandboxed)
+        return [key if reply.strip() else None for key, reply in zip(found, replies, strict=True)]
 
     def majority(self, split: str) -> float:
         """Return 0: no constant reply is known that solves more than a task or two."""
@@ -153,6 +154,8 @@ class CodeTask(Task):
 def _returned(programs: tuple[Program, ...], allow_unsandboxed: bool) -> tuple[str | None, ...]:
     """Run programs, all at once and equal ones once; return what their calls returned."""
     distinct = list(dict.fromkeys(programs))
+    if len(distinct) == 1:  # it agrees with itself, whatever it returns
+        return ("",) * len(programs)
     verdicts = sandbox.shared(allow_unsandboxed).judge(distinct)
     found = {p: v.returned or None for p, v in zip(distinct, verdicts, strict=True)}
     return tuple(found[program] for program in programs)
