@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from neuromas_env.tasks.readers.grading import grade, list_form, normalise
+from neuromas_env.tasks.readers.numbers import extract_number
 from neuromas_env.tasks.reply import Score
 
 Options = tuple[tuple[str, str], ...]
@@ -65,6 +66,8 @@ class Form:
 
     def compare(self, answer: str) -> str:
         """Return the form in which answers are compared for equality."""
+        if self.kind == "number":
+            answer = extract_number(answer) or answer
         return list_form(answer) if self.kind == "text" else normalise(answer)
 
 

@@ -6,11 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from neuromas_env.tasks.readers.characters import plain_characters
+from neuromas_env.tasks.readers.plain import without_markup
 from neuromas_env.tasks.reply import Score
 
 _SINGLE = re.compile(r"\(?\s?(\w)\s?\)")
 _LISTED = re.compile(r"^[ \t]*(?:[-*•>]|\d+[.)])\s+", re.MULTILINE)
-_SEPARATOR = re.compile(r"[\s,;|\[\]\"“”→]+|->")
+_SEPARATOR = re.compile(r"[\s,;|\[\]\"→<>]+|->")
+_LAST_ITEM = re.compile(r",? and (?=[^,]*$)")
 
 
 def normalise(text: str) -> str:
@@ -37,11 +40,13 @@ def grade(
         found: The extracted answer, None if there is none.
         form: Brings found answer and target into the form in which they are compared.
     """
-    strict = float(normalise(reply) == normalise(target))
+    strict = normalise(reply) == normalise(target)
+    if strict and reply.strip():
+        found = target  # whatever a reader makes of it
     if found is None:
-        return Score(strict, 0.0, "unparsable" if reply.strip() else "no_answer")
+        return Score(0.0, 0.0, "unparsable" if reply.strip() else "no_answer")
     right = form(found) == form(target)
-    return Score(strict, float(right), "ok" if right else "wrong", found)
+    return Score(float(strict), float(right), "ok" if right else "wrong", found)
 
 
 def majority_share(targets: Iterable[str]) -> float:
@@ -54,10 +59,14 @@ def list_form(text: str) -> str:
     """Return the form in which free text is compared: its words in order, `normalise`d.
 
     What separates words is dropped: white space, commas, semicolons, bars, arrows, quotes,
-    square brackets, and numbers or bullets before lines. Where there is no letter or digit
-    at all, as in closing brackets, only spaces and commas are dropped.
+    square brackets, numbers or bullets before lines, Markdown's emphasis, and the "and" before
+    the last of several items. Where there is no letter or digit at all, as in closing brackets,
+    only spaces and commas are dropped.
     """
     if not any(c.isalnum() for c in text):
         return "".join(normalise(text.replace(",", " ")).split())
-    words = _SEPARATOR.split(normalise(_LISTED.sub(" ", text)))
-    return " ".join(filter(None, words))
+    text = normalise(_LISTED.sub(" ", without_markup(plain_characters(text))))
+    if "," in text:
+        text = _LAST_ITEM.sub(", ", text)
+    words = _SEPARATOR.split(text)
+    return " ".join(filter(None, (word.strip("'") for word in words)))

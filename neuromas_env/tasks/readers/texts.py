@@ -1,39 +1,185 @@
-"""Reading a free-form answer out of a reply."""
+"""Reading a free-form answer out of a reply.
+
+What can be answered is not known, so sentences are taken apart: what follows "the answer is", the
+complement of "is", the subject of "... is the capital", a fragment that stands alone, a list.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import takewhile
 
-from neuromas_env.tasks.readers.plain import (
-    _COMMAND,
-    _ITEM,
-    _LIST_CUE,
-    clean,
-    last_statement,
-    spoken,
+from neuromas_env.tasks.readers.assertion import CUE, Clause, clauses, denies
+from neuromas_env.tasks.readers.grading import list_form
+from neuromas_env.tasks.readers.plain import plain, unwrapped
+from neuromas_env.tasks.readers.thoughts import without_thoughts
+from neuromas_env.tasks.reply import cut_off
+
+_ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])\s+\S|[\w'-]+$")
+_CUT = re.compile(
+    r"\s?(?:—|--)\s?"
+    r"|,?\s(?=(?:but|so|therefore|thus|hence|whereas|although|though|however|because|since|which|rather than"
+    r"|instead of|unlike|if)\b)"
+    r"|,\s(?=(?:not|it|it's|that's|the (?:\w+ ){0,3}answer|actually|wait|no|sorry|i mean)\b)",
+    re.IGNORECASE,
 )
+_OPENING = re.compile(
+    r"\W*(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|and|but|because|wait|actually"
+    r"|no|sorry|correction|on second thoughts?|i mean|i meant|scratch that|hold on|in fact|rather|oops"
+    r"|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)|i'd (?:say|guess|choose|pick)|that)\b[\s,:.!]*"
+    r"|[=→]\s?){1,6}",
+    re.IGNORECASE,
+)
+_COMPLEMENT = re.compile(
+    r"(?P<subject>.{0,200}?)(?:(?:\b(?:is|are|was|were|(?:would|must|should|will) be|equals|called|named"
+    r"|use|choose|pick)\b|(?<=\w)'s\b)(?!n't)|[:=]\s)\s*(?P<rest>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_HEDGE = re.compile(
+    r"(?:(?:most|very)\s)?(?:likely|probably|definitely|clearly|simply|just|indeed|therefore|thus|called|named"
+    r"|as follows|it is|it's|that|to be)\b[\s:,]*",
+    re.IGNORECASE,
+)
+_PRONOUN = re.compile(r"(?:i think |i believe )?(?:it|this|that|these|those|they|he|she)", re.I)
+_IDENTIFIES = re.compile(r"(?:the|an?|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
+_APPOSITION = re.compile(r",\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I)
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|be|has|have|had|do|does|did|can|could|will|would|should|may|might|must|i|it|they"
+    r"|we|you|he|she|this|these|that|there|here|let's)\b|'s\b",
+    re.IGNORECASE,
+)
+_EDGES = " \t\n,;:.!\"'()"
 
 
 def extract_text(reply: str, gold: str | None = None) -> str | None:
-    """Return a free-form answer: the last box or statement, else the whole reply.
+    """Return the text that a reply gives as its answer, else None.
 
-    A statement is read to the end of its line, or to the end of the list that it announces:
-    lines of one word, or with a number or a bullet before them.
+    Args:
+        reply: Any text.
+        gold: The gold answer, if it may be looked at. It settles which of the readings of one
+            statement is meant ("Paris, the capital of France"), and is never looked for.
     """
-    _, box, after = _COMMAND.sub(r"\1", spoken(reply)).rpartition("\\boxed{")
+    readings = list(dict.fromkeys(filter(None, _readings(reply))))
+    if gold is not None:
+        wanted = list_form(gold)
+        for reading in readings:
+            if wanted in (list_form(reading), list_form(re.sub(r"\band\b", ",", reading))):
+                return gold
+    return readings[0] if readings else None
+
+
+def _readings(reply: str) -> Iterator[str]:
+    """Yield what the decisive statement can be taken to say, the likeliest first."""
+    box = _box(reply)
+    if box is not None:
+        yield box
+        return
+    text = plain(reply)
+    if "\n" not in text and not (_VERB.search(text) or CUE.search(text) or denies(text)):
+        if not any(clause.corrects or not clause.asserts for clause in clauses(text, _CUT)):
+            yield text
+            return
+    explicit, others = _statements(text, cut_off(reply))
+    if explicit:
+        yield from explicit[-1]
+        return
+    for readings in others:
+        yield from readings
+
+
+def _box(reply: str) -> str | None:
+    _, box, after = unwrapped(without_thoughts(reply)).rpartition("\\boxed{")
     # Up to the last brace of the line, since braces may be what is answered.
     inner, brace, _ = after.partition("\n")[0].rpartition("}")
-    if box and brace:
-        return re.sub(r"\\([{}])", r"\1", inner).strip() or None
-    text = clean(reply)
+    return re.sub(r"\\([{}])", r"\1", inner).strip() if box and brace else None
 
-    def read(text: str, start: int) -> str | None:
-        lines = text[start : start + 2000].lstrip(" :=\n").split("\n")
-        return "\n".join(takewhile(_ITEM.match, lines)) or lines[0] or None
 
-    stated = last_statement(text, read)
-    if stated is None:
-        for cue in _LIST_CUE.finditer(text):
-            stated = read(text, cue.end()) or stated
-    return stated or text or None
+def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the readings of explicit statements, and those of the decisive other ones."""
+    explicit: list[list[str]] = []
+    copular: list[list[str]] = []
+    fragments: list[str] = []
+    said: list[str] = []
+    lines = text.split("\n")
+    number = 0
+    while number < len(lines):
+        line, number = lines[number], number + 1
+        items = list(takewhile(_ITEM.match, lines[number : number + 500]))
+        cue = None
+        for cue in CUE.finditer(line[-200:]):
+            pass
+        announced = (line.endswith(":") or (cue and cue.end() == len(line[-200:]))) and lines[number:]
+        if announced and not denies(line) and len(line) < 300:
+            explicit.append(["\n".join(items) if items else lines[number]])
+            number += len(items) or 1
+            continue
+        if _ITEM.match(line) and items:
+            fragments.append("\n".join([line, *items]))
+            said.append(fragments[-1])
+            number += len(items)
+            continue
+        for clause in clauses(line, _CUT):
+            last = number == len(lines) and line.endswith(clause.text)
+            if not clause.asserts or (cut and last and not text.startswith(clause.text)):
+                continue
+            found = _explicit(clause)
+            if found is not None:
+                explicit += [found] if found else []
+            elif found := _copular(clause):
+                (explicit if clause.corrects else copular).append(found)
+                said.append(clause.text)
+            elif not denies(clause.text):
+                opened = _OPENING.match(clause.text)
+                rest = clause.text[opened.end() if opened else 0 :].strip(_EDGES)
+                if rest and clause.corrects:
+                    explicit.append([rest])
+                elif rest:
+                    said.append(rest)
+                    if not _VERB.search(rest) and len(rest.split()) <= 8:
+                        fragments.append(rest)
+    others = copular[-1:]
+    if said and fragments and (not copular or text.strip(_EDGES).startswith(fragments[0])):
+        others = [fragments[:1], *others] if len(said) > 1 else others
+    if not copular and said:
+        others = others or [[" ".join(said)]]
+        if fragments and len(said) > 1:
+            others = [[fragments[-1] if not text.strip(_EDGES).startswith(fragments[0]) else fragments[0]]]
+    return explicit, others
+
+
+def _explicit(clause: Clause) -> list[str] | None:
+    """Return the readings after "the answer is", an empty list if that is denied."""
+    match = None
+    for match in CUE.finditer(clause.text[:1000]):
+        pass
+    if match is None:
+        return None
+    rest = clause.text[match.end() :]
+    if denies(clause.text[: match.end()]) or denies(rest[:12]):
+        return []
+    return _trimmed(rest)
+
+
+def _copular(clause: Clause) -> list[str] | None:
+    match = _COMPLEMENT.fullmatch(clause.text)
+    if not match:
+        return None
+    subject, rest = match["subject"].strip(_EDGES), match["rest"]
+    if denies(match["subject"]) or denies(rest[:20]) or denies(clause.text[: match.start("rest") + 4]):
+        return None
+    opened = _OPENING.match(subject + " ")
+    subject = (subject + " ")[opened.end() if opened else 0 :].strip(_EDGES)
+    readings = _trimmed(rest)
+    identified = _IDENTIFIES.match(rest) and subject and not _PRONOUN.fullmatch(subject)
+    if identified and not _IDENTIFIES.match(subject):
+        return [subject, *readings]
+    return readings
+
+
+def _trimmed(rest: str) -> list[str]:
+    rest = rest.strip().lstrip(":= ")
+    while hedge := _HEDGE.match(rest):
+        rest = rest[hedge.end() :]
+    short = _APPOSITION.split(rest, maxsplit=1)[0].strip(_EDGES)
+    return [reading for reading in (short, rest.strip(_EDGES), rest.strip()) if reading]

@@ -6,47 +6,32 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from neuromas_env.tasks.readers.assertion import Marks, decide
 from neuromas_env.tasks.readers.grading import normalise
-from neuromas_env.tasks.readers.plain import (
-    FILL,
-    JOIN,
-    NOT,
-    TWO,
-    clean,
-    first_line,
-    last_statement,
-    only,
-)
+from neuromas_env.tasks.readers.plain import plain
 
 
 def extract_word(reply: str, allowed: Sequence[str]) -> str | None:
-    """Return the one of the `allowed` words that a reply gives, in any case, or None."""
+    """Return the one of the `allowed` words that a reply asserts, in any case, or None."""
     words = {word.casefold(): word for word in allowed}
-    if (whole := normalise(reply)) in words:
-        return words[whole]
-    text, patterns = clean(reply), _word_patterns(tuple(words))
-
-    def read(text: str, start: int) -> str | None:
-        match = patterns[0].match(text, start)
-        if not match:
-            return None
-        first = words.get(match[1].casefold())
-        return TWO if match[2] and words.get(match[2].casefold()) != first else first
-
-    stated = last_statement(text, read)
-    if stated is None:
-        stated = first_line(text, lambda line: words.get(normalise(line)))
-    if stated is None:
-        mentions = (m for m in patterns[1].finditer(text) if not m["negated"])
-        stated = only(words.get(match["word"].casefold(), "") for match in mentions)
-    return stated or None
+    text = plain(reply)
+    for whole in (normalise(reply), normalise(text), normalise(text.lstrip("->•+ "))):
+        if whole in words:
+            return words[whole]
+    marks = Marks()
+    mark = lambda match: marks.add(words.get(match[0].casefold(), match[0]))  # noqa: E731
+    return decide(_pattern(tuple(words.values())).sub(mark, text), marks)
 
 
 @lru_cache
-def _word_patterns(words: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    # A "no" before a word belongs to that word: "there is no way".
-    names = [re.escape(word) + (r"(?! (?!because\b|since\b)\w)" * (word == "no")) for word in words]
-    one = rf"(?<!\w)(?:{'|'.join(names)})(?!\w)"
-    stated = rf"{FILL}[(\"']?({one})(?:{JOIN}({one}))?"
-    mention = rf"(?P<negated>{NOT})?(?P<word>{one})"
-    return re.compile(stated, re.IGNORECASE), re.compile(mention, re.IGNORECASE)
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(_literal, sorted(words, key=len, reverse=True))))
+
+
+def _literal(word: str) -> str:
+    # What would go on in signs is another word: "C" is none in "C++".
+    after = r"(?![\w+#]|\s?[-'](?=\w)| that\b)"
+    if word.casefold() == "no":  # belongs to the next word: "there is no way"
+        after += r"(?! (?!because\b|since\b|and\b|or\b)\w)"
+    # A letter in lower case may be a word of the language.
+    return rf"(?<![\w'-])(?{'' if len(word) == 1 else 'i'}:{re.escape(word)}){after}"
