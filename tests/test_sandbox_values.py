@@ -187,7 +187,10 @@ def test_a_forged_message_fails_its_own_program_alone():
         assert box._workers == [worker]
     assert last.outcome == "passed"
     for program, verdict in zip(hostile, verdicts, strict=True):
-        assert verdict.outcome == "failed", (bytes.fromhex(program.readings[0][0].split("'")[1]), verdict)
+        assert verdict.outcome == "failed", (
+            bytes.fromhex(program.readings[0][0].split("'")[1]),
+            verdict,
+        )
         assert verdict.detail.startswith("the program: ") and verdict.reading is None
 
 

@@ -6,8 +6,8 @@ Two programs can be made of a reply, and each score is the tests' verdict on one
   HumanEval that is the prompt, as upstream does it, so that a reply may be the body alone
   or the whole function. Prose or Markdown fences make it no program.
 - *extracted*: the code in a free reply, chosen by form alone, never by what passes. What
-  follows a closed `<think>` is read, its last 20,000 characters, without the invisible ones. In
-  order: all fenced blocks together (the whole text where there is none); the definitions, imports
+  is no thought is read (see `readers.thoughts`), its last 20,000 characters, without the
+  invisible ones. In order: all fenced blocks together (the whole text where there is none); the definitions, imports
   and assignments in the text, without the prose around them; where the benchmark gives the
   signature, the function's body, indented or not. The first of these in which the function
   is defined and returns something, or its name is bound to a value, counts. Blocks that do not
@@ -31,6 +31,7 @@ from neuromas_env.errors import unknown
 from neuromas_env.tasks import sandbox
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
 from neuromas_env.tasks.names import check_choice
+from neuromas_env.tasks.readers.thoughts import without_thoughts
 from neuromas_env.tasks.sandbox import Program, Verdict
 from neuromas_env.tasks.sandbox.source import Piece
 
@@ -171,7 +172,7 @@ def as_found(example: Example, reply: str) -> Program:
     prompt = example.extra["prompt"]
     readings = [(prompt, *pieces) for pieces in found_code(reply)]
     if prompt:
-        text = _outside_thought(reply)
+        text = _read(reply)
         blocks = [code for _, code, _ in _blocks(text)] or [text]
         readings += [(_after(prompt, body),) for code in blocks for body in _bodies(code)]
     return _program(example, tuple(readings), free=True)
@@ -201,18 +202,17 @@ def _source(pieces: Sequence[Piece]) -> str:
 
 def found_code(reply: str) -> list[tuple[Piece, ...]]:
     """Return what code a free reply may hold, best first, each as pieces; takes any text."""
-    text = _outside_thought(reply)
+    text = _read(reply)
     # What a reply that was cut off ends with may not compile, but what stands before does.
-    blocks = [
-        code if closed else (code, *_definitions(code)) for _, code, closed in _blocks(text)
-    ]
+    blocks = [code if closed else (code, *_definitions(code)) for _, code, closed in _blocks(text)]
     parts = tuple(_definitions(text))
     readings: list[tuple[Piece, ...]] = [tuple(blocks)] if blocks else [(text,)]
     return [*readings, *([parts] if parts else [])]
 
 
-def _outside_thought(reply: str) -> str:
-    text = reply.rpartition("</think>")[2][-_READ:]
+def _read(reply: str) -> str:
+    """Return the part of a reply that is read."""
+    text = without_thoughts(reply)[-_READ:]
     return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 

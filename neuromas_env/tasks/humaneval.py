@@ -24,9 +24,7 @@ _COLUMNS = {
 }  # fmt: skip
 _VALIDATION = 0.2
 # Values as prompts write them: For lst = [1, 2] the output should be 3.
-_ASSIGNED = re.compile(
-    r"""(\w+) = (-?\d+(?:\.\d+)?|"[^"\n]*"|'[^'\n]*'|\[[^=\n]*\])"""
-)
+_ASSIGNED = re.compile(r"""(\w+) = (-?\d+(?:\.\d+)?|"[^"\n]*"|'[^'\n]*'|\[[^=\n]*\])""")
 _LONGEST, _MOST = 2000, 40
 
 

@@ -222,7 +222,9 @@ class Sandbox:
         job = worker.job
         if worker.late and job is not None:
             self._discard(worker)
-            batch.verdicts[job[0]] = Verdict("timeout", "the tests did not come to an end", limit="wall")
+            batch.verdicts[job[0]] = Verdict(
+                "timeout", "the tests did not come to an end", limit="wall"
+            )
             return
         try:
             answer = worker.receive()
