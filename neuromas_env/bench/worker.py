@@ -108,7 +108,8 @@ class Worker:
         """Tell an engine that fails from questions that do, by a call that asks little."""
         failed = [t.error for t in done if t.error]
         length = self._config.max_new_tokens or task.max_new_tokens
-        probe = Request((("user", "Say yes."),), engine, None, Sampling(0.0, length))
+        turns = (("system", "Answer with one word."), ("user", "Say yes."))
+        probe = Request(turns, engine, None, Sampling(0.0, length))
         if failed and engine.generate([probe])[0].error:
             raise InputError(
                 f"{cell.method} on {cell.task}: every model call fails, so the benchmark stops "

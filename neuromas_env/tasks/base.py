@@ -7,7 +7,7 @@ and a public `query`; the environment deals the parts to the input nodes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Any
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
+from neuromas_env.tasks.readers.grading import list_form
 from neuromas_env.tasks.reply import Reason, Reply, Score
 
 __all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
@@ -130,6 +131,20 @@ class Task:
         """
         example = Example("", question, "", options=listed_options(question))
         return self.score(example, reply).answer
+
+    def agreement(self, question: str, replies: Sequence[str]) -> list[Hashable | None] | None:
+        """Return what answers agree in, for a vote: equal keys for replies that agree.
+
+        A reply without an answer has None, which abstains. The default is the form in which
+        extracted answers are compared; a task whose answers are equal in another sense, such
+        as programs by what they return, says so here. Knows no gold answer; never raises.
+
+        Returns:
+            A key for each reply, or None if nothing tells whether answers to this question agree:
+            a vote then takes the answer that is most like the others.
+        """
+        found = [self.extract(question, reply) for reply in replies]
+        return [None if answer is None else list_form(answer) for answer in found]
 
     def split_sizes(self) -> dict[str, int]:
         """Return how many rows each split has; one whose rows cannot be had is left out."""
