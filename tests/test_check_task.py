@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -257,6 +258,7 @@ BENCHMARKS = [
     name
     for name in (list_tasks(needs_data=True, data=DATA) if DATA else ())
     if not name.startswith("mmlu/")  # all subjects are in `mmlu`
+    and (Path(DATA) / name.partition("/")[0]).is_dir()
 ]
 
 

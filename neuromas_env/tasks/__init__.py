@@ -68,6 +68,11 @@ _FAMILIES = {
         variants="neuromas_env.tasks.bbh:variants",
         needs_data=True,
     ),
+    "gsm8k": _Family(
+        "neuromas_env.tasks.gsm8k:Gsm8k",
+        "GSM8K: grade-school word problems, answered with a number",
+        needs_data=True,
+    ),
     "hierarchy": _Family(
         "neuromas_env.tasks.hierarchy:Hierarchy",
         "trees of operations over small values, whole or dealt in parts; needs no data",

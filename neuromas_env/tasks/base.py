@@ -84,6 +84,8 @@ class Task:
         name: Full name with parameters, such as `arc/challenge`.
         answer_format: One sentence that tells a node in which form to answer.
         max_new_tokens: How long a reply may be unless the user says otherwise.
+        disjoint: Whether no question may be in two splits; False for a task in which there is
+            nothing to generalise. Training and benchmarks refuse a task that does not keep it.
         skipped: What is wrong with each broken row that was left out on request.
         flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
     """
@@ -91,6 +93,7 @@ class Task:
     name: str
     answer_format: str
     max_new_tokens: int = 200
+    disjoint: bool = True
     skipped: Sequence[str] = ()
     flaws: Mapping[str, str] = MappingProxyType({})
 
