@@ -15,8 +15,8 @@ from neuromas_env.episode import MAX_QUESTION
 from neuromas_env.errors import InputError
 from neuromas_env.spaces import Message
 from neuromas_env.tasks.answers import list_form
-from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
-from neuromas_env.tasks.splits import shared_rows, spread
+from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task, unsound
+from neuromas_env.tasks.ready import shared_rows, spread
 
 ODD_REPLIES = {
     "an empty reply": "",
@@ -224,9 +224,9 @@ def _targets(sample: _Sample) -> Iterator[str]:
         return None
 
     def wrong(example: Example, other: str, score: Score) -> str | None:
-        if other == task.gold(example) or not (score.strict or score.extracted):
+        if other == task.gold(example) or max(score.strict, score.extracted) < 1:
             return None
-        return f"the target of another row, {_short(other)}, must score 0.0, not {score}"
+        return f"the target of another row, {_short(other)}, must score 0.0, or a part, not {score}"
 
     def same(example: Example, reply: str, score: Score) -> str | None:
         again = task.score(example, reply)
@@ -272,14 +272,16 @@ def _odd_replies(sample: _Sample) -> Iterator[str]:
 
 
 def _unsound(score: Any) -> str | None:
-    if not isinstance(score, Score):
-        return f"it must be a Score, not {_short(score)}"
-    if not 0 <= score.strict <= 1 or not 0 <= score.extracted <= 1:
-        return f"strict and extracted must be from 0 to 1, not {score}"
+    if wrong := unsound(score):
+        return wrong
     if score.reason not in get_args(Reason):
         return f"the reason must be one of {', '.join(get_args(Reason))}, not {score.reason!r}"
-    if (score.reason == "ok") != (score.extracted == 1):
-        return f"the reason is 'ok' where extracted is 1.0 and nowhere else, not {score}"
+    fitting = {0: score.reason != "ok", 1: score.reason == "ok"}
+    if not fitting.get(score.extracted, score.reason in ("ok", "wrong")):
+        return (
+            "the reason is 'ok' where extracted is 1.0 and nowhere where it is 0.0, and 'ok' or "
+            f"'wrong' for a part, not {score}"
+        )
     return None
 
 

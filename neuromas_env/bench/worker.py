@@ -26,7 +26,7 @@ from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajector
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
-from neuromas_env.tasks.splits import check_splits
+from neuromas_env.tasks.ready import check_ready
 
 
 class Worker:
@@ -174,7 +174,7 @@ class Worker:
                 "blind": None if blind is None else float(blind(split)),
             }
             # Last, since it may read further tables and add to what was skipped.
-            check_splits(task)
+            check_ready(task)
             self._facts[task.name] = facts
         return self._facts[task.name]
 

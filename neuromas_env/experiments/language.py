@@ -28,7 +28,7 @@ from neuromas_env.experiments.spec import Arm, Study, digest
 from neuromas_env.rollout import Intervene, run_episodes, whole_questions
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
-from neuromas_env.tasks.splits import check_splits
+from neuromas_env.tasks.ready import check_ready
 
 OUTCOME = "outcome.json"
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")
@@ -53,7 +53,7 @@ class Language:
         for task in self.tasks.values():
             for split in ("train", "validation", "test"):
                 task.examples(split)  # rows that are missing are told before hours of work
-            check_splits(task)
+            check_ready(task)
         if study.need is not None:
             for name, task in self.tasks.items():
                 if not hasattr(task, "chance"):

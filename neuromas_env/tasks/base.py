@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -48,13 +49,18 @@ class Example:
 class Score:
     """How an answer was read and what it earns.
 
+    Both scores are from 0.0, for nothing, to 1.0, for all: what lies between is partial credit,
+    which rewards and means take as it is.
+
     Attributes:
         strict: 1.0 if the whole reply equals the target after normalisation
-            (the way the NeuroMAS paper scores), else 0.0.
-        extracted: 1.0 if the answer found inside a free reply equals the target.
+            (the way the NeuroMAS paper scores), else 0.0 or partial credit.
+        extracted: 1.0 if the answer found inside a free reply equals the target, else 0.0
+            or partial credit.
         reason: `ok`, `wrong`, `no_answer` (empty reply) or `unparsable` (a reply
             in which no single answer could be found), all judged on the extracted
-            reading; `error` if the scorer itself failed, as a sandbox can.
+            reading; `error` if the scorer itself failed, as a sandbox can. An answer that earns
+            all is `ok`, partial credit `ok` or `wrong`.
         answer: The extracted answer, None if there is none.
     """
 
@@ -62,6 +68,27 @@ class Score:
     extracted: float
     reason: Reason
     answer: str | None = None
+
+
+def unsound(score: object) -> str | None:
+    """Return what is wrong with what a task returned as a score, None if nothing is."""
+    if not isinstance(score, Score):
+        return f"it must be a Score, not {score!r:.80}"
+    for value in (score.strict, score.extracted):
+        if not isinstance(value, Real) or not 0 <= value <= 1:  # as NaN is not
+            return f"strict and extracted must be from 0 to 1, not {score!r:.160}"
+    return None
+
+
+def checked_score(task: Task, example: Example, score: Score) -> Score:
+    """Return a score with plain floats, as environments and stores keep it.
+
+    Raises:
+        InputError: It is none.
+    """
+    if wrong := unsound(score):
+        raise InputError(f"task {task.name!r}: score of example {example.id!r}: {wrong}")
+    return replace(score, strict=float(score.strict), extracted=float(score.extracted))
 
 
 @lru_cache(maxsize=64)  # asked anew for every reply that is read
@@ -117,7 +144,7 @@ class Task:
         return ids.index(id)
 
     def score(self, example: Example, reply: str) -> Score:
-        """Score a reply. Never raises, whatever text it is given."""
+        """Score a reply, with 0 to 1. Never raises, whatever text it is given."""
         raise NotImplementedError
 
     def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:

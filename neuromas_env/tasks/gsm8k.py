@@ -13,7 +13,7 @@ from os import PathLike
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.qa import FORMATS, QuestionAnswer
 from neuromas_env.tasks.sources import Row, Source
-from neuromas_env.tasks.splits import content
+from neuromas_env.tasks.ready import content
 
 
 class Gsm8k(QuestionAnswer):

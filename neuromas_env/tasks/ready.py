@@ -1,11 +1,11 @@
-"""Whether the splits of a task are apart: a question that is trained on is not reported."""
+"""Whether a task is ready to be used: what is trained on is not reported, and scores are scores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from neuromas_env.errors import InputError
-from neuromas_env.tasks.base import SPLITS, Example, Task
+from neuromas_env.tasks.base import SPLITS, Example, Task, checked_score
 
 Row = tuple[str, Example]
 """A split and one of its examples."""
@@ -35,15 +35,16 @@ def spread(examples: Sequence[Example], most: int) -> Sequence[Example]:
     return [examples[i] for i in range(0, len(examples), -(-len(examples) // most) or 1)]
 
 
-def check_splits(task: Task) -> None:
-    """Check what a task is trained on against what is reported of it.
+def check_ready(task: Task) -> None:
+    """Check what training and benchmarks stand on, before any model call is spent.
 
-    Splits in memory are compared whole, in time that grows with their rows; of one whose rows are
+    Splits in memory are read whole, in time that grows with their rows; of one whose rows are
     made on access, `MADE`. A split whose rows cannot be had is left out. Tasks that say by
-    `disjoint = False` that there is nothing to generalise are not compared.
+    `disjoint = False` that there is nothing to generalise may share questions between splits.
 
     Raises:
-        InputError: Two splits share a question, or a question cannot be written as Unicode.
+        InputError: Two splits share a question, a text is no Unicode, or the score of a row's own
+            target or of an empty reply is none.
     """
     rows = [(split, e) for split in SPLITS for e in spread(_examples(task, split), MADE)]
     for split, example in rows:
@@ -54,17 +55,37 @@ def check_splits(task: Task) -> None:
                 f"task {task.name!r}: example {example.id!r} of its {split} split holds a lone "
                 "surrogate, which is no Unicode text"
             ) from None
-    if not task.disjoint:
-        return
+    if task.disjoint:
+        _check_apart(task, rows)
+    if rows:
+        _try_scores(task, rows[0][1])
+
+
+def _check_apart(task: Task, rows: Iterable[Row]) -> None:
     pairs = list(shared_rows(rows))
-    if pairs:
-        (one, first), (other, second) = pairs[0]
-        count = sum(a[0] == one and b[0] == other for a, b in pairs)
+    if not pairs:
+        return
+    (one, first), (other, second) = pairs[0]
+    count = sum(a[0] == one and b[0] == other for a, b in pairs)
+    raise InputError(
+        f"task {task.name!r}: {count} of the questions of its {other} split are in its {one} split "
+        f"too, the first as {first.id!r} and {second.id!r}; splits must share none "
+        "(`disjoint = False` on a task in which there is nothing to generalise)"
+    )
+
+
+def _try_scores(task: Task, example: Example) -> None:
+    try:
+        scores = task.score_many([example, example], [task.gold(example), ""])
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(
-            f"task {task.name!r}: {count} questions of its {other} split are in its {one} split "
-            f"too, the first as {first.id!r} and {second.id!r}; splits must share none "
-            "(`disjoint = False` on a task in which there is nothing to generalise)"
-        )
+            f"task {task.name!r}: scoring must never raise, got {error!r} for example "
+            f"{example.id!r}"
+        ) from error
+    for score in scores:
+        checked_score(task, example, score)
 
 
 def _examples(task: Task, split: str) -> Sequence[Example]:
