@@ -79,7 +79,10 @@ def test_a_copy_at_any_turn_goes_on_alike(make, copied, topology, seed, data):
 
 PARALLEL = {
     "parallel_env": lambda: (neuromas_v0.parallel_env(DEALT, "2-2-1"), text),
-    "coded parallel_env": lambda: (coded_v0.parallel_env("modsum:parts=2,modulus=3", "2-2-1"), symbol),
+    "coded parallel_env": lambda: (
+        coded_v0.parallel_env("modsum:parts=2,modulus=3", "2-2-1"),
+        symbol,
+    ),
 }
 
 

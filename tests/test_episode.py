@@ -209,8 +209,7 @@ def test_a_small_network_gets_whole_subtrees(inputs):
     size = len(example.parts) // inputs
     dealt = questions(f"{inputs}-1", example)[:inputs]
     assert dealt == [
-        "\n".join([example.query, *example.parts[size * i : size * (i + 1)]])
-        for i in range(inputs)
+        "\n".join([example.query, *example.parts[size * i : size * (i + 1)]]) for i in range(inputs)
     ]
 
 

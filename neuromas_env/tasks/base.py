@@ -108,7 +108,8 @@ class Task:
     Subclasses set `answer_format` and implement `examples` and `score`.
 
     Attributes:
-        name: Full name with parameters, such as `arc/challenge`.
+        name: Full name with parameters, such as `arc/challenge`; set by `make_task` on a task that
+            is made by name, as stores and runs know it by that.
         answer_format: One sentence that tells a node in which form to answer.
         max_new_tokens: How long a reply may be unless the user says otherwise.
         disjoint: Whether no question may be in two splits; False for a task in which there is

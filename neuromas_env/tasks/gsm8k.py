@@ -12,8 +12,8 @@ from os import PathLike
 
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.qa import FORMATS, QuestionAnswer
-from neuromas_env.tasks.sources import Row, Source
 from neuromas_env.tasks.ready import content
+from neuromas_env.tasks.sources import Row, Source
 
 
 class Gsm8k(QuestionAnswer):
@@ -22,7 +22,9 @@ class Gsm8k(QuestionAnswer):
     name = "gsm8k"
     answer_format = FORMATS["number"]
 
-    def __init__(self, data: str | PathLike[str] | None = None, skip_bad_rows: bool = False) -> None:
+    def __init__(
+        self, data: str | PathLike[str] | None = None, skip_bad_rows: bool = False
+    ) -> None:
         """Load the rows.
 
         Args:
