@@ -26,6 +26,7 @@ from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajector
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.ready import check_ready
 
 
 class Worker:
@@ -167,12 +168,15 @@ class Worker:
                 majority: float | None = float(task.majority(split))
             except NotImplementedError:
                 majority = None
-            self._facts[task.name] = {
+            facts = {
                 "questions": questions,
                 "skipped_rows": list(task.skipped),
                 "majority": majority,
                 "blind": None if blind is None else float(blind(split)),
             }
+            # Last, since it may read further tables and add to what was skipped.
+            check_ready(task)
+            self._facts[task.name] = facts
         return self._facts[task.name]
 
     def _run(self, name: str, identity: Identity) -> TrainedRun:

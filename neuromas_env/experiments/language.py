@@ -28,6 +28,7 @@ from neuromas_env.experiments.spec import Arm, Study, digest
 from neuromas_env.rollout import Intervene, run_episodes, whole_questions
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.ready import check_ready
 
 OUTCOME = "outcome.json"
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")
@@ -45,13 +46,14 @@ class Language:
             data: Folder with benchmark rows.
 
         Raises:
-            InputError: A task's rows are missing.
+            InputError: A task's rows are missing, or two of its splits share questions.
         """
         self._study, self._data = study, data
         self.tasks: dict[str, Task] = {name: make_task(name, data) for name in study.tasks}
         for task in self.tasks.values():
             for split in ("train", "validation", "test"):
                 task.examples(split)  # rows that are missing are told before hours of work
+            check_ready(task)
         if study.need is not None:
             for name, task in self.tasks.items():
                 if not hasattr(task, "chance"):

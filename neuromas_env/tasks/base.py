@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
 from neuromas_env.tasks.readers.grading import list_form
-from neuromas_env.tasks.reply import Reason, Reply, Score
+from neuromas_env.tasks.reply import Reason, Reply, Score, unsound
 
 __all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
 
@@ -48,6 +48,17 @@ class Example:
     extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
+def checked_score(task: Task, example: Example, score: Score) -> Score:
+    """Return a score with plain floats, as environments and stores keep it.
+
+    Raises:
+        InputError: It is none.
+    """
+    if wrong := unsound(score):
+        raise InputError(f"task {task.name!r}: score of example {example.id!r}: {wrong}")
+    return replace(score, strict=float(score.strict), extracted=float(score.extracted))
+
+
 @lru_cache(maxsize=64)  # asked anew for every reply that is read
 def listed_options(question: str) -> tuple[tuple[str, str], ...]:
     """Return the options at the end of a question, listed as `A. text` or `(A) text`."""
@@ -66,9 +77,12 @@ class Task:
     answer is read or implement `score`.
 
     Attributes:
-        name: Full name with parameters, such as `arc/challenge`.
+        name: Full name with parameters, such as `arc/challenge`; set by `make_task` on a task that
+            is made by name, as stores and runs know it by that.
         answer_format: One sentence that tells a node in which form to answer.
         max_new_tokens: How long a reply may be unless the user says otherwise.
+        disjoint: Whether no question may be in two splits; False for a task in which there is
+            nothing to generalise. Training and benchmarks refuse a task that does not keep it.
         skipped: What is wrong with each broken row that was left out on request.
         flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
         answer_form: What kind of answer is read out of a reply; None where `score` is the
@@ -79,6 +93,7 @@ class Task:
     name: str
     answer_format: str
     max_new_tokens: int = 200
+    disjoint: bool = True
     skipped: Sequence[str] = ()
     flaws: Mapping[str, str] = MappingProxyType({})
     answer_form: Form | None = None
@@ -104,7 +119,7 @@ class Task:
         return ids.index(id)
 
     def score(self, example: Example, reply: str) -> Score:
-        """Score a reply. Never raises, whatever text it is given."""
+        """Score a reply, with 0 to 1. Never raises, whatever text it is given."""
         if self.answer_form is None:
             raise NotImplementedError
         return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 Reason = Literal["ok", "wrong", "no_answer", "unparsable", "error"]
@@ -37,13 +38,18 @@ def cut_off(reply: str) -> bool:
 class Score:
     """How an answer was read and what it earns.
 
+    Both scores are from 0.0, for nothing, to 1.0, for all: what lies between is partial credit,
+    which rewards and means take as it is.
+
     Attributes:
         strict: 1.0 if the whole reply equals the target after normalisation
-            (the way the NeuroMAS paper scores), else 0.0.
-        extracted: 1.0 if the answer found inside a free reply equals the target.
+            (the way the NeuroMAS paper scores), else 0.0 or partial credit.
+        extracted: 1.0 if the answer found inside a free reply equals the target, else 0.0
+            or partial credit.
         reason: `ok`, `wrong`, `no_answer` (empty reply) or `unparsable` (a reply
             in which no single answer could be found), all judged on the extracted
-            reading; `error` if the scorer itself failed, as a sandbox can.
+            reading; `error` if the scorer itself failed, as a sandbox can. An answer that earns
+            all is `ok`, partial credit `ok` or `wrong`.
         answer: The extracted answer, None if there is none.
     """
 
@@ -51,3 +57,13 @@ class Score:
     extracted: float
     reason: Reason
     answer: str | None = None
+
+
+def unsound(score: object) -> str | None:
+    """Return what is wrong with what a task returned as a score, None if nothing is."""
+    if not isinstance(score, Score):
+        return f"it must be a Score, not {score!r:.80}"
+    for value in (score.strict, score.extracted):
+        if not isinstance(value, Real) or not 0 <= value <= 1:  # as NaN is not
+            return f"strict and extracted must be from 0 to 1, not {score!r:.160}"
+    return None

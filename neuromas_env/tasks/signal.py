@@ -21,6 +21,7 @@ class Signal(Task):
 
     answer_format = "Answer with the letter only."
     max_new_tokens = 4
+    disjoint = False
 
     def __init__(self, symbols: int = 4) -> None:
         """Take so many letters.
