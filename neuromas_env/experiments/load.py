@@ -17,6 +17,8 @@ from neuromas_env.experiments.spec import (
     KINDS,
     SCALES,
     SCORES,
+    SEEDS,
+    TESTS,
     Arm,
     Claim,
     Experiment,
@@ -255,31 +257,53 @@ def _language(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _claims(path: Path, where: str, part: dict, arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
-    claims = []
-    for number, given in enumerate(part.get("compare") or (), 1):
-        place = f"{where}: comparison {number}"
-        entry = _mapping(path, place, given)
-        _check_keys(path, place, entry, tuple(f.name for f in fields(Claim)),
-                    needed=("better", "than"))  # fmt: skip
-        claim = Claim(**entry)
-        for arm in (claim.better, claim.than):
-            if arm not in arms:
-                raise InputError(f"{path}, {place}: {unknown('arm', str(arm), arms)}")
-        if claim.score not in SCORES:
-            raise InputError(f"{path}, {place}: {unknown('score', str(claim.score), SCORES)}")
-        if claim.better == claim.than:
-            raise InputError(f"{path}, {place}: {claim.than!r} is compared with itself")
-        if arms[claim.better].tasks != arms[claim.than].tasks:
-            raise InputError(
-                f"{path}, {place}: {claim.better!r} and {claim.than!r} have different tasks, so "
-                "that no question is common; arms of one task would be right"
-            )
-        claims.append(claim)
+    claims = [
+        _claim(path, f"{where}: comparison {number}", given, arms)
+        for number, given in enumerate(part.get("compare") or (), 1)
+    ]
     if "need" in part:
         return tuple(replace(claim, decides=False) for claim in claims)
     if not any(claim.decides for claim in claims):
         raise InputError(f"{path}, {where}: no comparison decides; at least one would be right")
     return tuple(claims)
+
+
+def _claim(path: Path, place: str, given: Any, arms: Mapping[str, Arm]) -> Claim:
+    entry = dict(_mapping(path, place, given))
+    _check_keys(path, place, entry, tuple(f.name for f in fields(Claim)),
+                needed=("better", "than"))  # fmt: skip
+    if "minus" in entry:
+        own = _mapping(path, f"{place}: minus", entry["minus"])
+        _check_keys(path, f"{place}: minus", own, ("better", "than"), needed=("better", "than"))
+        entry["minus"] = (own["better"], own["than"])
+    claim = Claim(**entry)
+    for key, known in (("score", SCORES), ("seeds", SEEDS), ("test", TESTS)):
+        if getattr(claim, key) not in known:
+            raise InputError(f"{path}, {place}: {unknown(key, str(getattr(claim, key)), known)}")
+    if type(claim.margin) not in (int, float) or not 0 <= claim.margin <= 1:
+        raise InputError(f"{path}, {place}: margin must be from 0 to 1, got {claim.margin!r}")
+    if type(claim.decides) is not bool:
+        raise InputError(f"{path}, {place}: decides must be true or false, got {claim.decides!r}")
+    pairs = [(claim.better, claim.than), *([claim.minus] if claim.minus else [])]
+    for arm in (arm for pair in pairs for arm in pair):
+        if arm not in arms:
+            raise InputError(f"{path}, {place}: {unknown('arm', str(arm), arms)}")
+        if arms[arm].tasks != arms[claim.better].tasks:
+            raise InputError(
+                f"{path}, {place}: {claim.better!r} and {arm!r} have different tasks, so that no "
+                "question is common; arms of one task would be right"
+            )
+    for one, other in pairs:
+        if one == other:
+            raise InputError(f"{path}, {place}: {one!r} is compared with itself")
+    if not any(claim.signs.values()):
+        raise InputError(f"{path}, {place}: minus takes away the very difference that is claimed")
+    if claim.seeds == "unpaired" and len({arms[arm].source or arm for arm in claim.signs}) == 1:
+        raise InputError(
+            f"{path}, {place}: seeds must be paired, got unpaired: {claim.better!r} and "
+            f"{claim.than!r} are the same runs"
+        )
+    return claim
 
 
 def _need(path: Path, where: str, given: Any, arms: Mapping[str, Arm]) -> Need:

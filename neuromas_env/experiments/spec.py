@@ -24,6 +24,7 @@ HOME = Path(__file__).resolve().parents[2] / "experiments"
 SCORES = ("extracted", "strict", "parsed", "readable")
 ABLATIONS = ("blank", "shuffle", "base")
 KINDS = ("coded", "language")
+SEEDS, TESTS = ("paired", "unpaired"), ("superior", "not_worse")
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,21 @@ class Arm:
 
 @dataclass(frozen=True)
 class Claim:
-    """That one arm answers better than another.
+    """That one arm answers better than another, written down before there are data.
 
     Attributes:
         better: The arm that is claimed to be better.
         than: The other.
-        margin: The smallest difference of mean scores that counts.
+        margin: The smallest difference of mean scores that counts, from 0 to 1.
         score: `extracted`, `strict`, `parsed` (an answer can be read), or `readable`: the
             extracted score on the questions that both arms, with the same seed, gave a readable
             answer to.
         decides: Whether the verdict depends on it; others are shown beside.
+        seeds: `paired` where run s of one arm belongs to run s of the other, because both are the
+            same run or share its seed; `unpaired` where their runs have nothing in common. All
+            arms of a study are trained with the same seeds.
+        minus: Arms `(better, than)` whose own difference is subtracted: what training adds to it.
+        test: `superior`, better by the margin, or `not_worse`, not worse by it.
     """
 
     better: str
@@ -71,6 +77,30 @@ class Claim:
     margin: float = 0.02
     score: str = "extracted"
     decides: bool = True
+    seeds: str = "paired"
+    minus: tuple[str, str] | None = None
+    test: str = "superior"
+
+    @property
+    def signs(self) -> dict[str, int]:
+        """How often each arm's mean score is added to the difference."""
+        found: dict[str, int] = {}
+        arms = (self.better, self.than, *(self.minus or ()))
+        for arm, sign in zip(arms, (1, -1, -1, 1), strict=False):
+            found[arm] = found.get(arm, 0) + sign
+        return found
+
+    @property
+    def threshold(self) -> float:
+        """The difference that must be exceeded."""
+        return self.margin if self.test == "superior" else -self.margin
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        how = "better" if self.test == "superior" else "not worse"
+        own = " by more than {} than {}".format(*self.minus) if self.minus else ""
+        score = "" if self.score == "extracted" else f", {self.score}"
+        return f"{self.better} {how} than {self.than}{own}{score}"
 
 
 @dataclass(frozen=True)
