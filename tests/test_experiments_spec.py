@@ -123,8 +123,28 @@ def written(tmp_path):
     return write
 
 
+def test_a_comparison_says_what_is_paired_subtracted_and_tested(written):
+    minus = {"better": "free", "than": "single"}
+
+    def change(text):
+        text["coded"]["arms"]["free"] = {"topology": "1"}
+        claim(text, seeds="unpaired", test="not_worse", margin=0.03, minus=minus)
+
+    one = load(written(change)).studies[0].claims[0]
+    assert (one.seeds, one.minus, one.test) == ("unpaired", ("free", "single"), "not_worse")
+    assert one.signs == {"network": 1, "single": 0, "free": -1} and one.threshold == -0.03
+    assert str(one) == "network not worse than single by more than free than single"
+    plain = load("parameters").studies[0].claims[0]
+    assert (plain.seeds, plain.minus, plain.test) == ("paired", None, "superior")
+    assert plain.signs == {"network": 1, "single": -1} and plain.threshold == plain.margin
+
+
 def test_a_folder_is_an_experiment_as_well(written):
     assert load(written(lambda text: text.update(title="Mine"))).title == "Mine"
+
+
+def claim(text, **options):
+    text["coded"]["compare"][0].update(options)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +162,20 @@ def test_a_folder_is_an_experiment_as_well(written):
         (lambda t: t["coded"]["compare"][0].update(than="singel"), "Did you mean 'single'"),
         (lambda t: t["coded"]["compare"][0].update(score="nice"), "unknown score 'nice'"),
         (lambda t: t["coded"]["compare"][0].update(than="network"), "compared with itself"),
+        (lambda t: claim(t, seeds="pared"), "unknown seeds 'pared'. Did you mean 'paired'"),
+        (lambda t: claim(t, test="not worse"), "Did you mean 'not_worse'"),
+        (lambda t: claim(t, margin=2), "margin must be from 0 to 1, got 2"),
+        (lambda t: claim(t, margin="x"), "comparison 1: margin must be from 0 to 1, got 'x'"),
+        (lambda t: claim(t, margin=float("nan")), "margin must be from 0 to 1, got nan"),
+        (lambda t: claim(t, decides="no"), "decides must be true or false, got 'no'"),
+        (lambda t: claim(t, minus="single"), "minus: 'single', but keys with values"),
+        (lambda t: claim(t, minus={"better": "network"}), "minus: key 'than' is missing"),
+        (lambda t: claim(t, minus={"better": "network", "than": "sngle"}), "mean 'single'"),
+        (lambda t: claim(t, minus={"better": "single", "than": "single"}), "with itself"),
+        (lambda t: claim(t, minus={"better": "network", "than": "single"}), "takes away"),
+        (lambda t: (t["coded"]["arms"].update(
+            cut={"ablate": "network", "node": "node_0", "how": "blank"}),
+            claim(t, than="cut", seeds="unpaired")), "'cut' are the same runs"),
         (lambda t: [c.update(decides=False) for c in t["coded"]["compare"]], "decides"),
         (lambda t: t["coded"]["arms"].update(v={"vote": "nobody", "tokens_of": "network"}),
          "unknown arm 'nobody'"),

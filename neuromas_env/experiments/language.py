@@ -211,9 +211,14 @@ class Language:
         if arm.kind != "ablate":
             return engine, method, None
         node, kept = str(arm.node), method.topology.output
-        if arm.how == "base":
-            bare = replace(method.team[node], adapter=None)  # type: ignore[type-var]
-            return engine, replace(method, team={**method.team, node: bare}), None
+        if arm.how in ("base", "swap"):
+            other = arm.partner
+            adapters = {node: None} if other is None else {node: other, other: node}
+            changed = {
+                name: replace(method.team[name], adapter=adapter)  # type: ignore[type-var]
+                for name, adapter in adapters.items()
+            }
+            return engine, replace(method, team={**method.team, **changed}), None
         make = blank(kept, (node,)) if arm.how == "blank" else shuffle(kept, seed, (node,))
         return engine, method, make
 

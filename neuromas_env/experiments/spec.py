@@ -21,9 +21,10 @@ from neuromas_env.topology import Topology
 FILE, SCALES = "experiment.yaml", "scales.yaml"
 HOME = Path(__file__).resolve().parents[2] / "experiments"
 """The experiments of a checkout; from elsewhere a folder's path is given."""
-SCORES = ("extracted", "strict", "parsed", "readable")
-ABLATIONS = ("blank", "shuffle", "base")
+SCORES = ("extracted", "strict", "parsed", "not_wrong")
+ABLATIONS = ("blank", "shuffle", "base", "swap")
 KINDS = ("coded", "language")
+SEEDS, TESTS = ("paired", "unpaired"), ("superior", "not_worse")
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,16 @@ class Arm:
     Attributes:
         name: In tables.
         kind: `train`, `adapt` (a baseline learns without weights), or at test time alone `vote`
-            (samples of a trained arm vote) and `ablate` (a node's message is taken away).
+            (samples of a trained arm vote) and `ablate` (a node's message is taken away, or two
+            nodes change places).
         options: Of training, `TrainConfig`'s or `CodedOptions`'; of `adapt` name and iterations.
         source: The trained arm that `vote` and `ablate` use.
         budget: The arm whose completion tokens a vote may spend.
         node: Whose message is taken away.
-        how: `blank`, `shuffle` (another question's message) or `base` (the untrained node's).
+        how: `blank`, `shuffle` (another question's message), `base` (the untrained node's), or
+            `swap`: two nodes speak with one another's adapter.
         tasks: On which it is trained: its own, or those of the study.
+        partner: With which node `node` swaps.
     """
 
     name: str
@@ -50,20 +54,25 @@ class Arm:
     node: str | None = None
     how: str | None = None
     tasks: tuple[str, ...] = ()
+    partner: str | None = None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """That one arm answers better than another.
+    """That one arm answers better than another, written down before there are data.
 
     Attributes:
         better: The arm that is claimed to be better.
         than: The other.
-        margin: The smallest difference of mean scores that counts.
-        score: `extracted`, `strict`, `parsed` (an answer can be read), or `readable`: the
-            extracted score on the questions that both arms, with the same seed, gave a readable
-            answer to.
+        margin: The smallest difference of mean scores that counts, from 0 to 1.
+        score: `extracted`, in which a reply without an answer counts as wrong, `not_wrong`, in
+            which it counts as right, `strict`, or `parsed` (an answer can be read).
         decides: Whether the verdict depends on it; others are shown beside.
+        seeds: `paired` where run s of one arm belongs to run s of the other, because both are the
+            same run or share its seed; `unpaired` where their runs have nothing in common. All
+            arms of a study are trained with the same seeds.
+        minus: Arms `(better, than)` whose own difference is subtracted: what training adds to it.
+        test: `superior`, better by the margin, or `not_worse`, not worse by it.
     """
 
     better: str
@@ -71,6 +80,30 @@ class Claim:
     margin: float = 0.02
     score: str = "extracted"
     decides: bool = True
+    seeds: str = "paired"
+    minus: tuple[str, str] | None = None
+    test: str = "superior"
+
+    @property
+    def signs(self) -> dict[str, int]:
+        """How often each arm's mean score is added to the difference."""
+        found: dict[str, int] = {}
+        arms = (self.better, self.than, *(self.minus or ()))
+        for arm, sign in zip(arms, (1, -1, -1, 1), strict=False):
+            found[arm] = found.get(arm, 0) + sign
+        return found
+
+    @property
+    def threshold(self) -> float:
+        """The difference that must be exceeded."""
+        return self.margin if self.test == "superior" else -self.margin
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        how = "better" if self.test == "superior" else "not worse"
+        own = " by more than {} than {}".format(*self.minus) if self.minus else ""
+        score = "" if self.score == "extracted" else f", {self.score}"
+        return f"{self.better} {how} than {self.than}{own}{score}"
 
 
 @dataclass(frozen=True)
