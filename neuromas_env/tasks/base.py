@@ -14,6 +14,8 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+
 from neuromas_env.errors import InputError, unknown
 
 Reason = Literal["ok", "wrong", "no_answer", "unparsable", "error"]
@@ -75,7 +77,7 @@ def unsound(score: object) -> str | None:
     if not isinstance(score, Score):
         return f"it must be a Score, not {score!r:.80}"
     for value in (score.strict, score.extracted):
-        if not isinstance(value, Real) or not 0 <= value <= 1:  # as NaN is not
+        if not isinstance(value, Real | np.bool_) or not 0 <= value <= 1:  # as NaN is not
             return f"strict and extracted must be from 0 to 1, not {score!r:.160}"
     return None
 
