@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal
-
-import numpy as np
 
 from neuromas_env.errors import InputError, unknown
 
@@ -70,27 +67,6 @@ class Score:
     extracted: float
     reason: Reason
     answer: str | None = None
-
-
-def unsound(score: object) -> str | None:
-    """Return what is wrong with what a task returned as a score, None if nothing is."""
-    if not isinstance(score, Score):
-        return f"it must be a Score, not {score!r:.80}"
-    for value in (score.strict, score.extracted):
-        if not isinstance(value, Real | np.bool_) or not 0 <= value <= 1:  # as NaN is not
-            return f"strict and extracted must be from 0 to 1, not {score!r:.160}"
-    return None
-
-
-def checked_score(task: Task, example: Example, score: Score) -> Score:
-    """Return a score with plain floats, as environments and stores keep it.
-
-    Raises:
-        InputError: It is none.
-    """
-    if wrong := unsound(score):
-        raise InputError(f"task {task.name!r}: score of example {example.id!r}: {wrong}")
-    return replace(score, strict=float(score.strict), extracted=float(score.extracted))
 
 
 @lru_cache(maxsize=64)  # asked anew for every reply that is read
