@@ -16,7 +16,7 @@ import numpy as np
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.graph import edge_indices, group_layers, longest_paths, neighbours
-from neuromas_env.tasks.base import Example, Score, Task
+from neuromas_env.tasks.base import Example, Reply, Score, Task
 from neuromas_env.tasks.ready import checked_score
 from neuromas_env.topology import Topology
 
@@ -194,7 +194,8 @@ class Episode:
     def _checked(self, node: str, text: str) -> str:
         if not isinstance(text, str):
             raise InputError(f"the message of {node} must be a text, not {type(text).__name__}")
-        text = text[: self._max_length]
+        if len(text) > self._max_length:
+            text = Reply(text[: self._max_length], cut_off=True)
         try:
             text.encode()
         except UnicodeEncodeError as error:

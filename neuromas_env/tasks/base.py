@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
+from neuromas_env.tasks.reply import Reason, Reply, Score
 
-Reason = Literal["ok", "wrong", "no_answer", "unparsable", "error"]
+__all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -44,31 +47,6 @@ class Example:
     extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
-class Score:
-    """How an answer was read and what it earns.
-
-    Both scores are from 0.0, for nothing, to 1.0, for all: what lies between is partial credit,
-    which rewards and means take as it is.
-
-    Attributes:
-        strict: 1.0 if the whole reply equals the target after normalisation
-            (the way the NeuroMAS paper scores), else 0.0 or partial credit.
-        extracted: 1.0 if the answer found inside a free reply equals the target, else 0.0
-            or partial credit.
-        reason: `ok`, `wrong`, `no_answer` (empty reply) or `unparsable` (a reply
-            in which no single answer could be found), all judged on the extracted
-            reading; `error` if the scorer itself failed, as a sandbox can. An answer that earns
-            all is `ok`, partial credit `ok` or `wrong`.
-        answer: The extracted answer, None if there is none.
-    """
-
-    strict: float
-    extracted: float
-    reason: Reason
-    answer: str | None = None
-
-
 @lru_cache(maxsize=64)  # asked anew for every reply that is read
 def listed_options(question: str) -> tuple[tuple[str, str], ...]:
     """Return the options at the end of a question, listed as `A. text` or `(A) text`."""
@@ -83,7 +61,8 @@ def listed_options(question: str) -> tuple[tuple[str, str], ...]:
 class Task:
     """A benchmark: named splits of examples and a scorer.
 
-    Subclasses set `answer_format` and implement `examples` and `score`.
+    Subclasses set `answer_format`, implement `examples`, and either say by `answer_form` how an
+    answer is read or implement `score`.
 
     Attributes:
         name: Full name with parameters, such as `arc/challenge`; set by `make_task` on a task that
@@ -94,6 +73,9 @@ class Task:
             nothing to generalise. Training and benchmarks refuse a task that does not keep it.
         skipped: What is wrong with each broken row that was left out on request.
         flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
+        answer_form: What kind of answer is read out of a reply; None where `score` is the
+            task's own.
+        reader: By whose rules it is read.
     """
 
     name: str
@@ -102,6 +84,8 @@ class Task:
     disjoint: bool = True
     skipped: Sequence[str] = ()
     flaws: Mapping[str, str] = MappingProxyType({})
+    answer_form: Form | None = None
+    reader: Reader = READERS["neuromas"]
 
     def examples(self, split: str) -> Sequence[Example]:
         """Return the rows of `train`, `validation` or `test`, in fixed order.
@@ -124,7 +108,9 @@ class Task:
 
     def score(self, example: Example, reply: str) -> Score:
         """Score a reply, with 0 to 1. Never raises, whatever text it is given."""
-        raise NotImplementedError
+        if self.answer_form is None:
+            raise NotImplementedError
+        return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)
 
     def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:
         """Score a reply to each example, as `score` does; some tasks do it at once."""

@@ -26,15 +26,12 @@ from typing import Any
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.answers import (
     extract_number,
-    extract_text,
-    extract_word,
-    grade,
-    list_form,
     majority_share,
 )
-from neuromas_env.tasks.base import SPLITS, Example, Score, Task
-from neuromas_env.tasks.choices import extract_choice, list_options
+from neuromas_env.tasks.base import SPLITS, Example, Task
+from neuromas_env.tasks.choices import list_options
 from neuromas_env.tasks.pools import fingerprint, numbered, share
+from neuromas_env.tasks.readers import Form
 from neuromas_env.tasks.sources import Row, Rows, Source, load_rows
 
 FORMATS = {
@@ -120,7 +117,8 @@ class QuestionAnswer(Task):
             self._divide(rows, [split for split in SPLITS if tables.get(split) == table])
         self.skipped = skipped
         targets = [example.target for rows in self._examples.values() for example in rows]
-        self._words = tuple({target.casefold(): target for target in targets}.values())
+        words = {target.casefold(): target for target in targets} if answer == "word" else {}
+        self.answer_form = Form(answer, tuple(words.values()))
 
     def _origin(
         self,
@@ -193,16 +191,6 @@ class QuestionAnswer(Task):
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         return self._examples[split]
-
-    def score(self, example: Example, reply: str) -> Score:
-        """Compare the answer that is found in the reply with the row's."""
-        if self.answer == "choice":
-            return grade(reply, example.target, extract_choice(reply, example.options))
-        if self.answer == "number":
-            return grade(reply, example.target, extract_number(reply))
-        if self.answer == "word":
-            return grade(reply, example.target, extract_word(reply, self._words))
-        return grade(reply, example.target, extract_text(reply), form=list_form)
 
     def majority(self, split: str) -> float:
         """Return the accuracy of the best constant answer on a split."""
