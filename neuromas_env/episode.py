@@ -16,7 +16,8 @@ import numpy as np
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.graph import edge_indices, group_layers, longest_paths, neighbours
-from neuromas_env.tasks.base import Example, Reply, Score, Task, checked_score
+from neuromas_env.tasks.base import Example, Reply, Score, Task
+from neuromas_env.tasks.ready import checked_score
 from neuromas_env.topology import Topology
 
 Schedule = Callable[[Mapping[str, str]], Collection[str] | None]

@@ -15,8 +15,8 @@ from neuromas_env.episode import MAX_QUESTION
 from neuromas_env.errors import InputError
 from neuromas_env.spaces import Message
 from neuromas_env.tasks.answers import list_form
-from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task, unsound
-from neuromas_env.tasks.ready import shared_rows, spread
+from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
+from neuromas_env.tasks.ready import shared_rows, spread, unsound
 
 ODD_REPLIES = {
     "an empty reply": "",

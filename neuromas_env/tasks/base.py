@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
 from neuromas_env.tasks.readers.grading import list_form
-from neuromas_env.tasks.reply import Reason, Reply, Score, unsound
+from neuromas_env.tasks.reply import Reason, Reply, Score
 
 __all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
 
@@ -46,17 +46,6 @@ class Example:
     query: str = ""
     options: tuple[tuple[str, str], ...] = ()
     extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-
-
-def checked_score(task: Task, example: Example, score: Score) -> Score:
-    """Return a score with plain floats, as environments and stores keep it.
-
-    Raises:
-        InputError: It is none.
-    """
-    if wrong := unsound(score):
-        raise InputError(f"task {task.name!r}: score of example {example.id!r}: {wrong}")
-    return replace(score, strict=float(score.strict), extracted=float(score.extracted))
 
 
 @lru_cache(maxsize=64)  # asked anew for every reply that is read
@@ -123,11 +112,6 @@ class Task:
         if self.answer_form is None:
             raise NotImplementedError
         return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)
-
-    @property
-    def read_by(self) -> str:
-        """Name and version of the reader, empty where `score` is the task's own."""
-        return str(self.reader) if self.answer_form else ""
 
     def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:
         """Score a reply to each example, as `score` does; some tasks do it at once."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from numbers import Real
+
+import numpy as np
 
 from neuromas_env.errors import InputError
-from neuromas_env.tasks.base import SPLITS, Example, Task, checked_score
+from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 
 Row = tuple[str, Example]
 """A split and one of its examples."""
@@ -33,6 +37,27 @@ def spread(examples: Sequence[Example], most: int) -> Sequence[Example]:
     if isinstance(examples, list | tuple):
         return examples
     return [examples[i] for i in range(0, len(examples), -(-len(examples) // most) or 1)]
+
+
+def unsound(score: object) -> str | None:
+    """Return what is wrong with what a task returned as a score, None if nothing is."""
+    if not isinstance(score, Score):
+        return f"it must be a Score, not {score!r:.80}"
+    for value in (score.strict, score.extracted):
+        if not isinstance(value, Real | np.bool_) or not 0 <= value <= 1:  # as NaN is not
+            return f"strict and extracted must be from 0 to 1, not {score!r:.160}"
+    return None
+
+
+def checked_score(task: Task, example: Example, score: Score) -> Score:
+    """Return a score with plain floats, as environments and stores keep it.
+
+    Raises:
+        InputError: It is none.
+    """
+    if wrong := unsound(score):
+        raise InputError(f"task {task.name!r}: score of example {example.id!r}: {wrong}")
+    return replace(score, strict=float(score.strict), extracted=float(score.extracted))
 
 
 def check_ready(task: Task) -> None:

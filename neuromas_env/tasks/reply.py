@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Literal
 
 Reason = Literal["ok", "wrong", "no_answer", "unparsable", "error"]
@@ -57,13 +56,3 @@ class Score:
     extracted: float
     reason: Reason
     answer: str | None = None
-
-
-def unsound(score: object) -> str | None:
-    """Return what is wrong with what a task returned as a score, None if nothing is."""
-    if not isinstance(score, Score):
-        return f"it must be a Score, not {score!r:.80}"
-    for value in (score.strict, score.extracted):
-        if not isinstance(value, Real) or not 0 <= value <= 1:  # as NaN is not
-            return f"strict and extracted must be from 0 to 1, not {score!r:.160}"
-    return None
