@@ -310,7 +310,9 @@ def facts():
     wrong = (np.sign(features @ weights) != characters(2, 8)).sum()
     yield "features that give all of them their signs", f"{features.shape[1]}, {wrong} signs wrong"
     yield f"features for a mean squared error of {ERROR}", f"{squared(2**8)}"
-    width = next(w for w in range(1, 4 * 2**8) if relu_error(8, w) <= ERROR)
+    width = squared(2**8)
+    while relu_error(8, width) > ERROR:
+        width += 1
     yield f"random ReLU features for a mean squared error of {ERROR}", f"{width}"
     yield f"labels that suffice for one map, with probability {1 - DELTA}", f"{labels_upper(1)}"
     alone = training.largest(max, 4, 1.0, 0.0)
@@ -351,8 +353,8 @@ TABLES = {
         ("leaves", "squared error 0.1, at least", "no 0/1 error, at least", "at most",
          "0/1 error 0.1, at least", "at most"), losses),
     "experiments": (
-        ("model", "task", "leaves", "questions K", "features D of one node", "squared error, at least",
-         "no 0/1 error, D at least", "inside"), experiments),
+        ("model", "task", "leaves", "questions K", "features D of one node",
+         "squared error, at least", "no 0/1 error, D at least", "inside"), experiments),
     "rates": (("leaves", "one smooth map of all", "smooth maps of two"), rates),
     "signals": (("others are right", "XOR of two bits", "maximum of two of four values"),
                 training.signals),

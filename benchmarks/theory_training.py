@@ -13,7 +13,7 @@ ADVANTAGE = 0.5
 RATE = 100.0
 """Step along the gradient; it is small, since every row of a table is rarely read."""
 
-STEPS = 1000
+STEPS = 500
 """After so many, a tree that is not trained counts as not trained."""
 NODES = [(level, place) for level in range(3) for place in range(4 >> level)]
 """Of a binary tree over four leaves: level and place, counted from the input nodes."""
