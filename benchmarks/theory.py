@@ -8,6 +8,7 @@ propositions say at small sizes; the script fails if one is off.
 
 import argparse
 import math
+from collections import defaultdict
 from functools import cache
 from itertools import product
 
@@ -206,7 +207,11 @@ def sign_upper(n):
 
 def number(value):
     """Write a count, a large one with two digits."""
-    return f"{value:,}" if value < 10**8 else f"{float(value):.1e}".replace("e+", "e")
+    return (
+        f"{value:,}"
+        if value < 10**8
+        else f"{float(value):.1e}".replace("e+0", "e").replace("e+", "e")
+    )
 
 
 def losses(sizes=(8, 16, 32, 64)):
@@ -265,16 +270,23 @@ def single(study, arm, task):
     return study.name, name, made.leaves, every, few, features
 
 
-def experiments():
-    """Rows: model and task of arms that are one node, and what the bounds say of them."""
-    found = set()
+@cache
+def singles():
+    """What `single` says of all arms that are one node, with the experiments that have them."""
+    found = defaultdict(set)
     for name, (_, scales) in list_experiments().items():
         for scale in set(scales) - {"paper"}:  # its tasks are no trees
             for study in load(name, scale).studies:
                 for arm in study.trained():
                     if arm.kind == "train" and len(shape(study, arm)) == 1:
-                        found |= {single(study, arm, task) for task in arm.tasks}
-    for model, task, leaves, every, few, features in sorted(found):
+                        for task in arm.tasks:
+                            found[single(study, arm, task)].add(name)
+    return found
+
+
+def experiments():
+    """Rows: model and task of arms that are one node, and what the bounds say of them."""
+    for model, task, leaves, every, few, features in sorted(singles()):
         error = max(0, 1000 * (every - features) // every) / 1000
         holds = {"squared": features < every, "0/1": features < sign_lower(few)}
         yield (
@@ -305,6 +317,8 @@ def facts():
     yield "parameters of an adapter of rank 16 on q and v of SmolLM2-135M", f"{size:,}"
     yield "questions of 12 leaves with 2 symbols", f"{2**12:,}"
     yield "questions of 4 leaves with 90 symbols", f"{90**4:,}"
+    names = sorted(set.union(*singles().values()))
+    yield "experiments with an arm of one node", ", ".join(f"`{name}`" for name in names)
     yield "parities of 8 leaves", f"{2**8}"
     features, weights = sign_features(8)
     wrong = (np.sign(features @ weights) != characters(2, 8)).sum()

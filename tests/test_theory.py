@@ -39,6 +39,14 @@ def test_page_shows_the_tables_of_the_script(tables):
         assert table in PAGE, f"{name}: run python benchmarks/theory.py and show\n{table}"
 
 
+def test_page_names_the_experiments_with_one_node(theory):
+    text = " ".join(PAGE.split())
+    assert (
+        f"belong to the experiments {dict(theory.facts())['experiments with an arm of one node']};"
+        in text
+    )
+
+
 def test_every_number_in_the_text_is_printed(theory, tables):
     text = PAGE[: PAGE.index("## References")]
     # Not formulas, code, links, headings, years, and which proposition or section is meant.
@@ -63,6 +71,14 @@ def test_modular_class_is_every_tree_once(theory):
     found = {column.tobytes() for column in theory.members(4).T}
     assert found == listed
     assert len(found) == theory.members(4).shape[1]
+
+
+def test_members_that_agree_are_nearly_right_as_often_as_promised(theory):
+    every = np.unpackbits(theory.members(4).T, axis=1)
+    for target in every:
+        off = (every != target).mean(1)
+        survive = (1 - off[off > theory.ERROR]) ** theory.labels_upper(3)
+        assert survive.sum() <= theory.DELTA
 
 
 @pytest.mark.parametrize("n, seen", [(2, 1), (3, 1), (3, 2), (4, 2)])
@@ -342,3 +358,12 @@ def test_random_functions_have_no_two_equal_halves():
     codes = tables @ (1 << np.arange(2 ** (n // 2)))
     equal = np.mean([len(set(row)) < len(row) for row in codes.tolist()])
     assert equal <= bound + 3 * math.sqrt(bound / 2000)
+
+
+def test_no_lossy_message_beats_the_bound():
+    """Two parts of four values each, and all messages of one bit: the answer is both parts."""
+    maps = list(product(range(2), repeat=4))
+    best = max(
+        len({(a[x], b[y]) for x, y in product(range(4), repeat=2)}) for a in maps for b in maps
+    )
+    assert 1 - best / 16 >= (4 - 2 * 1 - 1) / 4
