@@ -5,16 +5,16 @@ Two programs can be made of a reply, and each score is the tests' verdict on one
 - *strict*: the whole reply, as it is, after what the benchmark puts before it. For
   HumanEval that is the prompt, as upstream does it, so that a reply may be the body alone
   or the whole function. Prose or Markdown fences make it no program.
-- *extracted*: the code in a free reply, chosen by form alone, never by what passes. What
-  is no thought is read (see `readers.thoughts`), its last 20,000 characters, without the
-  invisible ones. In order: all fenced blocks together (the whole text where there is none); the definitions, imports
-  and assignments in the text, without the prose around them; where the benchmark gives the
-  signature, the function's body, indented or not. The first of these in which the function
-  is defined and returns something, or its name is bound to a value, counts. Blocks that do not
-  compile are left out, of a block that the reply does not end its definitions that do not; of
-  several definitions the last holds as in any program, but a bare stub is none. A top-level
-  statement that fails is passed over, since it is mostly an example of use, and an exit ends the
-  program, but not what it has defined.
+- *extracted*: the code in a free reply, chosen by form alone, never by what passes. Thoughts
+  are not read (`readers.thoughts`), of the rest the last 20,000 characters, without invisible
+  ones. In order: all fenced blocks together (the whole text where there is none); the
+  definitions, imports and assignments in the text, without the prose around them; where the
+  benchmark gives the signature, the function's body, indented or not. The first of these counts
+  in which the function is defined and returns something, or its name is bound to a value.
+  Blocks that do not compile are left out; of one that the reply does not end, what is whole is
+  read. Of several definitions the last holds as in any program, but a bare stub is none. A
+  top-level statement that fails is passed over, since it is mostly an example of use, and an
+  exit ends the program, but not what it has defined.
 
 A reply that scores strictly is not read again. Replies run in the sandbox of
 `neuromas_env.tasks.sandbox` and nowhere else.
@@ -141,9 +141,9 @@ class CodeTask(Task):
         shown = self.shown(question)
         if shown is None:
             return None
-        programs = tuple(as_found(shown, reply) for reply in replies)
-        found = _returned(programs, self._allow_unsandboxed)
-        return [key if reply.strip() else None for key, reply in zip(found, replies, strict=True)]
+        programs = tuple(as_found(shown, reply) for reply in replies if reply.strip())
+        found = iter(_returned(programs, self._allow_unsandboxed))
+        return [next(found) if reply.strip() else None for reply in replies]
 
     def majority(self, split: str) -> float:
         """Return 0: no constant reply is known that solves more than a task or two."""
@@ -173,7 +173,7 @@ def as_found(example: Example, reply: str) -> Program:
     readings = [(prompt, *pieces) for pieces in found_code(reply)]
     if prompt:
         text = _read(reply)
-        blocks = [code for _, code, _ in _blocks(text)] or [text]
+        blocks = [code for code, _ in _blocks(text)] or [text]
         readings += [(_after(prompt, body),) for code in blocks for body in _bodies(code)]
     return _program(example, tuple(readings), free=True)
 
@@ -204,7 +204,7 @@ def found_code(reply: str) -> list[tuple[Piece, ...]]:
     """Return what code a free reply may hold, best first, each as pieces; takes any text."""
     text = _read(reply)
     # What a reply that was cut off ends with may not compile, but what stands before does.
-    blocks = [code if closed else (code, *_definitions(code)) for _, code, closed in _blocks(text)]
+    blocks = [code if closed else (code, *_definitions(code)) for code, closed in _blocks(text)]
     parts = tuple(_definitions(text))
     readings: list[tuple[Piece, ...]] = [tuple(blocks)] if blocks else [(text,)]
     return [*readings, *([parts] if parts else [])]
@@ -216,12 +216,12 @@ def _read(reply: str) -> str:
     return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 
-def _blocks(text: str) -> list[tuple[str, str, bool]]:
-    """Return language, code and whether it is closed of the fenced blocks that may be Python."""
+def _blocks(text: str) -> list[tuple[str, bool]]:
+    """Return the fenced blocks that may be Python, and whether each is closed."""
     found = list(_fenced(text))
     python = [block for block in found if not block[0] or block[0].startswith("py")]
     blocks = (python or found)[-_MOST_BLOCKS:]
-    return [(language, textwrap.dedent(code), closed) for language, code, closed in blocks]
+    return [(textwrap.dedent(code), closed) for _, code, closed in blocks]
 
 
 def _fenced(text: str) -> Iterator[tuple[str, str, bool]]:
