@@ -97,6 +97,20 @@ def test_replies_that_misled_the_reader_are_read_right(case):
     assert (score.strict, score.extracted) == (case["strict"], case["extracted"]), case["why"]
 
 
+def test_a_number_that_a_program_sends_fails_that_question_alone():
+    sent = "d = json.dumps({'loaded': 1000000000}).encode()"
+    evil = f"""import json, os
+{sent}
+for fd in range(3, 64):
+    try: os.write(fd, len(d).to_bytes(4, 'big') + d)
+    except OSError: pass
+def total(numbers): return 6"""
+    replies = [GOOD, evil, fenced(evil), fenced(GOOD)]
+    scores = Total().score_many([question(TOTAL)] * 4, replies)
+    assert [score.extracted for score in scores] == [1, 0, 0, 1]
+    assert [score.reason for score in scores] == ["ok", "wrong", "wrong", "ok"]
+
+
 def repeated(length=20_000):
     """Return texts of one character or two, mixed or one after the other, and of some words."""
     single, rng = string.printable, random.Random(0)
