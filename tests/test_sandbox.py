@@ -66,6 +66,7 @@ def test_every_tier_tells_right_from_wrong(tier):
         ("raise ImportError", "f(1)", "failed", "the program: ImportError"),
         ("import numpy\ndef f(x): return x", "f(1)", "failed", "the program: ModuleNotFoundError"),
         ("def f(x): return x", "f(object())", "failed", "passes a object, which cannot be sent"),
+        ("def f(x): return 10**5000", "raise KeyError(f(3))", "failed", "the tests: KeyError: ?"),
         ("def f(x): return x", "raise SystemExit(f(3))", "failed", "the tests: SystemExit: 3"),
         ("def f(x): return x", "assert f(1) == 1", "passed", ""),
     ],
@@ -138,7 +139,7 @@ def f():
         __debug__, sys.flags.optimize, sys.getrecursionlimit(), sys.get_int_max_str_digits(),
         decimal.getcontext().prec, gc.isenabled(), sys.gettrace() is None,
         [str(given) for given in warnings.filters], vars(sys.modules["__main__"]).get("main"),
-        [name for name in sys.modules if name.startswith("neuromas_env")],
+        sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names),
         sorted(name for name in globals() if not name.startswith("_")),
         __name__ == "__main__", sys.argv[1:],
     ]

@@ -48,7 +48,7 @@ def same(one, other):
     return type(one) is type(other) and repr(one) == repr(other)
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_plain_values_cross_the_border_unchanged(value):
     assert same(there_and_back(value), value)
 

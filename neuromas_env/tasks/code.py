@@ -25,12 +25,12 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Hashable, Iterator, Sequence
-from functools import lru_cache
 
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import sandbox
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
 from neuromas_env.tasks.names import check_choice
+from neuromas_env.tasks.pools import fingerprint
 from neuromas_env.tasks.readers.thoughts import without_thoughts
 from neuromas_env.tasks.sandbox import Program, Verdict
 from neuromas_env.tasks.sandbox.source import Piece
@@ -40,6 +40,7 @@ SECONDS = 3
 a busy machine does not turn right answers into wrong ones."""
 _READ = 20_000
 _MOST_BLOCKS = 50
+_MOST_VOTES = 1000
 _VISIBLE = str.maketrans(
     dict.fromkeys("\u00a0\u2007\u202f\u3000", " ")
     | dict.fromkeys("\ufeff\u00ad\u200b\u200c\u200d\u200e\u200f\u2060", "")
@@ -72,6 +73,8 @@ class CodeTask(Task):
         check_choice("with code", "allow_unsandboxed", allow_unsandboxed, (False, True))
         self._allow_unsandboxed = bool(allow_unsandboxed)
         self._splits: dict[str, list[Example]] = {}
+        # A vote is counted again when its ties are.
+        self._agreed: dict[str, list[Hashable | None]] = {}
         sandbox.shared(self._allow_unsandboxed)
 
     @property
@@ -141,25 +144,29 @@ class CodeTask(Task):
         shown = self.shown(question)
         if shown is None:
             return None
-        programs = tuple(as_found(shown, reply) for reply in replies if reply.strip())
-        found = iter(_returned(programs, self._allow_unsandboxed))
-        return [next(found) if reply.strip() else None for reply in replies]
+        key = fingerprint(question, *map(fingerprint, replies))
+        if key not in self._agreed:
+            programs = [as_found(shown, reply) for reply in replies if reply.strip()]
+            found = iter(self._returned(programs))
+            keys: list[Hashable | None] = [
+                next(found) if reply.strip() else None for reply in replies
+            ]
+            self._agreed = dict([*self._agreed.items(), (key, keys)][-_MOST_VOTES:])
+        return list(self._agreed[key])
+
+    def _returned(self, programs: Sequence[Program]) -> list[str | None]:
+        """Run programs, all at once and equal ones once; return what their calls returned."""
+        distinct = list(dict.fromkeys(programs))
+        if len(distinct) == 1:  # it agrees with itself, whatever it returns
+            return [""] * len(programs)
+        verdicts = sandbox.shared(self._allow_unsandboxed).judge(distinct)
+        found = {p: v.returned or None for p, v in zip(distinct, verdicts, strict=True)}
+        return [found[program] for program in programs]
 
     def majority(self, split: str) -> float:
         """Return 0: no constant reply is known that solves more than a task or two."""
         self.examples(split)
         return 0.0
-
-
-@lru_cache(maxsize=256)  # a vote is counted again when its ties are
-def _returned(programs: tuple[Program, ...], allow_unsandboxed: bool) -> tuple[str | None, ...]:
-    """Run programs, all at once and equal ones once; return what their calls returned."""
-    distinct = list(dict.fromkeys(programs))
-    if len(distinct) == 1:  # it agrees with itself, whatever it returns
-        return ("",) * len(programs)
-    verdicts = sandbox.shared(allow_unsandboxed).judge(distinct)
-    found = {p: v.returned or None for p, v in zip(distinct, verdicts, strict=True)}
-    return tuple(found[program] for program in programs)
 
 
 def as_it_is(example: Example, reply: str) -> Program:
