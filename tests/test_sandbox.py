@@ -139,7 +139,8 @@ def f():
         __debug__, sys.flags.optimize, sys.getrecursionlimit(), sys.get_int_max_str_digits(),
         decimal.getcontext().prec, gc.isenabled(), sys.gettrace() is None,
         [str(given) for given in warnings.filters], vars(sys.modules["__main__"]).get("main"),
-        sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names),
+        sorted({name.partition(".")[0] for name in sys.modules if name != __name__}
+               - sys.stdlib_module_names),
         sorted(name for name in globals() if not name.startswith("_")),
         __name__ == "__main__", sys.argv[1:],
     ]
