@@ -36,9 +36,8 @@ def _grams(text: str) -> Grams:
     for pattern, spaced in _TOKENS:
         line = pattern.sub(spaced, line)
     words = line.split()
-    return [
-        Counter(zip(*(words[i:] for i in range(n)), strict=False)) for n in range(1, _ORDER + 1)
-    ]
+    shifted = [words[start:] for start in range(_ORDER)]
+    return [Counter(zip(*shifted[:n], strict=False)) for n in range(1, _ORDER + 1)]
 
 
 def _bleu(text: Grams, reference: Grams) -> float:

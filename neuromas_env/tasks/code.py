@@ -5,16 +5,16 @@ Two programs can be made of a reply, and each score is the tests' verdict on one
 - *strict*: the whole reply, as it is, after what the benchmark puts before it. For
   HumanEval that is the prompt, as upstream does it, so that a reply may be the body alone
   or the whole function. Prose or Markdown fences make it no program.
-- *extracted*: the code in a free reply, chosen by form alone, never by what passes. What
-  is no thought is read (see `readers.thoughts`), its last 20,000 characters, without the
-  invisible ones. In order: all fenced blocks together (the whole text where there is none); the definitions, imports
-  and assignments in the text, without the prose around them; where the benchmark gives the
-  signature, the function's body, indented or not. The first of these in which the function
-  is defined and returns something, or its name is bound to a value, counts. Blocks that do not
-  compile are left out, of a block that the reply does not end its definitions that do not; of
-  several definitions the last holds as in any program, but a bare stub is none. A top-level
-  statement that fails is passed over, since it is mostly an example of use, and an exit ends the
-  program, but not what it has defined.
+- *extracted*: the code in a free reply, chosen by form alone, never by what passes. Thoughts
+  are not read (`readers.thoughts`), of the rest the last 20,000 characters, without invisible
+  ones. In order: all fenced blocks together (the whole text where there is none); the
+  definitions, imports and assignments in the text, without the prose around them; where the
+  benchmark gives the signature, the function's body, indented or not. The first of these counts
+  in which the function is defined and returns something, or its name is bound to a value.
+  Blocks that do not compile are left out; of one that the reply does not end, what is whole is
+  read. Of several definitions the last holds as in any program, but a bare stub is none. A
+  top-level statement that fails is passed over, since it is mostly an example of use, and an
+  exit ends the program, but not what it has defined.
 
 A reply that scores strictly is not read again. Replies run in the sandbox of
 `neuromas_env.tasks.sandbox` and nowhere else.
@@ -25,12 +25,12 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Hashable, Iterator, Sequence
-from functools import lru_cache
 
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import sandbox
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
 from neuromas_env.tasks.names import check_choice
+from neuromas_env.tasks.pools import fingerprint
 from neuromas_env.tasks.readers.thoughts import without_thoughts
 from neuromas_env.tasks.sandbox import Program, Verdict
 from neuromas_env.tasks.sandbox.source import Piece
@@ -40,6 +40,7 @@ SECONDS = 3
 a busy machine does not turn right answers into wrong ones."""
 _READ = 20_000
 _MOST_BLOCKS = 50
+_MOST_VOTES = 1000
 _VISIBLE = str.maketrans(
     dict.fromkeys("\u00a0\u2007\u202f\u3000", " ")
     | dict.fromkeys("\ufeff\u00ad\u200b\u200c\u200d\u200e\u200f\u2060", "")
@@ -72,6 +73,8 @@ class CodeTask(Task):
         check_choice("with code", "allow_unsandboxed", allow_unsandboxed, (False, True))
         self._allow_unsandboxed = bool(allow_unsandboxed)
         self._splits: dict[str, list[Example]] = {}
+        # A vote is counted again when its ties are.
+        self._agreed: dict[str, list[Hashable | None]] = {}
         sandbox.shared(self._allow_unsandboxed)
 
     @property
@@ -141,25 +144,29 @@ class CodeTask(Task):
         shown = self.shown(question)
         if shown is None:
             return None
-        programs = tuple(as_found(shown, reply) for reply in replies)
-        found = _returned(programs, self._allow_unsandboxed)
-        return [key if reply.strip() else None for key, reply in zip(found, replies, strict=True)]
+        key = fingerprint(question, *map(fingerprint, replies))
+        if key not in self._agreed:
+            programs = [as_found(shown, reply) for reply in replies if reply.strip()]
+            found = iter(self._returned(programs))
+            keys: list[Hashable | None] = [
+                next(found) if reply.strip() else None for reply in replies
+            ]
+            self._agreed = dict([*self._agreed.items(), (key, keys)][-_MOST_VOTES:])
+        return list(self._agreed[key])
+
+    def _returned(self, programs: Sequence[Program]) -> list[str | None]:
+        """Run programs, all at once and equal ones once; return what their calls returned."""
+        distinct = list(dict.fromkeys(programs))
+        if len(distinct) == 1:  # it agrees with itself, whatever it returns
+            return [""] * len(programs)
+        verdicts = sandbox.shared(self._allow_unsandboxed).judge(distinct)
+        found = {p: v.returned or None for p, v in zip(distinct, verdicts, strict=True)}
+        return [found[program] for program in programs]
 
     def majority(self, split: str) -> float:
         """Return 0: no constant reply is known that solves more than a task or two."""
         self.examples(split)
         return 0.0
-
-
-@lru_cache(maxsize=256)  # a vote is counted again when its ties are
-def _returned(programs: tuple[Program, ...], allow_unsandboxed: bool) -> tuple[str | None, ...]:
-    """Run programs, all at once and equal ones once; return what their calls returned."""
-    distinct = list(dict.fromkeys(programs))
-    if len(distinct) == 1:  # it agrees with itself, whatever it returns
-        return ("",) * len(programs)
-    verdicts = sandbox.shared(allow_unsandboxed).judge(distinct)
-    found = {p: v.returned or None for p, v in zip(distinct, verdicts, strict=True)}
-    return tuple(found[program] for program in programs)
 
 
 def as_it_is(example: Example, reply: str) -> Program:
@@ -173,7 +180,7 @@ def as_found(example: Example, reply: str) -> Program:
     readings = [(prompt, *pieces) for pieces in found_code(reply)]
     if prompt:
         text = _read(reply)
-        blocks = [code for _, code, _ in _blocks(text)] or [text]
+        blocks = [code for code, _ in _blocks(text)] or [text]
         readings += [(_after(prompt, body),) for code in blocks for body in _bodies(code)]
     return _program(example, tuple(readings), free=True)
 
@@ -204,7 +211,7 @@ def found_code(reply: str) -> list[tuple[Piece, ...]]:
     """Return what code a free reply may hold, best first, each as pieces; takes any text."""
     text = _read(reply)
     # What a reply that was cut off ends with may not compile, but what stands before does.
-    blocks = [code if closed else (code, *_definitions(code)) for _, code, closed in _blocks(text)]
+    blocks = [code if closed else (code, *_definitions(code)) for code, closed in _blocks(text)]
     parts = tuple(_definitions(text))
     readings: list[tuple[Piece, ...]] = [tuple(blocks)] if blocks else [(text,)]
     return [*readings, *([parts] if parts else [])]
@@ -216,12 +223,12 @@ def _read(reply: str) -> str:
     return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 
-def _blocks(text: str) -> list[tuple[str, str, bool]]:
-    """Return language, code and whether it is closed of the fenced blocks that may be Python."""
+def _blocks(text: str) -> list[tuple[str, bool]]:
+    """Return the fenced blocks that may be Python, and whether each is closed."""
     found = list(_fenced(text))
     python = [block for block in found if not block[0] or block[0].startswith("py")]
     blocks = (python or found)[-_MOST_BLOCKS:]
-    return [(language, textwrap.dedent(code), closed) for language, code, closed in blocks]
+    return [(textwrap.dedent(code), closed) for _, code, closed in blocks]
 
 
 def _fenced(text: str) -> Iterator[tuple[str, str, bool]]:

@@ -206,8 +206,9 @@ def _become_candidate(
 
 def _forget_ourselves() -> None:
     """Leave the program nothing of ours that it could take for its own."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "neuromas_env"]:
-        del sys.modules[name]
+    for name in list(sys.modules):
+        if name.partition(".")[0] not in sys.stdlib_module_names:
+            del sys.modules[name]
     sys.modules["__main__"] = types.ModuleType("__main__")
     sys.argv[:] = [""]
 

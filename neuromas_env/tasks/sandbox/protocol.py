@@ -121,7 +121,8 @@ def _unpack(data: Any, fetch: Callable[[int], Any]) -> Any:
         [number] = _all(int, [content])
         return fetch(number)
     if tag == "int":
-        return int(*_all(str, [content]), 16)
+        [digits] = _all(str, [content])
+        return int(digits, 16)
     return _BUILDERS[tag]([_unpack(item, fetch) for item in content])
 
 

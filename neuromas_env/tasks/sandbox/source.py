@@ -5,8 +5,8 @@ recursion, since a program may be deeper than our own stack.
 """
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import os
 from collections.abc import Iterator, Sequence
