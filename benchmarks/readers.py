@@ -17,7 +17,8 @@ from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
 
 FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures"
 KINDS = {"letter": "choice", "bool": "word", "words": "word", "list": "text", "choice10": "choice"}
-OPTIONS = dict(zip("ABCDEFGHIJ", "red green blue yellow grey pink white black gold tan".split()))
+COLOURS = "red green blue yellow grey pink white black gold tan".split()
+OPTIONS = dict(zip("ABCDEFGHIJ", COLOURS, strict=True))
 
 
 def judged(file: str) -> Iterator[tuple[str, Form, str, str | None, float]]:

@@ -152,9 +152,10 @@ def test_a_report_reads_stored_answers_again(bench, capsys, name, right):
     assert accuracy(printed) == right
     assert f"read again by {READERS[name]}" in printed
     assert (bench / f"report-{name}.md").read_text() == printed
-    assert f"% Stored answers are read again by {READERS[name]}" in (
-        bench / f"report-{name}.tex"
-    ).read_text()
+    assert (
+        f"% Stored answers are read again by {READERS[name]}"
+        in (bench / f"report-{name}.tex").read_text()
+    )
     assert (bench / FILE).read_bytes() == before and not (bench / "report.md").exists()
 
 
@@ -184,7 +185,9 @@ def test_a_reply_that_was_cut_off_is_read_as_such(bench, capsys):
     open_thought = "The answer is 12, or"
     with sqlite3.connect(bench / FILE) as db:
         said = [{"node": "node_0", "text": open_thought, "cut": True}]
-        db.execute("UPDATE answers SET answer = ?, transcript = ?", (open_thought, json.dumps(said)))
+        db.execute(
+            "UPDATE answers SET answer = ?, transcript = ?", (open_thought, json.dumps(said))
+        )
     db.close()
     seen = []
 

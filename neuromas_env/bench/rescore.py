@@ -71,9 +71,9 @@ def rescored(store: Store, reader: str, data: str | Path | None = None) -> tuple
 def _scores(store: Store, cell: dict[str, Any], task: Task) -> Iterator[tuple[int, Score, str]]:
     examples = task.examples(cell["split"])
     for found in store.rows(_ANSWERS, (cell["id"], cell["task"], cell["split"])):
-        row = found["row"]
+        row, asked = found["row"], (found["row_id"], found["question"])
         example = examples[row] if row < len(examples) else None
-        if example is None or (example.id, example.question) != (found["row_id"], found["question"]):
+        if example is None or (example.id, example.question) != asked:
             raise InputError(
                 f"{store.path}: row {row} of task {task.name} reads differently now than when it "
                 f"was answered as {found['row_id']!r}; --data must name the rows of then"

@@ -24,7 +24,6 @@ from neuromas_env.tasks.base import Example, Score
 FILE, LOCK = "bench.sqlite", "bench.lock"
 VERSION = 2
 _APPLICATION = 0x4E4D4153  # "NMAS", so that nobody else's database is taken for ours
-_SINCE_2 = "ALTER TABLE answers ADD COLUMN reader TEXT"
 _SCHEMA = """
 CREATE TABLE cells (
     id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE,
@@ -373,7 +372,8 @@ class Store:
                 f"this one reads up to {VERSION}. Update neuromas-env, or take a new directory."
             )
         elif version < VERSION and write:
-            self._db.executescript(f"BEGIN;{_SINCE_2};PRAGMA user_version = {VERSION};COMMIT;")
+            script = "ALTER TABLE answers ADD COLUMN reader TEXT"  # what is new in version 2
+            self._db.executescript(f"BEGIN;{script};PRAGMA user_version = {VERSION};COMMIT;")
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

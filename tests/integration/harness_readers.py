@@ -37,9 +37,9 @@ LONG = {"A": "red", "B": "green (a colour)", "C": "blue", "D": "blue-green"} | {
 }
 DRESSES = (
     "{}", "{}.", "({})", "**{}**", "*{}*", "`{}`", '"{}"', "${}$", r"\boxed{{}}", r"\(\text{{}}\)",
-    "The answer is {}.", "the answer is {}", "Answer: {}", "ANSWER: {}", "ANSWER: {}.", "answer : {},",
-    "ANSWER: ({})", "ANSWER: **{}**", "ANSWER: ${}$", "**ANSWER: {}**", "ANSWER:\n{}", "ANSWER: \n{}",
-    "Answer: ({}) because.", "The final answer: {}\nThank you.", "#### {}", "Step 1.\n#### {}",
+    "The answer is {}.", "the answer is {}", "Answer: {}", "ANSWER: {}", "ANSWER: {}.", 
+    "answer : {},", "ANSWER: ({})", "ANSWER: **{}**", "ANSWER: ${}$", "**ANSWER: {}**", "ANSWER:\n{}",
+    "ANSWER: \n{}", "Answer: ({}) because.", "The final answer: {}\nThank you.", "#### {}", "Step 1.\n#### {}",
     "= {}", "It is {}, as 3 x 6 = {}", "{} is right.", "So it must be {}!", '{"answer": "{}"}',
     "<think>No.</think>{}", "<answer>{}</answer>", "I choose {}, not {other}.",
     "{other} is wrong. ANSWER: {}", "ANSWER: {other}\nANSWER: {}", "Not {other} but {}",
@@ -48,9 +48,10 @@ DRESSES = (
     "- {}\n- {other}", "ANSWER: {},{other}", "ANSWER: {} or {other}", "ANSWER:{}ANSWER:{other}",
 )  # fmt: skip
 PIECES = (
-    "ANSWER", "answer", ":", ":", " ", " ", "\n", "\t", ",", ".", "(", ")", "$", "**", "A", "B", "C",
-    "(C)", "(D)", "blue", "Yes", "no", "plausible", "not", "#", "18", "-18", "1,8", "1.8", "e3", "--",
-    "−", "'", "é", "_", "€", "\\", "</s>", "Q:", "[", "]", '"', "apple", "banana", "cherry", "!", "?",
+    "ANSWER", "answer", ":", ":", " ", " ", "\n", "\t", ",", ".", "(", ")", "$", "**", "A", "B", 
+    "C", "(C)", "(D)", "blue", "Yes", "no", "plausible", "not", "#", "18", "-18", "1,8", "1.8", "e3",
+    "--", "−", "'", "é", "_", "€", "\\", "</s>", "Q:", "[", "]", '"', "apple", "banana", "cherry", "!",
+    "?",
 )  # fmt: skip
 
 
@@ -182,26 +183,20 @@ def generated(rng: random.Random) -> Iterator[tuple[Question, str]]:
 
 def stored() -> Iterator[tuple[Question, str]]:
     """Yield the replies of the fixtures."""
-    for line in (FIXTURES / "replies.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        reader, _, rest = row["reader"].partition(":")
-        options = {"choice": COLOURS, "choice10": LONG}.get(reader, {})
-        words = tuple(rest.split("|")) if reader == "words" else ("Yes", "No")
-        yield {
-            "choice": Question("choice", tuple(options), options=options),
-            "number": Question("number", NUMBERS),
-            "word": Question("word", words, words),
-            "text": Question("text", (rest,)),
-        }[reader.removesuffix("10").removesuffix("s")], row["reply"]
-    for line in (FIXTURES / "graded.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        yield {
-            "letter": Question("choice", tuple(FOUR), options=FOUR),
-            "number": Question("number", NUMBERS),
-            "bool": Question("word", PAIRS[0], PAIRS[0]),
-            "list": Question("list", (row["gold"],)),
-            "text": Question("text", (row["gold"],)),
-        }[row["form"]], row["reply"]
+    number, word = Question("number", NUMBERS), Question("word", PAIRS[0], PAIRS[0])
+    for file in ("replies.jsonl", "graded.jsonl"):
+        for line in (FIXTURES / file).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            kind, _, rest = row.get("reader", row.get("form")).partition(":")
+            options = {"choice": COLOURS, "choice10": LONG, "letter": FOUR}.get(kind)
+            if options is not None:
+                yield Question("choice", tuple(options), options=options), row["reply"]
+            elif kind in ("list", "text"):
+                yield Question(kind, (row.get("gold", rest),)), row["reply"]
+            elif kind == "words":
+                yield Question("word", tuple(rest.split("|")), tuple(rest.split("|"))), row["reply"]
+            else:
+                yield {"number": number, "word": word, "bool": word}[kind], row["reply"]
 
 
 def main() -> None:

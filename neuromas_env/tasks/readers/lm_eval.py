@@ -111,9 +111,9 @@ def _word(reply: str, words: tuple[str, ...]) -> str | None:
 
 
 def _words_rule(words: tuple[str, ...]) -> Rule:
-    special = {("No", "Yes"): YES_NO, ("no", "yes"): PLAUSIBLE}
+    special = {"No Yes": YES_NO, "no yes": PLAUSIBLE}
     named = "|".join(map(re.escape, words))
-    return special.get(tuple(sorted(words)), Rule(rf"\b({named})\b", _IGNORED))
+    return special.get(" ".join(sorted(words)), Rule(rf"\b({named})\b", _IGNORED))
 
 
 def _text(reply: str, gold: str | None = None) -> str | None:
@@ -144,6 +144,4 @@ def _same(kind: str, found: str, target: str) -> bool:
     return rule.form(found) == rule.form(target)
 
 
-LM_EVAL = Reader(
-    "lm_eval", "0.4.13", _choice, GSM8K.last, _word, _text, _same
-)
+LM_EVAL = Reader("lm_eval", "0.4.13", _choice, GSM8K.last, _word, _text, _same)
