@@ -1,226 +1,308 @@
-"""Intervals and tests for methods that answered the same questions, perhaps with several seeds.
+"""Intervals and tests for methods that answered the same questions, perhaps in several runs.
 
-Scores are arrays `[questions, seeds]`. Questions are what the sample consists of; the seeds
-of one question are no independent observations, so no test here counts them as such.
-`docs/benchmark.md` has the formulas and their sources. Needs the extra `bench`.
+Scores are arrays `[..., questions, runs]`; a run is a training with its seed, or a sampling. What
+a table speaks about, its *estimand*, says what of it is random, and interval and p come from one
+estimate with one standard error. `docs/benchmark.md` has the formulas, `benchmarks/coverage.py`
+measures what they promise. Needs the extra `bench`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from neuromas_env.agents.evaluate import wilson
+from neuromas_env.errors import InputError
 
-DRAWS = 10_000
-LEVEL, POWER = 0.95, 0.8
-Seeds = Sequence[int | None]
-_BLOCK = 4_000_000  # numbers held at once while resampling
+ALPHA, POWER = 0.05, 0.8
+_RESIDUE = 1e-9  # differences and standard errors below it are rounding
+
+
+class Estimand(StrEnum):
+    """What a table speaks about, and so what of it is random."""
+
+    ANSWERS = "these answers"
+    """Nothing is random: a count, without interval or p."""
+    METHOD = "this method on new questions"
+    """Questions are random; several runs of a method are samples of the same distribution."""
+    TRAINING = "this way of training on new questions"
+    """Questions and runs are random."""
+    FINITE = "all questions of a finite set"
+    """Runs are random, no other questions exist."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Means with their standard errors, arrays of one shape (no axes for a single table).
+
+    Attributes:
+        mean: The estimates.
+        error: Standard errors; 0 where there was no spread to estimate them from.
+        parts: Weight of each part of the error, and its degrees of freedom.
+        units: How many questions or runs, the fewer of what is random, have shown no spread.
+        limits: Least and largest value that a mean can have.
+    """
+
+    mean: np.ndarray
+    error: np.ndarray
+    parts: tuple[tuple[np.ndarray, np.ndarray], ...]
+    units: int
+    limits: tuple[float, float]
+
+    def bounds(self, alpha: float = ALPHA / 2) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lower and the upper bound that each miss the truth with probability alpha.
+
+        Where `units` equal values showed no spread, a share q of all others, with
+        (1 - q) ** units = alpha, may be anything within the limits (Clopper and Pearson, 1934).
+        """
+        low, high = self.limits
+        half = self._quantile(alpha) * self.error
+        seen = alpha ** (1 / self.units)
+        flat = self.error == 0
+        lower = np.where(flat, seen * self.mean + (1 - seen) * low, self.mean - half)
+        upper = np.where(flat, seen * self.mean + (1 - seen) * high, self.mean + half)
+        return np.maximum(lower, low), np.minimum(upper, high)
+
+    def p_above(self, threshold: float = 0.0) -> np.ndarray:
+        """Return the one-sided p of "the mean is above a threshold", that of `bounds`."""
+        return self._p(threshold, 1)
+
+    def p_below(self, threshold: float = 0.0, cautious: bool = False) -> np.ndarray:
+        """Return the one-sided p of "the mean is below a threshold".
+
+        Args:
+            threshold: The threshold.
+            cautious: With the fewest degrees of freedom of any part. Far out in the tails, where
+                tests that are corrected for their number look, an average promises too much.
+        """
+        return self._p(threshold, -1, cautious)
+
+    def p(self) -> np.ndarray:
+        """Return the two-sided p of "the mean is not 0"."""
+        return np.minimum(1.0, 2 * np.minimum(self.p_above(), self.p_below()))
+
+    def detectable(self, alpha: float = ALPHA / 2, power: float = POWER) -> np.ndarray:
+        """Return how far from a threshold a mean must be for p < alpha with so much power.
+
+        Noncentral t with the estimated error; NaN where there was no spread.
+        """
+        from scipy.special import nctdtrinc
+
+        df = 1 / sum(weight / df for weight, df in self.parts)
+        away = nctdtrinc(df, 1 - power, self._quantile(alpha))
+        return np.where(self.error == 0, np.nan, away * self.error)
+
+    def _p(self, threshold: float, sign: int, cautious: bool = False) -> np.ndarray:
+        ahead = sign * (self.mean - threshold)
+        worst = sign * (threshold - self.limits[sign < 0])
+        flat = self.error == 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            unseen = np.where(ahead > 0, worst / (ahead + worst), 1.0) ** self.units
+        known = self._tail(ahead / np.where(flat, 1.0, self.error), cautious)
+        return np.where(flat, np.nan_to_num(unseen, nan=1.0), known)
+
+    def _tail(self, t: np.ndarray, cautious: bool = False) -> np.ndarray:
+        """Probability of more than t errors: the tails of the parts, averaged."""
+        from scipy.special import stdtr
+
+        if cautious:
+            return stdtr(np.minimum.reduce([df for _, df in self.parts]), -t)
+        return sum(weight * stdtr(df, -t) for weight, df in self.parts)
+
+    def _quantile(self, alpha: float) -> np.ndarray:
+        """Where the tail is alpha, between the quantiles of the parts."""
+        from scipy.special import stdtrit
+
+        each = [stdtrit(df, 1 - alpha) + 0 * self.mean for _, df in self.parts]
+        low, high = np.minimum.reduce(each), np.maximum.reduce(each)
+        for _ in range(60 if len(each) > 1 else 0):
+            middle = (low + high) / 2
+            far = self._tail(middle) > alpha
+            low, high = np.where(far, middle, low), np.where(far, high, middle)
+        return high
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against the reference on the same questions.
+    """A difference of mean scores on the same questions.
 
     Attributes:
-        n: Questions that both answered with all their seeds.
-        difference: Mean score of the method minus that of the reference.
-        interval: 95 % of the two-level bootstrap.
-        p: Permutation test on per-question means, two-sided.
-        p_holm: The same after Holm's correction over the whole table, None before it.
-        p_mcnemar: Exact McNemar test; None unless both are single runs of 0/1 scores.
-        p_seeds: Paired t test over the means of the common seeds; None with fewer than two or
-            without any spread.
-        h: Cohen's h of the two mean scores.
-        d: Cohen's d of the paired differences (d_z), None if all are equal.
-        detectable: Smallest true difference that this sample would have shown with 80 %
-            probability at the 5 % level; None if all differences are equal.
+        n: Questions.
+        runs: Runs of the arm that has the fewest.
+        estimand: What it speaks about.
+        estimate: The difference with its error.
+        p_holm: p after Holm's correction over a table, None before it.
+        family: Comparisons of that table.
     """
 
     n: int
-    difference: float
-    interval: tuple[float, float]
-    p: float
-    p_mcnemar: float | None
-    p_seeds: float | None
-    h: float
-    d: float | None
-    detectable: float | None
+    runs: int
+    estimand: Estimand
+    estimate: Estimate = field(repr=False)
     p_holm: float | None = None
+    family: int = 1
 
+    @property
+    def difference(self) -> float:
+        """Mean score of the method minus that of the reference."""
+        return float(self.estimate.mean)
 
-def mean_interval(scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean from a two-level bootstrap.
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %; it excludes 0 where p is below 0.05."""
+        low, high = self.estimate.bounds()
+        return float(low), float(high)
 
-    Questions and seeds are resampled as wholes (the pigeonhole bootstrap of Owen, 2007).
-    Where all scores are equal, a bootstrap sees no spread: then it is Wilson's interval.
+    @property
+    def p(self) -> float:
+        """Two-sided."""
+        return float(self.estimate.p())
 
-    Args:
-        scores: `[questions, seeds]`, from 0 to 1.
-        seed: Of the resampling.
-    """
-    if np.all(scores == scores.flat[0]):
-        return wilson(float(scores[:, 0].sum()), len(scores))
-    return _percentiles(_resampled_means([scores], seed)[0])
+    @property
+    def detectable(self) -> float | None:
+        """Difference that has p (Holm) below 0.05 with 80 % probability, None without spread."""
+        found = float(self.estimate.detectable(ALPHA / 2 / self.family))
+        return None if np.isnan(found) else found
 
 
 def compare(
-    method: np.ndarray,
-    reference: np.ndarray,
-    seed: int = 0,
-    names: tuple[Seeds, Seeds] | None = None,
+    method: ArrayLike,
+    reference: ArrayLike,
+    estimand: Estimand | None = None,
+    paired: bool | None = None,
 ) -> Comparison:
     """Compare two methods on the same questions.
 
     Args:
-        method: `[questions, seeds]`, from 0 to 1; NaN is left out of all means. Each question
-            and each seed needs a number.
-        reference: `[questions, its seeds]`, the same questions in the same order.
-        seed: Of the resampling.
-        names: The seeds of both, `(None,)` without randomness; the t test pairs equal ones. By
-            default columns are paired as they stand, and one column stands beside all.
+        method: `[questions, runs]`, from 0 to 1; NaN is left out.
+        reference: `[questions, its runs]`, the same questions in the same order.
+        estimand: By default `TRAINING` where either has several runs, else `METHOD`.
+        paired: Whether run s of the one belongs to run s of the other: the same training, or the
+            same seed. By default where both have as many. One run stands beside all.
+
+    Raises:
+        InputError: The tables do not fit each other.
     """
-    means = np.nanmean(method, axis=1), np.nanmean(reference, axis=1)
-    differences = means[0] - means[1]
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    if spread < 1e-12:
-        spread = 0.0
-    ours, theirs = _resampled_means([method, reference], seed)
-    return Comparison(
-        n=len(differences),
-        difference=float(np.nanmean(method) - np.nanmean(reference)),
-        interval=_percentiles(ours - theirs),
-        p=permutation_test(differences, seed),
-        p_mcnemar=_mcnemar(method, reference),
-        p_seeds=_paired_t(np.nanmean(method, axis=0), np.nanmean(reference, axis=0), names),
-        h=cohens_h(float(np.nanmean(method)), float(np.nanmean(reference))),
-        d=float(differences.mean()) / spread if spread else None,
-        detectable=detectable_difference(spread, len(differences)) if spread else None,
-    )
+    ours, theirs = (np.asarray(table, float) for table in (method, reference))
+    for table in (ours, theirs):
+        if table.ndim != 2 or not table.size:
+            raise InputError(f"scores must be a table [questions, runs], got shape {table.shape}")
+    if len(ours) != len(theirs):
+        raise InputError(
+            f"both methods must have the same questions, got {len(ours)} and {len(theirs)}"
+        )
+    counts = {ours.shape[1], theirs.shape[1]}
+    if paired is None:
+        paired = len(counts) == 1 or 1 in counts
+    elif paired and len(counts - {1}) > 1:
+        raise InputError(f"paired runs must be as many in both, got {ours.shape[1]} and "
+                         f"{theirs.shape[1]}")  # fmt: skip
+    if estimand is None:
+        estimand = Estimand.METHOD if counts == {1} else Estimand.TRAINING
+    return contrast([ours - theirs] if paired else [ours, -theirs], estimand)
 
 
-def permutation_test(
-    differences: np.ndarray,
-    seed: int = 0,
-    alternative: Literal["two-sided", "greater"] = "two-sided",
-) -> float:
-    """Return the p of a sign-flip test of differences per question or per seed.
+def contrast(
+    tables: Sequence[np.ndarray], estimand: Estimand, limits: tuple[float, float] = (-1.0, 1.0)
+) -> Comparison:
+    """Compare by the sum of the means of tables, each of runs of its own; see `estimate`."""
+    seen = np.logical_or.reduce([np.isfinite(table).any(-1) for table in tables])
+    runs = min(table.shape[-1] for table in tables)
+    return Comparison(int(seen.sum()), runs, estimand, estimate(tables, estimand, limits))
 
-    Exact where all sign patterns can be gone through, else from random patterns.
+
+def mean_interval(scores: ArrayLike, estimand: Estimand) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean of a table, None where nothing is random.
 
     Args:
-        differences: One number for each.
-        seed: Of the patterns.
-        alternative: `greater` asks only whether the mean is above 0.
+        scores: `[questions, runs]`, from 0 to 1.
+        estimand: What it speaks about.
     """
-    from scipy.stats import permutation_test as scipy_test
-
-    # The sign of a zero changes nothing, so leaving zeros out leaves the test as it is.
-    moved = differences[differences != 0]
-    if len(moved) < 2:  # both signs of one difference are as extreme
-        return 0.5 if alternative == "greater" and moved.sum() > 0 else 1.0
-    result = scipy_test(
-        (moved, np.zeros_like(moved)),
-        lambda a, b, axis: np.mean(a - b, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        alternative=alternative,
-        n_resamples=DRAWS - 1,
-        batch=max(1, _BLOCK // len(moved)),
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
+    if estimand == Estimand.ANSWERS:
+        return None
+    low, high = estimate([np.asarray(scores, float)], estimand, (0.0, 1.0)).bounds()
+    return float(low), float(high)
 
 
-def cohens_h(share: float, other: float) -> float:
-    """Return Cohen's h, the difference of two shares on the arcsine scale (Cohen, 1988)."""
-    return 2 * math.asin(math.sqrt(share)) - 2 * math.asin(math.sqrt(other))
-
-
-def detectable_difference(spread: float, n: int) -> float:
-    """Return the smallest mean difference that a two-sided test shows with 80 % probability.
-
-    That is `(z_0.975 + z_0.8) * spread / sqrt(n)`, the normal approximation.
-
-    Args:
-        spread: Standard deviation of the per-question differences.
-        n: Number of questions.
-    """
-    from scipy.stats import norm
-
-    return float(norm.ppf((1 + LEVEL) / 2) + norm.ppf(POWER)) * spread / math.sqrt(n)
+def corrected(family: Sequence[Comparison]) -> list[Comparison]:
+    """Correct the p of an exploratory table for the number of its comparisons (Holm, 1979)."""
+    adjusted = holm([one.p for one in family])
+    return [
+        replace(one, p_holm=p, family=len(family)) for one, p in zip(family, adjusted, strict=True)
+    ]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p values after Holm's step-down correction (Holm, 1979)."""
+    """Return p values corrected for their number by Holm's step-down method (1979)."""
     from statsmodels.stats.multitest import multipletests
 
     return multipletests(p_values, method="holm")[1].tolist() if len(p_values) else []
 
 
-def _resampled_means(samples: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
-    """Mean score of each method in every draw; the questions drawn are the same for all."""
-    rng = np.random.default_rng(seed)
-    n = len(samples[0])
-    block = max(1, _BLOCK // n)
-    means: list[list[np.ndarray]] = [[] for _ in samples]
-    for start in range(0, DRAWS, block):
-        size = min(block, DRAWS - start)
-        questions = _counts(rng, n, size) / n
-        for kept, scores in zip(means, samples, strict=True):
-            seeds = _counts(rng, scores.shape[1], size) / scores.shape[1]
-            there = np.isfinite(scores)
-            drawn = ((questions @ np.where(there, scores, 0)) * seeds).sum(axis=1)
-            if not there.all():
-                with np.errstate(invalid="ignore"):  # a draw may hold no number at all
-                    drawn = drawn / ((questions @ there) * seeds).sum(axis=1)
-            kept.append(drawn)
-    return [np.concatenate(kept) for kept in means]
+def estimate(
+    tables: Sequence[np.ndarray], estimand: Estimand, limits: tuple[float, float] = (-1.0, 1.0)
+) -> Estimate:
+    """Estimate the sum of the means of tables whose questions are the same and whose runs are not.
+
+    Args:
+        tables: Each `[..., questions, its runs]`; NaN is left out of a table's mean.
+        estimand: What is random.
+        limits: Of the sum.
+    """
+    tables = [_filled(table) for table in tables]
+    n = tables[0].shape[-2]
+    whole = sum((table.mean((-2, -1)) for table in tables), np.zeros(()))
+    mean = np.where(np.abs(whole) < _RESIDUE, 0.0, whole)
+    units = min(
+        [n] * (estimand != Estimand.FINITE)
+        + [table.shape[-1] for table in tables] * (estimand != Estimand.METHOD)
+    )
+    one = np.ones_like(mean)
+    if estimand == Estimand.ANSWERS or units < 2:
+        return Estimate(mean, 0 * one, ((one, one),), 1, limits)
+    questions = runs = rest = 0 * one
+    each: list[tuple[np.ndarray, int]] = []
+    if estimand != Estimand.FINITE:
+        questions = np.sum([table.mean(-1) for table in tables], 0).var(-1, ddof=1) / n
+    if estimand != Estimand.METHOD:
+        each = [
+            (table.mean(-2).var(-1, ddof=1) / table.shape[-1], table.shape[-1] - 1)
+            for table in tables
+        ]
+        runs = np.sum([part for part, _ in each], 0)
+    if estimand == Estimand.TRAINING:
+        rest = np.sum([_noise(table) for table in tables], 0)
+    variance = np.maximum.reduce([questions + runs - rest, questions, runs, rest])
+    error = np.sqrt(variance)
+    error = np.where(error < _RESIDUE, 0.0, error)
+    with np.errstate(invalid="ignore"):  # Welch's, where the arms' runs are not the same
+        df = runs**2 / np.sum([part**2 / df for part, df in each], 0) if each else one
+        weight = np.nan_to_num(runs**2 / (questions**2 + runs**2))
+    parts = ((1 - weight, (n - 1) * one), (weight, np.nan_to_num(df, nan=1.0)))
+    kept = {Estimand.METHOD: parts[:1], Estimand.FINITE: parts[1:]}.get(estimand, parts)
+    return Estimate(mean, error, kept, units, limits)
 
 
-def _counts(rng: np.random.Generator, n: int, draws: int) -> np.ndarray:
-    """How often each of n things is drawn, `[draws, n]`."""
-    # Several times faster than rng.multinomial for thousands of questions.
-    drawn = rng.integers(n, size=(draws, n)) + n * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
+def _noise(table: np.ndarray) -> np.ndarray:
+    """What questions and runs of a table leave unexplained, as variance of its mean."""
+    n, runs = table.shape[-2:]
+    left = table.var((-2, -1)) - table.mean(-1).var(-1) - table.mean(-2).var(-1)
+    return np.maximum(left, 0.0) / ((n - 1) * (runs - 1))
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+def _filled(table: np.ndarray) -> np.ndarray:
+    """Replace NaN so that the mean of what is there stays, with its error.
 
-
-def _mcnemar(method: np.ndarray, reference: np.ndarray) -> float | None:
-    from statsmodels.stats.contingency_tables import mcnemar
-
-    binary = np.isin(method, (0, 1)).all() and np.isin(reference, (0, 1)).all()
-    if method.shape[1] != 1 or reference.shape[1] != 1 or not binary:
-        return None
-    a, b = method[:, 0].astype(bool), reference[:, 0].astype(bool)
-    table = [[np.sum(a & b), np.sum(a & ~b)], [np.sum(~a & b), np.sum(~a & ~b)]]
-    if not (table[0][1] or table[1][0]):
-        return 1.0
-    return float(mcnemar(table, exact=True).pvalue)
-
-
-def _paired_t(
-    method: np.ndarray, reference: np.ndarray, names: tuple[Seeds, Seeds] | None
-) -> float | None:
-    """Test of the seeds' means; a run without a seed stands beside every seed."""
-    from scipy.stats import ttest_rel
-
-    if names is not None and None not in (*names[0], *names[1]):
-        common = [seed for seed in names[0] if seed in names[1]]
-        method = method[[names[0].index(seed) for seed in common]]
-        reference = reference[[names[1].index(seed) for seed in common]]
-    count = max(len(method), len(reference))
-    if count < 2 or {len(method), len(reference)} - {1, count}:
-        return None
-    differences = np.broadcast_to(method, count) - np.broadcast_to(reference, count)
-    if np.ptp(differences) < 1e-12:
-        return None
-    return float(ttest_rel(differences, np.zeros(count)).pvalue)
+    That mean is a ratio of two means; its error is that of its linearisation, r + (x - r) w / w̄
+    with w the presence of a score (Cochran, 1977, chapter 6).
+    """
+    there = np.isfinite(table)
+    if there.all():
+        return table
+    share = there.mean((-2, -1), keepdims=True)
+    scores = np.where(there, table, 0.0)
+    ratio = scores.mean((-2, -1), keepdims=True) / share
+    return ratio + np.where(there, scores - ratio, 0.0) / share

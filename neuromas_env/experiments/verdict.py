@@ -1,4 +1,10 @@
-"""What the numbers say about a claim: computed from intervals, never written by hand."""
+"""What the numbers say about a claim: computed from the estimates, never written by hand.
+
+A claim holds if every deciding comparison exceeds its threshold, each tested at 5 %: all must hold,
+so that none of them needs a correction (intersection-union test; Berger, 1982). It does not hold if
+one of them is below its threshold; any could be so by chance, so that this test is corrected for
+their number (Bonferroni). Else it is undecided.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neuromas_env.agents.shaping import UNREAD
-from neuromas_env.bench.statistics import Comparison, compare, holm, permutation_test
+from neuromas_env.bench.statistics import ALPHA, POWER, Comparison, Estimand, Estimate, contrast
 from neuromas_env.bench.store import Store
 from neuromas_env.experiments.spec import Claim, Study
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
 ALL = "all tasks"
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,39 +38,76 @@ class Scores:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a comparison came to.
+    """What a comparison says of its claim.
 
     Attributes:
         claim: What is claimed.
         task: On which task, or `ALL`.
-        found: The paired comparison, None where no question is left to compare.
-        p_runs: One-sided exact sign-flip test of the seeds' mean differences; of comparisons that
-            decide, with Holm's correction over them.
+        found: The comparison, None where no question is left to compare.
+        decides: Whether the verdict depends on it.
+        family: How many comparisons do.
     """
 
     claim: Claim
     task: str
     found: Comparison | None
-    p_runs: float = 1.0
+    decides: bool = False
+    family: int = 1
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """90 %, each bound one-sided 95 %: above the threshold where the comparison holds."""
+        assert self.found is not None
+        low, high = self.found.estimate.bounds(ALPHA)
+        return float(low), float(high)
+
+    @property
+    def p(self) -> float:
+        """One-sided, of a difference above the threshold."""
+        if self.found is None:
+            return 1.0
+        return float(self.found.estimate.p_above(self.claim.threshold))
+
+    @property
+    def p_not(self) -> float:
+        """One-sided, of a difference below the threshold, corrected for the family."""
+        if self.found is None:
+            return 1.0
+        return float(p_not(self.found.estimate, self.claim.threshold, self.family))
+
+    @property
+    def detectable(self) -> float | None:
+        """True difference at which the claim holds with 80 %, were all of the family so large."""
+        if self.found is None:
+            return None
+        power = 1 - (1 - POWER) / self.family
+        away = float(self.found.estimate.detectable(ALPHA, power))
+        return None if np.isnan(away) else self.claim.threshold + away
 
     @property
     def verdict(self) -> str:
-        """Whether the claim holds, by the interval of the paired difference and its test.
+        """Whether the comparison alone holds."""
+        return verdict([self.p], [self.p_not])
 
-        It holds if the 95 % interval is above 0 and `p_runs` is below 5 %: a bootstrap of ten
-        seeds is too narrow to be trusted alone. It does not if the interval is below the margin,
-        the smallest difference that counts; else the sample does not decide.
-        """
-        if self.found is None:
-            return OPEN
-        low, high = self.found.interval
-        if low > 0:
-            return HOLDS if self.p_runs < ALPHA else OPEN
-        return FAILS if high < self.claim.margin else OPEN
+
+def p_not(estimate: Estimate, threshold: float, family: int) -> np.ndarray:
+    """Return the p of "below the threshold" for one of several, of which any would refute."""
+    return np.minimum(1.0, family * estimate.p_below(threshold, cautious=family > 1))
+
+
+def decide(p: np.ndarray, p_against: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether claims hold, and whether they do not, from `[comparisons, ...]` p values."""
+    return (p < ALPHA).all(0), (p_against < ALPHA).any(0)
+
+
+def verdict(p: Sequence[float], p_against: Sequence[float]) -> str:
+    """Return the verdict of all comparisons together."""
+    holds, fails = decide(np.array(p), np.array(p_against))
+    return FAILS if fails else HOLDS if holds and len(p) else OPEN
 
 
 def read_scores(store: Store, cells: Collection[str]) -> dict[tuple[str, str], Scores]:
-    """Return the scores of every arm and task, questions that all its seeds answered.
+    """Return the scores of every arm and task, on the questions that all arms and seeds answered.
 
     Args:
         store: The study's.
@@ -81,58 +123,52 @@ def read_scores(store: Store, cells: Collection[str]) -> dict[tuple[str, str], S
         score = row["extracted"], row["strict"], float(row["reason"] not in (*UNREAD, None))
         seeds = arms.setdefault((row["method"], row["task"]), {})
         seeds.setdefault(row["seed"] or 0, {})[row["row"]] = score
+    common: dict[str, set[int]] = {}
+    for (_, task), seeds in arms.items():
+        rows = set.intersection(*map(set, seeds.values()))
+        common[task] = common.get(task, rows) & rows
     found = {}
-    for key, seeds in arms.items():
-        rows = sorted(set.intersection(*map(set, seeds.values())))
+    for (arm, task), seeds in arms.items():
+        rows = sorted(common[task])
         table = np.array([[seeds[seed][row] for seed in sorted(seeds)] for row in rows])
-        found[key] = Scores(*np.moveaxis(table, -1, 0))
+        found[arm, task] = Scores(*np.moveaxis(table.reshape(len(rows), len(seeds), 3), -1, 0))
     return found
+
+
+def estimand(study: Study) -> Estimand:
+    """Return what a study speaks about: coded networks have no other questions than theirs."""
+    return Estimand.FINITE if study.kind == "coded" else Estimand.TRAINING
 
 
 def judge(study: Study, scores: Mapping[tuple[str, str], Scores]) -> list[Finding]:
     """Compare the arms of every claim on each task, and on all questions of several tasks.
 
-    Holm's correction of a comparison's p is over all comparisons of the study, that of `p_runs`
-    over those that decide.
+    With several tasks it is the comparison on all questions that decides.
     """
-    findings: list[Finding] = []
+    findings = []
     for claim in study.claims:
-        pairs = {
-            task: _pair(claim, scores[claim.better, task], scores[claim.than, task])
+        tables = {
+            task: _tables(study, claim, scores, task)
             for task in study.tasks
             if (claim.better, task) in scores
         }
-        for task, pair in pairs.items():
-            findings.append(_found(claim, task, *pair))
-        if len(pairs) > 1:
-            ours, theirs = (np.concatenate(part) for part in zip(*pairs.values(), strict=True))
-            findings.append(_found(claim, ALL, ours, theirs))
-    deciding = _deciding(findings)
-    runs = iter(holm([one.p_runs for one in deciding]))
-    findings = [replace(one, p_runs=next(runs)) if one in deciding else one for one in findings]
-    values = [one.found.p for one in findings if one.found is not None]
-    corrected = iter(holm(values))
-    return [
-        one if one.found is None else replace(one, found=replace(one.found, p_holm=next(corrected)))
-        for one in findings
-    ]
+        if len(tables) > 1:
+            parts = zip(*tables.values(), strict=True)
+            tables[ALL] = [np.concatenate(part) for part in parts]
+        limits = (-2.0, 2.0) if claim.minus else (-1.0, 1.0)
+        for task, parts in tables.items():
+            seen = all(np.isfinite(part).any() for part in parts)
+            found = contrast(parts, estimand(study), limits) if seen else None
+            decides = claim.decides and task == list(tables)[-1]
+            findings.append(Finding(claim, task, found, decides))
+    family = sum(one.decides for one in findings)
+    return [replace(one, family=family) if one.decides else one for one in findings]
 
 
 def overall(findings: Sequence[Finding]) -> str:
-    """Return the verdict of all deciding comparisons together.
-
-    With several tasks it is the comparison on all questions that decides. The claim holds if
-    every deciding comparison holds, and does not if one of them does not.
-    """
-    verdicts = {one.verdict for one in _deciding(findings)}
-    if FAILS in verdicts:
-        return FAILS
-    return HOLDS if verdicts == {HOLDS} else OPEN
-
-
-def least_p(seeds: int, findings: Sequence[Finding]) -> float:
-    """Return the smallest p that all deciding comparisons together can have with so many seeds."""
-    return min(1.0, len(_deciding(findings)) / 2**seeds)
+    """Return the verdict of all deciding comparisons together."""
+    deciding = [one for one in findings if one.decides]
+    return verdict([one.p for one in deciding], [one.p_not for one in deciding])
 
 
 def parts_of_gain(better: Scores, than: Scores) -> tuple[float, float]:
@@ -147,28 +183,19 @@ def parts_of_gain(better: Scores, than: Scores) -> tuple[float, float]:
     return (p - q) * (a + b) / 2, (a - b) * (p + q) / 2
 
 
-def _deciding(findings: Sequence[Finding]) -> list[Finding]:
-    several = any(one.task == ALL for one in findings)
-    return [one for one in findings if one.claim.decides and (one.task == ALL or not several)]
-
-
-def _pair(claim: Claim, better: Scores, than: Scores) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores to compare; NaN where a question does not count for a seed."""
-    kind = "extracted" if claim.score == "readable" else claim.score
-    count = min(len(better.extracted), len(than.extracted))
-    ours, theirs = getattr(better, kind)[:count], getattr(than, kind)[:count]
-    if claim.score == "readable":
-        kept = (better.parsed[:count] > 0) & (than.parsed[:count] > 0)
-        ours, theirs = (np.where(kept, scores, np.nan) for scores in (ours, theirs))
-    return ours, theirs
-
-
-def _found(claim: Claim, task: str, ours: np.ndarray, theirs: np.ndarray) -> Finding:
-    there = np.isfinite(ours)
-    if not there.any():
-        return Finding(claim, task, None)
-    cut = np.ix_(there.any(1), there.any(0))
-    ours, theirs = ours[cut], theirs[cut]
-    each = np.nanmean(ours, axis=0) - np.nanmean(theirs, axis=0)
-    p_runs = permutation_test(each, alternative="greater")
-    return Finding(claim, task, compare(ours, theirs), p_runs)
+def _tables(
+    study: Study, claim: Claim, scores: Mapping[tuple[str, str], Scores], task: str
+) -> list[np.ndarray]:
+    """Return a claim's signed scores: one table for all arms whose runs belong together."""
+    used = {arm: scores[arm, task] for arm, sign in claim.signs.items() if sign}
+    read = np.logical_and.reduce([one.parsed > 0 for one in used.values()])
+    tables: dict[str, np.ndarray] = {}
+    for arm, one in used.items():
+        source = study.arms[arm].source or arm if arm in study.arms else arm
+        group = "all" if claim.seeds == "paired" else source
+        if claim.score == "readable":
+            table = np.where(read, one.extracted, np.nan)
+        else:
+            table = getattr(one, claim.score)
+        tables[group] = tables.get(group, 0.0) + claim.signs[arm] * table
+    return list(tables.values())
