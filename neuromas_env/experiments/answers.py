@@ -121,8 +121,8 @@ def check_alike(layout: Layout, node: str, other: str) -> None:
     mine, its = (layout.radices[layout.topology.nodes.index(name)] for name in (node, other))
     if mine != its:
         raise InputError(
-            f"{node} and {other} of {layout.topology.name} must see the same sort of things to "
-            f"swap, got things with {mine} and {its} values"
+            f"{node} and {other} must see the same sort of things to swap, got things with {mine} "
+            f"and {its} values"
         )
 
 
