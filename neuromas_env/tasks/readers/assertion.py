@@ -20,7 +20,7 @@ from enum import IntEnum
 
 MARK = "[\U000f0000-\U000ffffd]"
 _GAP = r"[^\w\U000f0000-\U000ffffd]"  # neither word nor mark
-_FIRST_MARK = 0xF0000
+TEXT, LABEL = "[\U000f0000-\U000f7fff]", "[\U000f8000-\U000ffffd]"
 TWO = ""  # names two different answers
 _MOST_CLAUSES = 600
 
@@ -29,26 +29,26 @@ class Marks:
     """The mentions in a text: each mark stands for an answer.
 
     Attributes:
-        values: The answer of each mark, `TWO` for a mention of two.
+        values: Mark to its answer, `TWO` for a mention of two.
         weak: Those that count only where a statement is made of them.
     """
 
     def __init__(self) -> None:
         """Start without any."""
-        self.values: list[str] = []
+        self.values: dict[str, str] = {}
         self.weak: set[str] = set()
 
-    def add(self, value: str, weak: bool = False) -> str:
-        """Return a new mark."""
-        mark = chr(_FIRST_MARK + len(self.values))
-        self.values.append(value)
+    def add(self, value: str, weak: bool = False, label: bool = False) -> str:
+        """Return a new mark, one of `LABEL` if asked for."""
+        mark = chr((0xF8000 if label else 0xF0000) + len(self.values))
+        self.values[mark] = value
         if weak:
             self.weak.add(mark)
         return mark
 
     def __getitem__(self, mark: str) -> str:
         """Return the answer of a mark."""
-        return self.values[ord(mark) - _FIRST_MARK]
+        return self.values[mark]
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,13 @@ class Clause:
         text: Without the connectives' commas.
         asserts: False for questions, suppositions and reports.
         corrects: Whether it takes back what was said before.
+        whole: Whether it is a sentence by itself, or concludes one ("so 18").
     """
 
     text: str
     asserts: bool = True
     corrects: bool = False
+    whole: bool = True
 
 
 def _any(*phrases: str) -> str:
@@ -71,7 +73,7 @@ def _any(*phrases: str) -> str:
 
 
 _NOUN = (
-    "answer|choice|option|result|solution|conclusion|verdict|antwort|lösung|ergebnis|réponse|"
+    "answer|choice|option|letter|result|solution|conclusion|verdict|antwort|lösung|ergebnis|réponse|"
     "reponse|respuesta|resposta|risposta|antwoord|odpowiedź|ответ|cevap"
 )
 _COPULA = r"is|are|be|was|equals|ist|lautet|est|es|é|è|jest|=|:"
@@ -119,6 +121,8 @@ _ALL_WRONG_BUT = re.compile(
     re.IGNORECASE,
 )
 
+_BETWEEN = re.compile(rf"\b(?:between|among)\s{MARK}\s(?:and|or)\s{MARK},?", re.IGNORECASE)
+
 _SENTENCE = re.compile(r"(?<=[.!?;…])[\"')\]]{0,3}\s+|\n+|(?<=\?)(?=\w)")
 _JOINS_AN_ITEM = rf"(?:and|or)\s(?:the |option |choice |also ){{0,2}}[(\"']?{MARK}[)\"']?\s?(?:$|[,.;:!?)]|and\b|or\b)"  # fmt: skip
 _CUT = re.compile(
@@ -132,8 +136,10 @@ _CUT = re.compile(
     rf"|,\s(?=(?:option |choice |(?:that|this) leaves ){MARK})",
     re.IGNORECASE,
 )
+_AFFIRMS = re.compile(r"\W*(?:yes|correct|right|indeed|exactly|it is)\b", re.IGNORECASE)
 _NOW_BUT = re.compile(r"(?:but|so|however|yet|therefore|thus|hence)\b", re.IGNORECASE)
 
+_GOES_ON = re.compile(r"(?:because|since|as|and|which|that)\b", re.IGNORECASE)
 _IF = re.compile(
     r"(?:(?:and|but|so|or|then|now|only|even|what|as)\s)?(?:if|suppose|supposing|imagine|unless"
     r"|were (?:it|the)|had (?:it|the)|say|provided)\b(?! that's)",
@@ -146,7 +152,7 @@ _SUPPOSES = re.compile(
                  "maybe", "perhaps", "possibly", "conceivably", "potentially", "assum(?:e|ing)"),
             r"\b(?:let's|let us|let me|we)(?: now| first| then)? (?:check|test|try|consider|see if|examine"
             r"|look at|assume|suppose|say|verify|double-check|evaluate)\b",
-            r"^(?:consider|check(?:ing)?|test(?:ing)?|try(?:ing)?|option|case|candidate)\b(?=[^:]{0,20}:)(?![^:]{0,20}:\s?(?:"  # noqa: E501
+            r"^(?:consider|check(?:ing)?|test(?:ing)?|try(?:ing)?|case|candidate)\b(?=[^:]{0,20}:)(?![^:]{0,20}:\s?(?:"  # noqa: E501
             r"correct|right|true))",
         ]
     ),
@@ -184,7 +190,7 @@ _FORWARD = re.compile(
     rf"\b(?:{_NEGATOR})\b|≠|"
     rf"\b(?:{_WRONG}|bad|tempting|poor|worst|tricky|trap)\s(?:\w+\s)?(?:answer|option|choice|result|one|value"
     r"|number|solution|guess)s?\b|"
-    rf"^{_GAP}*(?:{_WRONG})\b\s?:|\b(?:{_WRONG}|mistake|error|wrongly) (?:to|that)\b|"
+    rf"^{_GAP}*(?:{_WRONG})\b\s?:|\b(?:{_WRONG}|mistake|error|wrongly|impossible|unlikely|unclear) (?:to|that|for)\b|"
     + _any(
         "rul(?:e|es|ed|ing) out", r"eliminat\w*", r"exclud\w*", r"reject\w*", r"discard\w*",
         r"dismiss\w*", r"cross(?:ed|ing)? out", "avoid", "instead of", "rather than", "unlike",
@@ -199,12 +205,13 @@ _BACKWARD = re.compile(
     r"(?:\b(?:is|are|was|were|be|seems?|looks?|sounds?|feels?)\b|'s\b|:)(?:\s(?:also|both|all|clearly|definitely|simply|just"
     r"|therefore|thus|then|plainly|obviously|certainly|thereby|easily|a|an|the|so|also|very|quite|only|always|now|been)){0,3}"
     rf"\s?(?:not\b|never\b|(?:{_WRONG}|impossible|unlikely|out|ruled out|excluded|eliminated|rejected"
-    r"|tempting|too \w+|not|unrelated|irrelevant|off|(?:\w+ )?(?:mistake|misconception|trap|distractor|error"
+    r"|tempting|too \w+|not|plausible|attractive|appealing|unrelated|irrelevant|off|(?:\w+ )?(?:mistake|misconception|trap|distractor|error"
     r"|decoy|red herring|typo))\b)"
     r"|\b(?:is|are|was|were|do|does|did|can|could|would|will|must|should|has|have|had|ca|wo)n't\b"
     r"|\b(?:do|does|did|can|could|would|will|must|should|has|have) (?:not|never)\b|\bcannot\b|\bnever\b"
     r"|\b(?:can|could|must|should|may|to)(?: \w+)? be (?:ruled out|eliminated|excluded|rejected|discarded|dismissed"
     r"|ignored|avoided)\b"
+    rf"|(?<={MARK})[^\w\n]{{1,4}}(?:no|nope|not)\b(?=\s?(?:$|[.,;!)]))"
     r"|\b(?:fails?|failed|contradicts?|violates?)\b|[❌✗✘✖🚫]|≠",
     re.IGNORECASE,
 )
@@ -220,6 +227,7 @@ _TAKES_BACK = re.compile(
 )
 _PREPOSITION = re.compile(r"instead|rather|unlike|as opp|except|other|besides|apart|compared", re.I)
 _RESUMES = re.compile(r"[=≈]|\b(?:is|are|was|were)\b(?!n't| not)", re.IGNORECASE)
+_MARK = re.compile(MARK)
 _RELATIVE = re.compile(r"\b(?:that|which|who|where|when|whose)\b", re.IGNORECASE)
 
 _EXPLICIT = re.compile(rf"(?:{CUE.pattern}){FILL}({_GROUP})", re.IGNORECASE)
@@ -227,7 +235,7 @@ _CALLED_RIGHT = re.compile(
     rf"({_GROUP})\s?(?:(?:is|was|are|would be|must be|should be|seems|looks|'s|:|=|→|-)\s?"
     r"(?:(?:the|my|a|most|likely|only|indeed|also|therefore|thus|clearly|definitely|then|probably|your)\s){0,4}"
     r"(?:correct|right|true|answer|(?:best|final|right|correct|only|remaining|one|possible|logical|most)(?: \w+){0,2}"
-    r"|[✅✓✔☑])|[✅✓✔☑]|(?:fits|works|holds|remains|is left|it is|is it)\b)",
+    r"|yes\b|[✅✓✔☑])|[✅✓✔☑]|(?:fits|works|holds|remains|is left|it is|is it)\b)",
     re.IGNORECASE,
 )
 _ONLY = re.compile(rf"\bonly\s(?:option |choice |answer )?({MARK})|[✅✓✔☑]\s?\(?({MARK})", re.I)
@@ -242,7 +250,7 @@ _ALONE = re.compile(
 _FRAME = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|it's|that's|he's|she's|what's|choose|chose|pick(?:ed)?|select(?:ed)?"
     r"|say|think|believe|guess|go(?:ing)? (?:with|for)|went with|leaves|leaving|becomes?|remains?|stays?|called|named"
-    r"|gives?|yields?|makes?|totals?|so|thus|therefore|hence|bet on|opt for|settle on)\b|[:=≈→⇒])"
+    r"|gives?|yields?|makes?|totals?|get|gets|got|answer|answered|obtain|bet on|opt for|settle on)\b|[:=≈→⇒])"
     rf"{FILL}({_GROUP})",
     re.IGNORECASE,
 )
@@ -272,13 +280,16 @@ def clauses(text: str, cut: re.Pattern[str] = _CUT) -> list[Clause]:
     sentences = [s for s in _SENTENCE.split(text) if s and not s.isspace()]
     if len(sentences) > _MOST_CLAUSES:
         sentences = [*sentences[:9], *sentences[9 - _MOST_CLAUSES :]]
-    for sentence in sentences:
-        asked = sentence.rstrip("\"') ").endswith("?")
+    for sentence, after in zip(sentences, [*sentences[1:], ""], strict=False):
+        affirmed = _AFFIRMS.match(after)
+        asked = sentence.rstrip("\"') ").endswith("?") and not affirmed
         plain = _SPEECH.sub(" ", sentence) if _REPORTS.search(sentence) else sentence
         supposed = reported = False
-        for part in filter(None, cut.split(_IDIOM.sub(" indeed ", plain))):
+        parts = list(filter(None, cut.split(_IDIOM.sub(" indeed ", plain))))
+        for part in parts:
             if _NOW_BUT.match(part):
-                supposed = reported = False
+                supposed = False
+            reported = reported and bool(_GOES_ON.match(part))
             corrects = bool(_CORRECTS.match(part))
             if _IF.match(part):
                 supposed = True
@@ -286,8 +297,9 @@ def clauses(text: str, cut: re.Pattern[str] = _CUT) -> list[Clause]:
                     _unless_new_sentence(found, sentence, part)
             reported = reported or bool(_REPORTS.search(part))
             asserts = not (asked or supposed or reported or _SUPPOSES.search(part))
-            found.append(Clause(part, asserts, corrects or pending))
-            pending = (corrects or pending) and not re.search(MARK, part) and len(part) < 60
+            whole = len(parts) == 1 or bool(_NOW_BUT.match(part))
+            found.append(Clause(part, asserts, corrects or pending, whole))
+            pending = (corrects or pending) and not _MARK.search(part) and len(part) < 60
     return found
 
 
@@ -308,11 +320,12 @@ def decide(text: str, marks: Marks, quantities: bool = False) -> str | None:
             one in the last sentence is then its result.
     """
     text = _ALL_WRONG_BUT.sub(lambda m: f"the answer is {m[1] or m[2]}", text)
+    text = _BETWEEN.sub(" ", text)
     text = _ALL_BUT.sub(r"the answer is \1", text)
     readings: list[_Reading] = []
     since = 0  # where the readings of the clause before begin
     for number, clause in enumerate(clauses(text)):
-        if not re.search(MARK, clause.text):
+        if not _MARK.search(clause.text):
             if _TAKES_BACK.fullmatch(clause.text):
                 del readings[since:]
             continue
@@ -358,29 +371,33 @@ def _read(clause: Clause, number: int, marks: Marks, quantities: bool) -> Iterat
 
     def value(match: re.Match[str], group: int = 1) -> str | None:
         places = range(match.start(group), match.end(group))
-        kept = {marks[text[i]] for i in places if ord(text[i]) >= _FIRST_MARK and i not in denied}
+        kept = {marks[text[i]] for i in places if text[i] in marks.values and i not in denied}
         return None if not kept else kept.pop() if len(kept) == 1 else TWO
 
     alone = _ALONE.fullmatch(text)
     if alone and (quantities or not alone["unit"]):
         said = value(alone)
         if said is not None:
-            yield _Reading(said, _Rank.EXPLICIT, number, alone=not clause.corrects)
+            rank = _Rank.EXPLICIT if clause.whole or clause.corrects else _Rank.CONCLUSION
+            yield _Reading(said, rank, number, alone=clause.whole and not clause.corrects)
         return
     stated = False
     for pattern in (_EXPLICIT, _CALLED_RIGHT, _ONLY):
         for match in pattern.finditer(text):
             said = value(match, match.lastindex or 1)
-            if said is not None and not _part_of_more(text, match.end(match.lastindex or 1), marks):
+            if said is not None:
                 stated = True
                 yield _Reading(said, _Rank.EXPLICIT, number)
     if stated:
         return
     for match in _FRAME.finditer(text):
         said = value(match)
-        if said is not None and not _part_of_more(text, match.end(1), marks):
+        if said is not None:
+            stated = True
             yield _Reading(said, _Rank.EXPLICIT if clause.corrects else _Rank.CONCLUSION, number)
-    left = [m for m in re.finditer(MARK, text) if m.start() not in denied]
+    if stated and quantities:
+        return
+    left = [m for m in _MARK.finditer(text) if m.start() not in denied]
     if quantities and left:
         firm = [m for m in left if m[0] not in marks.weak]
         if firm and len(re.findall(r"[^\W\d_]{2,}", text)) > 1 and not _PAIR.search(text):
@@ -388,10 +405,6 @@ def _read(clause: Clause, number: int, marks: Marks, quantities: bool) -> Iterat
             return
     for match in left:
         yield _Reading(marks[match[0]], _Rank.MENTION, number, weak=match[0] in marks.weak)
-
-
-def _part_of_more(text: str, end: int, marks: Marks) -> bool:
-    return False
 
 
 def _denied(text: str) -> Iterator[int]:
@@ -407,10 +420,12 @@ def _denied(text: str) -> Iterator[int]:
             resumed[0] in "=≈" or _RELATIVE.search(text, max(0, match.start() - 60), match.start())
         ):
             end = resumed.start()
-        yield from (m.start() for m in re.compile(MARK).finditer(text, match.end(), end))
+        yield from (m.start() for m in _MARK.finditer(text, match.end(), end))
+        if end == len(text):
+            break
     for match in _BACKWARD.finditer(text):
         before = text[max(0, match.start() - 300) : match.start()]
-        places = [m.start() for m in re.finditer(MARK, before)]
+        places = [m.start() for m in _MARK.finditer(before)]
         if not places or _CONTRAST.search(before, places[-1] + 1):
             continue
         offset = match.start() - len(before)

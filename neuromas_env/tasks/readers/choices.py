@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from neuromas_env.tasks.readers.assertion import CUE, FILL, JOIN, MARK, TWO, Marks, decide
+from neuromas_env.tasks.readers.assertion import CUE, FILL, JOIN, LABEL, MARK, TEXT, TWO, Marks, decide
 from neuromas_env.tasks.readers.grading import normalise
 from neuromas_env.tasks.readers.plain import plain
 
@@ -16,11 +16,15 @@ _BEFORE = (
     "is|be|it's|that's|choose|chose|pick|picked|select|selected|say|think|guess|answered|and|or|nor|neither|either"
     "|both|so|thus|therefore|hence|with|probably|maybe|likely|definitely|perhaps|only|but|than|not|isn't|leaves|out"
     "|eliminate|between|versus|vs|mean|meant|actually|no|wait|sorry|except|of|unlike|check|choosing|check|doubt"
-    "|consider|exclude|reject|discard|rather|fact|believe|because|since|say|ist|est|es|for|test|try|picking|selecting|while|if|when|that"
+    "|consider|exclude|reject|discard|rather|fact|believe|get|got|gives|yields|ergo|however|although|though|whereas|yet|then|also|obtain|because|since|say|ist|est|es|for|test|try|picking|selecting|while|if|when|that"
 )
 # "Vitamin C is healthy" tells something of it; "Jupiter is the largest" says which one it is.
 _DESCRIBED = re.compile(
-    rf"({MARK})\s(?:is|are|was|were)\s(?!(?:the|my|your|correct|right|true|clearly|definitely|probably)\b)"
+    rf"({TEXT})\s(?:is|are|was|were)\s(?!(?:\w+ ){{0,3}}(?:the|my|your|correct|right|true)\b)"
+)
+_BESIDE = re.compile(
+    rf"\(?(?P<label>{LABEL})(?P<between>[).:,]{{0,2}} ?(?:[-(:=] ?)?[\"']?|\n)(?P<text>{TEXT})[\"')]{{0,2}}"
+    rf"|(?P<before>{TEXT})[\"']?,? ?(?:[-:] ?|\(|(?:option|choice|answer) ?){{1,2}}(?P<after>{LABEL})\)?"
 )
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
 
@@ -47,19 +51,17 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
             return labels.get(whole) or texts[whole] or None
     marks, patterns = Marks(), _patterns(tuple(labels.values()))
     text = _mark_texts(text, texts, marks)
-    written = len(marks.values)  # marks from here on are of labels
 
     def label(match: re.Match[str]) -> str:
         name = match[match.lastindex or 0]
-        mark = marks.add(labels[name.casefold()])
+        mark = marks.add(labels[name.casefold()], label=True)
         start = match.start(match.lastindex or 0) - match.start()
         return match[0][:start] + mark + match[0][start + len(name) :]
 
     for pattern in (patterns.stated, patterns.mention):
         text = pattern.sub(label, text)
-    text = _join(text, marks, written)
-    described = _DESCRIBED.finditer(text)
-    marks.weak |= {match[1] for match in described if ord(match[1]) - 0xF0000 < written}
+    text = _join(text, marks)
+    marks.weak |= {match[1] for match in _DESCRIBED.finditer(text)}
     return decide(text, marks)
 
 
@@ -93,25 +95,17 @@ def _literal(form: str, start: str, end: str) -> re.Pattern[str]:
     return re.compile(start + r"\s".join(map(re.escape, form.split())) + end, re.I | re.M)
 
 
-def _join(text: str, marks: Marks, written: int) -> str:
+def _join(text: str, marks: Marks) -> str:
     """Make one mark of a label beside an option's text; of two options if they differ."""
 
     def join(match: re.Match[str]) -> str:
-        first, between, second = match.groups()
-        is_label = [ord(mark) - 0xF0000 >= written for mark in (first, second)]
-        if is_label[0] == is_label[1]:
-            return match[0]
-        label, text = (first, second) if is_label[0] else (second, first)
-        agree = marks[label] == marks[text] or marks[text] == TWO
-        if agree:
-            return marks.add(marks[label]) + " " if "(" not in between else marks.add(marks[label]) + " "
-        if "," in between or "\n" in between or (not is_label[0] and "(" not in between and ":" not in between):
-            return match[0]
-        return marks.add(TWO)
+        label, named = match["label"] or match["after"], match["text"] or match["before"]
+        if marks[named] in (marks[label], TWO):
+            return marks.add(marks[label], label=True) + " "
+        apart = match["label"] and match["between"].startswith((",", "\n"))
+        return match[0] if apart else marks.add(TWO)
 
-    return re.sub(
-        rf"\(?({MARK})([).:,]?\s?(?:[-(:=]|option |choice |answer )?\s?[\"']?|\n)({MARK})[\"')]?", join, text
-    )
+    return _BESIDE.sub(join, text)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,8 @@ def list_form(text: str) -> str:
     """
     if not any(c.isalnum() for c in text):
         return "".join(normalise(text.replace(",", " ")).split())
+    if re.match(r"\s*1[.)]\s", text):
+        text = re.sub(r"(?<!\S)\d{1,3}[.)]\s", " ", text)
     text = normalise(_LISTED.sub(" ", without_markup(plain_characters(text))))
     if "," in text:
         text = _LAST_ITEM.sub(", ", text)

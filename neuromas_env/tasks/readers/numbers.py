@@ -20,7 +20,7 @@ _GROUPED = (
     r"[0-9]{1,3}(?:,[0-9]{3}){1,12}|[0-9]{1,2}(?:,[0-9]{2}){1,9},[0-9]{3}|[0-9]{1,3}(?:'[0-9]{3}){1,12}"
     r"|[0-9]{1,3}(?: [0-9]{3}){1,12}|[0-9]{1,3}(?:_[0-9]{3}){1,12}|[0-9]{1,3}(?:\.[0-9]{3}){2,12}"
 )
-_DIGITS = rf"(?:(?:{_GROUPED})(?![0-9_']|,[0-9])|[0-9]+)"
+_DIGITS = rf"(?:(?:{_GROUPED})(?![0-9_']|,[0-9])|[0-9]+(?![0-9]))"
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)\]%.+-])(?<![0-9]\s)[+-]|(?:(?<=[=:(] )|(?<=\bis )|(?<=\bequals )|(?<![^\n]))- )?"
     r"(?:(?:US|U\.S\.)?[$€£¥₹₽]\s?(?P<late>-)?)?"
@@ -30,7 +30,7 @@ _NUMBER = re.compile(
     r"|\s?/\s?(?P<over>[0-9]{1,30})(?![\w/]|\.[0-9])"
     r"|\s(?P<top>[0-9]{1,9})/(?P<bottom>[0-9]{1,9})(?![\w/]|\.[0-9])"
     rf"|\s(?P<scale>{'|'.join(SCALES)})\b)?"
-    r"(?!\w|\.[0-9])"
+    r"(?:(?=(?:[kcm]?m|[km]?g|m?l|h|s|min|hrs?|lbs?|oz|ft|mph|USD|EUR|GBP)\b)|(?!\w|\.[0-9]))"
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _NO_QUANTITY = re.compile(
@@ -55,7 +55,7 @@ _BOUND = re.compile(
 )
 _ASIDE = re.compile(
     rf"\b(?:at|per|each|every|in|within|after|during|by|over|from|on|out of|of|step|question|number|page"
-    rf"|example|equation|case|part|line|problem|times|only)\s(?:a |the )?({MARK})|@\s?({MARK})",
+    rf"|example|equation|case|part|line|problem|times|only|mod|modulo)\s(?:a |the )?({MARK})|@\s?({MARK})",
     re.IGNORECASE,
 )
 _EXACT = Context(prec=60)
@@ -76,7 +76,7 @@ def extract_number(reply: str) -> str | None:
     marks = Marks()
     text = _ITEM.sub("", _NO_QUANTITY.sub(" ~ ", text))
     text = _mark(text, marks, cut_off(reply))
-    text = _UNFINISHED.sub(lambda _: marks.add(TWO), _LEFT.sub("", text))
+    text = _UNFINISHED.sub(lambda _: marks.add(TWO), _LEFT.sub("= ", text))
     text = _BESIDE.sub(lambda _: marks.add(TWO), text)
     text = _RANGE.sub(lambda _: marks.add(TWO), _BOUND.sub(" ~ ", text))
     marks.weak |= {match[1] or match[2] for match in _ASIDE.finditer(text)}

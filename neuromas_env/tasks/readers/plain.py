@@ -72,7 +72,7 @@ def plain(reply: str, letters: bool = False) -> str:
     """
     text = plain_characters(without_thoughts(reply)[-READ:])
     if not any(map(str.isalnum, text)):
-        return text.strip()
+        return _FENCE.sub("", text).replace("`", "").strip()
     text = _without_json(text)
     text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
     text = _BREAK.sub("\n", _FORMAT_TAG.sub("", text))

@@ -21,11 +21,12 @@ _CUT = re.compile(
     r"\s?(?:—|--)\s?"
     r"|,?\s(?=(?:but|so|therefore|thus|hence|whereas|although|though|however|because|since|which|rather than"
     r"|instead of|unlike|if)\b)"
+    r"|,?\s(?=and (?:it|they|he|she|this|that|has|is|lies)\b)"
     r"|,\s(?=(?:not|it|it's|that's|the (?:\w+ ){0,3}answer|actually|wait|no|sorry|i mean)\b)",
     re.IGNORECASE,
 )
 _OPENING = re.compile(
-    r"\W*(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|and|but|because|wait|actually"
+    r"\W*(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|definitely|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|wait|actually"
     r"|no|sorry|correction|on second thoughts?|i mean|i meant|scratch that|hold on|in fact|rather|oops"
     r"|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)|i'd (?:say|guess|choose|pick)|that)\b[\s,:.!]*"
     r"|[=→]\s?){1,6}",
@@ -33,7 +34,7 @@ _OPENING = re.compile(
 )
 _COMPLEMENT = re.compile(
     r"(?P<subject>.{0,200}?)(?:(?:\b(?:is|are|was|were|(?:would|must|should|will) be|equals|called|named"
-    r"|use|choose|pick)\b|(?<=\w)'s\b)(?!n't)|[:=]\s)\s*(?P<rest>.+)",
+    r"|use|choose|pick)\b|\b(?:it|that|what|here|there|he|she)'s\b)(?!n't)|[:=]\s)\s*(?P<rest>.+)",
     re.IGNORECASE | re.DOTALL,
 )
 _HEDGE = re.compile(
@@ -43,12 +44,14 @@ _HEDGE = re.compile(
 )
 _PRONOUN = re.compile(r"(?:i think |i believe )?(?:it|this|that|these|those|they|he|she)", re.I)
 _IDENTIFIES = re.compile(r"(?:the|an?|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
-_APPOSITION = re.compile(r",\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I)
+_APPOSITION = re.compile(r"\s\(|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I)
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|do|does|did|can|could|will|would|should|may|might|must|i|it|they"
     r"|we|you|he|she|this|these|that|there|here|let's)\b|'s\b",
     re.IGNORECASE,
 )
+_AND = re.compile(r"\b(?:and|then|finally|followed by)\b", re.IGNORECASE)
+_BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
 _EDGES = " \t\n,;:.!\"'()"
 
 
@@ -62,11 +65,14 @@ def extract_text(reply: str, gold: str | None = None) -> str | None:
     """
     readings = list(dict.fromkeys(filter(None, _readings(reply))))
     if gold is not None:
-        wanted = list_form(gold)
-        for reading in readings:
-            if wanted in (list_form(reading), list_form(re.sub(r"\band\b", ",", reading))):
-                return gold
+        wanted = {_form(gold), _form(_AND.sub(",", gold))}
+        if any(_form(r) in wanted or _form(_AND.sub(",", r)) in wanted for r in readings):
+            return gold
     return readings[0] if readings else None
+
+
+def _form(text: str) -> str:
+    return re.sub(r"^(?:the|an?) (?=.)", "", list_form(text))
 
 
 def _readings(reply: str) -> Iterator[str]:
@@ -76,9 +82,10 @@ def _readings(reply: str) -> Iterator[str]:
         yield box
         return
     text = plain(reply)
-    if "\n" not in text and not (_VERB.search(text) or CUE.search(text) or denies(text)):
+    if "\n" not in text and ": " not in text and not (_VERB.search(text) or CUE.search(text) or denies(text)):
         if not any(clause.corrects or not clause.asserts for clause in clauses(text, _CUT)):
-            yield text
+            opened = _OPENING.match(text)
+            yield from [text, *_trimmed(text[opened.end() if opened else 0 :])]
             return
     explicit, others = _statements(text, cut_off(reply))
     if explicit:
@@ -132,6 +139,7 @@ def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]
             elif not denies(clause.text):
                 opened = _OPENING.match(clause.text)
                 rest = clause.text[opened.end() if opened else 0 :].strip(_EDGES)
+                rest = rest or clause.text.strip(_EDGES)
                 if rest and clause.corrects:
                     explicit.append([rest])
                 elif rest:
@@ -158,7 +166,7 @@ def _explicit(clause: Clause) -> list[str] | None:
     rest = clause.text[match.end() :]
     if denies(clause.text[: match.end()]) or denies(rest[:12]):
         return []
-    return _trimmed(rest)
+    return [*_trimmed(rest), *(_copular(Clause(rest.strip())) or [])]
 
 
 def _copular(clause: Clause) -> list[str] | None:
@@ -170,7 +178,8 @@ def _copular(clause: Clause) -> list[str] | None:
         return None
     opened = _OPENING.match(subject + " ")
     subject = (subject + " ")[opened.end() if opened else 0 :].strip(_EDGES)
-    readings = _trimmed(rest)
+    head, colon, listed = rest.partition(": ")
+    readings = _trimmed(listed if colon and len(head) < 60 else rest)
     identified = _IDENTIFIES.match(rest) and subject and not _PRONOUN.fullmatch(subject)
     if identified and not _IDENTIFIES.match(subject):
         return [subject, *readings]
@@ -182,4 +191,5 @@ def _trimmed(rest: str) -> list[str]:
     while hedge := _HEDGE.match(rest):
         rest = rest[hedge.end() :]
     short = _APPOSITION.split(rest, maxsplit=1)[0].strip(_EDGES)
-    return [reading for reading in (short, rest.strip(_EDGES), rest.strip()) if reading]
+    agent = rest[by.end() :].strip(_EDGES) if (by := _BY.match(rest)) else ""
+    return [reading for reading in (agent, short, rest.strip(_EDGES), rest.strip()) if reading]

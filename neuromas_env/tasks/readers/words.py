@@ -6,9 +6,12 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from neuromas_env.tasks.readers.assertion import Marks, decide
+from neuromas_env.tasks.readers.assertion import MARK, Marks, decide
 from neuromas_env.tasks.readers.grading import normalise
 from neuromas_env.tasks.readers.plain import plain
+
+# "No, ..." is a sentence by itself.
+_INTERJECTION = re.compile(rf"((?:^|[.!?;:,]\s|\b(?:so|thus|therefore|well)\s){MARK}),\s", re.M | re.I)
 
 
 def extract_word(reply: str, allowed: Sequence[str]) -> str | None:
@@ -20,7 +23,8 @@ def extract_word(reply: str, allowed: Sequence[str]) -> str | None:
             return words[whole]
     marks = Marks()
     mark = lambda match: marks.add(words.get(match[0].casefold(), match[0]))  # noqa: E731
-    return decide(_pattern(tuple(words.values())).sub(mark, text), marks)
+    text = _pattern(tuple(words.values())).sub(mark, text)
+    return decide(_INTERJECTION.sub(r"\1. ", text), marks)
 
 
 @lru_cache
@@ -34,4 +38,4 @@ def _literal(word: str) -> str:
     if word.casefold() == "no":  # belongs to the next word: "there is no way"
         after += r"(?! (?!because\b|since\b|and\b|or\b)\w)"
     # A letter in lower case may be a word of the language.
-    return rf"(?<![\w'-])(?{'' if len(word) == 1 else 'i'}:{re.escape(word)}){after}"
+    return rf"(?<![\w-])(?<!\w')(?{'' if len(word) == 1 else 'i'}:{re.escape(word)}){after}"
