@@ -36,7 +36,7 @@ from neuromas_env.tasks.sandbox.protocol import (
     receive,
     unpack,
 )
-from neuromas_env.tasks.sandbox.source import chosen_body, features, leave
+from neuromas_env.tasks.sandbox.source import chosen_body, features
 
 # What programs import most; a candidate forked later has them without reading a file.
 _PRELOADED = (
@@ -50,6 +50,7 @@ _DYING_SECONDS = 1.0
 _GLANCE_SECONDS = 0.005
 
 prctl = ctypes.CDLL(None).prctl
+leave = os._exit
 
 
 def main() -> None:
@@ -110,7 +111,7 @@ def _end(child: int, gone: bool) -> dict[str, Any]:
         except ProcessLookupError:
             pass
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return {"by_itself": bool(dead), "status": status}
+    return {"by_itself": bool(dead) or status != -signal.SIGKILL, "status": status}
 
 
 def _lock_down(config: Mapping[str, Any]) -> None:
