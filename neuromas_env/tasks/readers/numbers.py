@@ -38,6 +38,7 @@ _NO_QUANTITY = re.compile(
     rf"|\b(?:{_MONTHS}) [0-9]{{1,2}}(?:st|nd|rd|th)?(?:,? [0-9]{{4}})?\b"
     rf"|(?<![0-9])[0-9]{{1,2}}(?:st|nd|rd|th)? (?:{_MONTHS})(?:,? [0-9]{{4}})?\b"
 )
+_DIGIT = re.compile("[0-9]")
 _MINUS = re.compile(r"(?<![0-9)]\s)\b(?:minus|negative) (?=\W?[0-9])", re.IGNORECASE)
 _ITEM = re.compile(r"^(?:[-*•>] |[0-9]{1,3}[.)] )(?=\S)", re.MULTILINE)
 
@@ -70,12 +71,15 @@ def extract_number(reply: str) -> str | None:
     a date, a time and an ordinal are no number. A number at which a reply was cut off may lack
     digits, so it counts only where it is the whole reply.
     """
-    text = _MINUS.sub("-", plain(reply))
+    text = plain(reply)
+    if _DIGIT.search(text):
+        text = _MINUS.sub("-", text)
     if (whole := _NUMBER.fullmatch(text.strip(" .,;:!()[]\"'"))) and (value := _value(whole)):
         return value
     marks = Marks()
-    text = _ITEM.sub("", _NO_QUANTITY.sub(" ~ ", text))
     text = _mark(text, marks, cut_off(reply))
+    if not marks.values:
+        return None
     text = _UNFINISHED.sub(lambda _: marks.add(TWO), _LEFT.sub("= ", text))
     text = _BESIDE.sub(lambda _: marks.add(TWO), text)
     text = _RANGE.sub(lambda _: marks.add(TWO), _BOUND.sub(" ~ ", text))
@@ -96,7 +100,8 @@ def _mark(text: str, marks: Marks, cut: bool) -> str:
             return " ~ "  # "one" is mostly no number
         return marks.add(str(-value if match[1] else value), weak=True)
 
-    text = _NUMBER.sub(digits, text)
+    if _DIGIT.search(text):
+        text = _NUMBER.sub(digits, _ITEM.sub("", _NO_QUANTITY.sub(" ~ ", text)))
     return WORDS.sub(words, text)
 
 

@@ -74,8 +74,9 @@ def plain(reply: str, letters: bool = False) -> str:
     if not any(map(str.isalnum, text)):
         return _FENCE.sub("", text).replace("`", "").strip()
     text = _without_json(text)
-    text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
-    text = _BREAK.sub("\n", _FORMAT_TAG.sub("", text))
+    if "<" in text or "[" in text:
+        text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
+        text = _BREAK.sub("\n", _FORMAT_TAG.sub("", text))
     text = _without_markdown(_without_latex(text, letters))
     lines = (" ".join(line.split()) for line in _without_tables(text.split("\n")))
     return "\n".join(filter(None, lines))
@@ -90,19 +91,22 @@ def unwrapped(text: str) -> str:
 
 def without_markup(text: str) -> str:
     """Drop what sets words off, such as emphasis and backticks; what is part of them stays."""
-    return _EMPHASIS.sub("", text.replace("`", ""))
+    text = text.replace("`", "")
+    return _EMPHASIS.sub("", text) if "*" in text or "_" in text else text
 
 
 def _without_latex(text: str, letters: bool) -> str:
-    text = _FENCE.sub("", text)
+    if "```" in text or "~~~" in text:
+        text = _FENCE.sub("", text)
     if letters:
         text = _LETTER.sub(r" (\1) ", text)
     if "\\" in text or "{" in text:
         text = re.sub(r"\{([,.'])\}", r"\1", _POWER.sub(r"^\1", text))
         text = _FRACTION.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", unwrapped(text))
         text = _without_boxes(text)
-    text = _MATH.sub(r"\1", text)
-    return _COMMAND.sub(_command, text).replace(_HIDDEN_DOLLAR, "$")
+    if "$" in text:
+        text = _MATH.sub(r"\1", text)
+    return _COMMAND.sub(_command, text).replace(_HIDDEN_DOLLAR, "$") if "\\" in text else text
 
 
 def _without_boxes(text: str) -> str:
@@ -134,15 +138,19 @@ def _command(match: re.Match[str]) -> str:
 
 
 def _without_markdown(text: str) -> str:
-    text = _RESULT.sub("answer: ", text)
-    text = _QUOTED.sub("", _HEADING.sub("", text))
-    return without_markup(_LINK.sub(r"\1", text))
+    if "#" in text:
+        text = _HEADING.sub("", _RESULT.sub("answer: ", text))
+    if ">" in text:
+        text = _QUOTED.sub("", text)
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    return without_markup(text)
 
 
 def _without_tables(lines: list[str]) -> Iterator[str]:
     header: list[str] = []
     for number, line in enumerate(lines):
-        if not _ROW.fullmatch(line):
+        if "|" not in line or not _ROW.fullmatch(line):
             header = []
             yield line
         elif _RULE.fullmatch(line):

@@ -26,9 +26,9 @@ _CUT = re.compile(
     re.IGNORECASE,
 )
 _OPENING = re.compile(
-    r"\W*(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|definitely|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|wait|actually"
+    r"\W{0,9}(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|definitely|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|wait|actually"
     r"|no|sorry|correction|on second thoughts?|i mean|i meant|scratch that|hold on|in fact|rather|oops"
-    r"|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)|i'd (?:say|guess|choose|pick)|that)\b[\s,:.!]*"
+    r"|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)|i'd (?:say|guess|choose|pick)|that)\b[\s,:.!]{0,9}"
     r"|[=→]\s?){1,6}",
     re.IGNORECASE,
 )
@@ -52,6 +52,7 @@ _VERB = re.compile(
 )
 _AND = re.compile(r"\b(?:and|then|finally|followed by)\b", re.IGNORECASE)
 _BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
+_LONGEST = 2_000  # of a sentence
 _EDGES = " \t\n,;:.!\"'()"
 
 
@@ -65,6 +66,7 @@ def extract_text(reply: str, gold: str | None = None) -> str | None:
     """
     readings = list(dict.fromkeys(filter(None, _readings(reply))))
     if gold is not None:
+        readings = [r for r in readings if len(r) < _LONGEST + 2 * len(gold)]
         wanted = {_form(gold), _form(_AND.sub(",", gold))}
         if any(_form(r) in wanted or _form(_AND.sub(",", r)) in wanted for r in readings):
             return gold
@@ -82,7 +84,7 @@ def _readings(reply: str) -> Iterator[str]:
         yield box
         return
     text = plain(reply)
-    if "\n" not in text and ": " not in text and not (_VERB.search(text) or CUE.search(text) or denies(text)):
+    if len(text) < _LONGEST and "\n" not in text and ": " not in text and not (_VERB.search(text) or CUE.search(text) or denies(text)):
         if not any(clause.corrects or not clause.asserts for clause in clauses(text, _CUT)):
             opened = _OPENING.match(text)
             yield from [text, *_trimmed(text[opened.end() if opened else 0 :])]
@@ -111,7 +113,7 @@ def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]
     lines = text.split("\n")
     number = 0
     while number < len(lines):
-        line, number = lines[number], number + 1
+        line, number = lines[number][-_LONGEST:], number + 1
         items = list(takewhile(_ITEM.match, lines[number : number + 500]))
         cue = None
         for cue in CUE.finditer(line[-200:]):
