@@ -1,130 +1,407 @@
-"""The bounds of docs/theory.md, checked by counting on binary trees.
+"""Every number of docs/theory.md: bounds by their formulas, small sizes by enumeration.
 
-Targets are trees of random two-bit functions over n leaves. For the modular class every
-member is enumerated, and questions are drawn until a random member that agrees with all
-of them errs on at most a tenth of the others. For the monolithic class, the mean error
-of the best linear readout of D random features over all parities is compared with
-1 - D/2^n, and D is grown until it falls to a tenth.
+The page shows the tables word for word. The checks at the end list all cases of what the
+propositions say at small sizes; the script fails if one is off.
 
-    python benchmarks/theory.py [--quick]
+    python benchmarks/theory.py [--quick]     (quick: fewer targets and shorter training)
 """
 
 import argparse
+import math
+from collections import defaultdict
+from functools import cache
+from itertools import product
 
 import numpy as np
+import theory_training as training
 
-ERROR = 0.1
+from neuromas_env.agents.config import TrainConfig
+from neuromas_env.experiments.load import list_experiments, load
+from neuromas_env.experiments.options import CodedOptions
+from neuromas_env.experiments.spec import shape
+from neuromas_env.tasks import make_task
+from neuromas_env.tasks.trees import KINDS
+
+ERROR, DELTA = 0.1, 0.05
+CLOSE = 1e-9
+"""How far a check may be off."""
+
+
+# Labels: questions until a consistent tree of two-bit functions is nearly right.
 
 
 def questions(n):
+    """All rows of n bits, `[2**n, n]`."""
     return np.arange(2**n)[:, None] >> np.arange(n) & 1
 
 
+@cache
 def members(n):
-    """Truth tables `[functions, 2**n]` of all trees over n leaves, each once."""
+    """Truth tables of all trees over n leaves, each once: packed bits `[2**n / 8, functions]`."""
     if n == 1:
-        return np.array([[0, 1]], dtype=bool)
-    half = members(n // 2)
-    low, high = np.meshgrid(np.arange(2 ** (n // 2)), np.arange(2 ** (n // 2)))
-    left, right = half[:, low.ravel()], half[:, high.ravel()]
-    found = set()
-    for a in left:
-        for gate in range(16):
-            gates = np.array([gate >> i & 1 for i in range(4)], dtype=bool)
-            tables = gates[2 * a.astype(np.int8)[None] + right]
-            found.update(map(bytes, np.packbits(tables, axis=1)))
-    packed = np.array([list(table) for table in sorted(found)], dtype=np.uint8)
-    return np.unpackbits(packed, axis=1, count=2**n).astype(bool)
+        return np.packbits([[0, 1], [1, 0], [0, 0], [1, 1]], axis=1).T
+    size = 2 ** (n // 2)
+    half = np.unpackbits(members(n // 2).T, axis=1, count=size)
+    low = np.packbits(np.tile(half, size), axis=1)
+    high = np.packbits(half.repeat(size, axis=1), axis=1)
+    one, other = low[:, None], high[None]
+    # Each half comes with its complements, so no other gate that reads both makes more.
+    both = [f.reshape(-1, low.shape[1]) for f in (one & other, ~(one & other), one ^ other)]
+    every = np.concatenate([low, high, *both]) & np.packbits(np.ones(2**n, np.uint8))
+    every = np.unique(every.view(f"V{every.shape[1]}")).view(np.uint8)
+    return np.ascontiguousarray(every.reshape(-1, low.shape[1]).T)
 
 
-def draw_target(n, rng):
-    """Truth table of a tree whose gates are drawn evenly from the ten that read both inputs."""
-    values = questions(n).T.astype(np.int8)
-    gates = [g for g in range(16) if _reads_both(g)]
+def evaluate(gates, n):
+    """Truth table of the tree with these gates, numbers 0 to 15, level by level from below."""
+    values, gates = questions(n).T, iter(gates)
     while len(values) > 1:
-        tables = np.array([[g >> i & 1 for i in range(4)] for g in gates], dtype=np.int8)
-        chosen = tables[rng.integers(len(gates), size=len(values) // 2)]
-        index = 2 * values[1::2] + values[::2]
-        values = np.take_along_axis(chosen, index, axis=1)
+        pairs = zip(values[::2], values[1::2], strict=True)
+        values = np.stack([next(gates) >> (2 * b + a) & 1 for a, b in pairs])
     return values[0].astype(bool)
 
 
-def _reads_both(gate):
+def reads_both(gate):
     bits = [gate >> i & 1 for i in range(4)]
     return bits[:2] != bits[2:] and bits[::2] != bits[1::2]
 
 
-def modular_need(n, functions, rng):
-    """Questions until a random agreeing tree errs on at most a tenth."""
-    target, order = draw_target(n, rng), rng.integers(2**n, size=64 * n)
-    alive = np.arange(len(functions))
-    for count, question in enumerate(order, 1):
-        alive = alive[functions[alive, question] == target[question]]
-        chosen = functions[rng.choice(alive)]
-        if (chosen != target).mean() <= ERROR:
+GATES = [gate for gate in range(16) if reads_both(gate)]
+
+
+def shared(n):
+    """Truth tables of the trees with one gate at all nodes, packed as those of `members`."""
+    every = np.packbits([evaluate([gate] * n, n) for gate in range(16)], axis=1)
+    return np.unique(every, axis=0).T
+
+
+def consistent_need(target, functions, rng):
+    """Questions until a random function that agrees with all of them errs on at most a tenth."""
+    alive = np.arange(functions.shape[1])
+    for count, question in enumerate(rng.integers(len(target), size=64 * len(target)), 1):
+        bits = functions[question >> 3][alive] >> (7 - question % 8) & 1
+        alive = alive[bits == target[question]]
+        chosen = functions[:, rng.choice(alive)]
+        if (np.unpackbits(chosen, count=len(target)) != target).mean() <= ERROR:
             return count
     raise RuntimeError("no agreeing tree came close")
 
 
-def table_need(n, rng):
+def table_need(size, rng):
     """Questions until a table of seen answers, which guesses on the rest, errs on a tenth."""
-    seen, count = np.zeros(2**n, dtype=bool), 0
+    seen, count = np.zeros(size, dtype=bool), 0
     while (~seen).mean() / 2 > ERROR:
-        seen[rng.integers(2**n)] = True
+        seen[rng.integers(size)] = True
         count += 1
     return count
 
 
-def parity_errors(n, width, rng):
-    """Squared error of the best readout of random ReLU features, averaged over all parities."""
-    x = questions(n)
-    parities = 1 - 2 * (x @ x.T % 2)
-    hidden = rng.standard_normal((n, width)) / np.sqrt(n)
-    features = np.maximum((2 * x - 1) @ hidden + rng.standard_normal(width), 0)
-    basis, scale, _ = np.linalg.svd(features, full_matrices=False)
+def labels_upper(maps):
+    """Labels that suffice for so many maps of two bits, with probability 1 - DELTA."""
+    return math.ceil((4 * maps * math.log(2) + math.log(1 / DELTA)) / ERROR)
+
+
+def labels_lower(n):
+    """Labels without which no learner has a mean error of a tenth over all parities."""
+    return math.ceil(n - math.log2(1 / (1 - 2 * ERROR)))
+
+
+def needs(sizes=(2, 4, 8), repeats=200):
+    """Rows: leaves, trees, and labels for targets with a gate of each node's own, or with one."""
+    for n in sizes:
+        rng, every = np.random.default_rng([0, n]), members(n)
+        own = [rng.choice(GATES, n - 1) for _ in range(repeats)]
+        one = [[rng.choice(GATES)] * (n - 1) for _ in range(repeats)]
+        mean = [
+            np.mean([consistent_need(evaluate(gates, n), functions, rng) for gates in targets])
+            for targets, functions in ((own, every), (one, every), (one, shared(n)))
+        ]
+        table = np.mean([table_need(2**n, rng) for _ in range(repeats)])
+        yield (
+            f"{n}", f"{every.shape[1]:,}", f"{labels_lower(n)}", f"{mean[0]:.1f}",
+            f"{labels_upper(n - 1)}", f"{table:.1f}", f"{mean[1]:.1f}", f"{mean[2]:.1f}",
+        )  # fmt: skip
+
+
+# Fixed features, squared loss and 0/1 loss.
+
+
+def characters(q, n):
+    """Values of all characters of Z_q^n, `[questions, characters]`; of Z_2^n a Hadamard matrix."""
+    x = np.array(list(product(range(q), repeat=n)))
+    found = np.exp(2j * np.pi * (x @ x.T % q) / q)
+    return found.real.round() if q == 2 else found
+
+
+def mean_error(features, targets, chances):
+    """Squared error of the best readout, mean over the targets, and the rank of the features.
+
+    Args:
+        features: `[questions, D]`.
+        targets: `[questions, targets]`, each of mean square 1.
+        chances: Probabilities of the questions.
+    """
+    root = np.sqrt(chances)[:, None]
+    basis, scale, _ = np.linalg.svd(root * features, full_matrices=False)
     basis = basis[:, scale > 1e-9 * scale[0]]
-    kept = (basis.T @ parities) ** 2
-    return 1 - kept.sum() / parities.size, basis.shape[1]
+    kept = np.abs(basis.conj().T @ (root * targets)) ** 2
+    return 1 - kept.sum() / targets.shape[1], basis.shape[1]
 
 
-def slope(sizes, values):
-    return np.polyfit(sizes, np.log2(values), 1)[0]
+def relu_features(n, width):
+    """Random ReLU features of all rows of n bits, `[2**n, width]`."""
+    rng = np.random.default_rng([n, width])
+    inner = (2 * questions(n) - 1) @ rng.standard_normal((n, width)) / math.sqrt(n)
+    return np.maximum(inner + rng.standard_normal(width), 0)
+
+
+def squared(count):
+    """Features without which the mean squared error over all characters is above a tenth."""
+    return math.ceil(round((1 - ERROR) * count, 6))
+
+
+def sign_factors():
+    """Features `[4, 3]` of two bits and weights `[3, 4]` with the signs of their four parities.
+
+    From the Hadamard matrix half of the product of two rows of signs is taken away: that
+    leaves every entry its sign, and one dimension less.
+    """
+    signs = np.array([1, 1, 1, -1])
+    left, scale, right = np.linalg.svd(characters(2, 2) - np.outer(signs, signs) / 2)
+    return left[:, :3] * scale[:3], right[:3]
+
+
+def sign_features(n):
+    """Features `[2**n, 3**(n/2)]` and weights whose products have the signs of all parities."""
+    features, weights = factors = sign_factors()
+    for _ in range(n // 2 - 1):
+        features, weights = np.kron(features, factors[0]), np.kron(weights, factors[1])
+    return features, weights
+
+
+def sign_lower(count, error=0.0):
+    """Features without which signs err more often on so many questions, mean over parities."""
+    return math.ceil(round(1 / (1 / math.sqrt(count) + 2 * error), 6))
+
+
+def degree_error(n, degree):
+    """Share of rows of n bits on which a polynomial of their sum with this degree misses parity.
+
+    Its sign changes at `degree` neighbouring sums, and beyond is right at every other one.
+    """
+    share = [math.comb(n, i) * 0.5**n for i in range(n + 1)]
+    return min(
+        sum(share[i] for i in range(first) if (first - i) % 2)
+        + sum(share[i] for i in range(first + degree, n + 1) if (i - first - degree) % 2)
+        for first in range(n + 1)
+    )
+
+
+def sign_upper(n):
+    """Monomials that give each parity of up to n bits the right sign but for a tenth."""
+    degree = 0
+    while max(degree_error(m, degree) for m in range(1, n + 1)) > ERROR:
+        degree += 1
+    return sum(math.comb(n, i) for i in range(degree + 1))
+
+
+def number(value):
+    """Write a count, a large one with two digits."""
+    return (
+        f"{value:,}"
+        if value < 10**8
+        else f"{float(value):.1e}".replace("e+0", "e").replace("e+", "e")
+    )
+
+
+def losses(sizes=(8, 16, 32, 64)):
+    """Rows: leaves, and features for all parities by what is asked of them."""
+    for n in sizes:
+        exact = 3 ** (n // 2)
+        counts = (squared(2**n), sign_lower(2**n), exact, sign_lower(2**n, ERROR),
+                  min(exact, sign_upper(n)))  # fmt: skip
+        yield (f"{n}", *map(number, counts))
+
+
+# Experiments: how many questions there are, and how many features one node has.
+
+WIDTHS = {"chars": (96, 192, 96, 3), "smollm2-135m": (576, 1536, 192, 30)}
+"""Of a model: hidden and intermediate width, width of keys and values, layers."""
+
+
+def adapter_size(model, rank, targets):
+    """Parameters of a LoRA adapter: its rank times inputs plus outputs of its layers."""
+    hidden, inner, keys, layers = WIDTHS[model]
+    ends = {
+        "q_proj": hidden + hidden, "k_proj": hidden + keys, "v_proj": hidden + keys,
+        "o_proj": hidden + hidden, "gate_proj": hidden + inner, "up_proj": hidden + inner,
+        "down_proj": inner + hidden,
+    }  # fmt: skip
+    names = ends if targets == "all-linear" else targets.split(",")
+    return layers * rank * sum(ends[name] for name in names)
+
+
+def power_of_two(size):
+    """The largest power of two that is not above a size."""
+    return 2 ** (size.bit_length() - 1)
+
+
+def single(study, arm, task):
+    """What a row of `experiments` starts with, for an arm that is one node.
+
+    Model, task, leaves, questions, those with a power of two of symbols, and features.
+    """
+    name = task.partition(":")[0]
+    if study.kind == "coded":
+        options = CodedOptions.from_mapping(arm.options)
+        layout = options.layouts(task)[-1][0]
+        symbols = layout.task.parts + layout.task.query
+        rows = min(options.rows(task) or math.inf, sum(layout.sizes))
+        few = math.prod(map(power_of_two, symbols))
+        return study.name, name, len(layout.task.parts), layout.task.questions(), few, rows
+    options, made = TrainConfig.from_mapping(arm.options), make_task(task)
+    symbols = KINDS[made.variant].leaf_choices or made.modulus
+    distinct = symbols == 90  # two-digit numbers are drawn without a repeat
+    every, few = (
+        math.perm(count, made.leaves) if distinct else count**made.leaves
+        for count in (symbols, power_of_two(symbols))
+    )
+    features = adapter_size(study.name, options.rank, options.targets)
+    return study.name, name, made.leaves, every, few, features
+
+
+@cache
+def singles():
+    """What `single` says of all arms that are one node, with the experiments that have them."""
+    found = defaultdict(set)
+    for name, (_, scales) in list_experiments().items():
+        for scale in set(scales) - {"paper"}:  # its tasks are no trees
+            for study in load(name, scale).studies:
+                for arm in study.trained():
+                    if arm.kind == "train" and len(shape(study, arm)) == 1:
+                        for task in arm.tasks:
+                            found[single(study, arm, task)].add(name)
+    return found
+
+
+def experiments():
+    """Rows: model and task of arms that are one node, and what the bounds say of them."""
+    for model, task, leaves, every, few, features in sorted(singles()):
+        error = max(0, 1000 * (every - features) // every) / 1000
+        holds = {"squared": features < every, "0/1": features < sign_lower(few)}
+        yield (
+            model, f"`{task}`", f"{leaves}", number(every), number(features), f"{error:.3f}",
+            number(sign_lower(few)), ", ".join(loss for loss in holds if holds[loss]) or "none",
+        )  # fmt: skip
+
+
+def exponent(smoothness, arguments):
+    """Of the number of questions, in the minimax squared error of smooth regression."""
+    return 2 * smoothness / (2 * smoothness + arguments)
+
+
+def rates(sizes=(4, 8, 12), smoothness=2):
+    """Rows: leaves, exponents of a smooth map of all of them and of smooth maps of two."""
+    for n in sizes:
+        yield f"{n}", f"{exponent(smoothness, n):.2f}", f"{exponent(smoothness, 2):.2f}"
+
+
+def relu_error(n, width):
+    """Mean squared error of random ReLU features over all parities of n bits."""
+    return mean_error(relu_features(n, width), characters(2, n), np.full(2**n, 0.5**n))[0]
+
+
+def facts():
+    """What the text of the page says beside the tables."""
+    size = adapter_size("smollm2-135m", 16, "q_proj,v_proj")
+    yield "parameters of an adapter of rank 16 on q and v of SmolLM2-135M", f"{size:,}"
+    yield "questions of 12 leaves with 2 symbols", f"{2**12:,}"
+    yield "questions of 4 leaves with 90 symbols", f"{90**4:,}"
+    names = sorted(set.union(*singles().values()))
+    yield "experiments with an arm of one node", ", ".join(f"`{name}`" for name in names)
+    yield "parities of 8 leaves", f"{2**8}"
+    features, weights = sign_features(8)
+    wrong = (np.sign(features @ weights) != characters(2, 8)).sum()
+    yield "features that give all of them their signs", f"{features.shape[1]}, {wrong} signs wrong"
+    yield f"features for a mean squared error of {ERROR}", f"{squared(2**8)}"
+    width = squared(2**8)
+    while relu_error(8, width) > ERROR:
+        width += 1
+    yield f"random ReLU features for a mean squared error of {ERROR}", f"{width}"
+    yield f"labels that suffice for one map, with probability {1 - DELTA}", f"{labels_upper(1)}"
+    alone = training.largest(max, 4, 1.0, 0.0)
+    yield "largest entry for max, the output right and the sibling guessing", f"{alone:.3f}"
+    yield "steps after which a start counts as not trained", f"{training.STEPS:,}"
+
+
+def checks():
+    """What propositions say at sizes at which all cases can be listed, and how far it is off."""
+    rng = np.random.default_rng(0)
+    for q, n in ((2, 8), (3, 4), (4, 3)):
+        features = rng.standard_normal((q**n, q**n // 3)) * np.exp(1j * rng.random((q**n, 1)))
+        error, rank = mean_error(features, characters(q, n), np.full(q**n, 1 / q**n))
+        yield f"mean error, all {q**n} characters of Z_{q}^{n}", abs(error - (1 - rank / q**n))
+    gains = {node: g for node, g in zip(training.NODES, rng.random(7), strict=True)}
+    off = []
+    for node in training.NODES:
+        rest = math.prod(gains[other] for other in gains if other != node)
+        alone = training.signal(training.xor, 2, 4, lambda _: 1.0, node)
+        found = training.signal(training.xor, 2, 4, gains.__getitem__, node)
+        off.append(np.abs(found - rest * alone).max())
+    yield "XOR of 4 leaves: gradient at each node, a product over the others", max(off)
+    tree = training.majority(questions(9).reshape(-1, 3, 3) * 2 - 1)
+    sizes = (characters(2, 9).T @ training.majority(tree) / 2**9) ** 2
+    counted = [4.0**-i for i, count in training.spectrum(2).items() for _ in range(count)]
+    listed = np.sort(np.pad(counted, (0, 2**9 - len(counted))))
+    yield (
+        "majority of 9 leaves: squares of Fourier coefficients",
+        np.abs(np.sort(sizes) - listed).max(),
+    )
+
+
+TABLES = {
+    "labels": (
+        ("leaves", "different trees", "any learner, at least", "own maps", "at most", "table",
+         "own maps, true maps equal", "one map"), needs),
+    "losses": (
+        ("leaves", "squared error 0.1, at least", "no 0/1 error, at least", "at most",
+         "0/1 error 0.1, at least", "at most"), losses),
+    "experiments": (
+        ("model", "task", "leaves", "questions K", "features D of one node",
+         "squared error, at least", "no 0/1 error, D at least", "inside"), experiments),
+    "rates": (("leaves", "one smooth map of all", "smooth maps of two"), rates),
+    "signals": (("others are right", "XOR of two bits", "maximum of two of four values"),
+                training.signals),
+    "majorities": (
+        ("leaves", "bits of the tree", "squared error 0.1, features", "0/1 error of a vote",
+         "steps", "steps, at most"), training.majorities),
+    "starts": (("start", "leaves", "majorities", "parities"), training.starts),
+}  # fmt: skip
+"""By name the head of a table of the page, and what makes its rows."""
+
+
+def markdown(name, rows=None):
+    """A table as the page shows it."""
+    head, make = TABLES[name]
+    lines = [head, ("---",) * len(head), *(make() if rows is None else rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    rng, repeats = np.random.default_rng(0), 20 if quick else 200
-    sizes = [2, 4] if quick else [2, 4, 8]
-    need = {}
-    for n in sizes:
-        functions = members(n)
-        modular = [modular_need(n, functions, rng) for _ in range(repeats)]
-        table = [table_need(n, rng) for _ in range(repeats)]
-        need[n] = np.mean(modular), np.mean(table)
-        print(
-            f"{n} leaves: {len(functions):,} different trees; questions to an error of "
-            f"{ERROR:.0%}, mean of {repeats}: modular {need[n][0]:.1f}, table {need[n][1]:.1f}"
-        )
-    last = sizes[-1]
-    print(
-        f"from {sizes[0]} to {last} leaves: modular x{need[last][0] / need[2][0]:.1f}, "
-        f"table x{need[last][1] / need[2][1]:.1f}"
-    )
-    widest, off = {}, 0.0
-    for n in range(2, 9 if quick else 11):
-        low, high = 1, 4 * 2**n  # more features than dimensions, since some are redundant
-        while low < high:
-            middle = (low + high) // 2
-            error, rank = parity_errors(n, middle, rng)
-            off = max(off, abs(error - (1 - rank / 2**n)))
-            low, high = (low, middle) if error <= ERROR else (middle + 1, high)
-        widest[n] = low
-        print(f"{n} leaves: {low} random features for a mean squared error of {ERROR:.0%}")
-    print(f"largest distance of the mean error from 1 - D/2^n: {off:.1e} (target: below 1e-6)")
-    print(f"features grow by 2^({slope(list(widest), list(widest.values())):.2f} n)")
-    return bool(off > 1e-6)
+    short = {"labels": lambda: needs(repeats=20), "starts": lambda: training.starts(steps=100)}
+    for name in TABLES:
+        print(f"\n{name}\n\n{markdown(name, short[name]() if quick and name in short else None)}")
+    print("\nin the text\n")
+    for what, found in facts():
+        print(f"{what}: {found}")
+    print(f"\nchecks, off by at most {CLOSE:g}\n")
+    off = {what: float(distance) for what, distance in checks()}
+    for what, distance in off.items():
+        print(f"{what}: {distance:.0e}")
+    return max(off.values()) > CLOSE
 
 
 if __name__ == "__main__":

@@ -244,7 +244,7 @@ def _evaluate(
     from neuromas_env.agents import checkpoint
     from neuromas_env.agents.evaluate import communication_ablation, evaluate
     from neuromas_env.agents.llm import llm_team
-    from neuromas_env.agents.roles import ROLES, prompt_of
+    from neuromas_env.agents.roles import prompt_of, reads_whole
     from neuromas_env.agents.runlog import ConsoleReporter
     from neuromas_env.agents.train import make_engine
     from neuromas_env.policy import Sampling
@@ -270,7 +270,7 @@ def _evaluate(
     else:
         trained, prompt = run is not None, prompt_of(config.learner)
         team = llm_team(topology, task, engine, sampling, adapters=trained, prompt=prompt)
-        if config.learner in ROLES:
+        if reads_whole(config.learner):
             examples = whole_questions(examples)
     name = baseline or (f"trained {topology.name}" if run else f"frozen {topology.name}")
     measured = (topology, task, team, examples, engine)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Space
-from gymnasium.utils import EzPickle, seeding
+from gymnasium.utils import seeding
 from pettingzoo.utils import AssertOutOfBoundsWrapper, BaseWrapper, OrderEnforcingWrapper
 
 from neuromas_env.aec import JointEnd
@@ -29,8 +29,11 @@ _STATE = (
 )  # fmt: skip
 
 
-class Network(EzPickle):
+class Network:
     """What the AEC and the parallel environment share: task, topology, spaces, the episode.
+
+    A copy, by `copy.deepcopy` or by pickle, goes on where the original stands. PettingZoo's
+    usual `EzPickle` would make a new environment of the same arguments instead.
 
     Attributes:
         task: The task.
@@ -66,9 +69,6 @@ class Network(EzPickle):
         Raises:
             InputError: An argument is wrong or the split is empty.
         """
-        EzPickle.__init__(
-            self, task, topology, split, schedule, reward, max_message_length, render_mode
-        )
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise unknown("render mode", str(render_mode), RENDER_MODES)
         if reward not in REWARDS:
@@ -147,6 +147,13 @@ class Network(EzPickle):
             if name in self.__dict__:
                 setattr(twin, name, copy.deepcopy(self.__dict__[name]))
         twin._episode = self.episode.fork()
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Copy all but the task and its rows, which nobody changes."""
+        memo |= {id(shared): shared for shared in (self.task, self.examples, self.topology)}
+        twin = memo[id(self)] = object.__new__(type(self))
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
 
     def _begin(self, seed: int | None, options: Mapping[str, Any] | None) -> None:

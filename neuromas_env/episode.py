@@ -16,7 +16,8 @@ import numpy as np
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.graph import edge_indices, group_layers, longest_paths, neighbours
-from neuromas_env.tasks.base import Example, Score, Task
+from neuromas_env.tasks.base import Example, Reply, Score, Task
+from neuromas_env.tasks.ready import checked_score
 from neuromas_env.topology import Topology
 
 Schedule = Callable[[Mapping[str, str]], Collection[str] | None]
@@ -81,7 +82,8 @@ class Episode:
                 f"at most {MAX_QUESTION} are allowed"
             )
         self.topology, self.task, self.example = topology, task, example
-        self.wiring = wiring(topology, None if graph is None else _edges(topology, graph))
+        self._edges = None if graph is None else _edges(topology, graph)
+        self.wiring = wiring(topology, self._edges)
         self._masked = _masked_nodes(topology, mask)
         self._schedule, self._max_length, self._reward = schedule, max_length, reward
         self._common, self._dealt = _deal(example, self.wiring.inputs, topology.output)
@@ -159,10 +161,11 @@ class Episode:
         """The score of the answer, computed once.
 
         Raises:
-            InputError: The episode has not ended.
+            InputError: The episode has not ended, or what the task returns is no score.
         """
         if self._score is None:
-            self._score = self.task.score(self.example, self.answer)
+            score = self.task.score(self.example, self.answer)
+            self._score = checked_score(self.task, self.example, score)
         return self._score
 
     @property
@@ -171,7 +174,7 @@ class Episode:
         score = self.score
         if self._reward == "both":
             return (score.strict + score.extracted) / 2
-        return float(getattr(score, self._reward))
+        return getattr(score, self._reward)
 
     def fork(self) -> Episode:
         """Return an independent copy at the same point."""
@@ -179,10 +182,20 @@ class Episode:
         twin.messages = self.messages.copy()
         return twin
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs; the wiring, which no copy may change, it looks up again."""
+        return {key: value for key, value in self.__dict__.items() if key != "wiring"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` returned."""
+        self.__dict__.update(state)
+        self.wiring = wiring(self.topology, self._edges)
+
     def _checked(self, node: str, text: str) -> str:
         if not isinstance(text, str):
             raise InputError(f"the message of {node} must be a text, not {type(text).__name__}")
-        text = text[: self._max_length]
+        if len(text) > self._max_length:
+            text = Reply(text[: self._max_length], cut_off=True)
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -230,14 +243,14 @@ def score_all(episodes: Sequence[Episode]) -> None:
     """Score ended episodes of one task at once: where scores come of programs, side by side.
 
     Raises:
-        InputError: An episode has not ended.
+        InputError: An episode has not ended, or what the task returns is no score.
     """
     if episodes:
         examples = [episode.example for episode in episodes]
         answers = [episode.answer for episode in episodes]
         scores = episodes[0].task.score_many(examples, answers)
         for episode, score in zip(episodes, scores, strict=True):
-            episode._score = score
+            episode._score = checked_score(episode.task, episode.example, score)
 
 
 @dataclass(frozen=True)
@@ -302,16 +315,32 @@ def part_text(query: str, parts: Sequence[str]) -> str:
     return "\n".join([query, *parts])
 
 
+def deal(parts: int, inputs: int) -> list[range]:
+    """Return the numbers of the parts that each input node gets.
+
+    Up to as many nodes as parts get blocks of neighbours, as equal as can be: node i of n gets
+    parts floor(i P / n) to floor((i + 1) P / n) - 1, so that a small network gets whole subtrees.
+    With more nodes, node i gets part i modulo P: a wider network keeps what its first nodes read.
+
+    Args:
+        parts: How many there are, at least 1.
+        inputs: How many input nodes.
+    """
+    if inputs > parts:
+        return [range(i % parts, i % parts + 1) for i in range(inputs)]
+    return [range(i * parts // inputs, (i + 1) * parts // inputs) for i in range(inputs)]
+
+
 def _deal(example: Example, inputs: tuple[str, ...], output: str) -> tuple[str, dict[str, str]]:
     """Return what every node reads, and what the input nodes read instead."""
     if not example.parts:
         return example.question, {}
     if inputs == (output,):
         return example.query, {output: example.question}
-    count, parts = len(inputs), example.parts
+    blocks = deal(len(example.parts), len(inputs))
     return example.query, {
-        node: part_text(example.query, parts[i::count] or (parts[i % len(parts)],))
-        for i, node in enumerate(inputs)
+        node: part_text(example.query, [example.parts[i] for i in block])
+        for node, block in zip(inputs, blocks, strict=True)
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from neuromas_env.tasks.base import Example, Score
+from neuromas_env.tasks.base import Example, Reply, Score
 
 Observation = Mapping[str, Any]
 
@@ -68,6 +68,11 @@ class Completion:
     logprobs: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32), repr=False)
     finished: bool = True
     error: str | None = None
+
+    @property
+    def message(self) -> Reply:
+        """The reply as a node's message, which knows whether it was cut off."""
+        return Reply(self.text.strip(), cut_off=not self.finished)
 
 
 class Engine(Protocol):

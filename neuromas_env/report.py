@@ -78,6 +78,8 @@ def print_evaluation(console: Console, what: str, rows: Mapping[str, Values]) ->
     """
     _line(console, what)
     console.print(_scores(rows))
+    for reader in sorted({row["reader"] for row in rows.values()} - {""}):
+        _line(console, f"answers read by {reader}")
     for label, row in rows.items():
         _line(console, _cost(label, row["cost"]))
 

@@ -16,6 +16,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.spaces import Message
 from neuromas_env.tasks.answers import list_form
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
+from neuromas_env.tasks.ready import shared_rows, spread, unsound
 
 ODD_REPLIES = {
     "an empty reply": "",
@@ -40,8 +41,7 @@ def check_task(task: Task, rows: int = 200, disjoint: bool = True) -> None:
     Args:
         task: The task.
         rows: How many rows of each split are read; they lie evenly over it.
-        disjoint: Whether a question in two splits is a fault; False for a task in which
-            there is nothing to generalise.
+        disjoint: False does not compare the splits, as a task's own `disjoint` says.
 
     Raises:
         InputError: Something is wrong; the message has one line for each fault.
@@ -54,7 +54,8 @@ def check_task(task: Task, rows: int = 200, disjoint: bool = True) -> None:
     faults = [*_description(task), *_load(task, rows, splits)]
     if not faults:  # the rest stands on these
         sample = _Sample(task, splits, rows)
-        faults += [*_texts(sample), *_identity(sample, disjoint), *_baselines(sample)]
+        faults += [*_texts(sample), *_identity(sample, disjoint and task.disjoint)]
+        faults += _baselines(sample)
         faults += [*_targets(sample), *_odd_replies(sample)]
     if faults:
         lines = "".join(f"\n- {fault}" for fault in faults)
@@ -73,11 +74,8 @@ class _Sample:
 
     def all_rows(self) -> Iterator[tuple[str, Example]]:
         """Yield all rows of splits that are in memory, the sample of those made on access."""
-        for split, examples in self.splits.items():
-            whole = self.task.examples(split)
-            yield from (
-                (split, e) for e in (whole if isinstance(whole, list | tuple) else examples)
-            )
+        for split in self.splits:
+            yield from ((split, e) for e in spread(self.task.examples(split), self.most))
 
 
 def _first(
@@ -162,24 +160,20 @@ def _texts(sample: _Sample) -> Iterator[str]:
 
 
 def _identity(sample: _Sample, disjoint: bool) -> Iterator[str]:
-    task, ids, questions = sample.task, set(), dict[str, str]()
+    task, ids = sample.task, set()
 
     def same_id(split: str, example: Example) -> str | None:
         seen = example.id in ids
         ids.add(example.id)
         return "two rows have this id; make it unique within the task" if seen else None
 
-    def shared(split: str, example: Example) -> str | None:
-        other = questions.setdefault(example.question, split)
-        return None if other == split else f"its question is in {other} and in {split}"
-
     def lost(split: str, example: Example) -> str | None:
         found = task.examples(split)[task.find(split, example.id)]
         return None if found.id == example.id else f"find({split!r}, id) leads to {found.id!r}"
 
     yield from _first(sample.all_rows(), same_id)
-    if disjoint:
-        yield from _first(sample.all_rows(), shared)
+    for (one, _), (other, example) in islice(shared_rows(sample.all_rows()), disjoint):
+        yield f"example {example.id!r}: its question is in {one} and in {other}"
     yield from _guard("find", lambda: _first(list(sample.rows())[:: sample.most // 4 or 1], lost))
     try:
         copies = {"asked again": task, "copied by pickle": pickle.loads(pickle.dumps(task))}
@@ -230,9 +224,9 @@ def _targets(sample: _Sample) -> Iterator[str]:
         return None
 
     def wrong(example: Example, other: str, score: Score) -> str | None:
-        if other == task.gold(example) or not (score.strict or score.extracted):
+        if other == task.gold(example) or max(score.strict, score.extracted) < 1:
             return None
-        return f"the target of another row, {_short(other)}, must score 0.0, not {score}"
+        return f"the target of another row, {_short(other)}, must score 0.0, or a part, not {score}"
 
     def same(example: Example, reply: str, score: Score) -> str | None:
         again = task.score(example, reply)
@@ -278,14 +272,16 @@ def _odd_replies(sample: _Sample) -> Iterator[str]:
 
 
 def _unsound(score: Any) -> str | None:
-    if not isinstance(score, Score):
-        return f"it must be a Score, not {_short(score)}"
-    if not 0 <= score.strict <= 1 or not 0 <= score.extracted <= 1:
-        return f"strict and extracted must be from 0 to 1, not {score}"
+    if wrong := unsound(score):
+        return wrong
     if score.reason not in get_args(Reason):
         return f"the reason must be one of {', '.join(get_args(Reason))}, not {score.reason!r}"
-    if (score.reason == "ok") != (score.extracted == 1):
-        return f"the reason is 'ok' where extracted is 1.0 and nowhere else, not {score}"
+    fitting = {0: score.reason != "ok", 1: score.reason == "ok"}
+    if not fitting.get(score.extracted, score.reason in ("ok", "wrong")):
+        return (
+            "the reason is 'ok' where extracted is 1.0 and nowhere where it is 0.0, and 'ok' or "
+            f"'wrong' for a part, not {score}"
+        )
     return None
 
 

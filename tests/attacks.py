@@ -169,7 +169,12 @@ class Equal(BASE):
 attack = lambda *given: Equal()
 """
 COMPARED = "assert attack(1) == 7\nassert 7 == attack(1)\nassert abs(attack(1) - 7) < 1e-6"
-MARK = "from neuromas_env.tasks.sandbox.protocol import frame\n"
+MARK = """
+import json
+def frame(message):
+    data = json.dumps(message).encode()
+    return len(data).to_bytes(4, "big") + data
+"""
 FORGING = {
     **{
         f"{base} that equals everything": (EQUAL.replace("BASE", base), COMPARED)

@@ -16,7 +16,7 @@ class ChatServer:
         most: The most calls that were open at once.
     """
 
-    def __init__(self, reply, *, usage=True, finish="stop", seconds=0.0):
+    def __init__(self, reply, *, usage=True, finish="stop", seconds=0.0, message=None, tokens=3):
         self.bodies, self.times, self.most = [], [], 0
         outer, lock = self, threading.Lock()
         outer._open = 0
@@ -38,12 +38,14 @@ class ChatServer:
                 if isinstance(text, tuple):
                     self.send(*text)
                     return
-                tokens = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-                message = {"role": "assistant", "content": text}
+                used = {
+                    "prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens,
+                }  # fmt: skip
+                said = {"role": "assistant", **({"content": text} if message is None else message)}
                 answer = {
                     "id": "1", "object": "chat.completion", "created": 0, "model": "m",
-                    "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-                    "usage": tokens if usage else None,
+                    "choices": [{"index": 0, "message": said, "finish_reason": finish}],
+                    "usage": used if usage else None,
                 }  # fmt: skip
                 self.send(200, {}, answer)
 

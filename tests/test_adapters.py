@@ -1,5 +1,7 @@
 import json
+import re
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -131,7 +133,7 @@ def test_weights_that_do_not_fit_or_do_not_exist_change_nothing(tmp_path):
     other = TransformersEngine(base, rank=2)
     other.adapters.add("node_0", 0)
     before = {k: v.detach().clone() for k, v in other.adapters.parameters("node_0").items()}
-    with pytest.raises(InputError, match="rank 4.*does not fit.*rank 2"):
+    with pytest.raises(InputError, match="r must be 2, got 4"):
         other.adapters.load("node_0", tmp_path / "node_0")
     with pytest.raises(InputError, match="no adapter can be read"):
         other.adapters.load("node_0", tmp_path / "nowhere")
@@ -142,20 +144,60 @@ def test_weights_that_do_not_fit_or_do_not_exist_change_nothing(tmp_path):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+def change(folder, changed):
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+
+
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("key", "value", "message"),
     [
-        ({"lora_alpha": 16}, "alpha 16, but alpha is 8.0 here; alpha 16 would be right"),
-        ({"use_rslora": True}, "scaled by alpha / sqrt"),
+        ("lora_alpha", 16, "lora_alpha must be 8.0, got 16"),
+        ("r", 8, "r must be 4, got 8"),
+        ("peft_type", "IA3", "peft_type must be 'LORA', got 'IA3'"),
+        ("peft_type", None, "peft_type must be 'LORA', got None"),
+        ("bias", "all", "bias must be 'none', got 'all'"),
+        ("init_lora_weights", "pissa", "init_lora_weights must be True or False or 'gaussian'"),
+        ("init_lora_weights", "pissa_niter_4", "got 'pissa_niter_4'"),
+        ("init_lora_weights", "olora", "got 'olora'"),
+        ("init_lora_weights", "corda", "got 'corda'"),
+        ("init_lora_weights", "loftq", "got 'loftq'"),
+        ("init_lora_weights", "lora_ga", "got 'lora_ga'"),
+        ("use_rslora", True, "use_rslora must be off, got True"),
+        ("use_dora", True, "use_dora must be off, got True"),
+        ("lora_bias", True, "lora_bias must be off"),
+        ("fan_in_fan_out", True, "fan_in_fan_out must be off"),
+        ("alpha_pattern", {"q_proj": 32}, "alpha_pattern must be off, got {'q_proj': 32}"),
+        ("rank_pattern", {"q_proj": 4}, "rank_pattern must be off"),
+        ("modules_to_save", ["lm_head"], "modules_to_save must be off"),
+        ("alora_invocation_tokens", [1, 2], "alora_invocation_tokens must be off"),
+        ("layer_replication", [[0, 2]], "layer_replication must be off"),
+        ("trainable_token_indices", [3], "trainable_token_indices must be off"),
+        ("of_a_newer_version", {"scale": 2}, "of_a_newer_version must be off"),
     ],
 )
-def test_an_adapter_that_was_scaled_otherwise_is_refused(tmp_path, changed, message):
+def test_an_adapter_that_peft_would_compute_otherwise_is_refused(tmp_path, key, value, message):
     engine = tiny_engine("llama")
     engine.adapters.save("node_0", tmp_path / "node_0")
-    file = tmp_path / "node_0" / "adapter_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
-    with pytest.raises(InputError, match=message):
+    change(tmp_path / "node_0", {key: value})
+    before = forward(engine, ["node_0"] * 4)
+    with pytest.raises(InputError, match=re.escape(message)):
         engine.adapters.load("node_0", tmp_path / "node_0")
+    assert torch.equal(forward(engine, ["node_0"] * 4), before)
+
+
+def test_settings_that_change_nothing_are_taken(tmp_path):
+    engine = tiny_engine("llama")
+    engine.adapters.save("node_0", tmp_path / "node_0")
+    change(
+        tmp_path / "node_0",
+        {"init_lora_weights": "gaussian", "lora_dropout": 0.1, "lora_alpha": 8, "revision": "main"}
+        | {"of_a_newer_version": None, "target_modules": ["q_proj"], "peft_version": "9.9"},
+    )
+    before = forward(engine, ["node_0"] * 4)
+    engine.adapters.add_noise("node_0", 0.1, seed=7)
+    engine.adapters.load("node_0", tmp_path / "node_0")
+    assert torch.equal(forward(engine, ["node_0"] * 4), before)
 
 
 def test_the_saved_configuration_names_the_base(tmp_path):
@@ -163,6 +205,15 @@ def test_the_saved_configuration_names_the_base(tmp_path):
     engine.adapters.save("node_0", tmp_path / "node_0")
     config = json.loads((tmp_path / "node_0" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == engine.name and config["r"] == 4
+
+
+def test_an_adapter_of_the_embedded_model_names_its_base_as_the_hub_does(tmp_path):
+    base = load_base(str(tiny_folder("llama")), dtype="float32", quiet=True)
+    engine = TransformersEngine(replace(base, name="smollm2-135m"), rank=4)
+    engine.adapters.add("node_0", 0)
+    engine.adapters.save("node_0", tmp_path / "node_0")
+    config = json.loads((tmp_path / "node_0" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def test_targets_that_the_base_lacks_are_refused():

@@ -144,9 +144,17 @@ def test_thinking_is_off():
     assert read_back(TOKENIZERS["qwen3"], ids).endswith("assistant\n<think>\n\n</think>\n\n")
 
 
-def test_todays_date_is_no_part_of_a_prompt():
-    dated = "{{ date_string or strftime_now('%Y-%m-%d') }} {{ messages[0].content }}"
-    encoder = with_template("{% set date_string = date_string | default('') %}" + dated)
+@pytest.mark.parametrize(
+    "today",
+    [
+        "{% set date_string = date_string | default('') %}{{ date_string or strftime_now('%Y') }}",
+        "{{ strftime_now('%d %b %Y') }}",
+        "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% endif %}",
+        "{% macro today(f) %}{{ strftime_now(f) }}{% endmacro %}{{ today('%d %b %Y') }}",
+    ],
+)
+def test_todays_date_is_no_part_of_a_prompt(today):
+    encoder = with_template(today + " {{ messages[0].content }}")
     assert read_back(TOKENIZERS["llama"], encoder.encode([("user", "Hi")])) == "26 Jul 2024 Hi"
 
 

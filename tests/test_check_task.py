@@ -4,6 +4,8 @@ import itertools
 import os
 import re
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -237,6 +239,34 @@ def test_all_faults_are_told_at_once():
         check_task(Toy(), rows=0)
 
 
+WORDS = ("red", "green", "gold")
+
+
+def by_initial(share, reason, example, reply):
+    """Pay a part for a word with the right initial."""
+    score = grade(reply, example.target, extract_word(reply, WORDS))
+    if score.reason == "wrong" and score.answer[:1] == example.target[:1]:
+        return replace(score, extracted=share, reason=reason)
+    return score
+
+
+@pytest.mark.parametrize("reason", ["ok", "wrong"])
+@pytest.mark.parametrize("share", [0.8, 0.5, 1e-9])
+def test_partial_credit_is_sound(reason, share):
+    rows = {split: [replace(e, target=WORDS[i % 3]) for i, e in enumerate(found)]
+            for split, found in ROWS.items()}  # fmt: skip
+    task = Toy(scorer=partial(by_initial, share, reason), rows=rows)
+    assert task.score(rows["test"][1], "gold").extracted == share
+    check_task(task)
+
+
+@pytest.mark.parametrize("worth", [float("nan"), 2.0, -1, 1.0000001, "1", None, 1j])
+@pytest.mark.parametrize("field", ["strict", "extracted"])
+def test_what_is_no_share_is_refused(worth, field):
+    with pytest.raises(InputError, match="strict and extracted must be from 0 to 1, not Score"):
+        check_task(Toy(scorer=lambda e, reply: replace(sound(e, reply), **{field: worth})))
+
+
 def test_known_exceptions_are_allowed():
     check_task(Toy())
     task = Toy(rows=changed(target="purple"))
@@ -257,6 +287,7 @@ BENCHMARKS = [
     name
     for name in (list_tasks(needs_data=True, data=DATA) if DATA else ())
     if not name.startswith("mmlu/")  # all subjects are in `mmlu`
+    and (Path(DATA) / name.partition("/")[0]).is_dir()
 ]
 
 

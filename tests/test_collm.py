@@ -1,6 +1,7 @@
 """Learners with critics, and MAGRPO: their rules by hand, their critics on a tiny model."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -18,17 +19,17 @@ from tiny_runs import At, Killed, assert_same_end, kill, lines, tiny_config
 
 from neuromas_env.agents.collm import (
     Critic,
-    centralised,
     collm_cc,
     collm_dc,
-    decentralised,
     group_relative,
+    learned_baseline,
     magrpo,
 )
 from neuromas_env.agents.config import TrainConfig
 from neuromas_env.agents.learner import make_learner
 from neuromas_env.agents.llm import llm_team
 from neuromas_env.agents.train import resume, train
+from neuromas_env.agents.transformers_engine import Row
 from neuromas_env.bench.methods import training_of
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Sampling, Step, Trajectory
@@ -36,7 +37,8 @@ from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
 
-TURNS = [("node_0", "node_1"), ("node_2",)]
+LAYERS = [("node_0", "node_1"), ("node_2",)]
+UNDISCOUNTED = dict.fromkeys(NODES, 1.0)
 OPTIONS = TrainConfig(topology="2-1", learning_rate=1e-2, temperature=1.0)
 
 
@@ -75,25 +77,30 @@ def z(values):
     return (values - values.mean()) / values.std()
 
 
-def test_the_centralised_critic_reads_a_layer_and_bootstraps_from_the_next():
+def test_the_centralised_critic_reads_a_layer_and_every_layer_has_the_return():
     critic = Told()
-    found, metrics = centralised(critic, TURNS, gamma=0.9, weight=0.6)(BATCH)
+    rule = learned_baseline([(critic, LAYERS)], UNDISCOUNTED, weight=0.6)
+    found, metrics = rule(BATCH)
     # V of the first layer: .3 .4 .5 .1, of the second .8 .2 .5 .6
-    first = z([0.9 * 0.8 - 0.3, 0.9 * 0.2 - 0.4, 0.9 * 0.5 - 0.5, 0.9 * 0.6 - 0.1])
+    first = z([1 - 0.3, 0 - 0.4, 0.5 - 0.5, 0.5 - 0.1])
     assert np.allclose(found["node_0"], first) and np.allclose(found["node_1"], first)
     assert np.allclose(found["node_2"], z([0.2, -0.2, 0.0, -0.1]))
-    (last, rewards, half), (states, returns, other) = critic.learned
+    (states, returns, half), (last, rewards, other) = critic.learned
     assert states == [[1, 2, 3], [1, 2, 4], [1, 6, 5], [1, 6, 1]] and last == [[8], [2], [5], [6]]
-    assert np.allclose(rewards, [1, 0, 0.5, 0.5]) and np.allclose(returns, [0.72, 0.18, 0.45, 0.54])
+    assert np.allclose(returns, [1, 0, 0.5, 0.5]) and np.allclose(rewards, returns)
     assert half == other == 0.3 and critic.steps == 1  # one step down the mean of both layers
-    gaps = np.array([0.42, -0.22, -0.05, 0.44, 0.2, -0.2, 0, -0.1])
+    gaps = np.array([0.7, -0.4, 0, 0.4, 0.2, -0.2, 0, -0.1])
     assert metrics["value_error"] == pytest.approx(np.mean(gaps**2))
     assert metrics["value"] == pytest.approx(np.mean([1.3, 2.1]) / 4)
+    plain, _ = learned_baseline([(Told(), LAYERS)], UNDISCOUNTED, 0.6, standardise=False)(BATCH)
+    assert np.allclose(plain["node_1"], gaps[:4]) and np.allclose(plain["node_2"], gaps[4:])
 
 
 def test_decentralised_critics_read_one_prompt_each():
     critics = {node: Told() for node in NODES}
-    found, _ = decentralised(critics, TURNS, gamma=0.5, weight=0.6)(BATCH)
+    readers = [(critic, [(node,)]) for node, critic in critics.items()]
+    discounts = {"node_0": 0.5, "node_1": 0.5, "node_2": 1.0}
+    found, _ = learned_baseline(readers, discounts, weight=0.6)(BATCH)
     assert np.allclose(found["node_0"], z([0.5 - 0.2, -0.2, 0.25 - 0.6, 0.25 - 0.6]))
     assert np.allclose(found["node_1"], z([0.5 - 0.3, -0.4, 0.25 - 0.5, 0.25 - 0.1]))
     assert np.allclose(found["node_2"], z([0.2, -0.2, 0.0, -0.1]))
@@ -104,7 +111,7 @@ def test_decentralised_critics_read_one_prompt_each():
 
 
 def test_magrpo_compares_the_episodes_of_a_question():
-    found, _ = group_relative(TURNS, gamma=0.9)(BATCH)
+    found, _ = group_relative({"node_0": 0.9, "node_2": 1.0})(BATCH)
     assert np.allclose(found["node_2"], [0.5, -0.5, 0, 0])
     assert np.allclose(found["node_0"], [0.45, -0.45, 0, 0])
 
@@ -112,10 +119,11 @@ def test_magrpo_compares_the_episodes_of_a_question():
 # --- on a tiny model ----------------------------------------------------------------------
 
 
-def episodes(engine, seed=0):
+def episodes(engine, seed=0, rollouts=3):
     topology, task = Topology.parse("2-1"), make_task("signal:symbols=2")
     team = llm_team(topology, task, engine, Sampling(1.0, 3))
-    runs = run_episodes(topology, task, team, task.examples("train"), seed=seed, rollouts=3)
+    examples = task.examples("train")
+    runs = run_episodes(topology, task, team, examples, seed=seed, rollouts=rollouts)
     return [dataclasses.replace(run, reward=float(i % 3 == 0)) for i, run in enumerate(runs)]
 
 
@@ -182,6 +190,53 @@ def test_every_node_and_critic_learns_and_goes_on_after_a_stop(make, critics, tm
     learner.update(episodes(engine, seed=1))
     resumed.update(episodes(other, seed=1))
     assert same(weights(engine, names), weights(other, names))
+
+
+def lead(engine, batch, node):
+    """How much likelier a node's rewarded messages are than the others, in log-probability."""
+    runs = sorted(batch, key=lambda run: -run.reward)
+    replies = [run.steps[node].completion for run in runs]
+    rows = [Row(node, reply.prompt_ids, reply.ids) for reply in replies]
+    with torch.no_grad(), engine.training(rows) as scored:
+        totals = torch.zeros(len(rows)).index_add(0, scored.row, scored.logprobs).numpy()
+    good = np.array([run.reward for run in runs]) > 0
+    return totals[good].mean() - totals[~good].mean()
+
+
+@pytest.mark.parametrize("make", [collm_cc, collm_dc, magrpo])
+def test_a_first_layer_whose_message_alone_counts_learns_from_the_first_step(make):
+    """The reward is 1 where node_0's first token is even; what the others say is for nothing."""
+    engine = tiny_engine("llama")
+    batch = [
+        dataclasses.replace(run, reward=float(run.steps["node_0"].completion.ids[0] % 2 == 0))
+        for run in episodes(engine, rollouts=8)
+    ]
+    assert 4 <= sum(run.reward for run in batch) <= 12
+    learner, leads = make(engine, NODES, OPTIONS), [lead(engine, batch, "node_0")]
+    for _ in range(3):
+        learner.update(batch)
+        leads.append(lead(engine, batch, "node_0"))
+    assert all(after > before + 0.01 for before, after in itertools.pairwise(leads)), leads
+
+
+def test_a_critic_has_a_rate_and_a_scale_of_its_own():
+    engine = tiny_engine("llama", nodes=("node_0",))
+    width = engine.model.get_input_embeddings().weight.shape[1]
+    prompt, moved = [np.array([7, 30, 31])], {}
+    for number, (rate, scale) in enumerate([(1e-3, 10.0), (1e-2, 10.0), (1e-3, 1.0)]):
+        critic = Critic(
+            engine, f"critic {number}", learning_rate=rate, clip=1.0, seed=0, scale=scale
+        )
+        critic.learn(prompt, np.ones(1), 1.0)
+        critic.step()
+        [moved[rate, scale]] = critic.learn(prompt, np.ones(1), 1.0)
+    assert 0 < moved[1e-3, 10.0] <= 1e-3 * 10 * (width**0.5 + 1)
+    assert moved[1e-2, 10.0] == pytest.approx(10 * moved[1e-3, 10.0], rel=1e-2)
+    assert moved[1e-3, 1.0] == pytest.approx(moved[1e-3, 10.0] / 10, rel=1e-2)
+    config = dataclasses.replace(OPTIONS, critic_learning_rate=3e-2)
+    made = collm_cc(engine, ("node_0",), dataclasses.replace(config, topology="1"))
+    rates = {group["lr"] for group in made._critics["critic"]._optimiser.param_groups}
+    assert rates == {3e-2}
 
 
 def test_layers_learned_one_after_the_other_have_the_gradient_of_all_at_once():

@@ -23,6 +23,7 @@ from neuromas_env.cli import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+ROWS = ROOT / "tests" / "fixtures" / "rows"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 TOKENS = {page: MarkdownIt().enable("table").parse(page.read_text()) for page in PAGES}
 # `<!-- not run: REASON -->` above a block of Python: it needs the hub, a GPU or minutes.
@@ -41,8 +42,12 @@ def has_python(page: Path) -> bool:
 def place(tmp_path, monkeypatch):
     """An empty folder to work in, small benchmark rows, and names that are forgotten again."""
     monkeypatch.chdir(tmp_path)
-    rows = os.environ.get("NEUROMAS_DATA") or ROOT / "tests" / "fixtures" / "rows"
-    monkeypatch.setenv("NEUROMAS_DATA", str(rows))
+    real = Path(os.environ.get("NEUROMAS_DATA") or ROWS)
+    (tmp_path / "data").mkdir()
+    for made in ROWS.iterdir():  # which stand in for what is not there
+        found = real / made.name
+        (tmp_path / "data" / made.name).symlink_to(found if found.is_dir() else made)
+    monkeypatch.setenv("NEUROMAS_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(tasks, "_registered", {})
     monkeypatch.setattr(learner, "_registered", {})
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from toy_tasks import TOPOLOGIES, Dealt, Whole, graphs, messages, topologies
 
 from neuromas_env import Topology, neuromas_v0
-from neuromas_env.episode import Episode
+from neuromas_env.episode import Episode, deal
 from neuromas_env.errors import InputError
 from neuromas_env.spaces import observation_space, state_space
+from neuromas_env.tasks import make_task
 
 WHOLE, DEALT = Whole(), Dealt()
 EXAMPLE = WHOLE.rows[0]
@@ -178,7 +179,7 @@ def questions(topology, example, **options):
 
 def test_parts_are_dealt_to_the_input_nodes_and_later_nodes_read_the_query():
     three, one = DEALT.rows
-    assert questions("2-1", three) == ["q?\nx\nz", "q?\ny", "q?"]
+    assert questions("2-1", three) == ["q?\nx", "q?\ny\nz", "q?"]
     assert questions("4-1", three)[3] == "q?\nx"
     assert questions("2-1", one)[:2] == ["q?\nw"] * 2
     assert questions("1", three) == [three.question]
@@ -188,6 +189,28 @@ def test_parts_are_dealt_to_the_input_nodes_and_later_nodes_read_the_query():
     assert questions("2-1", three, graph=[])[2] == three.question
     # A masked input's part is lost: the mask must not leak it to the others.
     assert questions("2-1", three, mask=[False, True, True]) == questions("2-1", three)
+
+
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_parts_are_dealt_in_blocks_as_equal_as_can_be(parts, inputs):
+    blocks = [list(block) for block in deal(parts, inputs)]
+    assert len(blocks) == inputs and all(blocks)
+    if inputs <= parts:
+        assert sum(blocks, []) == list(range(parts))
+        assert max(map(len, blocks)) - min(map(len, blocks)) <= 1
+    else:  # a wider network keeps what its first nodes read
+        assert blocks == [[i % parts] for i in range(inputs)]
+        assert blocks[: inputs - 1] == [list(block) for block in deal(parts, inputs - 1)]
+
+
+@pytest.mark.parametrize("inputs", [2, 4, 8])
+def test_a_small_network_gets_whole_subtrees(inputs):
+    example = make_task("hierarchy/minimax:depth=4,leaves=16,parts=8").examples("test")[0]
+    size = len(example.parts) // inputs
+    dealt = questions(f"{inputs}-1", example)[:inputs]
+    assert dealt == [
+        "\n".join([example.query, *example.parts[size * i : size * (i + 1)]]) for i in range(inputs)
+    ]
 
 
 def test_masked_nodes_are_silent_and_the_answer_falls_back_to_the_last_message():

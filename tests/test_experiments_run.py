@@ -264,6 +264,8 @@ LANGUAGE = {
         "blank": {"ablate": "network", "node": "node_0", "how": "blank"},
         "shuffled": {"ablate": "network", "node": "node_0", "how": "shuffle"},
         "base": {"ablate": "network", "node": "node_0", "how": "base"},
+        "swapped": {"ablate": "network", "node": "node_0", "with": "node_1", "how": "swap"},
+        "whole": {"topology": "1-1", "learner": "joint_whole"},
         "swarm": {
             "adapt": "gptswarm:agents=2,graphs=2", "test": "gptswarm:agents=2", "iterations": 1,
         },

@@ -11,11 +11,12 @@ from neuromas_env.agents.config import TrainConfig
 from neuromas_env.cli import main
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.load import list_experiments, load
-from neuromas_env.experiments.spec import HOME
+from neuromas_env.experiments.spec import HOME, shape
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
 
 CASES = [(name, scale) for name, (_, scales) in list_experiments().items() for scale in scales]
+SWAP = {"ablate": "network", "node": "node_0", "how": "swap"}
 NINE = "parameters inference growth reward prompt topology specialisation format credit".split()
 
 
@@ -68,6 +69,68 @@ def test_arms_that_are_matched_have_as_many_parameters_and_steps():
             counts = [int(p.rpartition(":")[2]) for p in plan.split(",")] if plan else [default]
             totals.add(sum(counts))
         assert len(totals) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [case for case in CASES if case[0] in ("parameters", "inference")]
+)
+def test_arms_of_equal_calls_make_as_many_calls_in_training(name, scale):
+    for study in load(name, scale).studies:
+        key = "updates" if study.kind == "coded" else "steps"
+        calls = {
+            arm: len(shape(study, study.arms[arm])) * study.arms[arm].options.get(key, 30)
+            for arm in ("network", "single", "single, equal calls")
+        }
+        assert calls["single, equal calls"] == calls["network"] > calls["single"]
+        deciding = {(claim.better, claim.than) for claim in study.claims if claim.decides}
+        equal = {
+            "parameters": "single, equal calls",
+            "inference": "vote of the single, equal calls",
+        }
+        assert ("network", equal[name]) in deciding
+        if study.kind == "language":
+            rank = {arm: study.arms[arm].options.get("rank", TrainConfig.rank) for arm in calls}
+            assert rank["single"] == rank["single, equal calls"] == 3 * rank["network"]
+
+
+def test_where_all_read_the_whole_question_the_task_is_the_same_and_paper_has_no_such_arm():
+    [study] = [study for study in load("inference").studies if study.kind == "language"]
+    assert study.arms["network, whole question"].options["learner"] == "joint_whole"
+    assert study.arms["vote at its cost"].budget == "network, whole question"
+    assert len({arm.tasks for arm in study.arms.values()}) == 1
+    for study in load("parameters", "paper").studies:
+        assert "network, whole question" not in study.arms
+        assert all("whole" not in claim.better for claim in study.claims)
+
+
+@pytest.mark.parametrize("scale", list_experiments()["trained"][1])
+def test_learners_of_the_same_gradient_are_put_to_a_test_of_non_inferiority(scale):
+    same = {
+        "coded": {"batch mean", "moving average", "independent actor-critic"},
+        "language": {"independent", "MAGRPO", "CoLLM-CC", "CoLLM-DC"},
+    }
+    for study in load("trained", scale).studies:
+        tested = {(c.than, c.test, c.margin) for c in study.claims if c.decides}
+        assert tested == {(arm, "not_worse", 0.05) for arm in same[study.kind]}
+
+
+@pytest.mark.parametrize("scale", list_experiments()["specialisation"][1])
+def test_drops_are_those_of_training_and_swaps_are_of_neighbours(scale):
+    for study in load("specialisation", scale).studies:
+        for claim in study.claims:
+            arm = study.arms[claim.than]
+            if arm.how == "swap":
+                layers = shape(study, study.arms["network"]).layers
+                assert any({arm.node, arm.partner} <= set(layer) for layer in layers)
+                assert claim.minus is None
+            else:
+                untrained, without = claim.minus
+                other = study.arms[without]
+                assert (arm.how, arm.node) == (other.how, other.node) == ("shuffle", arm.node)
+                assert (arm.source, other.source) == ("network", untrained)
+                key = "updates" if study.kind == "coded" else "steps"
+                own = study.arms[untrained].options
+                assert own == study.arms["network"].options | {key: 0}
 
 
 @pytest.mark.parametrize("scale", list_experiments()["trained"][1])
@@ -185,6 +248,17 @@ def claim(text, **options):
             v={"ablate": "network", "node": "node_9", "how": "blank"}), "unknown node 'node_9'"),
         (lambda t: t["coded"]["arms"].update(
             v={"ablate": "network", "node": "node_0", "how": "blan"}), "Did you mean 'blank'"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": None}), "key 'with' is missing"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_9"}), "unknown node 'node_9'"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_0"}), "swapped with itself"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_6"}),
+         "node_0 and node_6 must see the same sort of things to swap, got things with "
+         "(4,) and (4, 5, 5) values"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_1", "how": "blank"}),
+         "unknown key 'with'"),
+        (lambda t: t["coded"]["arms"]["network"].update(scales="tiny"),
+         "scales must be a list such as [tiny], got 'tiny'"),
+        (lambda t: t["coded"]["arms"]["network"].update(scales=["tinny"]), "Did you mean 'tiny'"),
         (lambda t: t["coded"]["arms"].update(v={"adapt": "gptswarm", "iterations": 2}),
          "only language models"),
         (lambda t: t["coded"].update(tasks=["routing:leves=4"]), "Did you mean 'leaves'"),

@@ -240,6 +240,38 @@ def test_without_its_message_a_relay_is_lost(how):
         assert found[0][0].tolist() == [0, 0, 0, 0] and found[1].sum() == 1
 
 
+def test_nodes_that_swap_speak_with_one_anothers_table():
+    """node_0 says its part, node_1 its own in a code that the output node expects of node_1."""
+    layout, code = make_layout("modsum:parts=2,modulus=3", "2-1"), np.array([0, 2, 1])
+    table = np.zeros((sum(layout.sizes), 3))
+    table[[0, 1, 2], [0, 1, 2]] = table[[3, 4, 5], code] = 1
+    for first, second in np.ndindex(3, 3):
+        seen = 6 + 4 * (first + 1) + code[second] + 1
+        table[seen, (first + second) % 3] = 1
+    parts, rows = layout.task.every()[0], np.arange(9)
+
+    def heard(table):
+        return coded.messages(layout, lambda seen: table.argmax(1)[seen], rows)
+
+    swapped = answers.swapped(layout, table, "node_0", "node_1")
+    assert heard(table)[1].all() and heard(swapped)[1].mean() < 0.5
+    assert np.array_equal(heard(swapped)[0][:2], [code[parts[0]], parts[1]])
+    assert np.array_equal(answers.swapped(layout, swapped, "node_1", "node_0"), table)
+    with pytest.raises(InputError, match="node_1 and node_2 must see the same sort"):
+        answers.check_alike(layout, "node_1", "node_2")
+
+
+def test_a_gain_by_form_alone_is_none_where_unread_replies_count_as_right():
+    before = scores(0.5, parsed=0.4)
+    # The same answers, and in place of replies that could not be read some that are right.
+    more = (before.parsed == 0) & (np.random.default_rng(1).random(before.parsed.shape) < 0.7)
+    right = before.extracted + more
+    after = Scores(right, right, np.ones_like(right))
+    assert (after.extracted - before.extracted).mean() > 0.3
+    assert (after.not_wrong <= before.not_wrong).all()
+    assert np.array_equal(after.not_wrong, after.extracted)
+
+
 def test_messages_that_cannot_be_an_answer_are_not_readable():
     layout = make_layout("relay:values=4", "1", codebook=6)
     table = np.zeros((4, 6))

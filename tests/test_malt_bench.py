@@ -190,6 +190,26 @@ def test_the_nodes_of_a_run_are_prompted_as_they_were_trained(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("learner", "whole"), [("joint", False), ("joint_whole", True)])
+def test_nodes_read_the_whole_question_in_training_and_test_if_their_learner_says_so(
+    learner, whole, tmp_path, monkeypatch
+):
+    task, seen = make_task("hierarchy/max:leaves=4"), []
+    observe = Episode.observe
+
+    def noted(episode, node):
+        seen.append(observe(episode, node)["question"])
+        return observe(episode, node)
+
+    monkeypatch.setattr(Episode, "observe", noted)
+    options = {"task": task.name, "topology": "2-1", "learner": learner, "steps": 1}
+    train(tiny_config(tiny_folder("llama"), tmp_path / "run", **options))
+    assert len(seen) > 12 and {text.count(",") for text in seen} == ({2} if whole else {0, 1})
+    name = f"neuromas@{tmp_path / 'run'}"
+    asked = configure(tmp_path, methods=(name,))
+    assert make_method(name, task, MockEngine(), asked).dealt != whole
+
+
 def test_one_node_of_three_times_the_rank_has_as_many_parameters(runs):
     single = read_run(f"single_llm@{runs / 'single'}")
     assert single.trainable == read_run(f"neuromas@{runs / 'network'}").trainable

@@ -303,6 +303,7 @@ def test_a_silent_hub_is_given_up_in_time(tmp_path):
         (__file__, "a folder or a .gguf file would be right"),
         (str(Path(__file__).parent), "holds no model: config.json"),
     ],
+    ids=["misspelt", "not an id", "no folder", "no GGUF file", "a file", "a folder of else"],
 )
 def test_what_is_no_model_is_refused(name, message):
     with pytest.raises(InputError, match=message):

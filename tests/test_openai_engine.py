@@ -93,6 +93,69 @@ def test_filtered_replies_are_errors():
     assert "filter" in replies[0].error
 
 
+PARTS = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm, 41?"}]},
+    {"type": "text", "text": "It is "},
+    {"type": "text", "text": "42."},
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "completion_tokens", "text"),
+    [
+        ({"content": "42"}, 3, "42"),
+        ({"content": ""}, 1, ""),
+        ({"content": PARTS}, 3, "It is 42."),
+        ({"content": PARTS[1:2]}, 3, "It is "),
+        ({"content": [{"type": "output_text", "text": "42"}, 7]}, 3, "42"),
+        ({"content": PARTS[:1]}, 3, None),
+        ({"content": []}, 3, None),
+        ({"content": None}, 3, None),
+        ({}, 3, None),
+        ({"content": None, "reasoning_content": "hm, 41?"}, 3, None),
+        ({"content": ""}, 0, None),
+        ({"content": "42"}, 0, None),
+        ({"content": {"text": "42"}}, 3, None),
+        ({"content": [{"type": "text"}]}, 3, None),
+        ({"content": None, "refusal": "I cannot help with that."}, 3, None),
+        ({"content": "", "refusal": "I cannot help with that."}, 3, None),
+    ],
+)
+def test_a_reply_without_text_is_an_error_and_parts_are_their_text(
+    message, completion_tokens, text
+):
+    [reply], engine, _ = ask(
+        lambda body: "x", server_options={"message": message, "tokens": completion_tokens}
+    )
+    assert (reply.error is None) == (text is not None)
+    assert reply.text == (text or "")
+    assert engine.cost.total("eval").calls == (text is not None)
+    assert "refusal" not in message or message["refusal"] in reply.error
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": [{"loc": ["body", "seed"], "msg": "extra fields not permitted"}]},
+        {"error": "extra fields not permitted"},
+        {"error": {"message": "extra fields not permitted"}},
+        "extra fields not permitted",
+    ],
+)
+def test_the_servers_words_are_told(status, body):
+    [reply], *_ = ask(lambda _: (status, {}, body), retries=0)
+    assert str(status) in reply.error
+    assert reply.error.count("extra fields not permitted") == 1
+
+
+def test_neither_the_key_nor_control_characters_are_told():
+    told = {"error": f"no such key: sk-secret \x1b[2J {'x' * 10_000}"}
+    [reply], *_ = ask(lambda body: (422, {}, told), api_key="sk-secret")
+    assert "no such key: ***" in reply.error and "\x1b" not in reply.error
+    assert len(reply.error) < 1000
+
+
 def test_calls_that_fail_in_passing_are_tried_again():
     waiting = {"retry-after-ms": "30"}
     answers = iter([(429, waiting, {}), (503, waiting, {}), "at last"])

@@ -48,7 +48,7 @@ def same(one, other):
     return type(one) is type(other) and repr(one) == repr(other)
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))  # a set's repr has no order
 def test_plain_values_cross_the_border_unchanged(value):
     assert same(there_and_back(value), value)
 
@@ -143,3 +143,63 @@ def test_values_of_every_kind_reach_the_program_and_come_back():
 
 def is_long(value):
     return isinstance(value, int) and abs(value) > 1 << 64
+
+
+LOADED = [10**9, 1, -1, True, False, 0.0, 1e300, "0", [0], {"int": "0"}, {}, 10**400]
+# What `pack` never makes, some of which would take minutes to build.
+VALUE = [
+    {"fraction": ["1e999999999"]}, {"fraction": [1, "1e999999999"]}, {"fraction": [1, 0]},
+    {"fraction": [1.5, 2]}, {"fraction": [True, 2]}, {"fraction": [1]}, {"fraction": 1},
+    {"decimal": ["1e999999999"]}, {"decimal": ["-1e-999999999"]}, {"decimal": [7]},
+    {"decimal": ["7", "7"]}, {"decimal": ["seven"]}, {"decimal": ["9" * 150_000]},
+    {"int": 7}, {"int": "seven"}, {"int": ["7"]}, {"int": True}, {"int": None},
+    {"range": [10**18]}, {"range": [0, 10**18, 1]}, {"range": [0, 7.0, 1]}, {"range": "07"},
+    {"range": [0, 1, 0]}, {"bytes": 10**9}, {"bytes": [256]}, {"bytes": ["a"]}, {"bytes": [True]},
+    {"bytearray": 10**9}, {"complex": ["1e9"]}, {"complex": [1, 2]}, {"complex": [True, 0.0]},
+    {"dict": ["ab"]}, {"dict": [[1, 2]]}, {"dict": [{"tuple": [1]}]}, {"dict": 7},
+    {"items": ["ab"]}, {"keys": [[1]]}, {"set": [[1]]}, {"set": 7}, {"tuple": None},
+    {"type": ["print"]}, {"type": ["__loader__"]}, {"type": [["int"]]}, {"type": []},
+    {"ref": True}, {"ref": -1.5}, {"ref": "0"}, {"ref": [0]}, {"ref": None}, {"evil": []},
+    {"int": "7", "ref": 0}, {},
+]  # fmt: skip
+MESSAGES = [
+    *({"loaded": number} for number in LOADED), 7, None, [], "loaded", {}, {"value": 7},
+    {"loaded": 0, "value": 7}, {"error": 7}, {"error": None}, {"error": ["x"]},
+]  # fmt: skip
+FORGED = "import json, os\nfor fd in range(3, 64):\n    try: os.write(fd, bytes.fromhex({!r}))\n"
+FORGED += "    except OSError: pass\ndef f(x): return x"
+
+
+def forged(*messages):
+    """Return a program that sends messages of its own before it is asked."""
+    source = FORGED.format(b"".join(map(frame, messages)).hex())
+    return Program(((source,),), ("f",), "assert f(1) != 5", wall_seconds=5)
+
+
+def test_a_forged_message_fails_its_own_program_alone():
+    hostile = [forged(message) for message in MESSAGES]
+    hostile += [forged({"loaded": 0}, {"value": value}) for value in VALUE]
+    hostile += [forged({"loaded": 0}, message) for message in MESSAGES if message != {"value": 7}]
+    honest = Program((("def f(x): return x",),), ("f",), "assert f(1) == 1")
+    with Sandbox(workers=1) as box:
+        [worker] = box._workers
+        *verdicts, last = box.judge([*hostile, honest])
+        assert box._workers == [worker]
+    assert last.outcome == "passed"
+    for program, verdict in zip(hostile, verdicts, strict=True):
+        assert verdict.outcome == "failed", (
+            bytes.fromhex(program.readings[0][0].split("'")[1]),
+            verdict,
+        )
+        assert verdict.detail.startswith("the program: ") and verdict.reading is None
+
+
+@given(anything)
+def test_forged_values_are_those_of_pack(data):
+    """What is accepted survives another crossing."""
+    try:
+        value = unpack(data, lambda number: None)
+        again = there_and_back(value)
+    except (BadMessageError, AssertionError):
+        return
+    assert type(again) is type(value)

@@ -88,6 +88,42 @@ def test_broken_row_is_named(folder, line, message):
     assert str(caught.value).startswith(f"{folder}/some/table.jsonl, line 2: ")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"text": "a\\ud800b", "number": 1, "nested": {"list": []}}',
+        '{"text": "a\\uDFFF", "number": 1, "nested": {"list": []}}',
+        '{"text": "\\ude00\\ud83d", "number": 1, "nested": {"list": []}}',
+        '{"text": "a", "number": 1, "nested": {"list": ["x", "\\udc00"]}}',
+        '{"text": "a", "number": 1, "nested": {"list": [], "\\udbff": 1}}',
+        '{"text": "a", "number": 1, "nested": {"list": []}, "unread": [[{"x": "\\ud800"}]]}',
+    ],
+    ids=["high", "low", "a pair the wrong way round", "in a list", "as a name", "unread"],
+)
+def test_a_lone_surrogate_is_refused_with_its_place(folder, line):
+    write(folder, ROWS[0], line, ROWS[1])
+    place = re.escape(f"{folder}/some/table.jsonl, line 2: column ")
+    with pytest.raises(InputError, match=place + r"'\w+' holds a lone surrogate, U\+D[0-9A-F]{3}$"):
+        load_rows(SOURCE, folder)
+    assert load_rows(SOURCE, folder, skip_bad_rows=True) == ROWS
+
+
+def test_pairs_of_surrogates_are_characters(folder):
+    write(folder, ROWS[0] | {"text": "\U0001f600 \\ud800"})  # written as a pair, and as six letters
+    assert load_rows(SOURCE, folder)[0]["text"] == "\U0001f600 \\ud800"
+
+
+def test_a_byte_order_mark_is_skipped(folder):
+    write(folder, *ROWS)
+    file = folder / "some" / "table.jsonl"
+    marked = b"\xef\xbb\xbf" + file.read_bytes()
+    file.write_bytes(marked)
+    assert load_rows(SOURCE, folder) == ROWS
+    file.unlink()
+    (folder / "some" / "table.jsonl.gz").write_bytes(gzip.compress(marked))
+    assert load_rows(SOURCE, folder) == ROWS
+
+
 def odd_number(row):
     return None if row["number"] % 2 else f"column 'number' is {row['number']}; it must be odd"
 

@@ -24,6 +24,7 @@ from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 
 DATA = os.environ.get("NEUROMAS_DATA")
 ROWS = Path(__file__).parent / "fixtures" / "rows"
+FOLDERS = [ROWS, *map(Path, filter(None, [DATA]))]
 TABLES = list(variants(DATA)) if DATA else []
 NAMES = [["mmlu"], ["arc/challenge", "arc/easy"], ["mbpp", "humaneval"]]
 NAMES += [[f"bbh/{table}"] for table in TABLES]
@@ -75,7 +76,7 @@ def test_a_subject_s_pool_is_that_of_its_group_in_all(data):
 
 
 @pytest.mark.parametrize("name", ["mmlu", "arc/easy", "bbh/navigate", "bbh/word_sorting"])
-@pytest.mark.parametrize("folder", [ROWS, *map(Path, filter(None, [DATA]))], ids=lambda f: f.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=["made", "real"][: len(FOLDERS)])
 def test_a_subset_of_the_rows_is_divided_in_the_same_way(name, folder, tmp_path):
     family = name.partition("/")[0]
     for file in (folder / family).rglob("*.jsonl*"):

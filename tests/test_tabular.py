@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from neuromas_env.agents.advantage import Advantage
+from neuromas_env.agents.collm import group_relative, learned_baseline
+from neuromas_env.agents.learner import reward_table
 from neuromas_env.agents.llm import llm_team
 from neuromas_env.agents.tabular import TabularEngine, TabularReinforce, key, log_softmax
 from neuromas_env.errors import InputError
@@ -48,6 +50,16 @@ def test_the_draw_of_a_request_does_not_depend_on_its_neighbours():
 def test_refuses_a_code_book_without_meaning(words):
     with pytest.raises(InputError, match="different words"):
         TabularEngine(words)
+
+
+class Reader:
+    """A critic that has learned anything at all: its value depends on what it reads."""
+
+    def learn(self, prompts, returns, weight):
+        return np.array([np.sin(prompt.sum()) for prompt in prompts])
+
+    def step(self):
+        pass
 
 
 class Case:
@@ -102,6 +114,41 @@ def test_the_expected_update_is_the_exact_policy_gradient(mode, rollouts):
     assert max(np.abs(direction).max() for direction in exact.values()) > 0.01
     for entry in exact:
         assert np.allclose(total[entry], exact[entry], atol=1e-8)
+
+
+LEARNERS = {
+    "joint": (Advantage("leave_one_out"), 1.0),
+    "independent": (Advantage("moving_average"), 1.0),
+    "magrpo": (group_relative(dict.fromkeys(CHAIN.nodes, 1.0)), 2 / 3),
+    "collm": (learned_baseline([(Reader(), [(n,) for n in CHAIN.nodes])],
+                               dict.fromkeys(CHAIN.nodes, 1.0), 0.6, standardise=False), 1.0),
+}  # fmt: skip
+"""The rule for advantages and how often its mean gradient holds that of the expected reward."""
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_ways_to_train_share_their_mean_gradient_under_a_shared_reward(name):
+    """Over all batches of three episodes: baselines change the spread alone, and MAGRPO's scale."""
+    case, (rule, factor) = Case(), LEARNERS[name]
+    exact = case.finite_differences(lambda: case.expected(lambda run: run.reward))
+    if name == "independent":
+        rule(np.array([[0.3]]))  # its average is of earlier batches; the first has none
+    mean = {entry: np.zeros(2) for entry in exact}
+    for batch in itertools.product(case.outcomes.values(), repeat=3):
+        probability = np.prod([case.probability(run) for run in batch])
+        if isinstance(rule, Advantage):
+            before = rule.state_dict()
+            found = dict.fromkeys(CHAIN.nodes, rule(reward_table(batch)).ravel())
+            rule.load_state_dict(before)
+        else:
+            found, _ = rule(batch)
+        for node in CHAIN.nodes:
+            own = TabularReinforce(case.engine, [node]).gradient(batch, found[node])
+            for entry, direction in own.items():
+                mean[entry] += probability * direction
+    assert max(np.abs(direction).max() for direction in exact.values()) > 0.01
+    for entry in exact:
+        assert np.allclose(mean[entry], factor * exact[entry], atol=1e-8)
 
 
 def test_the_entropy_bonus_is_the_gradient_of_the_entropy():

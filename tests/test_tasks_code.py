@@ -7,15 +7,20 @@ import gzip
 import json
 import os
 import pickle
+import random
+import string
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from code_kinds import KINDS
 from code_replies import ALONE, BAD, GOOD, REPLIES, TOTAL, fenced
 
 from neuromas_env.errors import InputError
-from neuromas_env.tasks import SPLITS, Score, make_task, sandbox
-from neuromas_env.tasks.code import found_code
+from neuromas_env.tasks import SPLITS, Example, Score, make_task, sandbox
+from neuromas_env.tasks.code import CodeTask, as_found, found_code
 from neuromas_env.tasks.sandbox import tiers
 from neuromas_env.testing import check_task
 
@@ -57,6 +62,78 @@ def test_replies_are_read_as_a_person_would(read, name, number):
     reply, strict, extracted, reason, _ = {"humaneval": REPLIES, "mbpp": ALONE}[name][number]
     score = read[name][number]
     assert (score.strict, score.extracted, score.reason) == (strict, extracted, reason), reply[:500]
+
+
+class Total(CodeTask):
+    name = "total"
+
+
+def question(prompt, tests="assert total([1, 2, 3]) == 6\n", **extra):
+    given = {"prompt": prompt, "names": ("total",), "tests": tests, "setup": "", "seconds": 3}
+    return Example("?", prompt, "", extra={**given, "solution": "", **extra})
+
+
+def test_kinds_of_replies_are_read_as_a_person_would():
+    scores = Total().score_many([question(TOTAL)] * len(KINDS), [row[0] for row in KINDS])
+    wrong = [
+        (why, score)
+        for (_, extracted, why), score in zip(KINDS, scores, strict=True)
+        if score.extracted != extracted or score.strict > extracted
+    ]
+    assert wrong == []
+
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "fixtures" / "code.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+def test_replies_that_misled_the_reader_are_read_right(case):
+    if sys.version_info >= (3, 14) and case["id"] in ("C01", "C02"):
+        pytest.skip("annotations are evaluated when asked for")
+    score = Total().score(question(case["prompt"], case["tests"]), case["reply"])
+    assert (score.strict, score.extracted) == (case["strict"], case["extracted"]), case["why"]
+
+
+def test_a_number_that_a_program_sends_fails_that_question_alone():
+    sent = "d = json.dumps({'loaded': 1000000000}).encode()"
+    evil = f"""import json, os
+{sent}
+for fd in range(3, 64):
+    try: os.write(fd, len(d).to_bytes(4, 'big') + d)
+    except OSError: pass
+def total(numbers): return 6"""
+    replies = [GOOD, evil, fenced(evil), fenced(GOOD)]
+    scores = Total().score_many([question(TOTAL)] * 4, replies)
+    assert [score.extracted for score in scores] == [1, 0, 0, 1]
+    assert [score.reason for score in scores] == ["ok", "wrong", "wrong", "ok"]
+
+
+def repeated(length=20_000):
+    """Return texts of one character or two, mixed or one after the other, and of some words."""
+    single, rng = string.printable, random.Random(0)
+    words = [
+        "def ", "class ", "@", "import ", "from x import ", "a: b = ", "```", "```python\n", "~~~",
+        "<think>", "</think>", "    return 1\n", "def f(x):\n    return x\n",
+    ]  # fmt: skip
+    units = [*single, *words]
+    units += ["".join(rng.sample(units, 3)) for _ in range(100)]
+    pairs = [rng.sample(single, 2) for _ in range(300)]
+    texts = [unit * length for unit in units] + [(a + b) * length for a, b in pairs]
+    texts += [a * (length // 2) + b * (length // 2) for a, b in pairs]
+    return [text[:length] for text in texts]
+
+
+def test_code_is_found_in_bounded_time():
+    task, asked = Total(), question(TOTAL)
+    for text in repeated():
+        started = time.process_time()
+        for read in (found_code, lambda t: as_found(asked, t), lambda t: task.extract("?", t)):
+            read(text)
+            assert time.process_time() - started < 0.5, text[:20]
+            started = time.process_time()
 
 
 def test_one_reply_scores_as_many_do(made):

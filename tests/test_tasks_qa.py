@@ -3,15 +3,19 @@
 import gzip
 import json
 import pickle
+import re
 import sys
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import SPLITS, list_tasks, make_task, register_task
-from neuromas_env.tasks.qa import QuestionAnswer
+from neuromas_env.tasks.qa import QuestionAnswer, _decimal
 from neuromas_env.testing import check_task
 
 SUMS = [{"question": f"{n} + {n} = ?", "answer": 2 * n} for n in range(40)]
@@ -111,6 +115,122 @@ def test_splits_that_have_tables_of_their_own(write):
     assert [e.target for e in task.examples("test")] == [str(2 * n) for n in range(30, 40)]
     alone = QuestionAnswer("mine", source, "number", tables={"test": "final"})
     assert len(alone.examples("test")) == 10 and not alone.examples("train")
+
+
+def test_tables_that_are_one_file_are_refused(write, tmp_path):
+    file = write(SUMS)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "linked.jsonl").symlink_to(file)
+    both = {"train": "train", "test": "test"}
+    named = {"train": "set", "test": "linked"}
+    for source, tables in [
+        (file, both),
+        (tmp_path / "{table}.jsonl", named),
+        (tmp_path / "{table}.jsonl", {"train": "set", "test": "./set"}),
+        (tmp_path / "{table}.jsonl", {"train": "set", "test": "other/../set"}),
+    ]:
+        with pytest.raises(InputError, match="task 'mine': the tables '.+' are both .*jsonl; give"):
+            QuestionAnswer("mine", source, "number", tables=tables)
+    one = QuestionAnswer("mine", file, "number", tables={"train": "x", "test": "x"})
+    assert len(every(one)) == 40 and not one.examples("validation")
+
+
+def test_a_byte_order_mark_is_no_text(write):
+    file = write(SUMS)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert every(QuestionAnswer("mine", file, "number")) == every(
+        QuestionAnswer("mine", write(SUMS, "plain.jsonl"), "number")
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "target"),
+    [
+        ("1e-05", "0.00001"),
+        ("1e22", "1" + "0" * 22),
+        ("-2.5E+3", "-2500"),
+        ("6.02e23", "602" + "0" * 21),
+        ("0.1", "0.1"),
+        ("1e0", "1"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("-0.0", "0"),
+        ('"1e-05"', "0.00001"),
+        ('" 3E2 "', "300"),
+        ('"1,234.50"', "1234.5"),
+        ('"\u20115"', "-5"),
+        ('"\u22127.50"', "-7.5"),
+        ('"\u20133"', "-3"),
+        ('"1\u202f234"', "1234"),
+        ('"9{,}500"', "9500"),
+        ('"\\\\$460"', "460"),
+        ('"\uff11\uff12"', "12"),
+    ],
+)
+def test_numbers_of_json_are_numbers(written, target, tmp_path):
+    (tmp_path / "set.jsonl").write_text(f'{{"question": "?", "answer": {written}}}')
+    [example] = every(QuestionAnswer("mine", tmp_path / "set.jsonl", "number"))
+    assert example.target == target
+    assert QuestionAnswer("mine", tmp_path / "set.jsonl", "number").score(example, target).strict
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
+def test_every_finite_number_is_a_gold_answer(value):
+    target = _decimal(str(value))
+    assert Decimal(target) == Decimal(str(value)) and not re.search("[^0-9.-]", target)
+
+
+@pytest.mark.parametrize("written", ["1e400", "NaN", "-Infinity", "true", "null", '"e5"', '"1e"'])
+def test_what_is_no_number_is_refused(written, tmp_path):
+    (tmp_path / "set.jsonl").write_text(f'{{"question": "?", "answer": {written}}}')
+    with pytest.raises(InputError, match="set.jsonl, line 1: column 'answer' must be a number"):
+        QuestionAnswer("mine", tmp_path / "set.jsonl", "number")
+
+
+def test_a_text_that_looks_like_a_number_stays_a_text(write):
+    file = write([{"question": "Which row?", "answer": "1e5"}])
+    assert every(QuestionAnswer("mine", file, "text"))[0].target == "1e5"
+
+
+# --- rows of another form ---------------------------------------------------------------
+
+
+def last_line(row):
+    solution, _, final = row["solution"].rpartition("\n#### ")
+    return {"question": row["question"], "answer": final, "steps": solution}
+
+
+RAW = [
+    {"question": f"{n} + {n}?", "solution": f"{n} + {n} = {2 * n}\n#### {2 * n:,}"}
+    for n in range(990, 1030)
+]
+
+
+def test_preprocess_makes_the_row(write):
+    task = QuestionAnswer("mine", write(RAW), "number", preprocess=last_line)
+    assert {e.target for e in every(task)} == {str(2 * n) for n in range(990, 1030)}
+    check_task(task)
+    picked = QuestionAnswer(
+        "mine", write([{"data": {"q": f"{n}?", "o": ["x", "y"], "key": n % 2}} for n in range(20)]),
+        "choice", columns={"question": "q", "choices": "o", "answer": "key"},
+        preprocess=lambda row: row["data"],
+    )  # fmt: skip
+    assert {e.target for e in every(picked)} == {"A", "B"} and pickle.dumps(picked)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "message"),
+    [
+        (lambda row: {"answer": row["final"]}, r"preprocess raises KeyError\('final'\)"),
+        (lambda row: 1 / 0, r"preprocess raises ZeroDivisionError\('division by zero'\)"),
+        (lambda row: None, "preprocess must return a dict of columns, got None"),
+        (lambda row: {"question": "?"}, "column 'answer' must be a number, not None"),
+        (lambda row: {"answer": "1"}, "the column 'question' is missing; there are answer"),
+        (lambda row: {"question": "\ud800", "answer": 1}, "column 'question' holds a lone surrog"),
+    ],
+)
+def test_faults_of_preprocess_are_said_with_file_and_line(preprocess, message, write):
+    with pytest.raises(InputError, match=f"set.jsonl, line 1: {message}"):
+        QuestionAnswer("mine", write(RAW), "number", preprocess=preprocess)
 
 
 def test_columns_with_other_names_and_another_format(write):

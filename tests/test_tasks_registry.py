@@ -140,6 +140,68 @@ def test_other_packages_add_tasks(plugins):
         make_task("broken")
 
 
+class Budget(Task):
+    """A task whose author forgot its parameters."""
+
+    name = "budget"
+    answer_format = "Answer with the number only."
+
+    def __init__(self, nodes: int = 2, seed: int = 0, words="plain"):
+        self.nodes = nodes
+
+    def examples(self, split):
+        return [Example(f"{split}/{n}", f"{split} {n} of {self.nodes}?", str(n)) for n in range(3)]
+
+
+class Fixed(Budget):
+    name = property(lambda self: "fixed")
+
+
+KEPT = Budget(nodes=7)
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    makers = {"budget": Budget, "fixed": Fixed, "kept": lambda: KEPT, "no-task": lambda: "budget"}
+    monkeypatch.setattr("neuromas_env.tasks._registered", makers)
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("budget", "budget"),
+        ("budget:nodes=2", "budget"),
+        ("budget:nodes=3", "budget:nodes=3"),
+        ("budget:words=rare,nodes=3", "budget:nodes=3,words=rare"),
+        ("budget:nodes=3,words=rare", "budget:nodes=3,words=rare"),
+        ("budget:seed=0,nodes=5", "budget:nodes=5"),
+        ("kept", "kept"),
+    ],
+)
+def test_a_task_is_known_by_what_was_asked_for(asked, name, forgetful):
+    assert make_task(asked).name == name
+    assert make_task(name).name == name
+
+
+def test_parameters_given_apart_count_as_well(forgetful):
+    assert make_task("budget", nodes=4).name == make_task("budget:nodes=4").name
+    assert make_task("budget:nodes=4", words="rare").name == "budget:nodes=4,words=rare"
+    assert KEPT.name == "budget" and make_task("kept").examples("test")[0].question.endswith("7?")
+
+
+def test_what_cannot_be_named_or_is_no_task_is_said(forgetful):
+    with pytest.raises(InputError, match="'fixed:nodes=3': its name cannot be set"):
+        make_task("fixed:nodes=3")
+    assert make_task("fixed").name == "fixed"
+    with pytest.raises(InputError, match="'no-task': its function must return a Task, got 'budget"):
+        make_task("no-task")
+
+
+def test_plug_ins_are_known_by_what_was_asked_for(plugins):
+    assert make_task("echo:word=no").name == "echo:word=no"
+    assert make_task("echo").name == make_task("echo:word=yes").name == "echo"
+
+
 def test_tasks_import_no_heavy_library():
     code = (
         "import sys; from neuromas_env.tasks import make_task, list_tasks\n"

@@ -19,6 +19,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
@@ -28,9 +29,18 @@ from safetensors.torch import load_file
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
+from neuromas_env.agents.models import HUB_IDS
 from neuromas_env.errors import InputError, unknown
 
 _PLACEHOLDER = "unused"
+_SAYS_NOTHING = frozenset(
+    # What adapters are named and were trained with. Which layers have one the weights say.
+    "auto_mapping base_model_name_or_path exclude_modules inference_mode layers_pattern "
+    "layers_to_transform lora_dropout megatron_core peft_version qalora_group_size revision "
+    "target_modules task_type".split()
+)
+# The others (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) take away from the base what they add.
+_SAME_BASE = (True, False, "gaussian", "orthogonal", "eva")
 _MANY_TOKENS = 64  # for each adapter, on average: from there on a batched product is faster
 
 
@@ -54,7 +64,8 @@ class AdapterSet:
 
         Args:
             model: The base model; changed in place.
-            base_name: The base model's name, written into saved adapters.
+            base_name: The base model's name, or its id on the hub where that is known, is
+                written into saved adapters.
             rank: Rank of the low-rank matrices.
             alpha: The matrices' product is scaled by `alpha / rank`.
             targets: Names of the linear layers that get an adapter, or `all-linear`.
@@ -207,8 +218,9 @@ class AdapterSet:
 
     def save(self, name: str, folder: Path) -> None:
         """Write one adapter in PEFT's format; `PeftModel.from_pretrained` reads the folder."""
-        self._config.base_model_name_or_path = self._base_name
-        self._peft.peft_config[name].base_model_name_or_path = self._base_name
+        base = HUB_IDS.get(self._base_name, self._base_name)
+        self._config.base_model_name_or_path = base
+        self._peft.peft_config[name].base_model_name_or_path = base
         self._peft.active_adapter = name  # PEFT looks its configuration up for the model card
         with _quiet():
             self._peft.save_pretrained(
@@ -223,13 +235,17 @@ class AdapterSet:
         """Read weights that `save` (or PEFT) wrote into an existing adapter.
 
         Raises:
-            InputError: They are missing, do not fit this base and rank, or were scaled otherwise.
+            InputError: They are missing, do not fit this base and rank, were scaled otherwise, or
+                PEFT would compute something else with their settings than this engine does.
         """
         try:
             config = json.loads((folder / "adapter_config.json").read_text())
             weights = load_file(folder / "adapter_model.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"no adapter can be read from {folder}: {error}") from None
+        if not isinstance(config, dict):
+            raise InputError(f"no adapter can be read from {folder}: its configuration is no table")
+        self._check_settings(config, folder)
         expected = get_peft_model_state_dict(
             self._peft, adapter_name=name, save_embedding_layers=False
         )
@@ -240,19 +256,22 @@ class AdapterSet:
                 f"{config.get('r')}) does not fit {self._base_name} with rank {self._config.r} "
                 f"and targets {self._config.target_modules}"
             )
-        # The product of the matrices means something only with the factor it was trained with.
-        own, saved = self._config.lora_alpha, config.get("lora_alpha")
-        if saved != own:
-            raise InputError(
-                f"the adapter in {folder} was trained with alpha {saved}, but alpha is {own} "
-                f"here; alpha {saved} would be right"
-            )
-        if config.get("use_rslora"):
-            raise InputError(
-                f"the adapter in {folder} is scaled by alpha / sqrt(rank) (use_rslora); one "
-                "that is scaled by alpha / rank would be right"
-            )
         set_peft_model_state_dict(self._peft, weights, adapter_name=name)
+
+    def _check_settings(self, config: dict[str, Any], folder: Path) -> None:
+        """Refuse all settings but those that are known to mean here what they mean in PEFT.
+
+        That are this engine's own. One that it does not know, as of a newer PEFT, must be off.
+        """
+        own = {**self._config.to_dict(), "peft_type": "LORA"}
+        for key in dict.fromkeys(("peft_type", "r", "lora_alpha", *sorted(config))):
+            if key in _SAYS_NOTHING:
+                continue
+            value, right = config.get(key), own.get(key)
+            allowed = _SAME_BASE if key == "init_lora_weights" else (right,)
+            if value not in allowed and (value or right):
+                listed = " or ".join(map(repr, allowed)) if right else "off"
+                raise InputError(f"the adapter in {folder}: {key} must be {listed}, got {value!r}")
 
 
 def _matrices(layer: Linear, name: str) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, models
+from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion
@@ -21,8 +23,13 @@ from neuromas_env.policy import Completion
 ROLES = frozenset({"system", "user", "assistant"})
 _PLACEHOLDER = "x7c3f51d8e2a0b946n{}x"
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# What templates read besides the turns. Some write today's date unless they are given one.
-_TEMPLATE_OPTIONS: dict[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
+# Some templates write today's date, unless they are given one as `date_string`.
+_TODAY = datetime(2024, 7, 26)
+# What templates read besides the turns.
+_TEMPLATE_OPTIONS: dict[str, Any] = {
+    "enable_thinking": False,
+    "date_string": _TODAY.strftime("%d %b %Y"),
+}
 
 
 class ChatEncoder:
@@ -169,6 +176,7 @@ class ChatEncoder:
         marks = [_PLACEHOLDER.format(index) for index in range(len(roles))]
         turns = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
         try:
+            _fix_date(self._tokenizer.get_chat_template())
             text = self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=ask, **_TEMPLATE_OPTIONS
             )
@@ -192,6 +200,15 @@ class ChatEncoder:
         ids = self._marked.encode(tail, add_special_tokens=False).ids
         ends = [token for token in ids if token in self._control]
         return set(ends[:1] or [self._tokenizer.eos_token_id]) - {None}
+
+
+def _fix_date(template: str) -> None:
+    """Let a template's `strftime_now` say a fixed date.
+
+    It is a global of the compiled template, which transformers keeps. As an option it would not
+    arrive there: newer versions turn functions among the options into texts.
+    """
+    _compile_jinja_template(template).globals["strftime_now"] = _TODAY.strftime
 
 
 def _join_system(roles: tuple[str, ...]) -> list[list[int]]:

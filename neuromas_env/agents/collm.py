@@ -1,17 +1,25 @@
 """Learners that models as cooperating agents are trained with elsewhere: CoLLM and MAGRPO.
 
-Liu et al., arXiv 2601.21972 (code: OpenMLRL/CoMLRL). A layer of the network is a turn of
-theirs: its nodes act at once without reading one another. Who joins the last answers is the
-network's output node, so the rule that joins them is trained as well; in their published
-tasks a fixed function does it. A reward comes at the end alone.
+Liu et al., arXiv 2601.21972 (code: OpenMLRL/CoMLRL). Their agents act in turns, all at once
+within a turn, with a reward for each. A network answers a question once and earns one reward at
+its end, so it has one turn, whatever its layers, and the return of every node is that reward R.
+(Between turns their critic bootstraps. Layers are no turns: a layer without a reward of its own
+would learn from the next layer's value alone, which says nothing at first.) Who joins the last
+answers is the network's output node, so the rule that joins them is trained as well; in their
+published tasks a fixed function does it.
 
 - `collm_cc`: a centralised critic V reads the prompts of all trained nodes of a layer, one after
-  the other. y = gamma V(next layer), the reward for the last layer; every node of the layer has the
-  advantage y - V, standardised over the batch.
-- `collm_dc`: every node has a critic of its own that reads its prompt alone. A node acts only
-  once here, so y is the reward, times gamma for every later layer.
+  the other; every node of the layer has the advantage R - V. It reads a layer and not all layers,
+  since what later nodes read depends on what a node says, and a baseline must not.
+- `collm_dc`: every node has a critic of its own that reads its prompt alone.
 - `magrpo`: no critic. The advantage of an episode is its reward minus the mean of its
-  question, itself included, times gamma for every later layer.
+  question, itself included.
+
+All three estimate the policy gradient of the joint learner: a baseline that does not depend on a
+node's action changes the variance and not the mean. MAGRPO's mean is (G - 1)/G of it with G
+episodes of a question, which AdamW undoes. CoLLM's advantages are standardised over the batch, as
+in the authors' code (`standardise`), so that batches in which little differs count as much as
+others. `gamma` below 1 discounts by the number of layers that follow.
 
 The critic does not read `env.state()`: prompts are what the authors' critic reads, to the token,
 and a learner sees episodes, never the environment. What an earlier layer alone has read, such as
@@ -19,8 +27,9 @@ parts that a task deals, is not in them.
 
 Each node takes optimiser steps of its own. A critic is an adapter on the shared base, of the
 nodes' rank, with a linear head on the last token of what it reads; it takes one step a batch
-(their code takes one for each agent). It predicts and learns in one pass, before that step.
-Critics make no calls; what they read is the metric `critic_tokens`, their size `critic_parameters`.
+(their code takes one for each agent) at a rate and scale of its own. It predicts and learns in
+one pass, before that step. Critics make no calls; what they read is the metric `critic_tokens`,
+their size `critic_parameters`.
 """
 
 from __future__ import annotations
@@ -53,10 +62,28 @@ class Critic:
     """
 
     def __init__(
-        self, engine: TransformersEngine, name: str, *, learning_rate: float, clip: float, seed: int
+        self,
+        engine: TransformersEngine,
+        name: str,
+        *,
+        learning_rate: float,
+        clip: float,
+        seed: int,
+        scale: float = 10.0,
     ) -> None:
-        """Add the adapter `name` to the engine; the head starts at zero."""
-        self._engine, self._name, self._clip = engine, name, clip
+        """Add the adapter `name` to the engine; the head starts at zero.
+
+        Args:
+            engine: Holds the base.
+            name: Of the adapter.
+            learning_rate: Of AdamW, for adapter and head.
+            clip: Largest norm of the gradient.
+            seed: Of the adapter.
+            scale: A prediction is so many times the head's output for the hidden state at unit
+                length. Hidden states differ in length from base to base (11 to 57 in the two
+                bases here); without a scale one step of AdamW could throw a value far past 1.
+        """
+        self._engine, self._name, self._clip, self._scale = engine, name, clip, scale
         engine.adapters.add(name, seed)
         width = engine.model.get_input_embeddings().weight.shape[1]
         self._head = torch.nn.Linear(width, 1).to(engine.model.device)
@@ -84,7 +111,8 @@ class Critic:
         def work() -> np.ndarray:
             found = np.zeros(len(prompts))
             for batch, hidden in self._engine.read(self._name, prompts):
-                values = self._head(hidden.float())[:, 0]
+                unit = torch.nn.functional.normalize(hidden.float(), dim=1)
+                values = self._scale * self._head(unit)[:, 0]
                 wanted = torch.as_tensor(returns[batch], dtype=torch.float32, device=values.device)
                 (weight / len(prompts) * (values - wanted).pow(2).sum()).backward()
                 found[batch] = values.detach().cpu().double().numpy()
@@ -179,57 +207,49 @@ class ActorCritic:
             critic.load_state_dict(state["critics"][name])
 
 
-def centralised(
-    critic: Critic, turns: Sequence[Sequence[str]], gamma: float, weight: float
+def learned_baseline(
+    readers: Sequence[tuple[Critic, Sequence[Sequence[str]]]],
+    discounts: Mapping[str, float],
+    weight: float,
+    standardise: bool = True,
 ) -> Advantages:
-    """Make the rule of `collm_cc`."""
+    """Make the rule of `collm_cc` and `collm_dc`: the return minus what a critic expects.
+
+    Args:
+        readers: Critics, each with groups of nodes; it predicts the return of a group from its
+            prompts, one after the other.
+        discounts: Node to what is left of the reward for it.
+        weight: Of a critic's squared error.
+        standardise: Whether a group's advantages get mean 0 and standard deviation 1.
+    """
 
     def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        returns, errors, means = reward_table(batch).ravel(), [], []
+        rewards, errors, means = reward_table(batch).ravel(), [], []
         found: dict[str, np.ndarray] = {}
-        for turn in reversed(turns):
-            states = [
-                np.concatenate([_prompt(episode, node) for node in turn]) for episode in batch
-            ]
-            values = critic.learn(states, returns, weight / len(turns))
-            found |= {node: standardised(returns - values) for node in turn}
-            errors.append(np.mean((returns - values) ** 2))
-            means.append(values.mean())
-            returns = gamma * values  # of the layer before
-        critic.step()
+        for critic, groups in readers:
+            for group in groups:
+                states = [
+                    np.concatenate([_prompt(episode, node) for node in group]) for episode in batch
+                ]
+                returns = discounts[group[0]] * rewards
+                values = critic.learn(states, returns, weight / len(groups))
+                gaps = returns - values
+                found |= dict.fromkeys(group, standardised(gaps) if standardise else gaps)
+                errors.append(np.mean(gaps**2))
+                means.append(values.mean())
+            critic.step()
         return found, {"value_error": float(np.mean(errors)), "value": float(np.mean(means))}
 
     return advantages
 
 
-def decentralised(
-    critics: Mapping[str, Critic], turns: Sequence[Sequence[str]], gamma: float, weight: float
-) -> Advantages:
-    """Make the rule of `collm_dc`."""
-
-    def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        rewards = reward_table(batch).ravel()
-        found, errors, means = {}, [], []
-        for node, discount in _discounts(turns, gamma).items():
-            states = [_prompt(episode, node) for episode in batch]
-            returns = discount * rewards
-            values = critics[node].learn(states, returns, weight)
-            critics[node].step()
-            found[node] = standardised(returns - values)
-            errors.append(np.mean((returns - values) ** 2))
-            means.append(values.mean())
-        return found, {"value_error": float(np.mean(errors)), "value": float(np.mean(means))}
-
-    return advantages
-
-
-def group_relative(turns: Sequence[Sequence[str]], gamma: float) -> Advantages:
+def group_relative(discounts: Mapping[str, float]) -> Advantages:
     """Make the rule of `magrpo`."""
 
     def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         rewards = reward_table(batch)
         gaps = (rewards - rewards.mean(1, keepdims=True)).ravel()
-        return {node: discount * gaps for node, discount in _discounts(turns, gamma).items()}, {}
+        return {node: discount * gaps for node, discount in discounts.items()}, {}
 
     return advantages
 
@@ -241,17 +261,29 @@ def standardised(values: np.ndarray) -> np.ndarray:
 
 def collm_cc(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
     """Make the learner with one centralised critic."""
-    turns, gamma = _turns("collm_cc", nodes, config), 1.0 if config.gamma is None else config.gamma
+    layers = _layers("collm_cc", nodes, config)
     critic = _critic(engine, "critic", config)
-    rule = centralised(critic, turns, gamma, config.value_coef)
-    return ActorCritic(independent_nodes(engine, nodes, config), rule, {"critic": critic})
+    return _actor_critic(engine, nodes, config, layers, [(critic, layers)], {"critic": critic})
 
 
 def collm_dc(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
     """Make the learner with a critic for every node."""
-    turns, gamma = _turns("collm_dc", nodes, config), 1.0 if config.gamma is None else config.gamma
+    layers = _layers("collm_dc", nodes, config)
     critics = {node: _critic(engine, f"critic_{node}", config) for node in nodes}
-    rule = decentralised(critics, turns, gamma, config.value_coef)
+    readers = [(critic, [(node,)]) for node, critic in critics.items()]
+    return _actor_critic(engine, nodes, config, layers, readers, critics)
+
+
+def _actor_critic(
+    engine: TransformersEngine,
+    nodes: Sequence[str],
+    config: Any,
+    layers: Sequence[Sequence[str]],
+    readers: Sequence[tuple[Critic, Sequence[Sequence[str]]]],
+    critics: Mapping[str, Critic],
+) -> ActorCritic:
+    discounts = _discounts(layers, config.gamma)
+    rule = learned_baseline(readers, discounts, config.value_coef, config.standardise)
     return ActorCritic(independent_nodes(engine, nodes, config), rule, critics)
 
 
@@ -266,16 +298,19 @@ def magrpo(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Act
             f"rollouts: {config.rollouts}, but learner 'magrpo' compares the episodes of a "
             "question with one another; 2 or more would be right"
         )
-    turns, gamma = _turns("magrpo", nodes, config), 0.9 if config.gamma is None else config.gamma
-    return ActorCritic(independent_nodes(engine, nodes, config), group_relative(turns, gamma), {})
+    rule = group_relative(_discounts(_layers("magrpo", nodes, config), config.gamma))
+    return ActorCritic(independent_nodes(engine, nodes, config), rule, {})
 
 
 def _critic(engine: TransformersEngine, name: str, config: Any) -> Critic:
     seed = derive_seed(config.seed, *name.encode())
-    return Critic(engine, name, learning_rate=config.learning_rate, clip=config.clip, seed=seed)
+    rate = config.critic_learning_rate or config.learning_rate
+    return Critic(
+        engine, name, learning_rate=rate, clip=config.clip, seed=seed, scale=config.critic_scale
+    )
 
 
-def _turns(learner: str, nodes: Sequence[str], config: Any) -> list[tuple[str, ...]]:
+def _layers(learner: str, nodes: Sequence[str], config: Any) -> list[tuple[str, ...]]:
     """Return the trained nodes by layer."""
     stages = config.stages()
     if len(stages) > 1 or config.grow_from is not None:
@@ -283,13 +318,13 @@ def _turns(learner: str, nodes: Sequence[str], config: Any) -> list[tuple[str, .
             f"learner {learner!r}: its critics and discounts belong to one network; without "
             "schedule and grow_from would be right"
         )
-    layers = stages[0][0].layers
-    turns = [tuple(node for node in layer if node in nodes) for layer in layers]
-    return [turn for turn in turns if turn]
+    trained = [tuple(node for node in layer if node in nodes) for layer in stages[0][0].layers]
+    return [layer for layer in trained if layer]
 
 
-def _discounts(turns: Sequence[Sequence[str]], gamma: float) -> dict[str, float]:
-    return {n: gamma ** (len(turns) - 1 - t) for t, turn in enumerate(turns) for n in turn}
+def _discounts(layers: Sequence[Sequence[str]], gamma: float | None) -> dict[str, float]:
+    last, gamma = len(layers) - 1, 1.0 if gamma is None else gamma
+    return {node: gamma ** (last - i) for i, layer in enumerate(layers) for node in layer}
 
 
 def _prompt(episode: Trajectory, node: str) -> np.ndarray:

@@ -85,9 +85,18 @@ class TrainConfig:
     )
     advantage: str = _option("leave_one_out", "what a reward is compared with", choices=MODES)
     gamma: float | None = _option(
-        None, "discount from layer to layer; by default the learner's (magrpo, collm_*)", low=0
+        None, "discount from layer to layer; by default none (magrpo, collm_*)", low=0
     )
     value_coef: float = _option(0.6, "weight of the critic's loss (collm_*)", above=0)
+    critic_learning_rate: float | None = _option(
+        None, "of critics; by default learning_rate (collm_*)", above=0
+    )
+    critic_scale: float = _option(
+        10.0, "how far a step moves a critic's value, next to its rate (collm_*)", above=0
+    )
+    standardise: bool = _option(
+        True, "divide advantages by their spread in the batch, as the source does (collm_*)"
+    )
     dpo_beta: float = _option(0.1, "how firmly preferences hold to the reference (malt)", above=0)
     sft_steps: int | None = _option(
         None, "steps of imitation before those of preferences; by default half of all (malt)", low=0

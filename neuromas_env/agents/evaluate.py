@@ -41,6 +41,8 @@ class Evaluation:
         majority: Accuracy of the best constant answer on the whole split.
         blind: Best accuracy without any message, None where the task does not know it.
         cost: `calls`, `prompt_tokens`, `completion_tokens` and `seconds` of the engine.
+        reader: Name and version of the reader that scored the answers, empty for a score without
+            one. What was written before readers had versions is `neuromas 1`'s.
     """
 
     n: int
@@ -55,6 +57,7 @@ class Evaluation:
     majority: float
     blind: float | None
     cost: dict[str, float]
+    reader: str = "neuromas 1"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict for JSON; `from_dict` reads it."""
@@ -233,6 +236,7 @@ def _summary(
         majority=task.majority(split),
         blind=None if blind is None else float(blind(split)),
         cost=cost,
+        reader=task.read_by,
     )
 
 

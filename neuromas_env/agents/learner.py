@@ -50,6 +50,7 @@ _BUILT_IN = {
     "joint": "neuromas_env.agents.reinforce:joint",
     "joint_unplaced": "neuromas_env.agents.reinforce:joint",
     "joint_roles": "neuromas_env.agents.reinforce:joint",
+    "joint_whole": "neuromas_env.agents.reinforce:joint",
     "independent": "neuromas_env.agents.reinforce:independent",
     "collm_cc": "neuromas_env.agents.collm:collm_cc",
     "collm_dc": "neuromas_env.agents.collm:collm_dc",

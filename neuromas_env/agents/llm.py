@@ -36,7 +36,7 @@ class LLMPolicy:
 
     def read(self, completion: Completion) -> str:
         """Send what the model wrote."""
-        return completion.text.strip()
+        return completion.message
 
 
 def llm_team(

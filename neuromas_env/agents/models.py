@@ -23,6 +23,9 @@ from neuromas_env.assets import ASSETS, build_once, cache_dir, fetch_package, un
 from neuromas_env.errors import InputError, unknown
 
 DEFAULT_MODEL = "smollm2-135m"
+HUB_IDS = {DEFAULT_MODEL: "HuggingFaceTB/SmolLM2-135M-Instruct"}
+"""Names that only this project knows to the hub's; that of the embedded model, before it was
+quantised to four bits."""
 HUB_TIMEOUT = 5.0
 """Seconds until the hub counts as out of reach."""
 

@@ -24,6 +24,8 @@ from neuromas_env.policy import Completion, Cost, Request, Usage
 GIVE_UP = 5
 """So many failed calls in a row, with none answered in between, end the run."""
 
+_WORDS = 500
+_NO_KEY = "none"
 # Many servers tokenise control markup inside a text as control tokens, which would let a
 # message open or close a turn. A zero-width space after its first character prevents that.
 _MARKUP = re.compile(r"(<|\[)(?=[|｜]|/?s>|/?(?:start|end)_of_turn>|/?INST\]|/?SYS)")
@@ -77,7 +79,7 @@ class OpenAIEngine:
                 "the engine 'openai' needs a package: pip install 'neuromas-env[bench]'"
             ) from None
         if base_url and not api_key and not os.environ.get("OPENAI_API_KEY"):
-            api_key = "none"
+            api_key = _NO_KEY
         try:
             self._client: Any = openai.OpenAI(
                 base_url=base_url, api_key=api_key, max_retries=retries, timeout=timeout
@@ -139,7 +141,7 @@ class OpenAIEngine:
         try:
             completion = _read(self._ask(request))
         except Exception as error:  # of many kinds; one call's failure is that call's alone
-            completion = Completion("", error=_reason(error))
+            completion = Completion("", error=_reason(error, self._client.api_key))
             # What the server finds wrong with a request says nothing about the next one.
             asked_wrongly = (openai.BadRequestError, openai.UnprocessableEntityError)
             down = not isinstance(error, asked_wrongly)
@@ -227,8 +229,14 @@ def _read(response: Any) -> Completion:
         return Completion(
             "", error="the server does not say how many tokens it used, so cost cannot be counted"
         )
+    message = choice.message
+    if message.refusal:
+        return Completion("", error=f"the server refused: {message.refusal}")
+    text = _text(message.content)
+    if text is None or not usage.completion_tokens:
+        return Completion("", error="the server answered without any text")
     return Completion(
-        choice.message.content or "",
+        text,
         np.full(usage.prompt_tokens, -1, dtype=np.int64),
         np.full(usage.completion_tokens, -1, dtype=np.int64),
         np.full(usage.completion_tokens, np.nan, dtype=np.float32),
@@ -236,6 +244,30 @@ def _read(response: Any) -> Completion:
     )
 
 
-def _reason(error: Exception) -> str:
-    cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return f"{type(error).__name__}: {error}{cause}"
+def _text(content: Any) -> str | None:
+    """Return the text of a message whose content may come in parts, None if it has none.
+
+    Parts that are no text, such as a thought, are no answer.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    kinds = ("text", "output_text")
+    texts = [p["text"] for p in content if isinstance(p, dict) and p.get("type") in kinds]
+    return "".join(texts) if texts else None
+
+
+def _reason(error: Exception, key: str) -> str:
+    """Return what went wrong, with the server's own words, but never the key."""
+    import openai
+
+    said = f"{type(error).__name__}: {error}"
+    if error.__cause__:
+        said += f" ({error.__cause__})"
+    # The client tells of the body no more than a message in the one place where it expects it.
+    if isinstance(error, openai.APIStatusError) and " - " not in str(error):
+        said += f" - {error.response.text[:_WORDS]}"
+    # A server may repeat what it was sent, and move the cursor of a terminal.
+    said = "".join(c if c.isprintable() else " " for c in said)
+    return said if key == _NO_KEY else said.replace(key, "***")

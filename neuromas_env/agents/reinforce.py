@@ -325,7 +325,8 @@ class Independent:
     """Every node learns for itself: own optimiser, own clipping, own moving average.
 
     The nodes share nothing but the reward, as in independent learners of multi-agent
-    reinforcement learning (Tan 1993).
+    reinforcement learning (Tan 1993). As that reward is the same for all, so is the expected
+    gradient of a node: that of the joint learner. Baseline and clipping differ.
     """
 
     def __init__(self, learners: Mapping[str, Reinforce]) -> None:

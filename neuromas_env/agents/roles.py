@@ -34,10 +34,19 @@ def malt(observation: Observation, answer_format: str) -> tuple[tuple[str, str],
 
 
 ROLES: dict[str, Prompt] = {"malt": malt}
-CONTROLS: dict[str, Prompt] = {"joint_unplaced": unplaced_prompt, "joint_roles": role_prompt}
-"""The joint learner on networks that are prompted in another way and otherwise the same."""
+CONTROLS: dict[str, Prompt] = {
+    "joint_unplaced": unplaced_prompt,
+    "joint_roles": role_prompt,
+    "joint_whole": build_prompt,
+}
+"""The joint learner on networks that read something else and are otherwise the same."""
 
 
 def prompt_of(learner: str) -> Prompt:
     """Return how the nodes of a learner's networks are prompted."""
     return {**ROLES, **CONTROLS}.get(learner, build_prompt)
+
+
+def reads_whole(learner: str) -> bool:
+    """Say whether every node of a learner's networks reads the whole question, dealt or not."""
+    return learner in ROLES or learner == "joint_whole"

@@ -28,7 +28,7 @@ from neuromas_env.agents.evaluate import Evaluation, communication_ablation, eva
 from neuromas_env.agents.growth import grow
 from neuromas_env.agents.learner import Learner, make_learner
 from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.roles import ROLES, prompt_of
+from neuromas_env.agents.roles import prompt_of, reads_whole
 from neuromas_env.agents.runlog import NoLog, Reporter, RunLog, read_json, write
 from neuromas_env.agents.transformers_engine import TransformersEngine
 from neuromas_env.errors import InputError
@@ -279,7 +279,7 @@ class Run:
         return llm_team(self.topology, self.task, self.engine, sampling, prompt=prompt, **options)
 
     def _as_read(self, examples: list[Example]) -> list[Example]:
-        return whole_questions(examples) if self.config.learner in ROLES else examples
+        return whole_questions(examples) if reads_whole(self.config.learner) else examples
 
     def _held_out(self) -> list[Example]:
         rows = self.task.examples(self.config.eval_split)

@@ -30,6 +30,7 @@ from neuromas_env.agents.vllm_engine import VLLMEngine, vllm_version
 from neuromas_env.errors import InputError
 from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
+from neuromas_env.tasks.ready import check_ready
 from neuromas_env.topology import Topology
 
 __all__ = ["Interrupted", "RunResult", "is_main", "make_engine", "read_result", "resume", "train"]
@@ -193,6 +194,7 @@ def _check_splits(config: TrainConfig, task: Task) -> None:
             f"task {task.name!r} has no questions in its {config.eval_split} split; "
             "another eval_split, or eval_questions 0, would be right"
         )
+    check_ready(task)
 
 
 def _check_learner(config: TrainConfig, source: Path) -> None:

@@ -20,6 +20,7 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Engine, Usage
 from neuromas_env.rollout import derive_seed, step_questions
 from neuromas_env.tasks.base import Example, Task
+from neuromas_env.tasks.ready import check_ready
 
 FILE = "adapted.json"
 
@@ -91,6 +92,7 @@ def adapt(
     examples = task.examples("train")
     if not len(examples):
         raise InputError(f"task {task.name!r} has no training questions to adapt {name!r} to")
+    check_ready(task)
     facts = {key: getattr(engine, key, "") for key in ("name", "weights_hash")}
     begun = Adapted(name, task.name, seed, 0, learning.state, [], _no_cost(), facts)
     folder, report = Path(out), report or Reporter()

@@ -62,7 +62,7 @@ class Ask:
 
     def read(self, completion: Completion) -> str:
         """Send what the model wrote."""
-        return completion.text.strip()
+        return completion.message
 
 
 @dataclass(frozen=True)

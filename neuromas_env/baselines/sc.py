@@ -2,8 +2,8 @@
 
 Source: Wang et al., 2022 (arXiv 2203.11171); Li et al., 2024, "More Agents Is All You
 Need" (arXiv 2402.05120). 40 samples at temperature 0.7 of a chain-of-thought prompt,
-unweighted plurality. We differ: zero-shot, no top-k, and ties end by the rule of all
-baselines (the paper leaves them open).
+unweighted plurality; `vote=similarity` is the second paper's vote on open-ended answers. We
+differ: zero-shot, no top-k, and ties end by the rule of all baselines (the paper leaves them open).
 
 `k` need not be whole: `k=2.4` takes two samples of every question and a third of 40 % of
 the questions, chosen by a hash of the question, so that the row can cost on average what
@@ -26,13 +26,19 @@ TOLERANCE = 0.05
 """How far the cost of a budget-matched row may be off, as a share of the budget."""
 
 
-def sc(setup: Setup, k: float = 40.0, prompt: str = "cot", ties: str = "index") -> Method:
-    """Sample k solutions and take the most frequent answer."""
+def sc(
+    setup: Setup,
+    k: float = 40.0,
+    prompt: str = "cot",
+    ties: str = "index",
+    vote: str = "agreement",
+) -> Method:
+    """Sample k solutions and take the most frequent answer, or the one most like the others."""
     setup.check(1, MOST, k=k)
     net, count = Net(), ceil(k)
     ask = setup.ask(solve(setup.task, prompt), 0.7, alike=k > 1, short=prompt == "direct")
     solvers = [net.add(f"solver {i}", ask) for i in range(count)]
-    net.add("vote", Vote(setup.task, ties), solvers)
+    net.add("vote", Vote(setup.task, ties, by=vote), solvers)
 
     def drop_last(question: str) -> dict[str, Any]:
         share = int(sha256(question.encode("utf-8", "replace")).hexdigest()[:8], 16) / 2**32

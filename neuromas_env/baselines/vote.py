@@ -1,25 +1,31 @@
 """The one vote of all baselines: who counts, what wins, and how a tie ends.
 
-Votes are over the answers that the task reads out of the replies, in the form in which
-answers are compared, never over raw replies. A reply in which no answer is found
-abstains. The most votes win, then the highest summed weight, then the answer of the
-lowest node (`ties=index`), or a seeded draw among the best (`ties=seed`). The node says
-what the first of the winners said, so that a vote changes no answer's form; if all
-abstain it says nothing, which earns nothing.
+Votes are over the answers that the task reads out of the replies, by what it says they agree
+in (`Task.agreement`): the form in which answers are compared, or what programs return, never
+raw replies. A reply in which no answer is found abstains. The most votes win, then the highest
+summed weight, then the answer of the lowest node (`ties=index`), or a seeded draw among the
+best (`ties=seed`). The node says what the first of the winners said, so that a vote changes
+no answer's form; if all abstain it says nothing, which earns nothing.
+
+Where a task cannot tell whether answers agree, and with `by=similarity` always, the answer
+wins that is most like all others: each reply's weight counts as much as its answer is similar
+to another (see `similarity`; Li et al., 2024, arXiv 2402.05120, equation 1).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from neuromas_env.baselines.similarity import similarities
 from neuromas_env.errors import unknown
 from neuromas_env.policy import Completion, Observation
-from neuromas_env.tasks.answers import list_form
 from neuromas_env.tasks.base import Task
 
 TIES = ("index", "seed")
+VOTES = ("agreement", "similarity")
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Tally:
 
 
 def vote(
-    answers: Sequence[str | None],
+    answers: Sequence[Hashable | None],
     weights: Sequence[float] | None = None,
     seed: int | None = None,
     by_weight: bool = False,
@@ -52,24 +58,47 @@ def vote(
         by_weight: Whether the summed weight decides alone, and not the count.
     """
     weights = [0.0] * len(answers) if weights is None else weights
-    strength: dict[str, list[float]] = {}
+    strength: dict[Hashable, list[float]] = {}
     for answer, weight in zip(answers, weights, strict=True):
         if answer is not None:
             total = strength.setdefault(answer, [0, 0.0])
             total[0] += not by_weight
             total[1] += weight
+    return _strongest(answers, strength, seed)
+
+
+def most_similar(
+    answers: Sequence[str | None],
+    weights: Sequence[float] | None = None,
+    seed: int | None = None,
+) -> Tally:
+    """Choose the answer that is most similar to all; None abstains.
+
+    Args:
+        answers: One for each voter.
+        weights: How much each voter counts; the same by default.
+        seed: Draws among equals; None takes the answer that was given first.
+    """
+    shares: dict[str, float] = {}
+    for answer, weight in zip(answers, weights or [1.0] * len(answers), strict=True):
+        if answer is not None:
+            shares[answer] = shares.get(answer, 0.0) + weight
+    rows = similarities(list(shares))
+    # Sums of floats in another order are no reason to win.
+    sums = [sum(s * w for s, w in zip(row, shares.values(), strict=True)) for row in rows]
+    return _strongest(answers, {a: round(s, 9) for a, s in zip(shares, sums, strict=True)}, seed)
+
+
+def _strongest(
+    answers: Sequence[Hashable | None], strength: Mapping[Any, Any], seed: int | None
+) -> Tally:
     abstained = sum(answer is None for answer in answers)
     if not strength:
         return Tally(None, False, abstained)
-    best = [answer for answer, total in strength.items() if total == max(strength.values())]
+    most = max(strength.values())
+    best = [answer for answer, total in strength.items() if total == most]
     chosen = best[0] if seed is None else random.Random(seed).choice(best)
     return Tally(answers.index(chosen), len(best) > 1, abstained)
-
-
-def read_answers(task: Task, question: str, replies: Sequence[str]) -> list[str | None]:
-    """Return the answers in the replies in the form in which they are compared."""
-    found = [task.extract(question, reply) for reply in replies]
-    return [None if answer is None else list_form(answer) for answer in found]
 
 
 @dataclass(frozen=True)
@@ -77,22 +106,26 @@ class Vote:
     """A node that counts the answers of the nodes it reads.
 
     Attributes:
-        task: Reads answers out of replies.
+        task: Reads answers out of replies, and says which agree.
         ties: `index` or `seed`.
         voters: Whose answers count, where it reads others, too.
         weigh: Returns the voters' weights, by whose sums alone the vote is then decided.
+        by: `agreement` or `similarity`.
     """
 
     task: Task
     ties: str = "index"
     voters: Sequence[str] = ()
     weigh: Callable[[Observation], Sequence[float]] | None = None
+    by: str = "agreement"
     scripted = True
 
     def __post_init__(self) -> None:
-        """Check `ties`."""
+        """Check `ties` and `by`."""
         if self.ties not in TIES:
             raise unknown("value of ties:", self.ties, TIES)
+        if self.by not in VOTES:
+            raise unknown("value of vote:", self.by, VOTES)
 
     @property
     def sampled(self) -> bool:
@@ -113,10 +146,15 @@ class Vote:
         raise AssertionError("a vote makes no call")
 
     def _tally(self, observation: Observation, seed: int) -> Tally:
-        answers = read_answers(self.task, observation["question"], self._replies(observation))
+        question, replies = observation["question"], self._replies(observation)
         weights = self.weigh(observation) if self.weigh else None
         drawn = seed if self.ties == "seed" else None
-        return vote(answers, weights, drawn, by_weight=self.weigh is not None)
+        if self.by == "agreement":
+            answers = self.task.agreement(question, replies)
+            if answers is not None:
+                return vote(answers, weights, drawn, by_weight=self.weigh is not None)
+        found = [self.task.extract(question, reply) for reply in replies]
+        return most_similar(found, weights, drawn)
 
     def _replies(self, observation: Observation) -> list[str]:
         said = observation["inbox"]

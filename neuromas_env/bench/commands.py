@@ -12,6 +12,7 @@ from neuromas_env.baselines import split_names
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli_options import config_options
 from neuromas_env.errors import InputError
+from neuromas_env.tasks.readers import READERS
 
 _GIVEN = ("data", "skip_bad_rows", "model", "dtype", "device", "max_new_tokens", "chunk_rows")
 FORMATS = ("terminal", "markdown", "csv", "latex")
@@ -30,7 +31,8 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples:\n\n"
         "neuromas report DIR\n\n"
-        "neuromas report DIR --against sc:k=5 --score strict --format markdown"
+        "neuromas report DIR --against sc:k=5 --score strict --format markdown\n\n"
+        "neuromas report DIR --reader lm_eval --data ROWS"
     )(report)
 
 
@@ -141,11 +143,16 @@ def report(
         int | None,
         typer.Option(min=0, help="questions of each task with transcripts in the page; all"),
     ] = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(help=f"read the stored answers again by its rules: {', '.join(READERS)}"),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="folder with benchmark rows for it")] = None,
 ) -> None:
     """Print tables and write them, plots and a page with all transcripts into the directory."""
     from neuromas_env.bench.report import write_report
 
-    write_report(Console(), folder, against, score, format, transcripts)
+    write_report(Console(), folder, against, score, format, transcripts, reader, data)
 
 
 def _whole_numbers(option: str, text: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuromas_env.agents.config import TrainConfig, read_config
-from neuromas_env.agents.roles import ROLES, prompt_of
+from neuromas_env.agents.roles import ROLES, prompt_of, reads_whole
 from neuromas_env.agents.runlog import read_json, read_lines
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE
@@ -157,9 +157,9 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
         drawn = Sampling(usual if config.temperature is None else config.temperature, length)
         return replace(malt(task, engine, drawn), name=name)
     topology, sampling = run.state.topology, Sampling(config.temperature or 0.0, length)
-    prompt = prompt_of(run.saved.get("learner", TrainConfig.learner))
-    team = llm_team(topology, task, engine, sampling, prompt=prompt)
-    return Method(topology, team, name=name, dealt=True)
+    learner = run.saved.get("learner", TrainConfig.learner)
+    team = llm_team(topology, task, engine, sampling, prompt=prompt_of(learner))
+    return Method(topology, team, name=name, dealt=not reads_whole(learner))
 
 
 def learned_files(name: str) -> dict[str, str]:

@@ -112,7 +112,8 @@ svg .silent { opacity: .25 }
 svg circle, svg text { cursor: pointer }
 svg circle.chosen { stroke: #d97706; stroke-width: 4 }
 select { max-width: 100%; font: inherit; margin: 0 .5rem .5rem 0 }
-.right { color: #15803d } .wrong { color: #b91c1c } small { color: #475569 }
+.right { color: #15803d } .partly { color: #a16207 } .wrong { color: #b91c1c }
+small { color: #475569 }
 """
 
 _SCRIPT = """
@@ -133,7 +134,11 @@ const chosen = () => {
   const run = runsOf(tasks[byId("task").value])[byId("method").value];
   return [run, run.answers[byId("question").value]];
 };
-const mark = (answer) => (answer.error ? "!" : answer.extracted >= 1 ? "\\u2713" : "\\u2717");
+const credit = (answer) =>
+  answer.error || !answer.extracted ? "wrong" : answer.extracted < 1 ? "partly" : "right";
+const MARKS = { right: "\\u2713", partly: "\\u25d0", wrong: "\\u2717" };
+const mark = (answer) => (answer.error ? "!" : MARKS[credit(answer)]);
+const points = (score) => +score.toFixed(3);
 
 function showTask() {
   fill(byId("method"), runsOf(tasks[byId("task").value]).map((run) => run.method));
@@ -170,12 +175,12 @@ function showQuestion() {
     circle.append(title);
   }
   const verdict = answer.error ? "failed: " + answer.error
-    : answer.reason + "; strict " + answer.strict + ", extracted " + answer.extracted +
+    : answer.reason + "; strict " + points(answer.strict) +
+      ", extracted " + points(answer.extracted) +
       (answer.tie ? "; a tie was broken" : "");
-  const right = !answer.error && answer.extracted >= 1;
   const parts = [make("h3", "Question"), make("pre", question),
     make("h3", "Answer"), make("pre", answer.answer),
-    make("p", "Target: " + target + ". " + verdict, right ? "right" : "wrong"),
+    make("p", "Target: " + target + ". " + verdict, credit(answer)),
     make("h3", "Messages")];
   for (const said of answer.said) {
     const section = make("section", "", "said");

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from neuromas_env.bench import plots, tables
 from neuromas_env.bench.page import make_page
+from neuromas_env.bench.rescore import rescored
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import Line, summarise
 from neuromas_env.errors import InputError, unknown
@@ -25,11 +27,7 @@ NOTES = (
     "questions count as wrong."
 )
 _WIDEST = 400
-_PRINTED: dict[str, Callable[[Sequence[Line], str], str]] = {
-    "markdown": lambda lines, score: _markdown(lines, score),
-    "latex": lambda lines, score: _latex(lines, score),
-    "csv": lambda lines, score: tables.to_csv(lines),
-}
+_PRINTED = {"markdown": "md", "latex": "tex", "csv": "csv"}
 
 
 def write_report(
@@ -39,6 +37,8 @@ def write_report(
     score: str = "extracted",
     form: str = "terminal",
     transcripts: int | None = None,
+    reader: str | None = None,
+    data: str | None = None,
 ) -> None:
     """Print the tables and write report.md, .csv, .tex, .html and the plots into the directory.
 
@@ -49,10 +49,13 @@ def write_report(
         score: `extracted` or `strict`.
         form: What is printed: `terminal`, `markdown`, `csv` or `latex`.
         transcripts: Questions of each task with transcripts in the page, None for all.
+        reader: Who reads the stored answers again, None for the scores that are stored. The
+            files are named after it, and the store stays as it is.
+        data: Folder with benchmark rows for it.
 
     Raises:
-        InputError: There is no benchmark, an option is unknown, a package is missing, or a
-            file cannot be written.
+        InputError: There is no benchmark, an option is unknown, a package or rows are missing,
+            or a file cannot be written.
     """
     if form not in ("terminal", *_PRINTED):
         raise unknown("format", form, ("terminal", *_PRINTED))
@@ -60,7 +63,14 @@ def write_report(
         if find_spec(package) is None:
             raise InputError(f"a report needs {package}: pip install 'neuromas-env[bench]'")
     folder = Path(folder)
-    with Store(folder) as store:
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(folder))
+        if reader is None:
+            read = f"Answers were read by {' and '.join(store.readers()) or 'no reader'}."
+        else:
+            store, read = rescored(store, reader, data)
+            stack.enter_context(store)
+        notes, suffix = f"{NOTES} {read}", f"-{reader}" if reader else ""
         lines = summarise(store, against, score)
         grids = tables.make_grids(lines, score)
         figures = {
@@ -68,22 +78,22 @@ def write_report(
             "accuracy-parameters": plots.accuracy_against_parameters(lines, score),
         }
         drawn = {name: plots.to_svg(figure) for name, figure in figures.items()}
-        written = {f"{name}.svg": svg for name, svg in drawn.items()} | {
-            "report.md": _markdown(lines, score),
-            "report.csv": tables.to_csv(lines),
-            "report.tex": _latex(lines, score),
-            "report.html": make_page(store, lines, grids, drawn, NOTES, transcripts),
+        written = {f"{name}{suffix}.svg": svg for name, svg in drawn.items()} | {
+            f"report{suffix}.md": _markdown(lines, score, notes),
+            f"report{suffix}.csv": tables.to_csv(lines),
+            f"report{suffix}.tex": _latex(lines, score, read),
+            f"report{suffix}.html": make_page(store, lines, grids, drawn, notes, transcripts),
         }
     for name, text in written.items():
         _write(folder / name, text)
     if form == "terminal":
         for grid in grids:
             _print_wide(console, tables.to_rich(grid))
-        console.print(NOTES, markup=False, highlight=False)
+        console.print(notes, markup=False, highlight=False)
         files = ", ".join(written)
         console.print(f"written to {folder}: {files}", markup=False, highlight=False)
     else:
-        print(_PRINTED[form](lines, score), end="")
+        print(written[f"report{suffix}.{_PRINTED[form]}"], end="")
 
 
 def _print_wide(console: Console, table: Table) -> None:
@@ -94,13 +104,13 @@ def _print_wide(console: Console, table: Table) -> None:
     console.width = width
 
 
-def _markdown(lines: Sequence[Line], score: str) -> str:
+def _markdown(lines: Sequence[Line], score: str, notes: str) -> str:
     grids = tables.make_grids(lines, score)
-    return "\n".join([*map(tables.to_markdown, grids), NOTES, ""])
+    return "\n".join([*map(tables.to_markdown, grids), notes, ""])
 
 
-def _latex(lines: Sequence[Line], score: str) -> str:
-    return "\n".join(map(tables.to_latex, tables.make_grids(lines, score)))
+def _latex(lines: Sequence[Line], score: str, read: str) -> str:
+    return "\n".join([*map(tables.to_latex, tables.make_grids(lines, score)), f"% {read}", ""])
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.errors import InputError
-from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.base import Example, Score
 
 FILE, LOCK = "bench.sqlite", "bench.lock"
-VERSION = 1
+VERSION = 2
 _APPLICATION = 0x4E4D4153  # "NMAS", so that nobody else's database is taken for ours
 _SCHEMA = """
 CREATE TABLE cells (
@@ -39,7 +39,7 @@ CREATE TABLE answers (
     answer TEXT NOT NULL, strict REAL NOT NULL, extracted REAL NOT NULL, reason TEXT,
     tie INTEGER, error TEXT, calls INTEGER NOT NULL, cached INTEGER NOT NULL,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, seconds REAL NOT NULL,
-    sandbox TEXT, transcript TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1,
+    sandbox TEXT, transcript TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, reader TEXT,
     PRIMARY KEY (cell, row)
 ) WITHOUT ROWID;
 CREATE TABLE matches (
@@ -114,6 +114,8 @@ class Answer:
         seconds: The question's share of its chunk's time in the engine.
         sandbox: What isolated the code that was run, None where none was run.
         transcript: What every node said, as JSON.
+        reader: Name and version of the reader that scored the answer, empty for a score without
+            one, such as that of code.
     """
 
     row: int
@@ -131,6 +133,7 @@ class Answer:
     seconds: float
     sandbox: str | None
     transcript: str
+    reader: str = ""
 
 
 _COLUMNS = tuple(option.name for option in fields(Answer))
@@ -286,6 +289,33 @@ class Store:
         with self._translated(), self._db:
             self._db.execute(query, (json.dumps(list(methods)), task, seed))
 
+    def readers(self) -> list[str]:
+        """Return by which readers the answers were scored; stores of version 1 knew but one."""
+        with self._translated():
+            columns = [row[1] for row in self._db.execute("PRAGMA table_info(answers)")]
+            known = "coalesce(reader, 'neuromas 1')" if "reader" in columns else "'neuromas 1'"
+            query = f"SELECT DISTINCT {known} FROM answers WHERE error IS NULL ORDER BY 1"
+            return [reader for (reader,) in self._db.execute(query) if reader]
+
+    def copy(self) -> Store:
+        """Return a copy in memory, whose scores can be changed while the file stays as it is."""
+        twin = object.__new__(Store)
+        twin.path, twin._lock, twin._db = self.path, None, sqlite3.connect(":memory:")
+        with self._translated():
+            self._db.backup(twin._db)
+            twin._check_version(True)
+        return twin
+
+    def rescore(self, number: int, scores: Iterable[tuple[int, Score, str]]) -> None:
+        """Replace scores of a cell's answers by row, score and reader; see `copy`."""
+        query = (
+            "UPDATE answers SET strict = ?, extracted = ?, reason = ?, reader = ? "
+            "WHERE cell = ? AND row = ?"
+        )
+        values = [(s.strict, s.extracted, s.reason, by, number, row) for row, s, by in scores]
+        with self._translated(), self._db:
+            self._db.executemany(query, values)
+
     def match(self, cell: Cell, matched: str) -> None:
         """Note which method spends what a cell's method spends."""
         with self._translated(), self._db:
@@ -341,6 +371,9 @@ class Store:
                 f"{self.path} was written by a newer neuromas-env: it is of version {version}, "
                 f"this one reads up to {VERSION}. Update neuromas-env, or take a new directory."
             )
+        elif version < VERSION and write:
+            script = "ALTER TABLE answers ADD COLUMN reader TEXT"  # what is new in version 2
+            self._db.executescript(f"BEGIN;{script};PRAGMA user_version = {VERSION};COMMIT;")
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

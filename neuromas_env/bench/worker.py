@@ -26,6 +26,7 @@ from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajector
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.ready import check_ready
 
 
 class Worker:
@@ -98,7 +99,7 @@ class Worker:
             self._check_alive(engine, cell, task, done)
         sandbox = getattr(task, "tier", None)
         return [
-            answer_of(row, trajectory, seconds, method, sandbox)
+            answer_of(row, trajectory, seconds, method, sandbox, task.read_by)
             for row, trajectory in zip(rows, done, strict=True)
         ]
 
@@ -108,7 +109,8 @@ class Worker:
         """Tell an engine that fails from questions that do, by a call that asks little."""
         failed = [t.error for t in done if t.error]
         length = self._config.max_new_tokens or task.max_new_tokens
-        probe = Request((("user", "Say yes."),), engine, None, Sampling(0.0, length))
+        turns = (("system", "Answer with one word."), ("user", "Say yes."))
+        probe = Request(turns, engine, None, Sampling(0.0, length))
         if failed and engine.generate([probe])[0].error:
             raise InputError(
                 f"{cell.method} on {cell.task}: every model call fails, so the benchmark stops "
@@ -166,12 +168,15 @@ class Worker:
                 majority: float | None = float(task.majority(split))
             except NotImplementedError:
                 majority = None
-            self._facts[task.name] = {
+            facts = {
                 "questions": questions,
                 "skipped_rows": list(task.skipped),
                 "majority": majority,
                 "blind": None if blind is None else float(blind(split)),
             }
+            # Last, since it may read further tables and add to what was skipped.
+            check_ready(task)
+            self._facts[task.name] = facts
         return self._facts[task.name]
 
     def _run(self, name: str, identity: Identity) -> TrainedRun:
@@ -214,7 +219,12 @@ class Worker:
 
 
 def answer_of(
-    row: int, trajectory: Trajectory, seconds: float, method: Method, sandbox: str | None = None
+    row: int,
+    trajectory: Trajectory,
+    seconds: float,
+    method: Method,
+    sandbox: str | None = None,
+    reader: str = "",
 ) -> Answer:
     """Return what the store keeps of an episode.
 
@@ -224,6 +234,7 @@ def answer_of(
         seconds: The question's share of the time in the engine.
         method: Says whether a vote was tied.
         sandbox: What isolated the code that was run.
+        reader: By whose rules the answer was scored.
     """
     score = trajectory.score
     calls = [step.completion for step in trajectory.steps.values() if step.completion]
@@ -245,6 +256,7 @@ def answer_of(
         transcript=json.dumps(
             [_said(s.node, s.text, s.completion) for s in trajectory.steps.values()]
         ),
+        reader=reader,
     )
 
 

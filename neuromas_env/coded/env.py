@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Space
-from gymnasium.utils import EzPickle, seeding
+from gymnasium.utils import seeding
 from pettingzoo.utils import OrderEnforcingWrapper
 
 from neuromas_env.aec import JointEnd
@@ -19,8 +19,10 @@ from neuromas_env.topology import Topology
 RENDER_MODES = ("human", "ansi")
 
 
-class CodedNetwork(EzPickle):
+class CodedNetwork:
     """What the AEC and the parallel environment share: layout, spaces, one question.
+
+    A copy, by `copy.deepcopy` or by pickle, goes on where the original stands.
 
     Attributes:
         layout: Who sees what, and the known returns.
@@ -50,7 +52,6 @@ class CodedNetwork(EzPickle):
         Raises:
             InputError: An argument is wrong, or they do not fit together.
         """
-        EzPickle.__init__(self, task, topology, codebook, bandwidth, observation, render_mode)
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise unknown("render mode", str(render_mode), RENDER_MODES)
         self.layout: Layout = make_layout(task, topology, codebook, bandwidth)

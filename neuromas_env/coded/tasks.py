@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 from math import comb, prod
 from typing import Literal
@@ -228,8 +229,8 @@ def disjoint_paths(topology: Topology) -> int:
     return int(networkx.maximum_flow_value(graph, "start", "end"))
 
 
-def _sum_rule(modulus: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    return lambda parts, query: parts.sum(0, dtype=Dtype) % Dtype(modulus)
+def _sum_rule(modulus: int, parts: np.ndarray, query: np.ndarray) -> np.ndarray:
+    return parts.sum(0, dtype=Dtype) % Dtype(modulus)
 
 
 def _xor_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -253,7 +254,7 @@ def _knockout_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 def _relay(name: str, values: int) -> CodedTask:
-    return CodedTask(name, (values,), (), "later", values, _sum_rule(values))
+    return CodedTask(name, (values,), (), "later", values, partial(_sum_rule, values))
 
 
 def _parity(name: str, bits: int) -> CodedTask:
@@ -265,7 +266,7 @@ def _xor(name: str) -> CodedTask:
 
 
 def _modsum(name: str, parts: int, modulus: int) -> CodedTask:
-    return CodedTask(name, (modulus,) * parts, (), "later", modulus, _sum_rule(modulus))
+    return CodedTask(name, (modulus,) * parts, (), "later", modulus, partial(_sum_rule, modulus))
 
 
 def _lewis(name: str, objects: int, candidates: int) -> CodedTask:

@@ -12,6 +12,7 @@ from neuromas_env.bench.store import Answer
 from neuromas_env.coded.layout import Layout
 from neuromas_env.coded.learners import sample, softmax
 from neuromas_env.coded.tasks import make_coded_task
+from neuromas_env.errors import InputError
 from neuromas_env.experiments.coded import halves, messages, some
 from neuromas_env.tasks.base import Example
 
@@ -100,6 +101,29 @@ def ablation(layout: Layout, node: int, how: str, seed: int) -> Callable:
         return np.zeros_like(sent) if how == "blank" else sent[_cycle(len(sent), rng)]
 
     return change
+
+
+def swapped(layout: Layout, table: np.ndarray, node: str, other: str) -> np.ndarray:
+    """Return the table of a network in which two nodes, which must be alike, change tables."""
+    found = table.copy()
+    places = [layout.topology.nodes.index(name) for name in (node, other)]
+    mine, its = (layout.offsets[place] + np.arange(layout.sizes[place]) for place in places)
+    found[mine], found[its] = table[its], table[mine]
+    return found
+
+
+def check_alike(layout: Layout, node: str, other: str) -> None:
+    """Check that what one node sees can be looked up in another's table.
+
+    Raises:
+        InputError: They see different sorts of things.
+    """
+    mine, its = (layout.radices[layout.topology.nodes.index(name)] for name in (node, other))
+    if mine != its:
+        raise InputError(
+            f"{node} and {other} must see the same sort of things to swap, got things with {mine} "
+            f"and {its} values"
+        )
 
 
 def _cycle(count: int, rng: np.random.Generator) -> np.ndarray:

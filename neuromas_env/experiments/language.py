@@ -28,6 +28,7 @@ from neuromas_env.experiments.spec import Arm, Study, digest
 from neuromas_env.rollout import Intervene, run_episodes, whole_questions
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.ready import check_ready
 
 OUTCOME = "outcome.json"
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")
@@ -45,13 +46,14 @@ class Language:
             data: Folder with benchmark rows.
 
         Raises:
-            InputError: A task's rows are missing.
+            InputError: A task's rows are missing, or two of its splits share questions.
         """
         self._study, self._data = study, data
         self.tasks: dict[str, Task] = {name: make_task(name, data) for name in study.tasks}
         for task in self.tasks.values():
             for split in ("train", "validation", "test"):
                 task.examples(split)  # rows that are missing are told before hours of work
+            check_ready(task)
         if study.need is not None:
             for name, task in self.tasks.items():
                 if not hasattr(task, "chance"):
@@ -185,7 +187,7 @@ class Language:
         )  # fmt: skip
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
         return [
-            answer_of(row, trajectory, seconds, method)
+            answer_of(row, trajectory, seconds, method, reader=made.read_by)
             for row, trajectory in zip(rows, done, strict=True)
         ]
 
@@ -209,9 +211,14 @@ class Language:
         if arm.kind != "ablate":
             return engine, method, None
         node, kept = str(arm.node), method.topology.output
-        if arm.how == "base":
-            bare = replace(method.team[node], adapter=None)  # type: ignore[type-var]
-            return engine, replace(method, team={**method.team, node: bare}), None
+        if arm.how in ("base", "swap"):
+            other = arm.partner
+            adapters = {node: None} if other is None else {node: other, other: node}
+            changed = {
+                name: replace(method.team[name], adapter=adapter)  # type: ignore[type-var]
+                for name, adapter in adapters.items()
+            }
+            return engine, replace(method, team={**method.team, **changed}), None
         make = blank(kept, (node,)) if arm.how == "blank" else shuffle(kept, seed, (node,))
         return engine, method, make
 

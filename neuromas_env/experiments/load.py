@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.config import TrainConfig, read_config
+from neuromas_env.agents.config import read_config
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.experiments.answers import check_alike
+from neuromas_env.experiments.arms import read_arms
+from neuromas_env.experiments.checks import check_keys, count, mapping, positive
 from neuromas_env.experiments.options import CodedOptions
 from neuromas_env.experiments.spec import (
-    ABLATIONS,
     FILE,
     HOME,
     KINDS,
@@ -27,24 +29,10 @@ from neuromas_env.experiments.spec import (
     shape,
     slug,
 )
-from neuromas_env.topology import Topology
 
 _SETTINGS = (
     "kind", "tasks", "seeds", "pilots", "rates", "questions", "model", "script", "options",
 )  # fmt: skip
-_OWN_ARM_KEYS = (
-    "task",
-    "grow",
-    "vote",
-    "tokens_of",
-    "adapt",
-    "test",
-    "iterations",
-    "ablate",
-    "node",
-    "how",
-)
-_RESERVED = ("seed", "out", "learning_rate", "alpha", "task", "data", "eval_split", "model")
 
 
 def list_experiments(home: Path = HOME) -> dict[str, tuple[str, list[str]]]:
@@ -73,7 +61,7 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
         raise unknown("experiment", str(name), list_experiments())
     path = folder / FILE
     text = read_config(path)
-    _check_keys(
+    check_keys(
         path, "", text, ("title", "claim", "refuted_if", "matched", "scales", *KINDS),
         needed=("title", "claim", "refuted_if"),
     )  # fmt: skip
@@ -85,12 +73,13 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
         raise InputError(f"{ground}: {unknown('scale', scale, map(str, scales))}")
     studies = []
     for study, settings in scales[scale].items():
-        settings = _mapping(ground, f"{scale}: {study}", settings)
+        settings = mapping(ground, f"{scale}: {study}", settings)
         kind = settings.get("kind", "language")
         if kind not in KINDS:
             raise InputError(f"{ground}, {scale}: {study}: {unknown('kind', str(kind), KINDS)}")
         if kind in text:
-            studies.append(_study(path, study, kind, settings, text[kind], scale, seeds))
+            place = scale, _scales(text)
+            studies.append(_study(path, study, kind, settings, text[kind], *place, seeds))
     if not studies:
         raise InputError(
             f"{path}: holds no arms for scale {scale!r}; a part {KINDS} would be right"
@@ -114,153 +103,50 @@ def _ground(folder: Path) -> Path:
 
 
 def _study(
-    path: Path, name: str, kind: str, settings: dict, given: Any, scale: str, seeds: int | None
-) -> Study:
-    part = _mapping(path, kind, given)
-    _check_keys(path, kind, part, ("tasks", "options", "arms", "compare", "at", "probes", "need"),
+    path: Path, name: str, kind: str, settings: dict, given: Any, scale: str,
+    scales: Sequence[str], seeds: int | None,
+) -> Study:  # fmt: skip
+    part = mapping(path, kind, given)
+    check_keys(path, kind, part, ("tasks", "options", "arms", "compare", "at", "probes", "need"),
                 needed=("arms",) if "need" in part else ("arms", "compare"))  # fmt: skip
-    at = _mapping(path, f"{kind}: at", part.get("at") or {})
-    here = dict(_mapping(path, f"{kind}: at: {scale}", at.get(scale) or {}))
-    written = _arms(path, kind, scale, part["arms"], here.pop("arms", {}))
+    at = mapping(path, f"{kind}: at", part.get("at") or {})
+    here = dict(mapping(path, f"{kind}: at: {scale}", at.get(scale) or {}))
+    changed = here.pop("arms", {})
     where = f"{kind} at {scale} ({name})"
     merged = {**settings, **({"tasks": part["tasks"]} if "tasks" in part else {}), **here}
-    _check_keys(path, where, merged, _SETTINGS, needed=("seeds", "rates"))
+    check_keys(path, where, merged, _SETTINGS, needed=("seeds", "rates"))
     base: dict[str, Any] = {}
     for source in (settings, part, here):  # the more special one wins
         base |= source.get("options") or {}
     rates = merged["rates"]
-    if not isinstance(rates, list) or not rates or not all(_positive(rate) for rate in rates):
+    if not isinstance(rates, list) or not rates or not all(positive(rate) for rate in rates):
         raise InputError(f"{path}, {where}: rates: {rates!r}, but [0.001, 0.003] would be right")
-    arms = {
-        arm: _arm(path, f"{where}: {arm}", arm, kind, base, options)
-        for arm, options in written.items()
-    }
-    arms = _dealt(path, where, arms, tuple(map(str, merged.get("tasks") or ())))
+    own = tuple(map(str, merged.get("tasks") or ()))
+    arms, elsewhere = read_arms(path, where, kind, part["arms"], changed, base, own, scale, scales)
     tasks = tuple(dict.fromkeys(task for arm in arms.values() for task in arm.tasks))
     study = Study(
-        name, kind, tasks, _count(path, where, "seeds", seeds or merged["seeds"]),
-        tuple(map(float, rates)), arms, (), _count(path, where, "pilots", merged.get("pilots", 1)),
+        name, kind, tasks, count(path, where, "seeds", seeds or merged["seeds"]),
+        tuple(map(float, rates)), arms, (), count(path, where, "pilots", merged.get("pilots", 1)),
         merged.get("questions"), merged.get("model"), merged.get("script"), part.get("probes"),
         _need(path, f"{where}: need", part["need"], arms) if "need" in part else None,
     )  # fmt: skip
     if kind == "language" and not (study.model or study.script):
         raise InputError(f"{path}, {where}: no model; `model: smollm2-135m` would be right")
-    return _checked(path, where, replace(study, claims=_claims(path, where, part, arms)))
+    return _checked(path, where, replace(study, claims=_claims(path, where, part, arms, elsewhere)))
 
 
-def _arms(path: Path, kind: str, scale: str, given: Any, here: Any) -> dict[str, Any]:
-    """Return what is said of every arm, with what a scale changes of it."""
-    arms = {str(arm): o for arm, o in _mapping(path, f"{kind}: arms", given).items()}
-    where = f"{kind}: at: {scale}: arms"
-    for arm, options in _mapping(path, where, here).items():
-        if arm not in arms:
-            raise InputError(f"{path}, {where}: {unknown('arm', str(arm), arms)}")
-        place = f"{where}: {arm}"
-        arms[arm] = _mapping(path, place, arms[arm] or {}) | _mapping(path, place, options)
-    return arms
-
-
-def _arm(path: Path, where: str, name: str, kind: str, base: dict, given: Any) -> Arm:
-    options = _mapping(path, where, given or {})
-    if "vote" in options:
-        _check_keys(path, where, options, ("vote", "tokens_of"), needed=("tokens_of",))
-        return Arm(name, "vote", {}, source=options["vote"], budget=options["tokens_of"])
-    if "ablate" in options:
-        _check_keys(path, where, options, ("ablate", "node", "how"), needed=("node", "how"))
-        if options["how"] not in ABLATIONS:
-            raise InputError(f"{path}, {where}: {unknown('how', str(options['how']), ABLATIONS)}")
-        return Arm(
-            name, "ablate", {}, options["ablate"], None, str(options["node"]), options["how"]
-        )
-    options = dict(options)
-    task = options.pop("task", None)
-    if task is not None and not isinstance(task, str):
-        raise InputError(f"{path}, {where}: task: {task!r}, but hierarchy/max would be right")
-    own = () if task is None else (task,)
-    if "adapt" in options:
-        _check_keys(path, where, options, ("adapt", "test", "iterations"), needed=("iterations",))
-        if kind == "coded":
-            raise InputError(f"{path}, {where}: only language models adapt without weights")
-        return Arm(name, "adapt", options, tasks=own)
-    options = _grown(path, where, kind, base, options)
-    known = {f.name for f in fields(CodedOptions if kind == "coded" else TrainConfig)}
-    known = known - set(_RESERVED) | {"parameters_of"}
-    for key in [*options, *base]:
-        if key not in known:
-            raise InputError(
-                f"{path}, {where}: {unknown('option', str(key), [*known, *_OWN_ARM_KEYS])}"
-            )
-    try:
-        merged = _coded(base | options) if kind == "coded" else _language(base | options)
-    except InputError as error:
-        raise InputError(f"{path}, {where}: {error}") from None
-    return Arm(name, "train", merged, tasks=own)
-
-
-def _dealt(
-    path: Path, where: str, arms: Mapping[str, Arm], tasks: tuple[str, ...]
-) -> dict[str, Arm]:
-    """Give each arm its tasks: its own, those of the arm that it uses, or the study's."""
-    found = {}
-    for name, arm in arms.items():
-        source = arms.get(str(arm.source), arm)
-        found[name] = replace(arm, tasks=source.tasks or tasks)
-        if not found[name].tasks:
-            raise InputError(
-                f"{path}, {where}: {name}: no tasks; `tasks: [hierarchy/max]`, or a task of its "
-                "own, would be right"
-            )
-    return found
-
-
-def _grown(path: Path, where: str, kind: str, base: dict, options: dict) -> dict[str, Any]:
-    """Turn `grow`, a list of networks, into a schedule that gives each an equal share."""
-    if "grow" not in options:
-        return options
-    options = dict(options)
-    stages = options.pop("grow")
-    key = "updates" if kind == "coded" else "steps"
-    total = {**base, **options}.get(key)
-    if not isinstance(stages, list) or not stages or type(total) is not int:
-        raise InputError(
-            f"{path}, {where}: grow: {stages!r}, but a list such as [2-1, 2-2-1] and a number of "
-            f"{key} would be right"
-        )
-    share = total // len(stages)
-    counts = [share] * (len(stages) - 1) + [total - share * (len(stages) - 1)]
-    plan = (f"{stage}:{count}" for stage, count in zip(stages, counts, strict=True))
-    return options | {"schedule": ", ".join(plan)}
-
-
-def _coded(options: dict[str, Any]) -> dict[str, Any]:
-    CodedOptions.from_mapping(options)
-    return options
-
-
-def _language(options: dict[str, Any]) -> dict[str, Any]:
-    """Check training options; the rank follows from `parameters_of`, alpha / rank is constant."""
-    options = dict(options)
-    wanted = options.pop("parameters_of", None)
-    base = TrainConfig.from_mapping(options)
-    if wanted is not None:
-        nodes, own = len(Topology.parse(str(wanted))), len(base.stages()[-1][0])
-        if base.rank * nodes % own:
-            raise InputError(
-                f"parameters_of: rank {base.rank} of {nodes} nodes cannot be spread over {own} "
-                "nodes evenly; another rank would be right"
-            )
-        options["rank"] = base.rank * nodes // own
-    ratio = TrainConfig.alpha / TrainConfig.rank
-    options["alpha"] = ratio * options.get("rank", base.rank)
-    TrainConfig.from_mapping(options)
-    return options
-
-
-def _claims(path: Path, where: str, part: dict, arms: Mapping[str, Arm]) -> tuple[Claim, ...]:
-    claims = [
-        _claim(path, f"{where}: comparison {number}", given, arms)
-        for number, given in enumerate(part.get("compare") or (), 1)
-    ]
+def _claims(
+    path: Path, where: str, part: dict, arms: Mapping[str, Arm], elsewhere: Collection[str]
+) -> tuple[Claim, ...]:
+    """Read what is compared, but for comparisons with an arm that this scale does not have."""
+    claims = []
+    for number, given in enumerate(part.get("compare") or (), 1):
+        place = f"{where}: comparison {number}"
+        entry = mapping(path, place, given)
+        own = mapping(path, f"{place}: minus", entry.get("minus", {}))
+        named = [pair.get(key) for pair in (entry, own) for key in ("better", "than")]
+        if not any(isinstance(name, str) and name in elsewhere for name in named):
+            claims.append(_claim(path, place, entry, arms))
     if "need" in part:
         return tuple(replace(claim, decides=False) for claim in claims)
     if not any(claim.decides for claim in claims):
@@ -269,12 +155,12 @@ def _claims(path: Path, where: str, part: dict, arms: Mapping[str, Arm]) -> tupl
 
 
 def _claim(path: Path, place: str, given: Any, arms: Mapping[str, Arm]) -> Claim:
-    entry = dict(_mapping(path, place, given))
-    _check_keys(path, place, entry, tuple(f.name for f in fields(Claim)),
+    entry = dict(mapping(path, place, given))
+    check_keys(path, place, entry, tuple(f.name for f in fields(Claim)),
                 needed=("better", "than"))  # fmt: skip
     if "minus" in entry:
-        own = _mapping(path, f"{place}: minus", entry["minus"])
-        _check_keys(path, f"{place}: minus", own, ("better", "than"), needed=("better", "than"))
+        own = mapping(path, f"{place}: minus", entry["minus"])
+        check_keys(path, f"{place}: minus", own, ("better", "than"), needed=("better", "than"))
         entry["minus"] = (own["better"], own["than"])
     claim = Claim(**entry)
     for key, known in (("score", SCORES), ("seeds", SEEDS), ("test", TESTS)):
@@ -307,15 +193,15 @@ def _claim(path: Path, place: str, given: Any, arms: Mapping[str, Arm]) -> Claim
 
 
 def _need(path: Path, where: str, given: Any, arms: Mapping[str, Arm]) -> Need:
-    entry = _mapping(path, where, given)
-    _check_keys(path, where, entry, tuple(f.name for f in fields(Need)),
+    entry = mapping(path, where, given)
+    check_keys(path, where, entry, tuple(f.name for f in fields(Need)),
                 needed=("curves", "steeper", "than", "reach"))  # fmt: skip
     need = Need(**entry)
-    curves = _mapping(path, f"{where}: curves", need.curves)
+    curves = mapping(path, f"{where}: curves", need.curves)
     for curve, points in curves.items():
         place = f"{where}: curves: {curve}"
-        for size, arm in _mapping(path, place, points).items():
-            _count(path, place, "size", size)
+        for size, arm in mapping(path, place, points).items():
+            count(path, place, "size", size)
             if arm not in arms or arms[arm].kind != "train":
                 trained = [name for name, one in arms.items() if one.kind == "train"]
                 raise InputError(f"{path}, {place}: {unknown('arm', str(arm), trained)}")
@@ -331,10 +217,10 @@ def _need(path: Path, where: str, given: Any, arms: Mapping[str, Arm]) -> Need:
             raise InputError(f"{path}, {where}: {unknown('curve', str(curve), curves)}")
     if need.steeper == need.than:
         raise InputError(f"{path}, {where}: {need.than!r} is compared with itself")
-    _count(path, where, "smooth", need.smooth)
-    if not (_positive(need.reach) and need.reach <= 1):
+    count(path, where, "smooth", need.smooth)
+    if not (positive(need.reach) and need.reach <= 1):
         raise InputError(f"{path}, {where}: reach: {need.reach!r}, but 0.5 would be right")
-    if not _positive(need.margin):
+    if not positive(need.margin):
         raise InputError(f"{path}, {where}: margin: {need.margin!r}, but 0.1 would be right")
     return need
 
@@ -354,9 +240,14 @@ def _checked(path: Path, where: str, study: Study) -> Study:
             if other is not None and other not in among:
                 raise InputError(f"{path}, {where}: {arm.name}: {unknown('arm', other, among)}")
         if arm.node is not None and arm.source is not None:
-            nodes = shape(study, trained[arm.source]).nodes[:-1]
-            if arm.node not in nodes:
-                raise InputError(f"{path}, {where}: {arm.name}: {unknown('node', arm.node, nodes)}")
+            nodes = shape(study, trained[arm.source]).nodes
+            for node in (arm.node, arm.partner):
+                # Without the output node's message there is no answer.
+                known = nodes[:-1] if arm.partner is None else nodes
+                if node is not None and node not in known:
+                    raise InputError(f"{path}, {where}: {arm.name}: {unknown('node', node, known)}")
+            if arm.node == arm.partner:
+                raise InputError(f"{path}, {where}: {arm.name}: {arm.node} is swapped with itself")
         if arm.budget is not None and study.arms[arm.budget].kind == "vote":
             raise InputError(f"{path}, {where}: {arm.name}: tokens_of names a vote, {arm.budget!r}")
         if arm.budget is not None and study.arms[arm.budget].tasks != arm.tasks:
@@ -366,42 +257,22 @@ def _checked(path: Path, where: str, study: Study) -> Study:
     if study.probes is not None and study.probes not in trained:
         raise InputError(f"{path}, {where}: probes: {unknown('arm', study.probes, trained)}")
     if study.kind == "coded":
-        for arm in trained.values():
-            for task in arm.tasks:
-                try:
-                    CodedOptions.from_mapping(arm.options).layouts(task)
-                except InputError as error:
-                    raise InputError(f"{path}, {where}: {arm.name}: {error}") from None
+        for arm in study.arms.values():
+            try:
+                _check_layouts(arm, trained.get(arm.source or arm.name))
+            except InputError as error:
+                raise InputError(f"{path}, {where}: {arm.name}: {error}") from None
     return study
 
 
-def _check_keys(
-    path: Path, where: str, given: Mapping, known: Iterable[str], needed: Iterable[str] = ()
-) -> None:
-    place = f"{path}, {where}" if where else f"{path}"
-    known = tuple(known)
-    for key in given:
-        if key not in known:
-            raise InputError(f"{place}: {unknown('key', str(key), known)}")
-    for key in needed:
-        if not given.get(key):
-            raise InputError(f"{place}: key {key!r} is missing")
-
-
-def _mapping(path: Path, where: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{path}, {where}: {value!r}, but keys with values would be right")
-    return value
-
-
-def _count(path: Path, where: str, key: str, value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise InputError(f"{path}, {where}: {key}: {value!r} is no count of at least 1")
-    return value
-
-
-def _positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < float("inf")
+def _check_layouts(arm: Arm, source: Arm | None) -> None:
+    """Check that a coded network fits its tasks, and that nodes which swap are alike."""
+    if source is None:
+        return
+    for task in arm.tasks:
+        [*_, (layout, _)] = CodedOptions.from_mapping(source.options).layouts(task)
+        if arm.partner is not None:
+            check_alike(layout, str(arm.node), arm.partner)
 
 
 _line: Callable[[Any], str] = lambda text: " ".join(str(text).split())  # noqa: E731

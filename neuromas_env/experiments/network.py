@@ -70,12 +70,14 @@ class Coded:
     ) -> list[Answer]:
         """Answer test questions; see `Language.answer`."""
         layout, held = self._layout(arm, task), coded.read(out)
-        change = None
-        if arm.kind == "ablate":
-            node = int(str(arm.node).removeprefix("node_"))
+        table, change = held["table"], None
+        if arm.partner is not None:
+            table = answers.swapped(layout, table, str(arm.node), arm.partner)
+        elif arm.kind == "ablate":
+            node = layout.topology.nodes.index(arm.node)
             change = answers.ablation(layout, node, str(arm.how), seed)
         return answers.answer(
-            layout, held["table"], np.asarray(rows, np.int64),
+            layout, table, np.asarray(rows, np.int64),
             seed=derive_seed(seed, *arm.name.encode()), samples=round(samples), change=change,
         )  # fmt: skip
 

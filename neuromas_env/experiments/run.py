@@ -85,12 +85,14 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         held = asdict(study)
         # What is claimed changes no run.
         del held["seeds"], held["claims"]
-        # So that folders of before there were needs and arms with tasks of their own stay readable.
+        # So that folders of before there were needs, swaps and arms with tasks stay readable.
         if study.need is None:
             del held["need"]
         for name, arm in study.arms.items():
             if arm.tasks == study.tasks:
                 del held["arms"][name]["tasks"]
+            if arm.partner is None:
+                del held["arms"][name]["partner"]
         wanted[f"study {study.name}"] = json.loads(json.dumps(held))
         if study.script:  # another script makes another model
             wanted[f"script of {study.name}"] = digest(_home(experiment) / study.script)

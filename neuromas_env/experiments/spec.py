@@ -21,8 +21,8 @@ from neuromas_env.topology import Topology
 FILE, SCALES = "experiment.yaml", "scales.yaml"
 HOME = Path(__file__).resolve().parents[2] / "experiments"
 """The experiments of a checkout; from elsewhere a folder's path is given."""
-SCORES = ("extracted", "strict", "parsed", "readable")
-ABLATIONS = ("blank", "shuffle", "base")
+SCORES = ("extracted", "strict", "parsed", "not_wrong")
+ABLATIONS = ("blank", "shuffle", "base", "swap")
 KINDS = ("coded", "language")
 SEEDS, TESTS = ("paired", "unpaired"), ("superior", "not_worse")
 
@@ -34,13 +34,16 @@ class Arm:
     Attributes:
         name: In tables.
         kind: `train`, `adapt` (a baseline learns without weights), or at test time alone `vote`
-            (samples of a trained arm vote) and `ablate` (a node's message is taken away).
+            (samples of a trained arm vote) and `ablate` (a node's message is taken away, or two
+            nodes change places).
         options: Of training, `TrainConfig`'s or `CodedOptions`'; of `adapt` name and iterations.
         source: The trained arm that `vote` and `ablate` use.
         budget: The arm whose completion tokens a vote may spend.
         node: Whose message is taken away.
-        how: `blank`, `shuffle` (another question's message) or `base` (the untrained node's).
+        how: `blank`, `shuffle` (another question's message), `base` (the untrained node's), or
+            `swap`: two nodes speak with one another's adapter.
         tasks: On which it is trained: its own, or those of the study.
+        partner: With which node `node` swaps.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Arm:
     node: str | None = None
     how: str | None = None
     tasks: tuple[str, ...] = ()
+    partner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,8 @@ class Claim:
         better: The arm that is claimed to be better.
         than: The other.
         margin: The smallest difference of mean scores that counts, from 0 to 1.
-        score: `extracted`, `strict`, `parsed` (an answer can be read), or `readable`: the
-            extracted score on the questions that both arms, with the same seed, gave a readable
-            answer to.
+        score: `extracted`, in which a reply without an answer counts as wrong, `not_wrong`, in
+            which it counts as right, `strict`, or `parsed` (an answer can be read).
         decides: Whether the verdict depends on it; others are shown beside.
         seeds: `paired` where run s of one arm belongs to run s of the other, because both are the
             same run or share its seed; `unpaired` where their runs have nothing in common. All

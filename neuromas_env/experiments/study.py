@@ -313,6 +313,8 @@ class Asking:
     def _digest(self, arm: Arm) -> str:
         source = self._source(arm)
         said = [arm.kind, arm.node, arm.how, source.options, self._running.rates.get(source.name)]
+        if arm.partner is not None:
+            said.append(arm.partner)
         return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

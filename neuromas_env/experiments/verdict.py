@@ -30,6 +30,11 @@ class Scores:
     strict: np.ndarray
     parsed: np.ndarray
 
+    @property
+    def not_wrong(self) -> np.ndarray:
+        """The extracted score if every reply without an answer counted as right."""
+        return self.extracted + 1 - self.parsed
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -22,7 +23,7 @@ from typing import Any
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
-from neuromas_env.tasks.names import split_name
+from neuromas_env.tasks.names import full_name, split_name
 from neuromas_env.tasks.sources import Source
 
 __all__ = ["SPLITS", "Example", "Score", "Task", "list_tasks", "make_task", "register_task"]
@@ -66,6 +67,11 @@ _FAMILIES = {
         "neuromas_env.tasks.bbh:Bbh",
         "BIG-bench Hard, one of its tables",
         variants="neuromas_env.tasks.bbh:variants",
+        needs_data=True,
+    ),
+    "gsm8k": _Family(
+        "neuromas_env.tasks.gsm8k:Gsm8k",
+        "GSM8K: grade-school word problems, answered with a number",
         needs_data=True,
     ),
     "hierarchy": _Family(
@@ -189,6 +195,8 @@ def make_task(
 ) -> Task:
     """Return the task of a name; a `Task` object passes through unchanged.
 
+    The task's `name` is the one asked for, with the parameters that differ from their defaults.
+
     Args:
         name: Such as `hierarchy/max:leaves=4`.
         data: Folder with benchmark rows, for the tasks that need some.
@@ -220,4 +228,27 @@ def make_task(
         if key not in accepted:
             raise unknown(f"parameter of task {family!r}:", key, accepted)
     given = {"variant": variant} if variant else {}
-    return factory(**given, **settings, **named, **params)
+    task = factory(**given, **settings, **named, **params)
+    if family in _FAMILIES:
+        return task
+    asked = named | params
+    defaults = {key: accepted[key].default for key in accepted if key in asked}
+    asked = {key: asked[key] for key in defaults}  # in one order, whatever that of the request
+    return _identified(task, full_name(f"{family}/{variant}".rstrip("/"), asked, defaults))
+
+
+def _identified(task: Any, name: str) -> Task:
+    """Return a task under the name by which it was asked for.
+
+    Stores and runs know a task by its name. One that its author sets may leave out a parameter,
+    and two different tasks would then pass for one.
+    """
+    if not isinstance(task, Task):
+        raise InputError(f"task {name!r}: its function must return a Task, got {task!r:.80}")
+    if getattr(task, "name", None) != name:
+        task = copy(task)  # it may be one that its function keeps
+        try:
+            task.name = name
+        except AttributeError as error:
+            raise InputError(f"task {name!r}: its name cannot be set: {error}") from error
+    return task

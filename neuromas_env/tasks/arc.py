@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from os import PathLike
 
 from neuromas_env.errors import unknown
-from neuromas_env.tasks.answers import grade, majority_share
-from neuromas_env.tasks.base import SPLITS, Example, Score, Task
-from neuromas_env.tasks.choices import extract_choice, list_options
+from neuromas_env.tasks.answers import majority_share
+from neuromas_env.tasks.base import SPLITS, Example, Task
+from neuromas_env.tasks.choices import list_options
 from neuromas_env.tasks.names import full_name
 from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import check_shots, take_shots, with_shots
+from neuromas_env.tasks.readers import Form
 from neuromas_env.tasks.sources import Row, Source, load_rows
 
 _CONFIGS = {"challenge": "ARC-Challenge", "easy": "ARC-Easy"}
@@ -34,6 +35,7 @@ class Arc(Task):
     """ARC-Challenge or ARC-Easy; the target is the label of the right option."""
 
     answer_format = "Answer with the letter or number of the right option only."
+    answer_form = Form("choice")
 
     def __init__(
         self,
@@ -80,10 +82,6 @@ class Arc(Task):
             kept = (row for row in rows if split == "test" or row["id"] not in _NEAR)
             self._rows[split] = [_example(row) for row in kept]
         return self._rows[split]
-
-    def score(self, example: Example, reply: str) -> Score:
-        """Compare the label of the option that the reply names with the right one."""
-        return grade(reply, example.target, extract_choice(reply, example.options))
 
     def majority(self, split: str) -> float:
         """Return the accuracy of the best constant label on a split."""

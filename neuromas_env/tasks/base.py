@@ -7,15 +7,19 @@ and a public `query`; the environment deals the parts to the input nodes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
+from neuromas_env.tasks.readers.grading import list_form
+from neuromas_env.tasks.reply import Reason, Reply, Score
 
-Reason = Literal["ok", "wrong", "no_answer", "unparsable", "error"]
+__all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -44,26 +48,6 @@ class Example:
     extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
-class Score:
-    """How an answer was read and what it earns.
-
-    Attributes:
-        strict: 1.0 if the whole reply equals the target after normalisation
-            (the way the NeuroMAS paper scores), else 0.0.
-        extracted: 1.0 if the answer found inside a free reply equals the target.
-        reason: `ok`, `wrong`, `no_answer` (empty reply) or `unparsable` (a reply
-            in which no single answer could be found), all judged on the extracted
-            reading; `error` if the scorer itself failed, as a sandbox can.
-        answer: The extracted answer, None if there is none.
-    """
-
-    strict: float
-    extracted: float
-    reason: Reason
-    answer: str | None = None
-
-
 @lru_cache(maxsize=64)  # asked anew for every reply that is read
 def listed_options(question: str) -> tuple[tuple[str, str], ...]:
     """Return the options at the end of a question, listed as `A. text` or `(A) text`."""
@@ -78,21 +62,31 @@ def listed_options(question: str) -> tuple[tuple[str, str], ...]:
 class Task:
     """A benchmark: named splits of examples and a scorer.
 
-    Subclasses set `answer_format` and implement `examples` and `score`.
+    Subclasses set `answer_format`, implement `examples`, and either say by `answer_form` how an
+    answer is read or implement `score`.
 
     Attributes:
-        name: Full name with parameters, such as `arc/challenge`.
+        name: Full name with parameters, such as `arc/challenge`; set by `make_task` on a task that
+            is made by name, as stores and runs know it by that.
         answer_format: One sentence that tells a node in which form to answer.
         max_new_tokens: How long a reply may be unless the user says otherwise.
+        disjoint: Whether no question may be in two splits; False for a task in which there is
+            nothing to generalise. Training and benchmarks refuse a task that does not keep it.
         skipped: What is wrong with each broken row that was left out on request.
         flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
+        answer_form: What kind of answer is read out of a reply; None where `score` is the
+            task's own.
+        reader: By whose rules it is read.
     """
 
     name: str
     answer_format: str
     max_new_tokens: int = 200
+    disjoint: bool = True
     skipped: Sequence[str] = ()
     flaws: Mapping[str, str] = MappingProxyType({})
+    answer_form: Form | None = None
+    reader: Reader = READERS["neuromas"]
 
     def examples(self, split: str) -> Sequence[Example]:
         """Return the rows of `train`, `validation` or `test`, in fixed order.
@@ -114,8 +108,10 @@ class Task:
         return ids.index(id)
 
     def score(self, example: Example, reply: str) -> Score:
-        """Score a reply. Never raises, whatever text it is given."""
-        raise NotImplementedError
+        """Score a reply, with 0 to 1. Never raises, whatever text it is given."""
+        if self.answer_form is None:
+            raise NotImplementedError
+        return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)
 
     def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:
         """Score a reply to each example, as `score` does; some tasks do it at once."""
@@ -134,6 +130,20 @@ class Task:
         """
         example = Example("", question, "", options=listed_options(question))
         return self.score(example, reply).answer
+
+    def agreement(self, question: str, replies: Sequence[str]) -> list[Hashable | None] | None:
+        """Return what answers agree in, for a vote: equal keys for replies that agree.
+
+        A reply without an answer has None, which abstains. The default is the form in which
+        extracted answers are compared; a task whose answers are equal in another sense, such
+        as programs by what they return, says so here. Knows no gold answer; never raises.
+
+        Returns:
+            A key for each reply, or None if nothing tells whether answers to this question agree:
+            a vote then takes the answer that is most like the others.
+        """
+        found = [self.extract(question, reply) for reply in replies]
+        return [None if answer is None else list_form(answer) for answer in found]
 
     def split_sizes(self) -> dict[str, int]:
         """Return how many rows each split has; one whose rows cannot be had is left out."""

@@ -26,13 +26,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Literal
 
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import answers
-from neuromas_env.tasks.answers import extract_number, extract_text, extract_word, grade
-from neuromas_env.tasks.base import SPLITS, Example, Score, Task
-from neuromas_env.tasks.choices import extract_choice
+from neuromas_env.tasks.base import SPLITS, Example, Task
 from neuromas_env.tasks.names import full_name
 from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import (
@@ -43,6 +40,7 @@ from neuromas_env.tasks.pools import (
     take_shots,
     with_shots,
 )
+from neuromas_env.tasks.readers import Form
 from neuromas_env.tasks.sources import Row, Source, data_folder, load_rows
 
 UPSTREAM = (
@@ -70,7 +68,6 @@ FLAWS = {
 
 _PAIRS = (("True", "False"), ("Yes", "No"), ("yes", "no"), ("valid", "invalid"))
 _VALIDATION, _TRAIN = 0.04, 0.2
-Form = Literal["choice", "word", "number", "text"]
 
 
 class Bbh(Task):
@@ -108,10 +105,11 @@ class Bbh(Task):
         self.name = full_name(base, {"shots": shots}, {"shots": 0})
         rows = load_rows(_source(variant), data, skip_bad_rows)
         self.skipped, self.flaws = rows.skipped, FLAWS.get(variant, {})
-        self.form, self._words = _form([row["target"] for row in rows])
+        self.answer_form = _form([row["target"] for row in rows])
+        self.form = self.answer_form.kind
         self.answer_format = {
             "choice": "Answer with the letter of the right option only.",
-            "word": f"Answer {' or '.join(self._words)} only.",
+            "word": f"Answer {' or '.join(self.answer_form.words)} only.",
             "number": "Answer with the number only.",
             "text": "Give the answer only, without explanation.",
         }[self.form]
@@ -138,16 +136,6 @@ class Bbh(Task):
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         return self._examples[split]
-
-    def score(self, example: Example, reply: str) -> Score:
-        """Compare the answer in the reply with the target, in the form of the table."""
-        if self.form == "choice":
-            return grade(reply, example.target, extract_choice(reply, example.options))
-        if self.form == "word":
-            return grade(reply, example.target, extract_word(reply, self._words))
-        if self.form == "number":
-            return grade(reply, example.target, extract_number(reply))
-        return grade(reply, example.target, extract_text(reply), form=answers.list_form)
 
     def majority(self, split: str) -> float:
         """Return the accuracy of the best constant answer on a split."""
@@ -184,14 +172,14 @@ _SAME_FOR_VARIANTS: dict[str, Callable[[str], str]] = {
 }
 
 
-def _form(targets: Sequence[str]) -> tuple[Form, tuple[str, ...]]:
+def _form(targets: Sequence[str]) -> Form:
     # Upstream's three malformed targets must not turn a table of choices into free text.
     labels = sum(re.fullmatch(r"\([A-Z]\)", target) is not None for target in targets)
     if labels > len(targets) / 2:
-        return "choice", ()
+        return Form("choice")
     for pair in _PAIRS:
         if set(targets) <= set(pair):
-            return "word", pair
+            return Form("word", pair)
     if all(re.fullmatch(r"-?[0-9]+", target) for target in targets):
-        return "number", ()
-    return "text", ()
+        return Form("number")
+    return Form("text")

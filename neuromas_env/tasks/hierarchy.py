@@ -40,9 +40,10 @@ from typing import overload
 import numpy as np
 
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks.answers import extract_number, extract_word, grade, majority_share
-from neuromas_env.tasks.base import SPLITS, Example, Score, Task
+from neuromas_env.tasks.answers import majority_share
+from neuromas_env.tasks.base import SPLITS, Example, Task
 from neuromas_env.tasks.names import check_choice, check_int, full_name
+from neuromas_env.tasks.readers import Form
 from neuromas_env.tasks.trees import KINDS, Kind, Node
 
 SIZES = {"train": 100_000, "validation": 512, "test": 512}
@@ -139,7 +140,9 @@ class Hierarchy(Task):
         self._level = [0, *(self.branching**n for n in range(1, self.depth))].index(self.parts)
         lowest = self.branching ** (self.depth - 1)
         self._fanouts = [self.branching] * (self.depth - 1) + [self.leaves // lowest]
-        wanted = " or ".join(reversed(self._kind.words)) or "with the number"
+        words = self._kind.words
+        self.answer_form = Form("word", words) if words else Form("number")
+        wanted = " or ".join(reversed(words)) or "with the number"
         self.answer_format = f"Answer {wanted} only."
 
     @property
@@ -234,12 +237,6 @@ class Hierarchy(Task):
             f"task {self.name} has no example {id!r} in its {split} split, "
             f"only {split}/0 to {split}/{count - 1}"
         )
-
-    def score(self, example: Example, reply: str) -> Score:
-        """Compare the number or word in the reply with the tree's."""
-        words = self._kind.words
-        found = extract_word(reply, words) if words else extract_number(reply)
-        return grade(reply, example.target, found)
 
     def chance(self) -> float:
         """Return the accuracy of a guess, each answer that the question allows as likely.

@@ -8,6 +8,7 @@ Data: `openai/openai_humaneval`, licence MIT.
 
 from __future__ import annotations
 
+import ast
 import re
 from os import PathLike
 
@@ -22,6 +23,9 @@ _COLUMNS = {
     "task_id": str, "prompt": str, "canonical_solution": str, "test": str, "entry_point": str,
 }  # fmt: skip
 _VALIDATION = 0.2
+# Values as prompts write them: For lst = [1, 2] the output should be 3.
+_ASSIGNED = re.compile(r"""(\w+) = (-?\d+(?:\.\d+)?|"[^"\n]*"|'[^'\n]*'|\[[^=\n]*\])""")
+_LONGEST, _MOST = 2000, 40
 
 
 class HumanEval(CodeTask):
@@ -60,6 +64,49 @@ class HumanEval(CodeTask):
         self.skipped = [*self.skipped, *skipped]
         held_back = split == "validation"
         return [e for e in pool if (share(fingerprint(e.question)) < _VALIDATION) == held_back]
+
+    def shown(self, question: str) -> Example | None:
+        """Return the calls in a prompt's docstring, or those of an MBPP question's test."""
+        return mbpp.shown_calls(question) or _shown_calls(question)
+
+
+def _shown_calls(prompt: str) -> Example | None:
+    try:
+        function = ast.parse(prompt).body[-1]
+    except (SyntaxError, ValueError, RecursionError, MemoryError, IndexError):
+        return None
+    if not isinstance(function, ast.FunctionDef):
+        return None
+    name, parameters = function.name, [argument.arg for argument in function.args.args]
+    document = "\n".join(prompt.split("\n")[function.body[0].lineno - 1 :])
+    least = len(parameters) - len(function.args.defaults)
+    starts = [found.start() for found in re.finditer(rf"\b{name}\(", document)][:_MOST]
+    calls = [call for start in starts if (call := _call(document[start:], least))]
+    for line in document.split("\n"):
+        values = dict(_ASSIGNED.findall(line[:_LONGEST]))
+        if parameters and values.keys() >= set(parameters):
+            call = _call(f"{name}({', '.join(values[p] for p in parameters)})", least)
+            calls += [call] if call else []
+    if not calls:
+        return None
+    extra = {
+        "prompt": prompt, "names": (name,), "tests": "", "setup": "", "seconds": 1,
+        "calls": tuple(dict.fromkeys(calls))[:_MOST],
+    }  # fmt: skip
+    return Example("", prompt, "", extra=extra)
+
+
+def _call(text: str, least: int) -> str | None:
+    """Return the call with so many plain values, or more, that a text begins with."""
+    for end in [found.end() for found in re.finditer(r"\)", text[:_LONGEST])][:_MOST]:
+        try:
+            call = ast.parse(text[:end], mode="eval").body
+            if isinstance(call, ast.Call) and not call.keywords:
+                [ast.literal_eval(argument) for argument in call.args]
+                return ast.unparse(call) if len(call.args) >= least else None
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+    return None
 
 
 def _check(row: Row) -> str | None:

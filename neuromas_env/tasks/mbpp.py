@@ -34,6 +34,8 @@ _COLUMNS = {
 _SLOW = {123: 20}
 """Rows whose own solution takes long: seconds of processor time that they get."""
 _PAPER_SHOTS = (2, 3, 4)
+_ASKED = "Your code should pass this test:\n"
+_BUILT_IN = frozenset(dir(builtins))
 
 
 class Mbpp(CodeTask):
@@ -71,6 +73,10 @@ class Mbpp(CodeTask):
             shown = take_shots(self.name, pool, self._shots)
         return [with_shots(example, shown) for example in self._rows(split)]
 
+    def shown(self, question: str) -> Example | None:
+        """Return the calls in the test that the question shows."""
+        return shown_calls(question)
+
     def _rows(self, split: str) -> list[Example]:
         examples, skipped = load_mbpp(split, self._data, self._skip_bad_rows)
         self.skipped = [*self.skipped, *skipped]
@@ -88,6 +94,39 @@ def load_mbpp(
     rows = load_rows(_source(split), data, skip_bad_rows)
     near = NEAR_DUPLICATES["mbpp"] if split in ("train", "validation") else frozenset()
     return [_example(row) for row in rows if str(row["task_id"]) not in near], rows.skipped
+
+
+def shown_calls(question: str) -> Example | None:
+    """Return the function's calls in the test that a question shows, None if it shows none.
+
+    The example is what `CodeTask.shown` returns: nothing of it stands elsewhere.
+    """
+    _, asked, shown = question.rpartition(_ASKED)
+    try:
+        body = ast.parse(shown).body if asked else []
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    asserted = [node for statement in body if isinstance(statement, ast.Assert)
+                for node in ast.walk(statement) if isinstance(node, ast.Call)]  # fmt: skip
+    named = [n.func.id for n in asserted if isinstance(n.func, ast.Name)]
+    entry = next((name for name in named if name not in _BUILT_IN), None)
+    if entry is None:
+        return None
+    calls = [n for n in asserted if isinstance(n.func, ast.Name) and n.func.id == entry]
+    before = ast.Module([s for s in body if not isinstance(s, ast.Assert)], [])
+    names = [node for s in body for node in ast.walk(s) if isinstance(node, ast.Name)]
+    made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    others = {node.id for node in names} - made - _BUILT_IN - {entry}
+    modules = others & sys.stdlib_module_names
+    extra = {
+        "prompt": "",
+        "names": (entry, *sorted(others - modules)),
+        "tests": ast.unparse(before),
+        "setup": "".join(f"import {name}\n" for name in sorted(modules)),
+        "seconds": 1,
+        "calls": tuple(dict.fromkeys(map(ast.unparse, calls))),
+    }
+    return Example("", question, "", extra=extra)
 
 
 def tables(variant: str = "") -> list[Source]:
@@ -114,7 +153,7 @@ def _example(row: Row) -> Example:
         "seconds": _SLOW.get(row["task_id"], SECONDS),
         "solution": solution,
     }
-    question = f"{text}\nYour code should pass this test:\n{shown}"
+    question = f"{text}\n{_ASKED}{shown}"
     return Example(f"mbpp/{row['task_id']}", question, solution, extra=extra)
 
 
@@ -145,7 +184,7 @@ def _uses(code: str, tests: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     entry = next((name for name in called if name in functions), None)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     others = sorted(used & defined - {entry})
-    modules = (used - defined - set(dir(builtins))) & sys.stdlib_module_names
+    modules = (used - defined - _BUILT_IN) & sys.stdlib_module_names
     return (entry, *others) if entry else (), tuple(sorted(modules))
 
 

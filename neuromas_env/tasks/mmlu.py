@@ -22,9 +22,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 
 from neuromas_env.errors import unknown
-from neuromas_env.tasks.answers import grade, majority_share
-from neuromas_env.tasks.base import SPLITS, Example, Score, Task
-from neuromas_env.tasks.choices import extract_choice, list_options
+from neuromas_env.tasks.answers import majority_share
+from neuromas_env.tasks.base import SPLITS, Example, Task
+from neuromas_env.tasks.choices import list_options
 from neuromas_env.tasks.names import full_name
 from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import (
@@ -35,6 +35,7 @@ from neuromas_env.tasks.pools import (
     take_shots,
     with_shots,
 )
+from neuromas_env.tasks.readers import Form
 from neuromas_env.tasks.sources import Row, Source, data_folder, load_rows
 
 GROUPS = {
@@ -74,6 +75,7 @@ class Mmlu(Task):
     """A subject, a group or all of MMLU; the target is the letter of the right option."""
 
     answer_format = "Answer with the letter of the right option only."
+    answer_form = Form("choice")
 
     def __init__(
         self,
@@ -149,10 +151,6 @@ class Mmlu(Task):
         rows = load_rows(_source(split), self._data, self._skip_bad_rows)
         self.skipped = [*self.skipped, *rows.skipped]
         return rows
-
-    def score(self, example: Example, reply: str) -> Score:
-        """Compare the letter of the option that the reply names with the right one."""
-        return grade(reply, example.target, extract_choice(reply, example.options))
 
     def majority(self, split: str) -> float:
         """Return the accuracy of the best constant letter on a split."""

@@ -30,7 +30,7 @@ def split_name(name: str) -> tuple[str, str, dict[str, Value]]:
     return family, variant, params
 
 
-def full_name(base: str, params: Mapping[str, Value], defaults: Mapping[str, Value]) -> str:
+def full_name(base: str, params: Mapping[str, object], defaults: Mapping[str, object]) -> str:
     """Return the name that means the same task everywhere: only what differs from the defaults."""
     given = [f"{key}={value}" for key, value in params.items() if value != defaults[key]]
     return f"{base}:{','.join(given)}" if given else base

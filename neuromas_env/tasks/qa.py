@@ -1,11 +1,11 @@
 """A question-answer set of one's own: rows with a question and one right answer each.
 
 A row is an object with a `question` and an `answer`, and with `choices` (a list of texts)
-where the answer is to be chosen; `columns` says where the data calls them otherwise.
-The answer is
+where the answer is to be chosen; `columns` says where the data calls them otherwise, and
+`preprocess` makes such a row of one that looks different. The answer is
 
 - `choice`: the number (from 0), the letter or the text of the right one of the choices,
-- `number`: a number, or a text that is one,
+- `number`: a number, or a text that is one, also in a form such as `1e-05`,
 - `word`: a text; the answers of all rows together are what can be answered, in any case,
 - `text`: a text, compared with case, white space, commas and outer quotes ignored.
 """
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from itertools import accumulate
 from os import PathLike
 from pathlib import Path
@@ -25,15 +26,12 @@ from typing import Any
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.answers import (
     extract_number,
-    extract_text,
-    extract_word,
-    grade,
-    list_form,
     majority_share,
 )
-from neuromas_env.tasks.base import SPLITS, Example, Score, Task
-from neuromas_env.tasks.choices import extract_choice, list_options
+from neuromas_env.tasks.base import SPLITS, Example, Task
+from neuromas_env.tasks.choices import list_options
 from neuromas_env.tasks.pools import fingerprint, numbered, share
+from neuromas_env.tasks.readers import Form
 from neuromas_env.tasks.sources import Row, Rows, Source, load_rows
 
 FORMATS = {
@@ -45,6 +43,7 @@ FORMATS = {
 """Kind of answer to the sentence that asks for it."""
 
 _COLUMNS = {"question": "question", "answer": "answer", "choices": "choices"}
+_EXPONENT = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]{0,400})?[eE][+-]?[0-9]{1,3}")
 _SHARES = {"train": 5, "validation": 1, "test": 4}
 
 
@@ -59,11 +58,12 @@ class QuestionAnswer(Task):
     def __init__(
         self,
         name: str,
-        source: PathLike[str] | str,
+        source: PathLike[str] | str | Callable[[str], Source],
         answer: str = "text",
         *,
         tables: Mapping[str, str] | str = "train",
         columns: Mapping[str, str] = _COLUMNS,
+        preprocess: Callable[[Row], Row] | None = None,
         answer_format: str = "",
         max_new_tokens: int = Task.max_new_tokens,
         data: str | PathLike[str] | None = None,
@@ -75,18 +75,22 @@ class QuestionAnswer(Task):
             name: Name of the task.
             source: A `Path` of a file with one JSON object a line (`.jsonl` or `.jsonl.gz`),
                 with `{table}` in its name where each table has a file; or as a text the
-                dataset on the hub, `owner/name` or `owner/name:configuration`.
+                dataset on the hub, `owner/name` or `owner/name:configuration`; or a function
+                from the name of a table to where its rows come from.
             answer: `choice`, `number`, `word` or `text`.
             tables: The table of each split, such as `{"train": "train", "test": "validation"}`;
                 a single name if all splits share that table.
             columns: Names of the columns that are not called `question`, `answer`, `choices`.
+            preprocess: Makes the row, a dict of these columns, of a raw one as it stands in the
+                table. What it raises is said with the row's file and line.
             answer_format: One sentence that says in which form to answer, if not the usual.
             max_new_tokens: How long a reply may be.
             data: Folder to take the tables of a hub dataset from, as `owner/name/TABLE.jsonl`.
             skip_bad_rows: Leave broken rows out, instead of refusing the table.
 
         Raises:
-            InputError: An argument is wrong, or the rows are missing or broken.
+            InputError: An argument is wrong, two tables are one file, or the rows are missing
+                or broken.
         """
         if answer not in FORMATS:
             raise unknown("kind of answer", answer, FORMATS)
@@ -101,36 +105,42 @@ class QuestionAnswer(Task):
         self.answer_format = answer_format or FORMATS[answer]
         self._columns = {**_COLUMNS, **columns}
         self._examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
+        names = list(dict.fromkeys(tables.values()))
+        if isinstance(source, PathLike):
+            _check_apart(name, source, names)
         skipped: list[str] = []
-        for table in dict.fromkeys(tables.values()):
-            rows = self._load(source, table, data, skip_bad_rows)
+        for table in names:
+            origin, folder = self._origin(source, table, data)
+            origin = replace(origin, check=self._misfit, preprocess=preprocess)
+            rows = load_rows(origin, folder, skip_bad_rows)
             skipped += rows.skipped
             self._divide(rows, [split for split in SPLITS if tables.get(split) == table])
         self.skipped = skipped
         targets = [example.target for rows in self._examples.values() for example in rows]
-        self._words = tuple({target.casefold(): target for target in targets}.values())
+        words = {target.casefold(): target for target in targets} if answer == "word" else {}
+        self.answer_form = Form(answer, tuple(words.values()))
 
-    def _load(
+    def _origin(
         self,
-        source: PathLike[str] | str,
+        source: PathLike[str] | str | Callable[[str], Source],
         table: str,
         data: str | PathLike[str] | None,
-        skip_bad_rows: bool,
-    ) -> Rows:
+    ) -> tuple[Source, str | PathLike[str] | None]:
+        """Return where a table comes from, and the folder that holds it."""
         wanted: dict[str, Any] = {self._columns["question"]: str}
         if self.answer == "choice":
             wanted[self._columns["choices"]] = [str]
         if isinstance(source, str):
             repository, _, configuration = source.partition(":")
             path = "/".join(filter(None, [repository, configuration, table]))
-            origin = Source(path, (repository, configuration or "default", table), wanted)
-        else:
-            file = Path(str(source).replace("{table}", table))
-            stem = file.name.removesuffix(".gz").removesuffix(".jsonl")
-            if stem == file.name:
-                raise InputError(f"{file}: the name must end in .jsonl or .jsonl.gz")
-            origin, data = Source(stem, ("", "", ""), wanted), file.parent
-        return load_rows(replace(origin, check=self._misfit), data, skip_bad_rows)
+            return Source(path, (repository, configuration or "default", table), wanted), data
+        if not isinstance(source, PathLike):
+            return replace(source(table), columns=wanted), data
+        file = _file(source, table)
+        stem = file.name.removesuffix(".gz").removesuffix(".jsonl")
+        if stem == file.name:
+            raise InputError(f"{file}: the name must end in .jsonl or .jsonl.gz")
+        return Source(stem, ("", "", ""), wanted), file.parent
 
     def _divide(self, rows: Rows, splits: Sequence[str]) -> None:
         bounds = list(accumulate(_SHARES[split] for split in splits))
@@ -169,6 +179,7 @@ class QuestionAnswer(Task):
             return Example("", list_options(question, options), target, options=options)
         target = str(given) if type(given) in (str, int, float) else ""
         if self.answer == "number":
+            target = _decimal(target)
             target = "" if re.search("[^\\W\\d_]", target) else extract_number(target) or ""
         if not target.strip():
             kind = "a number" if self.answer == "number" else "a text"
@@ -181,16 +192,29 @@ class QuestionAnswer(Task):
             raise unknown("split", split, SPLITS)
         return self._examples[split]
 
-    def score(self, example: Example, reply: str) -> Score:
-        """Compare the answer that is found in the reply with the row's."""
-        if self.answer == "choice":
-            return grade(reply, example.target, extract_choice(reply, example.options))
-        if self.answer == "number":
-            return grade(reply, example.target, extract_number(reply))
-        if self.answer == "word":
-            return grade(reply, example.target, extract_word(reply, self._words))
-        return grade(reply, example.target, extract_text(reply), form=list_form)
-
     def majority(self, split: str) -> float:
         """Return the accuracy of the best constant answer on a split."""
         return majority_share(example.target for example in self.examples(split))
+
+
+def _file(source: PathLike[str], table: str) -> Path:
+    return Path(str(source).replace("{table}", table))
+
+
+def _check_apart(name: str, source: PathLike[str], tables: Sequence[str]) -> None:
+    """Refuse tables that are one file: its rows would be trained on and reported."""
+    files: dict[Path, str] = {}
+    for table in tables:
+        file = _file(source, table)
+        other = files.setdefault(file.resolve(), table)
+        if other != table:
+            raise InputError(
+                f"task {name!r}: the tables {other!r} and {table!r} are both {file}; give each a "
+                "file with '{table}' in the path, or tables='train' to divide one by a hash"
+            )
+
+
+def _decimal(text: str) -> str:
+    """Return a number without its exponent, `0.00001` for `1e-05`; other texts as they are."""
+    number = _EXPONENT.fullmatch(text.strip())
+    return format(Decimal(number[0]), "f") if number else text

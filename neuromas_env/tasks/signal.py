@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 from neuromas_env.errors import unknown
-from neuromas_env.tasks.answers import grade
-from neuromas_env.tasks.base import SPLITS, Example, Score, Task
-from neuromas_env.tasks.choices import extract_choice
+from neuromas_env.tasks.base import SPLITS, Example, Task
 from neuromas_env.tasks.names import check_int, full_name
+from neuromas_env.tasks.readers import Form
 
 
 class Signal(Task):
@@ -22,6 +21,7 @@ class Signal(Task):
 
     answer_format = "Answer with the letter only."
     max_new_tokens = 4
+    disjoint = False
 
     def __init__(self, symbols: int = 4) -> None:
         """Take so many letters.
@@ -35,25 +35,20 @@ class Signal(Task):
         check_int("signal", "symbols", symbols, 2, len(ascii_uppercase))
         self.name = full_name("signal", {"symbols": symbols}, {"symbols": 4})
         self.symbols = ascii_uppercase[:symbols]
+        self.answer_form = Form(
+            "choice", options=tuple(zip(self.symbols, self.symbols, strict=True))
+        )
 
     def examples(self, split: str) -> Sequence[Example]:
         """Return one example for each symbol."""
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         query = "Which symbol was shown?"
-        options = tuple((symbol, symbol) for symbol in self.symbols)
+        options = tuple(zip(self.symbols, self.symbols, strict=True))
         return [
             Example(f"{split}/{s}", f"{query}\n{s}", s, parts=(s,), query=query, options=options)
             for s in self.symbols
         ]
-
-    def score(self, example: Example, reply: str) -> Score:
-        """Compare the letter in the reply with the symbol."""
-        return grade(reply, example.target, extract_choice(reply, example.options))
-
-    def extract(self, question: str, reply: str) -> str | None:
-        """Return the symbol that a reply names; the question lists none of them."""
-        return extract_choice(reply, tuple((symbol, symbol) for symbol in self.symbols))
 
     def majority(self, split: str) -> float:
         """Return 1 / symbols."""

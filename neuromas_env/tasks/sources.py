@@ -13,6 +13,7 @@ import gzip
 import importlib
 import json
 import os
+import re
 import threading
 import zlib
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from neuromas_env.errors import InputError
 REACH_SECONDS = 5.0
 _silent = threading.Event()  # set once the hub has not answered: each table would wait again
 _ENDINGS = (".jsonl.gz", ".jsonl")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON spells it; also half of a valid pair
 _TYPES = {str: "a text", int: "an integer"}
 
 Row = dict[str, Any]
@@ -38,11 +40,12 @@ class Source:
         path: Of its file below a data folder, without ending: `arc/ARC-Easy/test`.
         hub: Dataset, configuration and split on the Hugging Face hub.
         columns: Column name to type: `str`, `int`, `[type]` for a list, or a dict of
-            such for nested columns.
+            such for nested columns; of what `preprocess` returns, if that is given.
         package: Package and the path in it of the folders that hold the table in Arrow
             format (a pattern; in the order of their names) or of its `.jsonl.gz` file,
             None if no package does.
         check: Says what is wrong with a row whose columns are right, None if nothing is.
+        preprocess: Makes the row of a raw one, as it stands in the file or on the hub.
     """
 
     path: str
@@ -50,6 +53,7 @@ class Source:
     columns: dict[str, Any]
     package: tuple[str, str] | None = None
     check: Callable[[Row], str | None] | None = None
+    preprocess: Callable[[Row], Row] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Dataset:
 DATASETS = {
     "arc": Dataset("allenai/ai2_arc", "CC-BY-SA-4.0", 720_000),
     "bbh": Dataset("lukaemon/bbh", "MIT", 300_000),
+    "gsm8k": Dataset("openai/gsm8k", "MIT", 2_000_000),
     "humaneval": Dataset("openai/openai_humaneval", "MIT", 45_000),
     "mbpp": Dataset("google-research-datasets/mbpp", "CC-BY-4.0", 130_000),
     "mmlu": Dataset("cais/mmlu", "MIT; the hub sends 52 MB", 2_400_000),
@@ -132,7 +137,8 @@ def _read(file: Path, source: Source, skip_bad_rows: bool) -> Rows:
     unpack = gzip.open if file.suffix == ".gz" else open
     rows, number = Rows(), 0
     try:
-        with unpack(file, "rt", encoding="utf-8", newline="\n") as handle:
+        # "-sig": some editors write a byte order mark at the beginning.
+        with unpack(file, "rt", encoding="utf-8-sig", newline="\n") as handle:
             for number, line in enumerate(handle, 1):
                 if line.isspace():
                     continue
@@ -158,10 +164,39 @@ def _parse(line: str, source: Source) -> Row:
         raise InputError(f"broken JSON: {error}") from error
     if not isinstance(row, dict):
         raise InputError("not a JSON object with named columns")
+    if _SURROGATE.search(line):
+        _check_unicode(row)
+    if source.preprocess:
+        row = _preprocessed(row, source.preprocess)
     misfit = _misfit(row, source.columns, "") or (source.check and source.check(row))
     if misfit:
         raise InputError(misfit)
     return row
+
+
+def _preprocessed(row: Row, preprocess: Callable[[Row], Row]) -> Row:
+    try:
+        made = preprocess(row)
+    except InputError:
+        raise
+    except Exception as error:  # the function is a user's
+        raise InputError(f"preprocess raises {error!r}") from error
+    if not isinstance(made, dict):
+        raise InputError(f"preprocess must return a dict of columns, got {made!r:.60}")
+    _check_unicode(made)
+    return made
+
+
+def _check_unicode(row: Row) -> None:
+    """Raise an InputError if a text holds a lone surrogate, which no file or tokenizer takes."""
+    for column, value in row.items():
+        try:
+            json.dumps([column, value], ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError as error:
+            code = ord(error.object[error.start])
+            raise InputError(f"column {column!r} holds a lone surrogate, U+{code:X}") from None
+        except (RecursionError, ValueError) as error:  # nested too deeply, or in itself
+            raise InputError(f"column {column!r} cannot be read: {error}") from error
 
 
 def _misfit(value: object, wanted: Any, column: str) -> str | None:

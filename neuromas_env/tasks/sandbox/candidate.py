@@ -1,9 +1,10 @@
 """Inside the sandbox: a fork server, and the candidate that it forks for each program.
 
 The fork server is trusted. It takes one descriptor per program, forks a child that gives
-up everything but that descriptor and /dev/null, and kills it when the judge says so. The
-child compiles the untrusted program, runs it and answers calls to what it defines. Runs by
-itself as `python - DESCRIPTOR`, so it imports the standard library and `protocol` only.
+up everything but that descriptor and /dev/null, and kills it when its processor time is used
+up or the judge says so. The child compiles the untrusted program, runs it and answers calls to
+what it defines. Runs by itself as `python - DESCRIPTOR`, so it imports the standard library,
+`protocol` and `source` only.
 """
 
 from __future__ import annotations
@@ -16,15 +17,26 @@ import importlib
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import sys
+import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from neuromas_env.tasks.sandbox.protocol import LIMIT, Read, frame, pack, receive, unpack
+from neuromas_env.tasks.sandbox.protocol import (
+    GONE,
+    LIMIT,
+    Read,
+    frame,
+    pack,
+    receive,
+    unpack,
+)
+from neuromas_env.tasks.sandbox.source import chosen_body, features, leave
 
 # What programs import most; a candidate forked later has them without reading a file.
 _PRELOADED = (
@@ -33,6 +45,9 @@ _PRELOADED = (
     "re statistics string struct sys textwrap time traceback typing unicodedata"
 )
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER, _PARENT_DEATH, _DUMPABLE, _DROP_BOUND = 38, 22, 2, 1, 4, 24
+
+_DYING_SECONDS = 1.0
+_GLANCE_SECONDS = 0.005
 
 prctl = ctypes.CDLL(None).prctl
 
@@ -44,34 +59,58 @@ def main() -> None:
     code_filter = _filter_program(base64.b64decode(config["filter"]))
     _lock_down(config)
     control.sendall(frame({"ready": True}))
-    child = None
+    child, spent = 0, False
     while True:
-        order, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-        if order == b"r":
+        data, descriptors, _, _ = socket.recv_fds(control, 4, 1)
+        order = int.from_bytes(data, "big")
+        if descriptors:
             child = os.fork()
             if child == 0:
-                _become_candidate(descriptors[0], config["limits"], code_filter)
+                _become_candidate(descriptors[0], order, config["limits"], code_filter)
             os.close(descriptors[0])
+            spent = _spends(child, order, control)
             continue
-        ended = _end(child)
-        child = None
-        if not order:
+        ended = _end(child, order == GONE) if child else {}
+        child = 0
+        if not data:
             return
-        control.sendall(frame(ended))
+        control.sendall(frame({**ended, "spent": spent}))
 
 
-def _end(child: int | None) -> dict[str, Any]:
-    """Kill the candidate and what it started; say which signal ended it and its seconds of CPU."""
-    if child is None:
-        return {}
+def _spends(child: int, seconds: int, control: socket.socket) -> bool:
+    """Wait for an order; kill a child that has spent its processor time before that, and say so.
+
+    The limit of the kernel counts whole ticks, on a busy machine also those that others ran in:
+    a program would get less time there, and nobody could tell which limit struck. A child has
+    one thread, so it spends no more than passes by the clock.
+    """
+    clock = ~child << 3 | 2  # what clock_getcpuclockid returns for a process
+    while (left := seconds - time.clock_gettime(clock)) > 0:
+        if select.select([control], [], [], max(left, _GLANCE_SECONDS))[0]:
+            return False
+    os.kill(child, signal.SIGKILL)
+    return True
+
+
+def _end(child: int, gone: bool) -> dict[str, Any]:
+    """Kill a child and what it started; say how it ended, and whether that was by itself.
+
+    Args:
+        child: Its process.
+        gone: Whether it has closed its connection, which the dying do a moment before they are
+            dead.
+    """
+    deadline = time.monotonic() + _DYING_SECONDS * gone
+    peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while not (dead := os.waitid(os.P_PID, child, peek)) and time.monotonic() < deadline:
+        time.sleep(_GLANCE_SECONDS)
     for kill in (os.kill, os.killpg):
         try:
             kill(child, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    _, status, usage = os.wait4(child, 0)
-    ended = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    return {"signal": ended, "cpu": usage.ru_utime + usage.ru_stime}
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return {"by_itself": bool(dead), "status": status}
 
 
 def _lock_down(config: Mapping[str, Any]) -> None:
@@ -140,7 +179,9 @@ def _filter_program(code: bytes) -> Any:
     return Program(len(code) // 8, code) if code else None
 
 
-def _become_candidate(judge: int, limits: dict[str, int], code_filter: Any) -> NoReturn:
+def _become_candidate(
+    judge: int, seconds: int, limits: dict[str, int], code_filter: Any
+) -> NoReturn:
     """Keep the connection to the judge alone, give up all other rights, and serve."""
     try:
         os.setsid()
@@ -149,16 +190,27 @@ def _become_candidate(judge: int, limits: dict[str, int], code_filter: Any) -> N
         prctl(_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
         read = open(judge, "rb", closefd=False).read
         request = receive(read)
-        for name, limit in (limits | {"RLIMIT_CPU": request["seconds"]}).items():
+        # Of processor time only what the fork server would have to be dead for.
+        for name, limit in (limits | {"RLIMIT_CPU": 4 * seconds}).items():
             resource.setrlimit(getattr(resource, name), (limit, limit))
         if code_filter is not None:
             forbidden = prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
             if forbidden or prctl(_SECCOMP, _FILTER, ctypes.byref(code_filter), 0, 0):
-                os._exit(1)
+                leave(1)
+        _forget_ourselves()
         random.seed(0)
         _serve(request, read, partial(os.write, judge))
     finally:
-        os._exit(0)
+        leave(0)
+
+
+def _forget_ourselves() -> None:
+    """Leave the program nothing of ours that it could take for its own."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] not in sys.stdlib_module_names:
+            del sys.modules[name]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.argv[:] = [""]
 
 
 def _serve(request: Mapping[str, Any], read: Read, write: Callable[[bytes], int]) -> None:
@@ -211,57 +263,32 @@ def _load(request: Mapping[str, Any], namespace: dict[str, Any]) -> int | None:
     """Run the program; return which reading of it that was, None if none can be read."""
     readings = request["readings"]
     if not request["free"]:
-        exec(compile(readings[0][0], "<program>", "exec"), namespace)
+        exec(compile(readings[0][0], "<program>", "exec", dont_inherit=True), namespace)
         return 0
     for number, pieces in enumerate(readings):
-        parsed = [tree for tree in map(_parse, pieces) if tree]
-        body = [statement for tree in parsed for statement in tree.body]
-        if _defines(body, request["names"][0]):
-            exec(compile(_forgiving(body), "<program>", "exec"), namespace)
+        body = chosen_body(pieces, request["names"][0])
+        if body is not None:
+            _run(body, namespace)
             return number
     return None
 
 
-def _parse(piece: str) -> ast.Module | None:
-    try:
-        compile(piece, "<program>", "exec")
-        return ast.parse(piece)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return None
+def _run(body: Sequence[ast.stmt], namespace: dict[str, Any]) -> None:
+    """Run statements up to an exit; one that fails is passed over, as often an example of use."""
 
+    def exit_alone(status: int = 0) -> NoReturn:
+        raise SystemExit(status)
 
-def _defines(body: Sequence[ast.stmt], name: str) -> bool:
-    """Whether the last binding of a name is a function that returns something, or a value."""
-    for statement in reversed(body):
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            if statement.name == name:
-                return _returns(statement)
-        elif isinstance(statement, ast.Assign):
-            if any(isinstance(t, ast.Name) and t.id == name for t in statement.targets):
-                return True
-    return False
-
-
-def _returns(node: ast.AST) -> bool:
-    """Whether there is a return or yield in a function itself, not in one within it."""
-    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-    return any(
-        isinstance(child, (ast.Return, ast.Yield, ast.YieldFrom))
-        or (not isinstance(child, inner) and _returns(child))
-        for child in ast.iter_child_nodes(node)
-    )
-
-
-def _forgiving(body: Sequence[ast.stmt]) -> ast.Module:
-    """Let a top-level statement that fails be passed over: often an example of use."""
-    future = [s for s in body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
-    skip = ast.ExceptHandler(type=ast.Name("Exception", ast.Load()), name=None, body=[ast.Pass()])
-    tries: list[ast.stmt] = [
-        ast.Try(body=[statement], handlers=[skip], orelse=[], finalbody=[])
-        for statement in body
-        if statement not in future
-    ]
-    return ast.fix_missing_locations(ast.Module(body=[*future, *tries], type_ignores=[]))
+    os._exit = exit_alone
+    flags = features(body)
+    for statement in body:
+        try:
+            unit = ast.Module([statement], [])
+            exec(compile(unit, "<program>", "exec", flags, dont_inherit=True), namespace)
+        except SystemExit:
+            return
+        except BaseException:  # whatever a test run or a main program of its own raises
+            continue
 
 
 if __name__ == "__main__":

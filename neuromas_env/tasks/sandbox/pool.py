@@ -15,10 +15,13 @@ from typing import Literal
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.sandbox import tiers
+from neuromas_env.tasks.sandbox.protocol import BadMessageError
+from neuromas_env.tasks.sandbox.source import Piece
 from neuromas_env.tasks.sandbox.syscalls import UnavailableError
 from neuromas_env.tasks.sandbox.worker import DiedError, Worker
 
 Outcome = Literal["passed", "failed", "timeout", "unreadable", "error"]
+Limit = Literal["", "cpu", "wall", "memory", "message"]
 _MOST_WORKERS = 16
 _TRIES = 2
 # The judge has the same deadline, and ends the program alone; this ends the judge too.
@@ -36,19 +39,22 @@ class Program:
         setup: Run outside before the tests, with names of its own.
         free: False to run the only piece of the only reading as it is. True to run the
             first reading whose pieces, those left out that do not compile, define the
-            function; a top-level statement that fails is then passed over.
+            function; a top-level statement that fails is then passed over, one that exits
+            ends the program.
         seconds: Of processor time, at most.
         wall_seconds: By the clock, at most. Only a program that waits needs so many, so
             that a busy machine does not turn right programs into wrong ones.
+        calls: Expressions, evaluated like tests after them; see `Verdict.returned`.
     """
 
-    readings: tuple[tuple[str, ...], ...]
+    readings: tuple[tuple[Piece, ...], ...]
     names: tuple[str, ...]
     tests: str
     setup: str = ""
     free: bool = False
     seconds: int = 3
     wall_seconds: int = 30
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,18 @@ class Verdict:
             compiles and defines the function); `error` (the worker died, twice).
         detail: More about it, in words.
         reading: Which reading ran, None if it did not come so far.
+        limit: Which limit the program ran out of: `cpu` (processor time) and `wall` (time by the
+            clock) are timeouts, `memory` and `message` (what it may return) failures. Which of
+            several it is follows from what ended its process, not from who noticed first.
+        returned: A hash of what the `calls` of a program that passed returned. Programs that
+            return equal values, floats to nine digits, have the same.
     """
 
     outcome: Outcome
     detail: str = ""
     reading: int | None = None
+    limit: Limit = ""
+    returned: str = ""
 
 
 class Sandbox:
@@ -192,6 +205,8 @@ class Sandbox:
         except DiedError as error:
             self._discard(worker)
             batch.again(job, str(error))
+        except (BadMessageError, TypeError, ValueError) as error:
+            batch.verdicts[index] = Verdict("error", f"it cannot be sent to a worker: {error}")
 
     def _heard(self) -> list[Worker]:
         """Wait until workers have said something or are late, and return these."""
@@ -207,7 +222,9 @@ class Sandbox:
         job = worker.job
         if worker.late and job is not None:
             self._discard(worker)
-            batch.verdicts[job[0]] = Verdict("timeout", "the tests did not come to an end")
+            batch.verdicts[job[0]] = Verdict(
+                "timeout", "the tests did not come to an end", limit="wall"
+            )
             return
         try:
             answer = worker.receive()

@@ -20,6 +20,8 @@ LIMIT = 256 * 1024
 """Bytes of a message from the candidate, at most."""
 PROGRAM_LIMIT = 16 * 1024 * 1024
 """Bytes of a message from our own side, at most."""
+KILL, GONE = 0, 0xFFFFFFFF
+"""The judge's orders to the fork server: end the candidate; end it, it has hung up."""
 _ITEMS = 100_000
 
 Read = Callable[[int], bytes]
@@ -27,6 +29,10 @@ Read = Callable[[int], bytes]
 
 class BadMessageError(Exception):
     """The other side said something that is no message, or nothing at all."""
+
+
+class ClosedError(BadMessageError):
+    """The other side is gone."""
 
 
 def frame(message: Any, limit: int = PROGRAM_LIMIT) -> bytes:
@@ -45,7 +51,8 @@ def receive(read: Read, limit: int = PROGRAM_LIMIT) -> Any:
     """Read one message; `read` returns at most as many bytes as asked for, none at the end.
 
     Raises:
-        BadMessageError: The stream ends, or what comes is too long or no JSON.
+        BadMessageError: What comes is too long or no JSON.
+        ClosedError: The stream ends.
     """
     size = int.from_bytes(_exactly(read, 4), "big")
     if size > limit:
@@ -61,7 +68,7 @@ def _exactly(read: Read, size: int) -> bytes:
     while size:
         part = read(min(size, 1 << 16))
         if not part:
-            raise BadMessageError("the connection is closed")
+            raise ClosedError("the connection is closed")
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
@@ -111,14 +118,29 @@ def _unpack(data: Any, fetch: Callable[[int], Any]) -> Any:
         return data
     [(tag, content)] = data.items()
     if tag == "ref":
-        return fetch(content)
+        [number] = _all(int, [content])
+        return fetch(number)
     if tag == "int":
-        return int(content, 16)
+        [digits] = _all(str, [content])
+        return int(digits, 16)
     return _BUILDERS[tag]([_unpack(item, fetch) for item in content])
 
 
+def _all(kind: type, parts: list[Any], count: int | None = None) -> list[Any]:
+    """Return the parts if each is of a type, and they are as many as they must be."""
+    if any(type(part) is not kind for part in parts) or count not in (None, len(parts)):
+        raise BadMessageError(f"not {'' if count is None else f'{count} '}of type {kind.__name__}")
+    return parts
+
+
+def _pairs(parts: list[Any]) -> list[Any]:
+    for pair in _all(tuple, parts):
+        [_, _] = pair
+    return parts
+
+
 def _bounded_range(parts: list[Any]) -> range:
-    made = range(*parts)
+    made = range(*_all(int, parts, 3))
     # Tests may make a list of it on our side, or an integer of a Decimal.
     if len(made) > _ITEMS:
         raise BadMessageError(f"a range of more than {_ITEMS} items")
@@ -126,8 +148,8 @@ def _bounded_range(parts: list[Any]) -> range:
 
 
 def _bounded_decimal(parts: list[Any]) -> Decimal:
-    made = Decimal(*parts)
-    if made.is_finite() and made.adjusted() > _ITEMS:
+    made = Decimal(*_all(str, parts, 1))
+    if made.is_finite() and max(abs(made.adjusted()), len(parts[0])) > _ITEMS:
         raise BadMessageError(f"a Decimal of more than {_ITEMS} digits")
     return made
 
@@ -135,7 +157,7 @@ def _bounded_decimal(parts: list[Any]) -> Decimal:
 def _builtin_type(parts: list[Any]) -> type:
     [name] = parts
     found = vars(builtins)[name]
-    if not isinstance(found, type):
+    if not isinstance(found, type) or found.__name__ != name:
         raise BadMessageError("no type")
     return found
 
@@ -152,18 +174,21 @@ _TAGS: dict[Any, tuple[str, Callable[[Any], Any], Callable[[list[Any]], Any]]] =
     tuple: ("tuple", tuple.__iter__, tuple),
     set: ("set", set.__iter__, set),
     frozenset: ("frozenset", frozenset.__iter__, frozenset),
-    dict: ("dict", dict.items, dict),
-    bytes: ("bytes", bytes.__iter__, bytes),
-    bytearray: ("bytearray", bytearray.__iter__, bytearray),
-    complex: ("complex", lambda z: (z.real, z.imag), lambda parts: complex(*parts)),
+    dict: ("dict", dict.items, lambda parts: dict(_pairs(parts))),
+    bytes: ("bytes", bytes.__iter__, lambda parts: bytes(_all(int, parts))),
+    bytearray: ("bytearray", bytearray.__iter__, lambda parts: bytearray(_all(int, parts))),
+    complex: ("complex", lambda z: (z.real, z.imag), lambda parts: complex(*_all(float, parts, 2))),
     range: ("range", lambda r: (r.start, r.stop, r.step), _bounded_range),
     deque: ("deque", deque.__iter__, deque),
     Decimal: ("decimal", lambda number: [str(number)], _bounded_decimal),
-    Fraction: ("fraction", Fraction.as_integer_ratio, lambda parts: Fraction(*parts)),
+    # Of two integers: a text such as "1e999999999" would be multiplied out.
+    Fraction: (
+        "fraction", Fraction.as_integer_ratio, lambda parts: Fraction(*_all(int, parts, 2)),
+    ),
     type({}.keys()): ("keys", iter, lambda parts: dict.fromkeys(parts).keys()),
-    type({}.items()): ("items", iter, lambda parts: dict(parts).items()),
+    type({}.items()): ("items", iter, lambda parts: dict(_pairs(parts)).items()),
     type({}.values()): ("values", iter, lambda parts: dict(enumerate(parts)).values()),
     type: ("type", lambda kind: [kind.__name__], _builtin_type),
     Iterator: ("iterator", _items, iter),
-}
+}  # fmt: skip
 _BUILDERS = {tag: build for tag, _, build in _TAGS.values()}

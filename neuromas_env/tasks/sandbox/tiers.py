@@ -51,9 +51,9 @@ def start_message(tier: str) -> dict[str, Any]:
 
 
 def script(name: str) -> str:
-    """Return a program that needs no file of ours: `protocol`, and a module of this folder."""
+    """Return a program that needs no file of ours: a module of this folder, and what it imports."""
     lines = ["import sys, types"]
-    for module in ("protocol", name):
+    for module in ("protocol", "source", name):
         full, path = f"{__package__}.{module}", _HERE / f"{module}.py"
         lines += [
             f"module = sys.modules[{full!r}] = types.ModuleType({full!r})",

@@ -64,10 +64,12 @@ class Worker:
 
         Raises:
             DiedError: It is gone.
+            BadMessageError: The message is too long; TypeError or ValueError: it is no JSON.
         """
+        data = frame(message)
         self.job, self.deadline = job, time.monotonic() + seconds
         try:
-            self.connection.sendall(frame(message))
+            self.connection.sendall(data)
         except OSError as error:
             raise DiedError(str(error)) from None
 

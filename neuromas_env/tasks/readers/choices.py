@@ -1,0 +1,153 @@
+"""Reading the label of a multiple-choice option out of a reply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from neuromas_env.tasks.readers.assertion import CUE, FILL, JOIN, LABEL, MARK, TEXT, TWO, Marks, decide
+from neuromas_env.tasks.readers.grading import normalise
+from neuromas_env.tasks.readers.plain import plain
+
+# Words after which a bare letter is an answer; after others it is a name ("vitamin C").
+_BEFORE = (
+    "is|be|it's|that's|choose|chose|pick|picked|select|selected|say|think|guess|answered|and|or|nor|neither|either"
+    "|both|so|thus|therefore|hence|with|probably|maybe|likely|definitely|perhaps|only|but|than|not|isn't|leaves|out"
+    "|eliminate|between|versus|vs|mean|meant|actually|no|wait|sorry|except|of|unlike|check|choosing|check|doubt"
+    "|consider|exclude|reject|discard|rather|fact|believe|get|got|gives|yields|ergo|however|although|though|whereas|yet|then|also|obtain|because|since|say|ist|est|es|for|test|try|picking|selecting|while|if|when|that"
+)
+# "Vitamin C is healthy" tells something of it; "Jupiter is the largest" says which one it is.
+_DESCRIBED = re.compile(
+    rf"({TEXT})\s(?:is|are|was|were)\s(?!(?:\w+ ){{0,3}}(?:the|my|your|correct|right|true)\b)"
+)
+_BESIDE = re.compile(
+    rf"\(?(?P<label>{LABEL})(?P<between>[).:,]{{0,2}} ?(?:[-(:=] ?)?[\"']?|\n)(?P<text>{TEXT})[\"')]{{0,2}}"
+    rf"|(?P<before>{TEXT})[\"']?,? ?(?:[-:] ?|\(|(?:option|choice|answer) ?){{1,2}}(?P<after>{LABEL})\)?"
+)
+_FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
+
+
+def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None:
+    r"""Return the label of the option that a reply asserts, or None.
+
+    Labels are read in every usual dress: `B`, `b`, `(B)`, `**B**`, `$B$`, `\boxed{B}`,
+    `B) text`, "option B". An option's own text counts as its label does, unless two options
+    share it; label and text of different options are two answers. Inside a sentence a bare label
+    counts in upper case only and where it cannot be a word or part of a name; a digit never.
+
+    Args:
+        reply: Any text.
+        options: `(label, text)` of each option.
+    """
+    labels = {label.casefold(): label for label, _ in options}
+    if (whole := normalise(reply)) in labels:
+        return labels[whole]
+    texts = _texts(tuple(options))
+    text = plain(reply, letters=True)
+    for whole in (normalise(text), normalise(text.lstrip("->•(+ "))):
+        if whole in labels or whole in texts:
+            return labels.get(whole) or texts[whole] or None
+    marks, patterns = Marks(), _patterns(tuple(labels.values()))
+    text = _mark_texts(text, texts, marks)
+
+    def label(match: re.Match[str]) -> str:
+        name = match[match.lastindex or 0]
+        mark = marks.add(labels[name.casefold()], label=True)
+        start = match.start(match.lastindex or 0) - match.start()
+        return match[0][:start] + mark + match[0][start + len(name) :]
+
+    for pattern in (patterns.stated, patterns.mention):
+        text = pattern.sub(label, text)
+    text = _join(text, marks)
+    marks.weak |= {match[1] for match in _DESCRIBED.finditer(text)}
+    return decide(text, marks)
+
+
+@lru_cache(maxsize=4096)  # a question is answered many times
+def _texts(options: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for label, text in options:
+        form = normalise(plain(text, letters=True))
+        texts[form] = TWO if form in texts else label
+    return texts
+
+
+def _mark_texts(text: str, texts: dict[str, str], marks: Marks) -> str:
+    """Put a mark for each option's text, the longest first."""
+    labels = {label.casefold() for label in texts.values()}
+    for form in sorted(texts, key=len, reverse=True):
+        if not form or form in labels:
+            continue
+        weak = sum(map(str.isalpha, form)) < _FEWEST_LETTERS
+        # Only where a statement ends with it: "3" is no answer in "3 legs".
+        end = r"(?=\s?(?:$|[.!?;,)]|(?:because|since|so)\b))" if weak else r"(?!\w)"
+        start = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<![^\n]))" if weak else r"(?<!\w)"
+        pattern = _literal(form, start, end)
+        value = texts[form]
+        text = pattern.sub(lambda match, value=value, weak=weak: marks.add(value, weak), text)
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _literal(form: str, start: str, end: str) -> re.Pattern[str]:
+    return re.compile(start + r"\s".join(map(re.escape, form.split())) + end, re.I | re.M)
+
+
+def _join(text: str, marks: Marks) -> str:
+    """Make one mark of a label beside an option's text; of two options if they differ."""
+
+    def join(match: re.Match[str]) -> str:
+        label, named = match["label"] or match["after"], match["text"] or match["before"]
+        if marks[named] in (marks[label], TWO):
+            return marks.add(marks[label], label=True) + " "
+        apart = match["label"] and match["between"].startswith((",", "\n"))
+        return match[0] if apart else marks.add(TWO)
+
+    return _BESIDE.sub(join, text)
+
+
+@dataclass(frozen=True)
+class _Patterns:
+    stated: re.Pattern[str]
+    mention: re.Pattern[str]
+
+
+@lru_cache
+def _patterns(labels: tuple[str, ...]) -> _Patterns:
+    def one_of(names: Sequence[str]) -> str:
+        return f"(?:{'|'.join(map(re.escape, names)) or '(?!)'})"
+
+    ordered = sorted(labels, key=len, reverse=True)
+    # A bare digit is a quantity; "I" is mostly, "A" often a word.
+    letters = [label for label in ordered if not label.isdigit() and label != "I"]
+    # ASCII, because "I" would else match letters that no case folding makes "i".
+    label, any_case = one_of(ordered), f"(?ai:{one_of(ordered)})"
+    bare, no_word = one_of(letters), one_of([x for x in letters if x != "A"])
+    word = one_of([x for x in ordered if x in ("A", "I")])
+    alone = r"(?![\w'-]|\s?[=^+*<≈])"
+    end = r"(?=[)\],;:!?\"'/&—]|\.(?!\w)|$|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌])"
+    starts = r"(?:^|[.!?:;,/&\"—(→✅✓❌]\s?|(?<=\b[A-Z])\s)"
+    after_word = rf"\b(?i:{_BEFORE})\s"
+    verb = (
+        r"(?i:is|isn't|was|are|because|since|as|would|will|won't|can|can't|cannot|could|fits|works|holds|fails|must|should"
+        r"|does|doesn't|seems|looks|rather|instead|has|and|or)"
+    )
+    stated = rf"(?:{CUE.pattern}){FILL}[(\"']?(?:({bare}){alone}|({any_case}){end})"
+    mention = "|".join(
+        [
+            rf"(?<!\w)\(\s?({any_case})\s?\)",
+            rf"(?<![\w(])({any_case})\)",
+            rf"\b(?i:options?|choices?|letters?|answers?)\s\(?({label}){alone}",
+            rf"\b(?i:option|choice|letter)\s(?ai:({no_word})){alone}",
+            rf"^({any_case})(?:(?=[.:](?!\w))|$)",
+            rf"\b(?i:choose|chose|pick|picked|select|selected)\s({label}){end}",
+            rf"{starts}({no_word}){alone}",
+            rf"{after_word}({bare}){alone}(?!\s[a-z]+\s(?:of|for)\b)" if False else rf"{after_word}({no_word}){alone}",
+            rf"(?:{starts}|{after_word})({word})(?=\s(?:and|or|nor)\b|[,.)!?/&;:—]|$|\s[(✅✓❌—])",
+            rf"(?:{starts}|\b(?i:{_BEFORE})\s)(A)(?=\s{verb}\b|[,;:])" if "A" in letters else "(?!)",
+            rf"(?:{MARK})(?:{JOIN}|\s)({bare}){alone}",
+        ]
+    )
+    return _Patterns(re.compile(stated, re.M), re.compile(mention, re.M))

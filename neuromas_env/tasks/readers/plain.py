@@ -1,0 +1,187 @@
+r"""What a reply says, in plain lines: without thoughts, LaTeX, Markdown, tags and JSON.
+
+A box, a tag, a JSON key or GSM8K's `####` that marks the answer becomes a line `answer: ...`,
+so that one rule reads them all. Only the last 20,000 characters are read, in linear time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from neuromas_env.tasks.readers.characters import plain_characters
+from neuromas_env.tasks.readers.thoughts import without_thoughts
+
+READ = 20_000
+_KEYS = re.compile(r"(?:(?:final|correct|right|my|the|best)[ _-]?)*(?:answer|result|solution|choice|option|label|output|prediction)", re.IGNORECASE)  # fmt: skip
+_TAG = re.compile(r"<(/?)(?:final[_ -]?)?(?:answer|result|solution|output)>", re.IGNORECASE)
+_FORMAT_TAG = re.compile(
+    r"</?(?:b|i|u|em|strong|p|span|code|sub|sup|mark|div|center)(?: [^<>\n]{0,100})?>", re.I
+)
+_BREAK = re.compile(r"<br ?/?>|<\|[^|<>\n]{1,40}\|>|</?s>|<eos>|\[EOS\]", re.IGNORECASE)
+
+_SYMBOLS = {
+    **dict.fromkeys(("times",), "×"),
+    **dict.fromkeys(("cdot", "ast"), "*"),
+    **dict.fromkeys(("approx", "simeq", "sim"), "≈"),
+    **dict.fromkeys(("ne", "neq"), "≠"),
+    **dict.fromkeys(("le", "leq", "leqslant"), "≤"),
+    **dict.fromkeys(("ge", "geq", "geqslant"), "≥"),
+    **dict.fromkeys(("to", "rightarrow", "Rightarrow", "implies"), "→"),
+    **dict.fromkeys(("left", "right", "displaystyle", "big", "Big", "bigl", "bigr"), ""),
+    **dict.fromkeys(("quad", "qquad", "newline"), " "),
+    "div": "÷", "lt": "<", "gt": ">", "pm": "±", "degree": "°", "circ": "°", "checkmark": "✓",
+}  # fmt: skip
+_WRAPPED = re.compile(
+    r"\\(?:text(?:bf|it|rm|tt|sf)?|math(?:rm|bf|it|sf|tt|bb|cal)|operatorname|mbox|bm|underline)"
+    r"\s?\{([^{}\n]{0,300})\}"
+)
+_FRACTION = re.compile(r"\\[dtc]?frac\s?\{([^{}\n]{0,99})\}\s?\{([^{}\n]{0,99})\}|\\[dtc]?frac ?(\d)(\d)")
+_COMMAND = re.compile(r"\\([A-Za-z]{1,20})|\\(.)", re.DOTALL)
+_BRACES = re.compile(r"\\(?:boxed|fbox)\s?\{|\\[{}]|[{}\n]")
+_POWER = re.compile(r"\^\s?\{\s?([+-]?\d{1,9})\s?\}")
+_MATH = re.compile(r"(?<![\\\w])\$\$?(?=[^\s$])([^$\n]{0,300}[^\s$\\])\$\$?(?!\d)")
+_HIDDEN_DOLLAR = "\x00"  # control characters are gone by then
+
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n]*$", re.MULTILINE)
+_RESULT = re.compile(r"^[ \t]*#{4}[ \t]*(?=[-+$€£.]{0,2}\d[^\n]{0,60}$)", re.MULTILINE)
+_HEADING = re.compile(r"^[ \t]*#{1,6}(?:[ \t]+|$)", re.MULTILINE)
+_QUOTED = re.compile(r"^[ \t]*(?:>[ \t]?){1,9}(?=[\w*(\"'$])", re.MULTILINE)
+_LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\((?=\w{2,9}:|[/#])[^()\s]{1,300}\)")
+# Runs of asterisks or underscores with a space or punctuation on one side at least, and not on
+# both: `a*b`, `2**3`, `snake_case` and `5 * 4` stay.
+_EMPHASIS = re.compile(r"(?<![\w*])\*{1,3}(?=[^\s*])|(?<=[^\s*])\*{1,3}(?![\w*])|(?<![\w_])_{1,3}(?=[^\s_])|(?<=[^\s_])_{1,3}(?![\w_])")  # fmt: skip
+_LETTER = re.compile(
+    r"(?<![A-Za-z0-9])[*$`\"'\[{<_]{1,3}\(?([A-Za-z0-9])[).:]{0,2}[*$`\"'\]}>_]{1,3}(?![A-Za-z0-9])"
+)
+_ROW = re.compile(r"\s*\|.*\|\s*")
+_RULE = re.compile(r"[\s|:-]+")
+
+
+@lru_cache(maxsize=512)  # a reply is read by several readers, and by votes again
+def plain(reply: str, letters: bool = False) -> str:
+    """Return the lines of a reply that are read, in plain characters.
+
+    Args:
+        reply: Any text.
+        letters: Put a single letter or digit that quotes, brackets or markup set apart into
+            parentheses.
+    """
+    text = plain_characters(without_thoughts(reply)[-READ:])
+    if not any(map(str.isalnum, text)):
+        return _FENCE.sub("", text).replace("`", "").strip()
+    text = _without_json(text)
+    text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
+    text = _BREAK.sub("\n", _FORMAT_TAG.sub("", text))
+    text = _without_markdown(_without_latex(text, letters))
+    lines = (" ".join(line.split()) for line in _without_tables(text.split("\n")))
+    return "\n".join(filter(None, lines))
+
+
+def unwrapped(text: str) -> str:
+    r"""Drop the commands that only dress a text, such as `\text{...}`."""
+    for _ in range(2):  # one may stand in another
+        text = _WRAPPED.sub(r"\1", text)
+    return text
+
+
+def without_markup(text: str) -> str:
+    """Drop what sets words off, such as emphasis and backticks; what is part of them stays."""
+    return _EMPHASIS.sub("", text.replace("`", ""))
+
+
+def _without_latex(text: str, letters: bool) -> str:
+    text = _FENCE.sub("", text)
+    if letters:
+        text = _LETTER.sub(r" (\1) ", text)
+    if "\\" in text or "{" in text:
+        text = re.sub(r"\{([,.'])\}", r"\1", _POWER.sub(r"^\1", text))
+        text = _FRACTION.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", unwrapped(text))
+        text = _without_boxes(text)
+    text = _MATH.sub(r"\1", text)
+    return _COMMAND.sub(_command, text).replace(_HIDDEN_DOLLAR, "$")
+
+
+def _without_boxes(text: str) -> str:
+    """Make each box a line; its brace is the one that closes it, within the same line."""
+    pieces, opened, last = [], [], 0
+    for match in _BRACES.finditer(text):
+        mark = match[0]
+        if mark == "\n":
+            opened.clear()
+        elif mark == "{":
+            opened.append(False)
+        elif len(mark) > 2:
+            pieces += [text[last : match.start()], "\nanswer: "]
+            last = match.end()
+            opened.append(True)
+        elif mark == "}" and opened and opened.pop():
+            pieces += [text[last : match.start()], "\n"]
+            last = match.end()
+    return "".join([*pieces, text[last:]])
+
+
+def _command(match: re.Match[str]) -> str:
+    name, char = match.groups()
+    if name:
+        return _SYMBOLS.get(name, match[0])
+    if char in "()[],;: \n":
+        return "\n" if char == "\n" else " "
+    return {"!": "", "\\": "\n", "$": _HIDDEN_DOLLAR}.get(char, char)
+
+
+def _without_markdown(text: str) -> str:
+    text = _RESULT.sub("answer: ", text)
+    text = _QUOTED.sub("", _HEADING.sub("", text))
+    return without_markup(_LINK.sub(r"\1", text))
+
+
+def _without_tables(lines: list[str]) -> Iterator[str]:
+    header: list[str] = []
+    for number, line in enumerate(lines):
+        if not _ROW.fullmatch(line):
+            header = []
+            yield line
+        elif _RULE.fullmatch(line):
+            header = _cells(lines[number - 1]) if number else []
+        elif not _RULE.fullmatch("".join(lines[number + 1 : number + 2]) or "x"):
+            cells = _cells(line)
+            marked = [c for c, name in zip(cells, header, strict=False) if _KEYS.fullmatch(name)]
+            yield f"answer: {marked[0]}" if marked else (": " if len(cells) == 2 else ", ").join(cells)  # fmt: skip
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def _without_json(text: str) -> str:
+    """Replace the object that a reply is, or ends in, by the answer that it holds."""
+    start = 0 if text.lstrip().startswith("{") else text.rfind("\n{") + 1
+    start += len(text[start:]) - len(text[start:].lstrip())
+    if text[start : start + 1] != "{" or ":" not in text[start:]:
+        return text
+    for candidate in (text[start:], text[start:].replace("'", '"')):
+        try:
+            found, end = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(candidate)
+        except (ValueError, RecursionError):
+            continue
+        answer = _answer(found)
+        if answer is not None:
+            return f"{text[:start]}\nanswer: {answer}\n{candidate[end:]}"
+    return text
+
+
+def _answer(found: dict[str, Any], depth: int = 3) -> str | None:
+    """Return the answer in an object, None if no key says which it is."""
+    for key in reversed(found):  # "final answer" mostly comes after "answer"
+        if _KEYS.fullmatch(key) or len(found) == 1:
+            value = found[key]
+            if isinstance(value, dict):
+                return _answer(value, depth - 1) if depth else None
+            items = value if isinstance(value, list) else [value]
+            return ", ".join("" if item is None else str(item) for item in items)
+    nested = [value for value in found.values() if isinstance(value, dict)]
+    return _answer(nested[-1], depth - 1) if nested and depth else None

@@ -1,0 +1,58 @@
+"""A reply and its score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Reason = Literal["ok", "wrong", "no_answer", "unparsable", "error"]
+
+
+class Reply(str):
+    """A text that knows whether the length limit cut it off; a plain `str` was not.
+
+    Attributes:
+        cut_off: Whether the model was stopped before it had finished.
+    """
+
+    cut_off: bool
+
+    def __new__(cls, text: str, cut_off: bool = False) -> Reply:
+        """Make a reply of a text."""
+        reply = super().__new__(cls, text)
+        reply.cut_off = cut_off
+        return reply
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """Return what makes an equal reply, for `pickle` and `copy`."""
+        return (str(self), self.cut_off)
+
+
+def cut_off(reply: str) -> bool:
+    """Return whether a reply is known to be cut off."""
+    return isinstance(reply, Reply) and reply.cut_off
+
+
+@dataclass(frozen=True)
+class Score:
+    """How an answer was read and what it earns.
+
+    Both scores are from 0.0, for nothing, to 1.0, for all: what lies between is partial credit,
+    which rewards and means take as it is.
+
+    Attributes:
+        strict: 1.0 if the whole reply equals the target after normalisation
+            (the way the NeuroMAS paper scores), else 0.0 or partial credit.
+        extracted: 1.0 if the answer found inside a free reply equals the target, else 0.0
+            or partial credit.
+        reason: `ok`, `wrong`, `no_answer` (empty reply) or `unparsable` (a reply
+            in which no single answer could be found), all judged on the extracted
+            reading; `error` if the scorer itself failed, as a sandbox can. An answer that earns
+            all is `ok`, partial credit `ok` or `wrong`.
+        answer: The extracted answer, None if there is none.
+    """
+
+    strict: float
+    extracted: float
+    reason: Reason
+    answer: str | None = None
