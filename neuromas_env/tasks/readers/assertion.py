@@ -268,10 +268,15 @@ class _Rank(IntEnum):
     MENTION, CONCLUSION, EXPLICIT = range(3)
 
 
-def denies(text: str) -> bool:
-    """Return whether a text denies anything."""
-    text = _IDIOM.sub(" indeed ", text)
-    return bool(_FORWARD.search(text) or _BACKWARD.search(text))
+def denies(text: str, verb: int = 0, complement: int = _LONGEST) -> bool:
+    """Return whether a clause denies what it says.
+
+    Args:
+        text: The clause.
+        verb: Where its verb begins.
+        complement: Where what it says begins, in which words such as "without" deny nothing.
+    """
+    return bool(_FORWARD.search(text, 0, complement) or _BACKWARD.search(text, verb))
 
 
 def clauses(text: str, cut: re.Pattern[str] = _CUT) -> list[Clause]:

@@ -26,6 +26,7 @@ _BESIDE = re.compile(
     rf"\(?(?P<label>{LABEL})(?P<between>[).:,]{{0,2}} ?(?:[-(:=] ?)?[\"']?|\n)(?P<text>{TEXT})[\"')]{{0,2}}"
     rf"|(?P<before>{TEXT})[\"']?,? ?(?:[-:] ?|\(|(?:option|choice|answer) ?){{1,2}}(?P<after>{LABEL})\)?"
 )
+_VERB = re.compile(r"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b")
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
 
 
@@ -106,13 +107,15 @@ def _join(text: str, marks: Marks) -> str:
         label, named = match["label"] or match["after"], match["text"] or match["before"]
         if marks[named] in (marks[label], TWO):
             return marks.add(marks[label], label=True) + " "
-        apart = match["label"] and match["between"].startswith((",", "\n"))
+        # "C, Mars is too small": a sentence of its own follows.
+        apart = match["label"] and (
+            match["between"].startswith((",", "\n")) or _VERB.match(text, match.end())
+        )
         return match[0] if apart else marks.add(TWO)
 
     return _BESIDE.sub(join, text)
 
 
-_CHOSEN = re.compile(r"\b(?:choose|chose|pick|picked|select|selected|option|choice)\s$", re.IGNORECASE)
 _ALONE = re.compile(r"(?![\w'-]|\s?[=^+*<≈])")
 _ENDS = re.compile(r"[)\],;:!?\"'/&—]|\.(?!\w)|\s?$|\n|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌]")
 _ENDS_LINE = re.compile(r"[.:](?!\w)|$|\n")
@@ -148,7 +151,7 @@ def _is_label(text: str, match: re.Match[str], exact: bool) -> bool:
     if not exact or not _STARTS.search(before):
         return False
     if digit:
-        return bool(_CHOSEN.search(before) and _ENDS.match(after))
+        return bool(_ENDS.match(after))
     if is_word:
         return bool(_NO_WORD.match(after) or (match[0] == "A" and _HAS_VERB.match(after)))
     return True

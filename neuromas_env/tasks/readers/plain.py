@@ -17,6 +17,7 @@ from neuromas_env.tasks.readers.thoughts import without_thoughts
 
 READ = 20_000
 _KEYS = re.compile(r"(?:(?:final|correct|right|my|the|best)[ _-]?)*(?:answer|result|solution|choice|option|label|output|prediction)", re.IGNORECASE)  # fmt: skip
+_OBJECT = re.compile(r"(?<!\S)\{\s{0,9}[\"'](?=[^\n:]{1,60}:)")
 _TAG = re.compile(r"<(/?)(?:final[_ -]?)?(?:answer|result|solution|output)>", re.IGNORECASE)
 _FORMAT_TAG = re.compile(
     r"</?(?:b|i|u|em|strong|p|span|code|sub|sup|mark|div|center)(?: [^<>\n]{0,100})?>", re.I
@@ -49,6 +50,7 @@ _HIDDEN_DOLLAR = "\x00"  # control characters are gone by then
 _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n]*$", re.MULTILINE)
 _RESULT = re.compile(r"^[ \t]*#{4}[ \t]*(?=[-+$€£.]{0,2}\d[^\n]{0,60}$)", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]*#{1,6}(?:[ \t]+|$)", re.MULTILINE)
+_ANSWER_LINE = re.compile(rf"^[ \t]*[*_]{{0,3}}(?:{_KEYS.pattern})[*_]{{0,3}}[ \t]*$", re.I | re.M)
 _QUOTED = re.compile(r"^[ \t]*(?:>[ \t]?){1,9}(?=[\w*(\"'$])", re.MULTILINE)
 _LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\((?=\w{2,9}:|[/#])[^()\s]{1,300}\)")
 # Runs of asterisks or underscores with a space or punctuation on one side at least, and not on
@@ -72,7 +74,7 @@ def plain(reply: str, letters: bool = False) -> str:
     """
     text = plain_characters(without_thoughts(reply)[-READ:])
     if not any(map(str.isalnum, text)):
-        return _FENCE.sub("", text).replace("`", "").strip()
+        return _FENCE.sub("", text).strip("*`_ \n")
     text = _without_json(text)
     if "<" in text or "[" in text:
         text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
@@ -140,6 +142,7 @@ def _command(match: re.Match[str]) -> str:
 def _without_markdown(text: str) -> str:
     if "#" in text:
         text = _HEADING.sub("", _RESULT.sub("answer: ", text))
+    text = _ANSWER_LINE.sub("answer:", text)
     if ">" in text:
         text = _QUOTED.sub("", text)
     if "](" in text:
@@ -166,11 +169,11 @@ def _cells(line: str) -> list[str]:
 
 
 def _without_json(text: str) -> str:
-    """Replace the object that a reply is, or ends in, by the answer that it holds."""
-    start = 0 if text.lstrip().startswith("{") else text.rfind("\n{") + 1
-    start += len(text[start:]) - len(text[start:].lstrip())
-    if text[start : start + 1] != "{" or ":" not in text[start:]:
+    """Replace the object that a reply holds by the answer in it."""
+    opened = _OBJECT.search(text)
+    if not opened:
         return text
+    start = opened.start()
     for candidate in (text[start:], text[start:].replace("'", '"')):
         try:
             found, end = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(candidate)

@@ -176,7 +176,7 @@ def _copular(clause: Clause) -> list[str] | None:
     if not match:
         return None
     subject, rest = match["subject"].strip(_EDGES), match["rest"]
-    if denies(match["subject"]) or denies(rest[:20]) or denies(clause.text[: match.start("rest") + 4]):
+    if denies(clause.text, match.end("subject"), match.start("rest") + 4):
         return None
     opened = _OPENING.match(subject + " ")
     subject = (subject + " ")[opened.end() if opened else 0 :].strip(_EDGES)
