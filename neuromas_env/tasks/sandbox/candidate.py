@@ -81,9 +81,9 @@ def main() -> None:
 def _spends(child: int, seconds: int, control: socket.socket) -> bool:
     """Wait for an order; kill a child that has spent its processor time before that, and say so.
 
-    The limit of the kernel counts whole ticks, on a busy machine also those that others ran in:
-    a program would get less time there, and nobody could tell which limit struck. A child has
-    one thread, so it spends no more than passes by the clock.
+    The limit of the kernel counts whole ticks for whoever runs at the tick: on a busy machine it
+    strikes early or late, and what the kernel reports afterwards does not tell that it did. A
+    child has one thread, so it spends no more than passes by the clock.
     """
     clock = ~child << 3 | 2  # what clock_getcpuclockid returns for a process
     while (left := seconds - time.clock_gettime(clock)) > 0:
