@@ -1,174 +1,259 @@
-"""Intervals and tests: against values worked out by hand or by scipy, and their error rates."""
+"""Intervals and tests: what is random, what a table without spread says, and their agreement."""
 
 from __future__ import annotations
 
-import itertools
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statsmodels.stats.power import TTestPower
 
-from neuromas_env.agents.evaluate import wilson
-from neuromas_env.bench import statistics
 from neuromas_env.bench.statistics import (
-    cohens_h,
+    Estimand,
     compare,
-    detectable_difference,
+    contrast,
+    corrected,
+    estimate,
     holm,
     mean_interval,
-    permutation_test,
 )
+from neuromas_env.errors import InputError
+
+COVERAGE = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "coverage.py"))
 
 
 def column(*values):
     return np.array(values, dtype=float)[:, None]
 
 
-def test_permutation_test_counts_all_sign_patterns():
-    differences = np.array([0.5, 1.0, -0.25, 0.0, 0.75, 1.0])
-    patterns = itertools.product((1, -1), repeat=6)
-    means = [abs(np.mean(differences * np.array(signs))) for signs in patterns]
-    expected = np.mean([mean >= abs(differences.mean()) - 1e-12 for mean in means])
-    assert permutation_test(differences) == pytest.approx(expected)
+def draws(share, shape, seed=0):
+    return (np.random.default_rng(seed).random(shape) < share).astype(float)
 
 
-def test_permutation_test_of_no_difference_is_one():
-    assert permutation_test(np.zeros(9)) == 1.0
+def tables():
+    """Two tables of one size, scores with partial credit."""
+    sizes = st.tuples(st.integers(2, 12), st.integers(2, 4), st.integers(0, 2**32 - 1))
+    return sizes.map(
+        lambda made: np.random.default_rng(made[2]).choice(
+            [0.0, 0.0, 0.1, 0.5, 1.0, 1.0], size=(2, made[0], made[1])
+        )
+    )
 
 
-def test_permutation_test_draws_patterns_where_there_are_too_many():
-    differences = np.random.default_rng(0).normal(0.4, 1, 80)
-    expected = scipy.stats.ttest_1samp(differences, 0).pvalue
-    assert permutation_test(differences) == pytest.approx(expected, abs=0.01)
+def test_single_runs_on_new_questions_are_a_paired_t_test():
+    ours, theirs = draws(0.6, (60, 1)), draws(0.4, (60, 1), 1)
+    expected = scipy.stats.ttest_rel(ours[:, 0], theirs[:, 0])
+    found = compare(ours, theirs)
+    assert found.estimand == Estimand.METHOD and (found.n, found.runs) == (60, 1)
+    assert found.p == pytest.approx(expected.pvalue)
+    low, high = expected.confidence_interval(0.95)
+    assert found.interval == pytest.approx((low, high))
 
 
-def test_mcnemar_is_the_binomial_test_of_the_discordant_questions():
-    method = column(*[1] * 9, *[0] * 2, *[1] * 5, *[0] * 4)
-    reference = column(*[0] * 9, *[1] * 2, *[1] * 5, *[0] * 4)
-    found = compare(method, reference)
-    assert found.p_mcnemar == pytest.approx(scipy.stats.binomtest(2, 11).pvalue)
-    # With one 0/1 answer per question the sign-flip test is that same binomial test.
-    assert found.p == pytest.approx(found.p_mcnemar)
-    assert found.difference == pytest.approx(7 / 20)
+def test_samples_of_a_method_are_one_method_on_new_questions():
+    ours, theirs = draws(0.6, (60, 4)), draws(0.4, (60, 1), 1)
+    expected = scipy.stats.ttest_rel(ours.mean(1), theirs[:, 0])
+    assert compare(ours, theirs, Estimand.METHOD).p == pytest.approx(expected.pvalue)
 
 
-def test_mcnemar_is_for_single_runs_alone():
-    single, double = column(1, 0, 1), np.array([[1, 0], [0, 1], [1, 1.0]])
-    assert compare(single, double).p_mcnemar is None
-    assert compare(single, column(0.5, 0, 1)).p_mcnemar is None
-    assert compare(single, single).p_mcnemar == 1.0
+def test_runs_on_a_finite_set_are_a_t_test_over_runs():
+    ours, theirs = draws(0.6, (60, 5)), draws(0.5, (60, 5), 1)
+    expected = scipy.stats.ttest_rel(ours.mean(0), theirs.mean(0))
+    assert compare(ours, theirs, Estimand.FINITE).p == pytest.approx(expected.pvalue)
+    welch = scipy.stats.ttest_ind(ours.mean(0), theirs[:, :3].mean(0), equal_var=False)
+    found = compare(ours, theirs[:, :3], Estimand.FINITE)
+    assert found.p == pytest.approx(welch.pvalue) and found.runs == 3
 
 
-def test_paired_t_takes_the_means_of_the_seeds():
-    rng = np.random.default_rng(1)
-    method, reference = rng.integers(0, 2, (2, 30, 4)).astype(float)
-    expected = scipy.stats.ttest_rel(method.mean(axis=0), reference.mean(axis=0)).pvalue
-    assert compare(method, reference).p_seeds == pytest.approx(expected)
-    single = reference[:, :1]
-    expected = scipy.stats.ttest_1samp(method.mean(axis=0), single.mean()).pvalue
-    assert compare(method, single).p_seeds == pytest.approx(expected)
-    assert compare(single, single).p_seeds is None
-    assert compare(method, reference[:, :3]).p_seeds is None
+def test_crossed_questions_and_runs_have_the_error_of_their_variance_components():
+    x = draws(0.5, (40, 5)) - draws(0.4, (40, 5), 1) * draws(0.5, (40, 1), 2)
+    x = x + 0.2 * draws(0.5, (1, 5), 3)
+    rows, columns = x.mean(1, keepdims=True), x.mean(0, keepdims=True)
+    rest = ((x - rows - columns + x.mean()) ** 2).sum() / (39 * 4)
+    by_hand = rows.var(ddof=1) / 40 + columns.var(ddof=1) / 5 - rest / 200
+    parts = rows.var(ddof=1) / 40, columns.var(ddof=1) / 5, rest / 200
+    assert by_hand > max(parts)
+    assert estimate([x], Estimand.TRAINING).error ** 2 == pytest.approx(by_hand)
+    flat = x - rows - columns  # neither questions nor runs differ, but what is left does
+    assert estimate([flat], Estimand.TRAINING).error ** 2 == pytest.approx(rest / 200)
+
+
+def test_what_speaks_of_new_trainings_as_well_is_wider():
+    ours = np.clip(draws(0.5, (200, 5)) + np.array([0, 1, 0, 0, 1]) * draws(0.5, (200, 1), 1), 0, 1)
+    theirs = draws(0.5, (200, 5), 2)
+    widths = {e: np.diff(compare(ours, theirs, e).interval)[0] for e in Estimand}
+    assert widths[Estimand.METHOD] < widths[Estimand.FINITE] < widths[Estimand.TRAINING]
+
+
+def test_these_answers_have_no_interval():
+    scores = draws(0.5, (20, 1))
+    assert mean_interval(scores, Estimand.ANSWERS) is None
+    found = compare(scores, 1 - scores, Estimand.ANSWERS)
+    assert found.p == 1 and found.detectable is None
+
+
+@pytest.mark.parametrize("estimand", Estimand)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (5, 5), (400, 3)])
+def test_tables_without_spread_are_never_a_point(shape, estimand):
+    ones, zeros = np.ones(shape), np.zeros(shape)
+    for better, worse in ((ones, zeros), (ones, ones), (0.7 * ones, 0.2 * ones)):
+        low, high = compare(better, worse, estimand).interval
+        assert low < high - 0.01 and -1 <= low <= high <= 1
+        interval = mean_interval(better, estimand)
+        assert interval is None or 0 <= interval[0] < interval[1] <= 1
+    assert compare(ones, ones, estimand).p == 1
+
+
+def test_one_question_or_one_training_decides_nothing():
+    assert compare([[1]], [[0]]).p == 1 and compare([[1]], [[0]]).interval[0] < 0
+    assert compare([[1, 1, 1]], [[0, 0, 0]]).p == 1
+    one = draws(0.9, (300, 1)), draws(0.1, (300, 1), 1)
+    assert compare(*one).p < 1e-9
+    assert compare(*one, Estimand.TRAINING).p == compare(*one, Estimand.FINITE).p == 1
+    # The runs of one arm say nothing of those that the other might have had.
+    assert compare(draws(0.9, (300, 5)), one[1], paired=False).p == 1
+
+
+def test_equal_differences_are_an_exact_sign_test():
+    """All of n questions right against all wrong: 2 of 2^n patterns of signs are as extreme."""
+    for n in (2, 5, 9):
+        assert compare(np.ones((n, 1)), np.zeros((n, 1))).p == pytest.approx(2 * 0.5**n)
+    low, high = mean_interval(np.ones((20, 1)), Estimand.METHOD)
+    exact = scipy.stats.binomtest(20, 20).proportion_ci(0.95, "exact")
+    assert (low, high) == pytest.approx((exact.low, 1.0))
+
+
+def test_rounding_is_no_difference():
+    found = compare([[0.1, 0.2, 0.3]] * 50, [[0.3, 0.2, 0.1]] * 50)
+    assert found.difference == 0 and found.p == 1
+    third = np.full((7, 3), 0.1) * 3
+    assert compare(third, np.full((7, 3), 0.3)).p == 1
+
+
+def test_p_has_no_floor_so_that_many_comparisons_can_pass():
+    ours, theirs = draws(0.7, (400, 5)), draws(0.3, (400, 5), 1)
+    family = corrected([compare(ours, theirs)] + [compare(ours, ours + 0)] * 284)
+    assert family[0].p_holm == pytest.approx(285 * family[0].p) and family[0].p_holm < 0.01
+    assert family[1].p_holm == 1
 
 
 def test_holm_steps_down():
     # By hand: 3 * 0.01, then max(0.03, 2 * 0.02), then max(0.04, 1 * 0.03), in sorted order.
     assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
-    assert holm([]) == []
+    assert holm([]) == [] and corrected([]) == []
 
 
-def test_effect_sizes():
-    assert cohens_h(0.5, 0.5) == 0
-    assert cohens_h(1.0, 0.0) == pytest.approx(math.pi)
-    assert cohens_h(0.75, 0.25) == pytest.approx(math.pi / 3)  # arcsines of 60 and 30 degrees
-    found = compare(column(1, 1, 1, 0), column(0, 1, 0, 0))
-    assert found.d == pytest.approx(0.5 / math.sqrt(1 / 3))
-    assert compare(column(1, 0), column(1, 0)).d is None
+def test_a_detectable_difference_has_its_power():
+    power = scipy.stats.nct(59, nc := 2.85).sf(scipy.stats.t.ppf(0.975, 59))
+    spread = np.sqrt(60) * 0.1 * scipy.stats.zscore(np.arange(60), ddof=1)[:, None]
+    found = estimate([spread], Estimand.METHOD)
+    assert found.error == pytest.approx(0.1)
+    assert found.detectable(power=power) == pytest.approx(0.1 * nc, rel=1e-4)
+    ours, theirs = draws(0.6, (60, 3)), draws(0.4, (60, 3), 1)
+    alone, [one, _] = compare(ours, theirs), corrected([compare(ours, theirs)] * 2)
+    assert one.detectable > alone.detectable > 0
 
 
-def test_detectable_difference_is_that_of_a_paired_t_test():
-    expected = TTestPower().solve_power(nobs=400, alpha=0.05, power=0.8)
-    assert detectable_difference(0.3, 400) == pytest.approx(0.3 * expected, rel=0.005)
-
-
-def test_nothing_is_detectable_without_spread():
-    assert compare(column(1), column(0)).detectable is None
-    assert compare(column(1, 1), column(0, 0)).detectable is None
-
-
-def test_interval_without_seeds_is_the_bootstrap_of_questions():
-    scores = column(*[1] * 60, *[0] * 40)
-    low, high = mean_interval(scores)
-    theirs = scipy.stats.bootstrap(
-        (scores[:, 0],), np.mean, method="percentile", rng=np.random.default_rng(3)
-    ).confidence_interval
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.011)
-
-
-def test_interval_widens_with_the_spread_between_seeds():
-    questions = np.tile([[1.0], [0.0]], (50, 1))
-    steady = np.repeat(questions, 4, axis=1)
-    wavering = np.zeros((100, 4))
-    for seed, right in enumerate((20, 80, 30, 70)):
-        wavering[:right, seed] = 1
-    assert steady.mean() == wavering.mean()
-    assert np.diff(mean_interval(wavering)) > 1.8 * np.diff(mean_interval(steady))
-
-
-def test_interval_of_equal_scores_is_wilsons():
-    assert mean_interval(np.ones((20, 3))) == wilson(20, 20)
-    assert mean_interval(np.zeros((20, 3))) == wilson(0, 20)
-
-
-def test_comparison_resamples_both_on_the_same_questions():
-    # Equal up to one question in ten: unpaired, the interval would be several times as wide.
-    reference = column(*[1, 0] * 50)
-    method = reference.copy()
-    method[1:20:2] = 1
-    low, high = compare(method, reference).interval
-    assert 0.03 < low < 0.1 < high < 0.17
-
-
-def test_large_samples_are_taken_in_blocks(monkeypatch):
-    scores = np.random.default_rng(0).integers(0, 2, (300, 2)).astype(float)
-    whole = mean_interval(scores)
-    monkeypatch.setattr(statistics, "_BLOCK", 300 * 700)
-    assert mean_interval(scores) == pytest.approx(whole, abs=0.006)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    st.integers(2, 12).flatmap(
-        lambda n: st.tuples(*[st.lists(st.sampled_from((0.0, 1.0)), min_size=n, max_size=n)] * 3)
-    )
-)
-def test_comparison_turns_its_sign_with_the_order(rows):
-    method, reference = np.array(rows[:2]).T, np.array(rows[2:]).T
-    there, back = compare(method, reference), compare(reference, method)
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.booleans(), st.sampled_from(list(Estimand)))
+def test_a_comparison_turns_its_sign_with_the_order(made, paired, estimand):
+    there = compare(*made, estimand, paired)
+    back = compare(*made[::-1], estimand, paired)
     assert there.difference == pytest.approx(-back.difference)
     assert there.p == pytest.approx(back.p)
-    assert 0 < there.p <= 1
-    assert there.interval == pytest.approx(tuple(-x for x in reversed(back.interval)), abs=0.02)
-    assert there.interval[0] - 1e-9 <= there.difference <= there.interval[1] + 1e-9
+    assert there.interval == pytest.approx(tuple(-x for x in reversed(back.interval)))
 
 
-def test_error_rates_are_those_promised(monkeypatch):
-    """Two equal methods with three seeds: 5 % false alarms; pooling the seeds raises more."""
-    monkeypatch.setattr(statistics, "DRAWS", 400)
-    rng = np.random.default_rng(0)
-    trials, alarms, pooled, missed = 300, 0, 0, 0
-    for trial in range(trials):
-        # Each method knows some questions for certain, so its seeds agree with one another.
-        chance = rng.beta(0.3, 0.3, (2, 60, 1))
-        ours, theirs = (rng.random((2, 60, 3)) < chance).astype(float)
-        found = compare(ours, theirs, seed=trial)
-        alarms += found.p < 0.05
-        missed += not found.interval[0] <= 0 <= found.interval[1]
-        pooled += scipy.stats.ttest_rel(ours.ravel(), theirs.ravel()).pvalue < 0.05
-    assert 0.02 < alarms / trials < 0.085
-    assert 0.01 < missed / trials < 0.1
-    assert pooled / trials > 0.12
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.booleans(), st.sampled_from(list(Estimand)), st.integers(0, 999))
+def test_the_order_of_questions_and_runs_does_not_matter(made, paired, estimand, seed):
+    rng = np.random.default_rng(seed)
+    rows, runs = rng.permutation(made.shape[1]), rng.permutation(made.shape[2])
+    found = compare(*made, estimand, paired)
+    other = compare(*made[:, rows][:, :, runs], estimand, paired)
+    assert other.p == pytest.approx(found.p, abs=1e-6)
+    assert other.interval == pytest.approx(found.interval, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables(), st.booleans(), st.sampled_from(list(Estimand)), st.floats(-0.5, 0.5))
+def test_interval_and_p_are_one_statement(made, paired, estimand, threshold):
+    found = compare(*made, estimand, paired)
+    low, high = found.interval
+    assert low <= found.difference <= high
+    if abs(found.p - 0.05) > 1e-6:
+        assert (found.p < 0.05) == (not low <= 0 <= high)
+    for alpha in (0.05, 0.2):
+        low, high = found.estimate.bounds(alpha)
+        above, below = found.estimate.p_above(threshold), found.estimate.p_below(threshold)
+        if abs(above - alpha) > 1e-6:
+            assert (above < alpha) == (low > threshold)
+        if abs(below - alpha) > 1e-6:
+            assert (below < alpha) == (high < threshold)
+        assert found.estimate.p_below(threshold, cautious=True) >= min(below, 0.5) - 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.lists(st.floats(-0.4, 0.4), min_size=4, max_size=4), st.floats(-0.3, 0.3))
+def test_luck_that_both_share_changes_nothing_and_a_constant_shifts(made, luck, constant):
+    shared = np.array(luck[: made.shape[2]])
+    plain, lucky = compare(*made), compare(*(made + shared))
+    assert lucky.p == pytest.approx(plain.p, abs=1e-6)
+    assert lucky.interval == pytest.approx(plain.interval, abs=1e-6)
+    if plain.estimate.error > 1e-6:
+        shifted = compare(made[0] + constant, made[1])
+        assert shifted.estimate.error == pytest.approx(plain.estimate.error, rel=1e-6)
+        assert shifted.difference == pytest.approx(plain.difference + constant, abs=1e-8)
+
+
+@given(tables())
+def test_equal_tables_do_not_differ(made):
+    for paired in (True, False):
+        assert compare(made[0], made[0].copy(), paired=paired).p == 1
+
+
+def test_tables_at_once_are_estimated_as_one_by_one():
+    many = draws(0.5, (6, 30, 4)) - draws(0.5, (6, 30, 4), 1)
+    together = estimate([many], Estimand.TRAINING)
+    for number, table in enumerate(many):
+        alone = contrast([table], Estimand.TRAINING)
+        assert together.mean[number] == pytest.approx(alone.difference)
+        assert together.p()[number] == pytest.approx(alone.p)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options", "said"),
+    [
+        ([1, 0], [1, 0], {}, r"a table \[questions, runs\], got shape \(2,\)"),
+        ([[]], [[]], {}, r"got shape \(1, 0\)"),
+        ([[1], [0]], [[1]], {}, "the same questions, got 2 and 1"),
+        ([[math.nan]], [[1]], {}, "must be numbers"),
+        ([[1, 0]], [[1, 0, 1]], {"paired": True}, "as many in both, got 2 and 3"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(ours, theirs, options, said):
+    with pytest.raises(InputError, match=said):
+        compare(ours, theirs, **options)
+
+
+def test_coverage_and_errors_are_those_promised(capsys):
+    """Three cells of the simulation, with fewer tables: wide of the targets by chance alone."""
+    for cell in COVERAGE["QUICK"]:
+        found = COVERAGE["simulate"](cell, 250)
+        for key in COVERAGE["COVERED"]:
+            assert found[key] > 0.9, (cell, key)
+        for key in COVERAGE["ERRORS"]:
+            assert found[key] < 0.1, (cell, key)
+        assert 0.6 < found["detectable"] < 0.95, cell
+    # Questions counted as if they were all that is random: runs 9 points apart are not seen.
+    ours, theirs = (
+        (np.random.default_rng(seed).random((400, 512, 3)) < 0.5 + 0.09 * luck).astype(float)
+        for seed, luck in enumerate(np.random.default_rng(9).standard_normal((2, 400, 1, 3)))
+    )
+    for estimand, alarms in ((Estimand.METHOD, (0.4, 1)), (Estimand.TRAINING, (0, 0.08))):
+        share = (estimate([ours, -theirs], estimand).p() < 0.05).mean()
+        assert alarms[0] <= share <= alarms[1], (estimand, share)

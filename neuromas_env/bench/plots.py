@@ -88,7 +88,7 @@ def _panel(
     drawn: Counter[float] = Counter()
     entries: dict[str, Any] = {}
     for line, (x, y) in zip(lines, points, strict=True):
-        low, high = (100 * bound for bound in line.interval[score])
+        low, high = (100 * bound for bound in line.interval[score] or [line.score[score]] * 2)
         step = _STEP * (drawn[x] - (beside[x] - 1) / 2)
         drawn[x] += 1
         entries[_literal(line.method)] = axes.errorbar(

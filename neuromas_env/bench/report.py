@@ -1,4 +1,4 @@
-"""Writes and prints what a benchmark came to."""
+"""Writes and prints what a benchmark has measured."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from neuromas_env.bench.summary import Line, summarise
 from neuromas_env.errors import InputError, unknown
 
 NOTES = (
-    "Intervals: 95 %, two-level bootstrap over questions and seeds. p: permutation test on "
-    "per-question means, Holm over all comparisons; McNemar for single runs; seeds: paired t. "
-    "h, d: effect sizes (Cohen's h, paired d). Detectable: smallest difference that this sample "
-    "shows with 80 % probability. Costs are per question, those of training in all. Failed "
+    "Each table says what it speaks about. Intervals are 95 %, p is two-sided and of the same "
+    "estimate: below 0.05 where the interval excludes 0. Holm: corrected for all comparisons. "
+    "Detectable: a true difference so large has p (Holm) below 0.05 with 80 % probability. Failed "
     "questions count as wrong."
 )
 _WIDEST = 400

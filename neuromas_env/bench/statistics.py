@@ -177,7 +177,7 @@ def compare(
     """Compare two methods on the same questions.
 
     Args:
-        method: `[questions, runs]`, from 0 to 1; NaN is left out.
+        method: `[questions, runs]`, from 0 to 1.
         reference: `[questions, its runs]`, the same questions in the same order.
         estimand: By default `TRAINING` where either has several runs, else `METHOD`.
         paired: Whether run s of the one belongs to run s of the other: the same training, or the
@@ -190,6 +190,8 @@ def compare(
     for table in (ours, theirs):
         if table.ndim != 2 or not table.size:
             raise InputError(f"scores must be a table [questions, runs], got shape {table.shape}")
+        if not np.isfinite(table).all():
+            raise InputError("scores must be numbers, got some that are not finite")
     if len(ours) != len(theirs):
         raise InputError(
             f"both methods must have the same questions, got {len(ours)} and {len(theirs)}"
@@ -209,9 +211,8 @@ def contrast(
     tables: Sequence[np.ndarray], estimand: Estimand, limits: tuple[float, float] = (-1.0, 1.0)
 ) -> Comparison:
     """Compare by the sum of the means of tables, each of runs of its own; see `estimate`."""
-    seen = np.logical_or.reduce([np.isfinite(table).any(-1) for table in tables])
     runs = min(table.shape[-1] for table in tables)
-    return Comparison(int(seen.sum()), runs, estimand, estimate(tables, estimand, limits))
+    return Comparison(len(tables[0]), runs, estimand, estimate(tables, estimand, limits))
 
 
 def mean_interval(scores: ArrayLike, estimand: Estimand) -> tuple[float, float] | None:
@@ -248,11 +249,10 @@ def estimate(
     """Estimate the sum of the means of tables whose questions are the same and whose runs are not.
 
     Args:
-        tables: Each `[..., questions, its runs]`; NaN is left out of a table's mean.
+        tables: Each `[..., questions, its runs]`.
         estimand: What is random.
         limits: Of the sum.
     """
-    tables = [_filled(table) for table in tables]
     n = tables[0].shape[-2]
     whole = sum((table.mean((-2, -1)) for table in tables), np.zeros(()))
     mean = np.where(np.abs(whole) < _RESIDUE, 0.0, whole)
@@ -293,18 +293,3 @@ def _noise(table: np.ndarray) -> np.ndarray:
     n, runs = table.shape[-2:]
     left = table.var((-2, -1)) - table.mean(-1).var(-1) - table.mean(-2).var(-1)
     return np.maximum(left, 0.0) / ((n - 1) * (runs - 1))
-
-
-def _filled(table: np.ndarray) -> np.ndarray:
-    """Replace NaN so that the mean of what is there stays, with its error.
-
-    That mean is a ratio of two means; its error is that of its linearisation, r + (x - r) w / w̄
-    with w the presence of a score (Cochran, 1977, chapter 6).
-    """
-    there = np.isfinite(table)
-    if there.all():
-        return table
-    share = there.mean((-2, -1), keepdims=True)
-    scores = np.where(there, table, 0.0)
-    ratio = scores.mean((-2, -1), keepdims=True) / share
-    return ratio + np.where(there, scores - ratio, 0.0) / share

@@ -1,4 +1,4 @@
-"""What a store comes to: one line per method and task, with its comparisons."""
+"""What a store says: one line per method and task, with its comparisons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.bench.statistics import Comparison, compare, holm, mean_interval
+from neuromas_env.bench.statistics import Comparison, Estimand, compare, corrected, mean_interval
 from neuromas_env.bench.store import Store, conditions
 from neuromas_env.errors import InputError, unknown
 
@@ -36,7 +36,8 @@ class Line:
         n: Questions answered with all seeds; the scores are about these.
         asked: Questions that were asked for.
         score: Mean score of each kind.
-        interval: 95 % interval of each kind.
+        estimand: What the line speaks about.
+        interval: 95 % interval of each kind, None where nothing is random.
         parse_failures: Share of the replies in which no answer was found.
         ties: Share of the votes that were tied, None without votes.
         errors: Share of the questions that failed; they count as wrong.
@@ -65,7 +66,8 @@ class Line:
     n: int
     asked: int
     score: dict[str, float]
-    interval: dict[str, tuple[float, float]]
+    estimand: Estimand
+    interval: dict[str, tuple[float, float] | None]
     parse_failures: float
     ties: float | None
     errors: float
@@ -87,6 +89,12 @@ class Line:
     matched: str | None = None
     budget_ratio: float | None = None
 
+    @property
+    def alone(self) -> bool:
+        """Whether the line is a single training run, and so speaks for that run alone."""
+        runs = self.estimand in (Estimand.TRAINING, Estimand.FINITE)
+        return (self.trainable > 0 or self.training != {}) and not runs
+
 
 @dataclass
 class _Group:
@@ -107,6 +115,20 @@ class _Group:
     @property
     def seeds(self) -> tuple[int | None, ...]:
         return tuple(cell["seed"] for cell in self.cells)
+
+    @property
+    def estimand(self) -> Estimand:
+        """What these answers speak about, by what was done more than once.
+
+        The seeds of an experiment's cells are training runs, those of others are samplings of one
+        method. Questions of coded networks are all that there are.
+        """
+        trained = "study" in self.settings and len(self.cells) > 1
+        if self.settings.get("model") == "coded":
+            return Estimand.FINITE if trained else Estimand.ANSWERS
+        if len(self.rows) < 2:
+            return Estimand.ANSWERS
+        return Estimand.TRAINING if trained else Estimand.METHOD
 
     def scores(self, kind: str, rows: Iterable[int]) -> np.ndarray:
         """Scores `[questions, seeds]` of some of the rows that all seeds have."""
@@ -221,10 +243,12 @@ def _compared(
     for other in filter(None, (reference, matched)):
         common = sorted(set(group.rows) & set(other.rows))
         if common:
+            same = group.seeds == other.seeds or 1 in (len(group.cells), len(other.cells))
             comparisons[other.label] = compare(
                 group.scores(score, common),
                 other.scores(score, common),
-                names=(group.seeds, other.seeds),
+                _both(group.estimand, other.estimand, len(common)),
+                paired=same,
             )
     line = replace(_line(group), against=comparisons)
     if matched is None:
@@ -232,6 +256,13 @@ def _compared(
     spent = line.completion_tokens
     ratio = _line(matched).completion_tokens / spent if spent else None
     return replace(line, matched=matched.label, budget_ratio=ratio)
+
+
+def _both(ours: Estimand, theirs: Estimand, questions: int) -> Estimand:
+    """Return what a comparison of two groups speaks about."""
+    if questions < 2 and ours != Estimand.FINITE:
+        return Estimand.ANSWERS
+    return ours if ours in (Estimand.TRAINING, Estimand.FINITE) else theirs
 
 
 def _line(group: _Group) -> Line:
@@ -255,7 +286,10 @@ def _line(group: _Group) -> Line:
         n=len(group.rows),
         asked=facts["asked"],
         score={kind: float(table.mean()) for kind, table in group.tables.items()},
-        interval={kind: mean_interval(table) for kind, table in group.tables.items()},
+        estimand=group.estimand,
+        interval={
+            kind: mean_interval(table, group.estimand) for kind, table in group.tables.items()
+        },
         parse_failures=unread / len(whole) if whole else 0.0,
         ties=sum(votes) / len(votes) if votes else None,
         errors=1 - len(whole) / len(answers),
@@ -278,14 +312,5 @@ def _line(group: _Group) -> Line:
 
 def _corrected(lines: Sequence[Line]) -> list[Line]:
     """Put Holm's correction over all comparisons of the table into them."""
-    values = [found.p for line in lines for found in line.against.values()]
-    corrected = iter(holm(values))
-    return [
-        replace(
-            line,
-            against={
-                name: replace(found, p_holm=next(corrected)) for name, found in line.against.items()
-            },
-        )
-        for line in lines
-    ]
+    found = iter(corrected([one for line in lines for one in line.against.values()]))
+    return [replace(line, against={name: next(found) for name in line.against}) for line in lines]

@@ -7,13 +7,13 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from html import escape
 
 from rich.table import Table
 from rich.text import Text
 
 from neuromas_env.baselines.sc import TOLERANCE
+from neuromas_env.bench.statistics import Comparison, Estimand
 from neuromas_env.bench.summary import SCORES, Line
 
 _NESTED = (
@@ -27,10 +27,10 @@ _LATEX = {
 
 
 _TRAINING = {
-    "training questions": "questions",
-    "training steps": "steps",
-    "training calls": "calls",
-    "tokens generated in training": "completion_tokens",
+    "questions": "questions",
+    "steps": "steps",
+    "calls": "calls",
+    "tokens generated": "completion_tokens",
     "tokens trained on": "trained_tokens",
     "tokens read by critics": "critic_tokens",
 }
@@ -46,13 +46,21 @@ class Grid:
 
 
 def make_grids(lines: Sequence[Line], score: str) -> list[Grid]:
-    """Return for every task its results and, where there are any, its comparisons."""
+    """Return the tables of every task, each with what it speaks about.
+
+    They are its results, what they cost, what training cost, and comparisons, where there are any.
+    """
     grids = []
     for task in dict.fromkeys(line.task for line in lines):
         here = [line for line in lines if line.task == task]
-        grids.append(_results(task, here, score))
-        if any(line.against for line in here):
-            grids.append(_comparisons(task, here, score))
+        for estimand in dict.fromkeys(line.estimand for line in here):
+            grids.append(_results(task, [x for x in here if x.estimand == estimand], score))
+        grids.append(_costs(task, here))
+        if any(line.training != {} for line in here):
+            grids.append(_trainings(task, here))
+        found = [(line, name, one) for line in here for name, one in line.against.items()]
+        for estimand in dict.fromkeys(one.estimand for *_, one in found):
+            grids.append(_comparisons(task, [x for x in found if x[2].estimand == estimand], score))
     return grids
 
 
@@ -60,30 +68,15 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
     other = next(kind for kind in SCORES if kind != score)
     columns: dict[str, Callable[[Line], str]] = {
         "method": lambda line: line.method,
-        "n": lambda line: f"{line.n}" if line.n >= line.asked else f"{line.n} of {line.asked}",
+        "n": _questions,
         "seeds": lambda line: str(len(line.seeds)) if line.seeds != (None,) else "-",
-        f"{score} %": lambda line: percent(line.score[score]),
-        "95 %": lambda line: _range(line.interval[score]),
+        f"{score} %, 95 %": lambda line: with_interval(line.score[score], line.interval[score]),
         f"{other} %": lambda line: percent(line.score[other]),
         "no answer %": lambda line: percent(line.parse_failures),
-        "ties %": lambda line: percent(line.ties),
         "errors %": lambda line: percent(line.errors),
-        "calls": lambda line: f"{line.calls:.3g}",
-        "prompt tokens": lambda line: f"{line.prompt_tokens:.1f}",
-        "completion tokens": lambda line: f"{line.completion_tokens:.1f}",
-        "seconds": lambda line: f"{line.seconds:.3g}",
-        "trained": lambda line: f"{line.trainable:,}",
     }
-    if any(line.training != {} for line in lines):
-        columns |= {head: partial(_spent, key=key) for head, key in _TRAINING.items()}
-    if any(line.cached for line in lines):
-        columns["cached %"] = lambda line: percent(line.cached)
-    if any(line.skipped for line in lines):
-        columns["rows left out"] = lambda line: str(line.skipped)
-    if any(line.money is not None for line in lines):
-        columns["cost of 1,000"] = lambda line: (
-            "-" if line.money is None else f"{1000 * line.money:.4g}"
-        )
+    if any(line.ties is not None for line in lines):
+        columns["ties %"] = lambda line: percent(line.ties)
     rows = [tuple(cell(line) for cell in columns.values()) for line in lines]
     for name, share in (
         ("best constant answer", lines[0].majority),
@@ -91,37 +84,72 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
     ):
         if share is not None:
             rows.append((name, "", "", percent(share), *[""] * (len(columns) - 4)))
-    return Grid(task, tuple(columns), tuple(rows))
+    return Grid(f"{task}: {lines[0].estimand}{_alone(lines)}", tuple(columns), tuple(rows))
+
+
+def _questions(line: Line) -> str:
+    count = f"{line.n}" if line.n >= line.asked else f"{line.n} of {line.asked}"
+    return f"{count} ({line.skipped} left out)" if line.skipped else count
+
+
+def _alone(lines: Sequence[Line]) -> str:
+    """Say which rows are about one run, whatever their interval."""
+    alone = [line.method for line in lines if line.alone]
+    if not alone:
+        return ""
+    return f"; {', '.join(dict.fromkeys(alone))}: one training run, which speaks for itself alone"
+
+
+def _costs(task: str, lines: Sequence[Line]) -> Grid:
+    columns: dict[str, Callable[[Line], str]] = {
+        "method": lambda line: line.method,
+        "calls": lambda line: f"{line.calls:.3g}",
+        "prompt tokens": lambda line: f"{line.prompt_tokens:.1f}",
+        "completion tokens": lambda line: f"{line.completion_tokens:.1f}",
+        "seconds": lambda line: f"{line.seconds:.3g}",
+        "trained": lambda line: f"{line.trainable:,}",
+    }
+    if any(line.cached for line in lines):
+        columns["cached %"] = lambda line: percent(line.cached)
+    if any(line.money is not None for line in lines):
+        columns["cost of 1,000"] = lambda line: (
+            "-" if line.money is None else f"{1000 * line.money:.4g}"
+        )
+    rows = tuple(tuple(cell(line) for cell in columns.values()) for line in lines)
+    return Grid(f"{task}: costs of a question, of {Estimand.ANSWERS}", tuple(columns), rows)
+
+
+def _trainings(task: str, lines: Sequence[Line]) -> Grid:
+    rows = [
+        (line.method, *(_spent(line, key) for key in _TRAINING.values()))
+        for line in lines
+        if line.training != {}
+    ]
+    return Grid(f"{task}: what training took in all", ("method", *_TRAINING), tuple(rows))
 
 
 def _spent(line: Line, key: str) -> str:
-    if line.training == {}:
-        return "-"
     return f"{line.training[key]:,}" if line.training and key in line.training else "?"
 
 
-def _comparisons(task: str, lines: Sequence[Line], score: str) -> Grid:
-    head = (
-        "method", "against", "n", "points", "95 %", "p", "p (Holm)", "p (McNemar)", "p (seeds)",
-        "h", "d", "detectable",
-    )  # fmt: skip
+def _comparisons(task: str, found: Sequence[tuple[Line, str, Comparison]], score: str) -> Grid:
+    head = ("method", "against", "n", "points", "95 %", "p", "p (Holm)", "detectable")
     rows = []
-    for line in lines:
-        for name, found in line.against.items():
-            rows.append(
-                (
-                    line.method,
-                    f"{name} ({_budget(line)})" if name == line.matched else name,
-                    str(found.n),
-                    f"{100 * found.difference:+.1f}",
-                    _range(found.interval, "+.1f"),
-                    *map(_p, (found.p, found.p_holm, found.p_mcnemar, found.p_seeds)),
-                    f"{found.h:+.2f}",
-                    "-" if found.d is None else f"{found.d:+.2f}",
-                    "-" if found.detectable is None else f"{100 * found.detectable:.1f}",
-                )
+    for line, name, one in found:
+        told = one.estimand != Estimand.ANSWERS
+        rows.append(
+            (
+                line.method,
+                f"{name} ({_budget(line)})" if name == line.matched else name,
+                str(one.n),
+                f"{100 * one.difference:+.1f}",
+                points(one.interval) if told else "-",
+                *(p_value(p) if told else "-" for p in (one.p, one.p_holm)),
+                "-" if one.detectable is None else f"{100 * one.detectable:.1f}",
             )
-    return Grid(f"{task}: differences in the {score} score", head, tuple(rows))
+        )
+    about = f"{found[0][2].estimand}{_alone([line for line, *_ in found])}"
+    return Grid(f"{task}: differences in the {score} score, {about}", head, tuple(rows))
 
 
 def _budget(line: Line) -> str:
@@ -192,14 +220,18 @@ def _flat(line: Line) -> dict[str, object]:
     row |= {f"training_{key}": value for key, value in (line.training or {}).items()}
     row["seeds"] = " ".join(str(seed) for seed in line.seeds if seed is not None)
     for kind in SCORES:
-        low, high = line.interval[kind]
+        low, high = line.interval[kind] or ("", "")
         row |= {kind: line.score[kind], f"{kind}_low": low, f"{kind}_high": high}
     for name, found in line.against.items():
         prefix = "budget_" if name == line.matched else "reference_"
         row[f"{prefix}method"] = name
-        values = asdict(found)
-        low, high = values.pop("interval")
-        row |= {f"{prefix}{k}": v for k, v in {**values, "low": low, "high": high}.items()}
+        low, high = found.interval
+        values = {
+            "n": found.n, "runs": found.runs, "estimand": found.estimand,
+            "difference": found.difference, "low": low, "high": high, "p": found.p,
+            "p_holm": found.p_holm, "detectable": found.detectable,
+        }  # fmt: skip
+        row |= {f"{prefix}{key}": value for key, value in values.items()}
     return {key: "" if value is None else value for key, value in row.items()}
 
 
@@ -208,11 +240,21 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
-def _range(bounds: tuple[float, float], form: str = ".1f") -> str:
-    return " to ".join(format(100 * bound, form) for bound in bounds)
+def with_interval(share: float, interval: tuple[float, float] | None) -> str:
+    """Write a share as percent, with its interval in brackets where there is one."""
+    if interval is None:
+        return percent(share)
+    low, high = interval
+    return f"{percent(share)} [{percent(low)}, {percent(high)}]"
 
 
-def _p(value: float | None) -> str:
+def points(bounds: tuple[float, float]) -> str:
+    """Write an interval of differences in percentage points."""
+    return " to ".join(f"{100 * bound:+.1f}" for bound in bounds)
+
+
+def p_value(value: float | None) -> str:
+    """Write a p with three decimals, `-` for None."""
     if value is None:
         return "-"
     return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.bench.statistics import DRAWS, holm, permutation_test
+from neuromas_env.bench.statistics import Estimand, Estimate, estimate, holm
 from neuromas_env.coded.bench import ALGORITHMS, CHAINS, QUESTIONS, ROLLOUTS, STARTS
 from neuromas_env.coded.learners import PolicyGradient, QLearning
 from neuromas_env.coded.levels import LEVELS
@@ -41,16 +41,34 @@ def iqm(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
     return stats.trim_mean(np.concatenate(samples, axis=axis), 0.25, axis=axis)
 
 
-def interval(samples: Sequence[np.ndarray], statistic: Any = iqm) -> tuple[float, float, float]:
-    """Return a statistic and its 95 % interval, by a bootstrap of the runs of each task."""
-    value = float(statistic(*samples))
+def iqm_interval(samples: Sequence[np.ndarray]) -> tuple[float, float, float]:
+    """Return the interquartile mean and its 95 % interval, by a bootstrap of each task's runs."""
+    value = float(iqm(*samples))
     if min(map(len, samples)) < 2:
         return value, np.nan, np.nan
     found = stats.bootstrap(
-        samples, statistic, n_resamples=RESAMPLES, method="percentile", vectorized=True,
+        samples, iqm, n_resamples=RESAMPLES, method="percentile", vectorized=True,
         rng=np.random.default_rng(0),
     )  # fmt: skip
     return value, float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def over_runs(values: np.ndarray) -> Estimate:
+    """Estimate the mean of one score, or one difference of scores, for each run.
+
+    A run's score is over all questions, so that runs alone are random. Scores lie between random
+    messages (0) and the optimum (1), or not far below.
+    """
+    limits = min(-1.0, float(values.min())), max(1.0, float(values.max()))
+    return estimate([values[None]], Estimand.FINITE, limits)
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean over runs and its 95 % interval, NaN for a single run."""
+    if len(values) < 2:
+        return float(values.mean()), np.nan, np.nan
+    low, high = over_runs(values).bounds()
+    return float(values.mean()), float(low), float(high)
 
 
 def level_table() -> str:
@@ -88,8 +106,8 @@ def write(folder: Path, records: Records, command: str) -> Path:
                 _setting(records, command),
                 "\n## Algorithms\n",
                 algorithm_table(levels),
-                "\nThe last column is seconds a run. IQM is the interquartile mean over seeds "
-                "and levels; the other cells are means over seeds, their intervals are in "
+                "\nSeconds are those of a run. IQM is the interquartile mean over seeds and "
+                "levels; the other cells are means over seeds, their intervals are in "
                 f"[{CELLS}]({CELLS}).",
                 f"\n![Learning curves of each level]({CURVES})\n",
                 "\n## Settings\n",
@@ -108,22 +126,41 @@ def write(folder: Path, records: Records, command: str) -> Path:
 
 
 def algorithm_table(records: Records) -> str:
-    """Markdown table: interquartile mean with its interval, then the mean on each level."""
-    rows = []
-    for algorithm in ALGORITHMS:
-        runs = {
-            level: _scores(records, algorithm, level)
-            for level in LEVELS
-            if len(_scores(records, algorithm, level))
-        }
-        if runs:
-            middle, low, high = interval(list(runs.values()))
-            seconds = np.mean([r["seconds"] for r in records if r["method"] == algorithm])
-            means = [f"{runs[level].mean():.2f}" if level in runs else "" for level in LEVELS]
-            rows.append((middle, [algorithm, _span(middle, low, high), *means, f"{seconds:.1f}"]))
-    rows.sort(key=lambda row: -row[0])
-    head = ["algorithm", "IQM [95 %]", *(f"`{name.removesuffix('-v0')}`" for name in LEVELS), "s"]
-    return _table(head, [row for _, row in rows])
+    """Markdown tables: interquartile mean with its interval, then means on six levels each."""
+    runs = {
+        (algorithm, level): scores
+        for algorithm in ALGORITHMS
+        for level in LEVELS
+        if len(scores := _scores(records, algorithm, level))
+    }
+    middle = {
+        algorithm: iqm_interval(found)
+        for algorithm in ALGORITHMS
+        if (found := [scores for (one, _), scores in runs.items() if one == algorithm])
+    }
+    order = sorted(middle, key=lambda algorithm: -middle[algorithm][0])
+    seconds = {
+        algorithm: np.mean([r["seconds"] for r in records if r["method"] == algorithm])
+        for algorithm in order
+    }
+    rows = [[one, _span(*middle[one]), f"{seconds[one]:.1f}"] for one in order]
+    tables = [_table(["algorithm", "IQM [95 %]", "seconds"], rows)]
+    levels = [level for level in LEVELS if any(found == level for _, found in runs)]
+    for start in range(0, len(levels), 6):
+        here = levels[start : start + 6]
+        head = ["algorithm", *(f"`{name.removesuffix('-v0')}`" for name in here)]
+        rows = [
+            [
+                one,
+                *(
+                    f"{runs[one, level].mean():.2f}" if (one, level) in runs else ""
+                    for level in here
+                ),
+            ]
+            for one in order
+        ]
+        tables.append(_table(head, rows))
+    return "\n\n".join(tables)
 
 
 def cells(records: Records) -> list[list[Any]]:
@@ -133,7 +170,7 @@ def cells(records: Records) -> list[list[Any]]:
         for level in LEVELS:
             scores = _scores(records, algorithm, level)
             if len(scores):
-                span = [f"{bound:.4f}" for bound in interval([scores], _mean)]
+                span = [f"{bound:.4f}" for bound in mean_interval(scores)]
                 rows.append([algorithm, level, *span, len(scores)])
     return rows
 
@@ -162,9 +199,9 @@ def settings_table() -> str:
 def growth_table(records: Records) -> str:
     """Markdown table: each start's mean, and its paired difference from scratch.
 
-    With a difference stand its bootstrap interval and the p of a sign-flip test over the seeds,
-    corrected over the table (Holm). Where every difference is zero the test could never give
-    another p than 1, so such a comparison does not count in the correction (Tarone 1990).
+    With a difference stand its interval and its p over the seeds, both of one estimate, p corrected
+    over the table (Holm). Where every difference is zero p can only be 1, so that such a comparison
+    does not count in the correction (Tarone 1990).
     """
     scores = {(s, t): _scores(records, s, t) for s in STARTS for t in CHAINS}
     gains = {
@@ -172,7 +209,7 @@ def growth_table(records: Records) -> str:
         for (start, task), grown in scores.items()
         if start != "scratch" and len(grown) == len(scores["scratch", task]) > 0
     }
-    tested = {key: permutation_test(gain) for key, gain in gains.items() if gain.any()}
+    tested = {key: float(over_runs(gain).p()) for key, gain in gains.items() if gain.any()}
     p_of = dict(zip(tested, holm(list(tested.values())), strict=True))
     rows = []
     for task, chain in CHAINS.items():
@@ -182,7 +219,7 @@ def growth_table(records: Records) -> str:
             if (start, task) in gains and (start, task) not in tested:
                 cell += " (no difference)"
             elif (start, task) in gains:
-                gain = interval([gains[start, task]], _mean)
+                gain = mean_interval(gains[start, task])
                 cell += f" ({_span(*gain, '+.2f')}, p {p_of[start, task]:.2g})"
             row.append(cell)
         rows.append(row)
@@ -231,10 +268,6 @@ def _trainers(path: Path) -> list[str]:
     ]
 
 
-def _mean(samples: np.ndarray, axis: int = -1) -> np.ndarray:
-    return samples.mean(axis)
-
-
 def _scores(records: Records, method: str, problem: str) -> np.ndarray:
     """Normalised returns in the order of the seeds."""
     own = [r for r in records if r["method"] == method and r["problem"] == problem]
@@ -261,12 +294,12 @@ def _setting(records: Records, command: str) -> str:
         f"A run on a level is {updates['level']} updates of {QUESTIONS} questions × {ROLLOUTS} "
         f"episodes ({episodes['level']} in all), a run of growth {updates['growth']} "
         f"({episodes['growth']}). Scores are greedy returns over all questions at the end, "
-        "with random messages at 0 and the optimum at 1; intervals are 95 % percentile "
-        f"bootstraps over seeds within each level ({RESAMPLES} resamples); p is that of a "
-        "two-sided sign-flip test over the seeds (exact where all sign patterns can be gone "
-        f"through, else from {DRAWS:,} of them), corrected over the table (Holm). Comparisons in "
-        "which every seed's difference is exactly zero cannot be significant by this test and "
-        "are left out of the correction. Bands around the curves are 95 % intervals of the mean."
+        "with random messages at 0 and the optimum at 1. A table speaks about "
+        f"{Estimand.FINITE}: runs alone are random. Intervals of 95 % and the two-sided p of a "
+        "difference are Student's over the seeds, p corrected over the table (Holm) without "
+        "comparisons in which every seed's difference is zero; the interval of the IQM is a "
+        f"percentile bootstrap of the seeds within each level ({RESAMPLES} resamples). Bands "
+        "around the curves are 95 % intervals of the mean."
     )
 
 
@@ -288,7 +321,7 @@ def _draw(path: Path, records: Records, problems: list[str], methods: list[str])
                 runs, colour = np.array(curves)[:, :, 1], colours(number)
                 axis.plot(episodes / 1000, runs.mean(0), label=method, color=colour, linewidth=1)
                 if len(runs) > 1:
-                    bands = [interval([point], _mean)[1:] for point in runs.T]
+                    bands = [mean_interval(point)[1:] for point in runs.T]
                     low, high = np.transpose(bands)
                     axis.fill_between(episodes / 1000, low, high, color=colour, alpha=0.12, lw=0)
     for axis in axes.flat[len(problems) :]:

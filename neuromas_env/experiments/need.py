@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuromas_env.bench.statistics import DRAWS, LEVEL, permutation_test
+from neuromas_env.bench.statistics import ALPHA, Estimand, Estimate, estimate
 from neuromas_env.experiments.spec import Need
-from neuromas_env.experiments.verdict import ALPHA, FAILS, HOLDS, OPEN
+from neuromas_env.experiments.verdict import FAILS, HOLDS, OPEN, verdict
 
 FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exponential": np.asarray,
@@ -46,10 +46,10 @@ class Fit:
 
     Attributes:
         slope: Per unit of size, or of its logarithm.
-        interval: 95 % of it, seeds drawn anew.
+        interval: 95 % of it, Student's over the runs.
         start: Logarithm of the need at size 0, or 1.
         explained: Share of the variance between the sizes' means (R²).
-        better: Share of the draws in which no other form leaves less unexplained.
+        better: Share of the runs of which no other form leaves less unexplained.
     """
 
     slope: float
@@ -61,15 +61,14 @@ class Fit:
 
 @dataclass(frozen=True)
 class Rise:
-    """What a need came to.
+    """What the needs of the curves say of a claim.
 
     Attributes:
         claim: What is claimed.
         curves: By name.
         fits: Curve to form to its fit.
-        difference: Slope of the steeper curve minus that of the other, exponential form.
-        interval: 95 % of it; a seed is drawn for both curves and all sizes at once.
-        p_runs: One-sided exact sign-flip test of the seeds' own differences.
+        estimate: Slope of the steeper curve minus that of the other, exponential form, over the
+            runs: run s of all sizes of both curves has one slope each.
         may_rise: Whether the difference might be larger, were all needs known and not bounded.
         may_fall: Whether it might be smaller.
     """
@@ -77,19 +76,37 @@ class Rise:
     claim: Need
     curves: Mapping[str, Measured]
     fits: Mapping[str, Mapping[str, Fit]]
-    difference: float
-    interval: tuple[float, float]
-    p_runs: float
+    estimate: Estimate
     may_rise: bool
     may_fall: bool
 
     @property
+    def difference(self) -> float:
+        """Of the slopes."""
+        return float(self.estimate.mean)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """90 %, each bound one-sided 95 %."""
+        low, high = self.estimate.bounds(ALPHA)
+        return float(low), float(high)
+
+    @property
+    def p(self) -> float:
+        """One-sided, of a difference above the margin."""
+        return float(self.estimate.p_above(self.claim.margin))
+
+    @property
+    def p_not(self) -> float:
+        """One-sided, of a difference below the margin."""
+        return float(self.estimate.p_below(self.claim.margin))
+
+    @property
     def verdict(self) -> str:
         """Whether the claim holds, as a comparison's; undecided where bounds could turn it."""
-        low, high = self.interval
-        if low > 0:
-            return HOLDS if self.p_runs < ALPHA and not self.may_fall else OPEN
-        return FAILS if high < self.claim.margin and not self.may_rise else OPEN
+        found = verdict([self.p], [self.p_not])
+        turned = {HOLDS: self.may_fall, FAILS: self.may_rise}
+        return OPEN if turned.get(found) else found
 
 
 def reach(curve: Points, goal: float, smooth: int = 1) -> tuple[float, bool, bool]:
@@ -110,43 +127,43 @@ def reach(curve: Points, goal: float, smooth: int = 1) -> tuple[float, bool, boo
     return curve[first + smooth - 1][0], False, first == 0
 
 
-def judge_need(claim: Need, measured: Mapping[str, Measured], seed: int = 0) -> Rise:
+def judge_need(claim: Need, measured: Mapping[str, Measured]) -> Rise:
     """Fit all curves and compare the two of the claim.
 
     Args:
         claim: What is claimed.
         measured: Curve to its needs, sizes in rising order.
-        seed: Of the bootstrap.
     """
     sizes = np.array(claim.sizes, float)
-    seeds = measured[claim.than].need.shape[1]
-    drawn = np.random.default_rng(seed).integers(seeds, size=(DRAWS, seeds))
-    logs = {name: np.log(one.need) for name, one in measured.items()}
-    slopes = {name: _line(sizes, one.T)[0] for name, one in logs.items()}
-    each = slopes[claim.steeper] - slopes[claim.than]
+    logs = {name: np.log(one.need).T for name, one in measured.items()}
+    slopes = {name: _line(sizes, one)[0] for name, one in logs.items()}
     directions = {name: _turns(sizes, one) for name, one in measured.items()}
     (up, down), (other_up, other_down) = directions[claim.steeper], directions[claim.than]
     return Rise(
-        claim, measured,
-        {name: _fits(sizes, one.T, drawn) for name, one in logs.items()},
-        float(each.mean()), _interval(each[drawn].mean(1)),
-        permutation_test(each, alternative="greater"),
+        claim, measured, {name: _fits(sizes, one) for name, one in logs.items()},
+        over_runs(slopes[claim.steeper] - slopes[claim.than]),
         may_rise=up or other_down, may_fall=down or other_up,
     )  # fmt: skip
 
 
-def _fits(sizes: np.ndarray, logs: np.ndarray, drawn: np.ndarray) -> dict[str, Fit]:
-    """Fit every form to the seeds' logarithms, `[seeds, sizes]`, and to draws of the seeds."""
-    mean, resampled = logs.mean(0), logs[drawn].mean(1)
-    lines = {form: _line(scale(sizes), resampled) for form, scale in FORMS.items()}
+def over_runs(values: np.ndarray) -> Estimate:
+    """Estimate the mean of one number for each run, which has no limits."""
+    return estimate([values[None]], Estimand.FINITE, (-np.inf, np.inf))
+
+
+def _fits(sizes: np.ndarray, logs: np.ndarray) -> dict[str, Fit]:
+    """Fit every form to the runs' logarithms, `[runs, sizes]`, and to their mean."""
+    mean = logs.mean(0)
+    lines = {form: _line(scale(sizes), logs) for form, scale in FORMS.items()}
     least = np.min([left for *_, left in lines.values()], axis=0)
     found = {}
     for form, scale in FORMS.items():
         slope, start, left = (part.item() for part in _line(scale(sizes), mean[None]))
         total = ((mean - mean.mean()) ** 2).sum()
         slopes, _, unexplained = lines[form]
+        low, high = over_runs(slopes).bounds()
         found[form] = Fit(
-            slope, _interval(slopes), start, 1 - left / total if total else 1.0,
+            slope, (float(low), float(high)), start, 1 - left / total if total else 1.0,
             float((unexplained <= least).mean()),
         )  # fmt: skip
     return found
@@ -170,8 +187,3 @@ def _turns(sizes: np.ndarray, one: Measured) -> tuple[bool, bool]:
     steeper = (never & above) | (at_once & below)
     flatter = (never & below) | (at_once & above)
     return bool(steeper.any()), bool(flatter.any())
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

@@ -1,16 +1,17 @@
-"""Writes what a need came to: its tables and its picture."""
+"""Writes how needs rise: their tables and their picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from neuromas_env.agents.runlog import write
-from neuromas_env.bench.tables import Grid, percent, to_markdown
+from neuromas_env.bench.statistics import Estimand
+from neuromas_env.bench.tables import Grid, p_value, percent, to_markdown
 from neuromas_env.experiments.curves import need_picture
-from neuromas_env.experiments.need import Measured, Rise, judge_need, reach
+from neuromas_env.experiments.need import Measured, Rise, judge_need, over_runs, reach
 from neuromas_env.experiments.spec import Need
 from neuromas_env.experiments.study import Run, Running
 from neuromas_env.experiments.verdict import Scores
@@ -19,19 +20,17 @@ NOTES = (
     "Needs: questions until the return, as the learning curve has it, is first as high as the "
     "goal. For runs that were never there the questions of the whole training stand, a lower "
     "bound; for those that were at the first look, the questions before it, an upper bound. Lines "
-    "go through the means of the logarithms by least squares; their intervals are 95 %, seeds "
-    "drawn anew, those of the needs Student's. A form describes a curve better in the draws in "
-    "which it leaves less squared error. p (runs): one-sided exact sign-flip test of the seeds' "
-    "differences of slopes, exponential form. The claim holds if the interval of the difference "
-    "is above 0 and p (runs) below 0.05, and does not hold if the interval is below the margin, "
-    "unless bounds could turn it."
+    "go through the means of the logarithms by least squares; all intervals are Student's over the "
+    "runs. A form describes a run better if it leaves less squared error. The claim holds if the "
+    "difference of slopes, exponential form, is above the margin, p below 0.05, and does not hold "
+    "if it is below, p (not) below 0.05, unless bounds could turn it."
 )
 
 
 def need_section(
     running: Running, scores: Mapping[tuple[str, str], Scores], pictures: Path
 ) -> tuple[list[str], Rise]:
-    """Return the tables and the picture of a study's need as Markdown, and what it came to.
+    """Return the tables and the picture of a study's need as Markdown, and how it rises.
 
     Args:
         running: A study with a need, all its runs done.
@@ -70,26 +69,22 @@ def _goal(running: Running, need: Need, curve: str, size: int) -> tuple[float, f
 
 
 def _needs(running: Running, rise: Rise, scores: Mapping[tuple[str, str], Scores]) -> Grid:
-    from scipy.stats import t
-
     need, rows = rise.claim, []
     for curve, one in rise.curves.items():
         for i, size in enumerate(need.sizes):
             arm = running.study.arms[need.curves[curve][size]]
             logs, count = np.log(one.need[i]), one.need.shape[1]
-            spread = logs.std(ddof=1) / np.sqrt(count) if count > 1 else 0.0
-            half = float(t.ppf(0.975, count - 1)) * spread if count > 1 else 0.0
-            low, high = np.exp([logs.mean() - half, logs.mean() + half])
+            span = _span(np.exp(over_runs(logs).bounds()), ",.0f")
             bound = "≥ " * bool(one.never[i].any()) + "≤ " * bool(one.at_once[i].any())
             rows.append(
                 (
                     curve, str(size), *map(percent, _goal(running, need, curve, size)),
-                    f"{bound}{np.exp(logs.mean()):,.0f}", f"{low:,.0f} to {high:,.0f}",
+                    f"{bound}{np.exp(logs.mean()):,.0f} [{span}]",
                     f"{one.never[i].sum()} of {count}", f"{one.at_once[i].sum()} of {count}",
                     percent(1 - float(scores[arm.name, arm.tasks[0]].extracted.mean())),
                 )
             )  # fmt: skip
-    head = ("curve", need.over, "random %", "goal %", "need", "95 %", "never", "at once",
+    head = ("curve", need.over, "random %", "goal %", "need [95 %]", "never", "at once",
             "error at the end %")  # fmt: skip
     share = f"{100 * need.reach:g} % of the way from random to optimal"
     title = f"Training questions until the return is {share}, geometric mean of the runs"
@@ -100,27 +95,31 @@ def _fits(rise: Rise) -> Grid:
     rows = []
     for curve, forms in rise.fits.items():
         for form, fit in forms.items():
-            low, high = fit.interval
             grows = (
                 f"{np.exp(fit.slope):.2f}-fold with one more"
                 if form == "exponential"
                 else f"{2**fit.slope:.2f}-fold with twice as many"
             )
-            rows.append((curve, form, f"{fit.slope:.3f}", f"{low:.3f} to {high:.3f}", grows,
+            rows.append((curve, form, f"{fit.slope:.3f}", _span(fit.interval, ".3f"), grows,
                          f"{fit.explained:.3f}", f"{100 * fit.better:.0f}"))  # fmt: skip
     over = rise.claim.over
-    head = ("curve", "form", "slope", "95 %", "need grows", "R²", "better in % of draws")
+    head = ("curve", "form", "slope", "95 %", "need grows", "R²", "better in % of runs")
     title = f"log need over {over} (exponential) and over log {over} (power law), straight lines"
     return Grid(title, head, tuple(rows))
 
 
 def _slopes(rise: Rise) -> Grid:
-    low, high = rise.interval
     claim = f"{rise.claim.steeper} rises faster than {rise.claim.than}"
-    row = (claim, f"{rise.difference:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{rise.p_runs:.3f}",
-           f"{rise.claim.margin:g}", rise.verdict)  # fmt: skip
-    head = ("claim", "difference of slopes", "95 %", "p (runs)", "margin", "verdict")
-    return Grid("Slopes, exponential form", head, (row,))
+    row = (claim, f"{rise.difference:+.3f}", _span(rise.interval, "+.3f"), f"{rise.claim.margin:g}",
+           p_value(rise.p), p_value(rise.p_not), rise.verdict)  # fmt: skip
+    head = ("claim", "difference of slopes", "90 %", "margin", "p", "p (not)", "verdict")
+    return Grid(f"Slopes, exponential form: {Estimand.TRAINING}", head, (row,))
+
+
+def _span(bounds: Iterable[float], form: str) -> str:
+    """Write an interval, `-` where a single run gives none."""
+    low, high = map(float, bounds)
+    return f"{low:{form}} to {high:{form}}" if np.isfinite(high) else "-"
 
 
 def _doubts(rise: Rise) -> list[str]:

@@ -1,4 +1,4 @@
-"""Writes what an experiment came to: `report.md` and its pictures."""
+"""Writes what an experiment has shown: `report.md` and its pictures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.agents.runlog import write
+from neuromas_env.bench.statistics import Estimand, corrected
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
-from neuromas_env.bench.tables import Grid, make_grids, percent, to_markdown
+from neuromas_env.bench.tables import Grid, make_grids, p_value, percent, points, to_markdown
 from neuromas_env.experiments import curves
 from neuromas_env.experiments.need_report import NOTES as NEED_NOTES
 from neuromas_env.experiments.need_report import need_section
@@ -21,11 +22,10 @@ from neuromas_env.experiments.probes import message_agreement, message_entropy
 from neuromas_env.experiments.spec import Arm, Experiment, Study, slug
 from neuromas_env.experiments.study import Run, Running
 from neuromas_env.experiments.verdict import (
-    ALPHA,
     OPEN,
     Finding,
+    estimand,
     judge,
-    least_p,
     overall,
     parts_of_gain,
     read_scores,
@@ -34,12 +34,13 @@ from neuromas_env.experiments.verdict import (
 SEEDS = 5
 """With fewer no claim is made."""
 NOTES = (
-    "Greedy answers to the test questions; votes sample. Intervals: 95 %, two-level bootstrap over "
-    "questions and seeds. p: sign-flip permutation test of per-question means, Holm over all "
-    "comparisons of the study; p (seeds): paired t test of the seeds' means; p (runs): one-sided "
-    "exact sign-flip test of the seeds' mean differences, Holm over the deciding comparisons. A "
-    "claim holds if the interval of the difference is above 0 and p (runs) below 0.05, and does "
-    "not hold if the interval is below the margin."
+    "Greedy answers to the test questions; votes sample. A comparison that decides holds if its "
+    "difference is above the margin, p below 0.05: the 90 % interval, two one-sided bounds of "
+    "95 %, lies above it. The claim holds if all of them do, so that p needs no correction. It "
+    "does not hold if one difference is below the margin, p (not) below 0.05, corrected for their "
+    "number. With all true differences as large as the largest detectable one it holds with 80 % "
+    "probability. Exploratory comparisons have 95 % intervals, a two-sided p, and Holm's "
+    "correction."
 )
 
 
@@ -61,10 +62,10 @@ def write_report(
     name = f"{slug(experiment.name)}-{experiment.scale}"
     parts, verdicts = [], []
     for running in studies:
-        text, verdict, least = _study(running, folder, name)
+        text, verdict = _study(running, folder, name)
         parts.append(text)
         said = f"is {verdict}" if verdict == OPEN else verdict
-        verdicts.append(f"**{running.study.name}: the claim {said}.**{_few(running, least)}")
+        verdicts.append(f"**{running.study.name}: the claim {said}.**{_few(running.study)}")
     lines = [
         f"# {experiment.title}",
         f"Claim: {experiment.claim}",
@@ -80,17 +81,15 @@ def write_report(
     return folder / "report.md"
 
 
-def _few(running: Running, least: float) -> str:
-    """What so many seeds, with which p is at least `least`, cannot show."""
-    seeds = running.study.seeds
-    hint = f" That is {seeds} seeds: a hint." if seeds < SEEDS else ""
-    if least < ALPHA:
-        return hint
-    return hint + f" With {seeds} seeds it cannot hold: p (runs) is at least {least:.2f}."
+def _few(study: Study) -> str:
+    """What so few seeds cannot show."""
+    if study.seeds == 1:
+        return " That is one seed: it speaks for its own runs alone, and decides nothing."
+    return f" That is {study.seeds} seeds: a hint." if study.seeds < SEEDS else ""
 
 
-def _study(running: Running, folder: Path, name: str) -> tuple[str, str, float]:
-    """Write a study's part; return it, the verdict, and the smallest p that it could have."""
+def _study(running: Running, folder: Path, name: str) -> tuple[str, str]:
+    """Write a study's part; return it and the verdict."""
     study, pictures = running.study, folder / f"{name}-{slug(running.study.name)}"
     with Store(running.folder) as store:
         # Comparisons with the first method are the benchmark's; here claims decide. What training
@@ -99,21 +98,25 @@ def _study(running: Running, folder: Path, name: str) -> tuple[str, str, float]:
         lines = [replace(line, against={}, training={}) for line in found]
         scores = read_scores(store, running.cells)
     findings = judge(study, scores)
-    verdict, least = overall(findings), least_p(study.seeds, findings)
+    verdict = overall(findings)
     parts = [f"## {study.name}"]
     if study.need is not None:
         more, rise = need_section(running, scores, pictures)
         parts += more
-        verdict, least = rise.verdict, 0.5**study.seeds
+        verdict = rise.verdict
     parts += [to_markdown(_matched(running)), *map(to_markdown, make_grids(lines, "extracted"))]
     if findings:
-        parts += [to_markdown(_comparisons(findings)), to_markdown(_gains(study, scores))]
+        deciding = [one for one in findings if one.decides]
+        others = [one for one in findings if not one.decides]
+        grids = [_deciding(study, deciding)] if deciding else []
+        grids += [_exploratory(study, others)] if others else []
+        parts += map(to_markdown, [*grids, _gains(study, scores)])
     if any(running._tunes(arm) for arm in study.trained()):
         parts.append(to_markdown(_rates(running)))
     parts.append(_curves(running, pictures))
     if study.probes:
         parts += _probes(running, study.arms[study.probes], pictures)
-    return "\n\n".join(parts), verdict, least
+    return "\n\n".join(parts), verdict
 
 
 def _matched(running: Running) -> Grid:
@@ -137,23 +140,47 @@ def _matched(running: Running) -> Grid:
     return Grid("Training, mean of a run, by the runs' own counters", head, tuple(rows))
 
 
-def _comparisons(findings: Sequence[Finding]) -> Grid:
-    head = ("claim", "task", "score", "n", "points", "95 %", "p", "p (Holm)", "p (seeds)",
-            "p (runs)", "margin", "verdict")  # fmt: skip
+def _sample(study: Study, findings: Sequence[Finding]) -> str:
+    """What is compared, on how many questions and seeds."""
+    counts = sorted({one.found.n for one in findings if one.found is not None}) or [0]
+    n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    return f"{estimand(study)}; {n} questions, {study.seeds} seeds"
+
+
+def _named(one: Finding, several: bool) -> str:
+    return f"{one.claim} ({one.task})" if several else str(one.claim)
+
+
+def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:
+    head = ("claim", "points", "90 %", "margin", "p", "p (not)", "detectable", "verdict")
     rows = []
     for one in findings:
-        found, claim = one.found, one.claim
-        name = f"{claim.better} better than {claim.than}" + ("" if claim.decides else " (beside)")
-        figures: tuple[str, ...] = ("0", *["-"] * 6)
-        if found is not None:
-            low, high = (100 * bound for bound in found.interval)
-            figures = (
-                str(found.n), f"{100 * found.difference:+.1f}", f"{low:+.1f} to {high:+.1f}",
-                *("-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
-                  for p in (found.p, found.p_holm, found.p_seeds, one.p_runs)),
-            )  # fmt: skip
-        rows.append((name, one.task, claim.score, *figures, f"{100 * claim.margin:g}", one.verdict))
-    return Grid("Comparisons", head, tuple(rows))
+        figures = ("-", "-")
+        if one.found is not None:
+            figures = f"{100 * one.found.difference:+.1f}", points(one.interval)
+        rows.append(
+            (
+                _named(one, len(study.tasks) > 1), *figures, f"{100 * one.claim.threshold:+g}",
+                p_value(one.p), p_value(one.p_not),
+                "-" if one.detectable is None else f"{100 * one.detectable:+.1f}", one.verdict,
+            )
+        )  # fmt: skip
+    return Grid(f"Comparisons that decide: {_sample(study, findings)}", head, tuple(rows))
+
+
+def _exploratory(study: Study, findings: Sequence[Finding]) -> Grid:
+    head = ("claim", "points", "95 %", "p", "p (Holm)", "detectable")
+    known = [one for one in findings if one.found is not None]
+    family = corrected([one.found for one in known if one.found is not None])
+    rows = [
+        (
+            _named(one, len(study.tasks) > 1), f"{100 * found.difference:+.1f}",
+            points(found.interval), p_value(found.p), p_value(found.p_holm),
+            "-" if found.detectable is None else f"{100 * found.detectable:.1f}",
+        )
+        for one, found in zip(known, family, strict=True)
+    ]  # fmt: skip
+    return Grid(f"Exploratory comparisons: {_sample(study, findings)}", head, tuple(rows))
 
 
 def _gains(study: Study, scores: Any) -> Grid:
@@ -168,7 +195,8 @@ def _gains(study: Study, scores: Any) -> Grid:
                      for kind in ("strict", "extracted")]  # fmt: skip
             moved += [100 * part for part in parts_of_gain(better, than)]
             rows.append((f"{claim.better} - {claim.than}", task, *(f"{v:+.1f}" for v in moved)))
-    return Grid("Where the differences come from, in points", head, tuple(rows))
+    title = f"Where the differences come from, in points, of {Estimand.ANSWERS}"
+    return Grid(title, head, tuple(rows))
 
 
 def _rates(running: Running) -> Grid:

@@ -97,7 +97,7 @@ def p_not(estimate: Estimate, threshold: float, family: int) -> np.ndarray:
 
 def decide(p: np.ndarray, p_against: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return whether claims hold, and whether they do not, from `[comparisons, ...]` p values."""
-    return (p < ALPHA).all(0), (p_against < ALPHA).any(0)
+    return np.all(p < ALPHA, 0), np.any(p_against < ALPHA, 0)
 
 
 def verdict(p: Sequence[float], p_against: Sequence[float]) -> str:
@@ -129,9 +129,10 @@ def read_scores(store: Store, cells: Collection[str]) -> dict[tuple[str, str], S
         common[task] = common.get(task, rows) & rows
     found = {}
     for (arm, task), seeds in arms.items():
-        rows = sorted(common[task])
-        table = np.array([[seeds[seed][row] for seed in sorted(seeds)] for row in rows])
-        found[arm, task] = Scores(*np.moveaxis(table.reshape(len(rows), len(seeds), 3), -1, 0))
+        table = np.array(
+            [[seeds[seed][row] for seed in sorted(seeds)] for row in sorted(common[task])]
+        )
+        found[arm, task] = Scores(*np.moveaxis(table.reshape(-1, len(seeds), 3), -1, 0))
     return found
 
 
@@ -153,12 +154,11 @@ def judge(study: Study, scores: Mapping[tuple[str, str], Scores]) -> list[Findin
             if (claim.better, task) in scores
         }
         if len(tables) > 1:
-            parts = zip(*tables.values(), strict=True)
-            tables[ALL] = [np.concatenate(part) for part in parts]
+            together = zip(*tables.values(), strict=True)
+            tables[ALL] = [np.concatenate(each) for each in together]
         limits = (-2.0, 2.0) if claim.minus else (-1.0, 1.0)
         for task, parts in tables.items():
-            seen = all(np.isfinite(part).any() for part in parts)
-            found = contrast(parts, estimand(study), limits) if seen else None
+            found = contrast(parts, estimand(study), limits) if parts[0].size else None
             decides = claim.decides and task == list(tables)[-1]
             findings.append(Finding(claim, task, found, decides))
     family = sum(one.decides for one in findings)
@@ -188,14 +188,10 @@ def _tables(
 ) -> list[np.ndarray]:
     """Return a claim's signed scores: one table for all arms whose runs belong together."""
     used = {arm: scores[arm, task] for arm, sign in claim.signs.items() if sign}
-    read = np.logical_and.reduce([one.parsed > 0 for one in used.values()])
     tables: dict[str, np.ndarray] = {}
     for arm, one in used.items():
         source = study.arms[arm].source or arm if arm in study.arms else arm
         group = "all" if claim.seeds == "paired" else source
-        if claim.score == "readable":
-            table = np.where(read, one.extracted, np.nan)
-        else:
-            table = getattr(one, claim.score)
-        tables[group] = tables.get(group, 0.0) + claim.signs[arm] * table
+        signed = claim.signs[arm] * getattr(one, claim.score)
+        tables[group] = tables[group] + signed if group in tables else signed
     return list(tables.values())
