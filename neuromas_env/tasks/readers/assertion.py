@@ -165,7 +165,7 @@ _REPORTS = re.compile(
             r"\b(?:some|many|most|few|others|other \w+|people|students?|someone|somebody|one|critics"
             r"|(?:my|a|the|his|her|your) (?:\w+ )?(?:friend|teacher|student|person|colleague|brother"
             r"|sister|reader|book|intuition|instinct|guess)|he|she|they|you|everyone|everybody)\b"
-            r"[^,.]{0,30}?\b(?:say|says|said|think|thinks|thought|believes?|believed|claim(?:s|ed)?"
+            r"[^,.:;]{0,30}?\b(?<!the )(?:say|says|said|think|thinks|thought|believes?|believed|claim(?:s|ed)?"
             r"|argue[sd]?|guess(?:es|ed)?|assume[sd]?|suggest(?:s|ed)?|answer(?:s|ed)?|suspects?)\b",
             r"\b(?:some|many|most|people|students|others)\b[^,.]{0,20}?\b(?:choose|chose|pick(?:ed)?"
             r"|select(?:ed)?|go for|prefer)\b",

@@ -53,7 +53,6 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     marks, patterns = Marks(), _patterns(tuple(labels.values()))
     text = _mark_texts(text, texts, marks)
 
-
     def stated(match: re.Match[str]) -> str:
         name = match[match.lastindex or 0]
         return match[0].removesuffix(name) + marks.add(labels[name.casefold()], label=True)
@@ -117,7 +116,9 @@ def _join(text: str, marks: Marks) -> str:
 
 
 _ALONE = re.compile(r"(?![\w'-]|\s?[=^+*<≈])")
-_ENDS = re.compile(r"[)\],;:!?\"'/&—]|\.(?!\w)|\s?$|\n|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌]")
+_ENDS = re.compile(
+    r"[)\],;:!?\"'/&—]|\.(?!\w)|\s?$|\n|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌]"
+)
 _ENDS_LINE = re.compile(r"[.:](?!\w)|$|\n")
 _NOUN = re.compile(r"\b(?:options?|choices?|letters?|answers?)\s\(?$", re.IGNORECASE)
 _STARTS = re.compile(
@@ -140,7 +141,10 @@ def _is_label(text: str, match: re.Match[str], exact: bool) -> bool:
         match: The letter.
         exact: Whether it is in the label's own case.
     """
-    before, after = text[max(0, match.start() - 14) : match.start()], text[match.end() : match.end() + 14]
+    before, after = (
+        text[max(0, match.start() - 14) : match.start()],
+        text[match.end() : match.end() + 14],
+    )
     if after.startswith((")", " )")) or (_ENDS_LINE.match(after) and before[-1:] in ("", "\n")):
         return True
     if not _ALONE.match(after):

@@ -45,7 +45,9 @@ _ITEM = re.compile(r"^[0-9]{1,3}[.)] (?=\S)", re.MULTILINE)
 
 _OPERATOR = r" ?(?:[-+*/×·÷^%]|\bx\b|\bplus\b|\bminus\b|\btimes\b|\bdivided by\b) ?"
 _SIDE = rf"\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?|\)){{0,60}}"
-_LEFT = re.compile(rf"(?:[A-Za-z] ?(?==))?{_SIDE} ?(?:=|≈|→) ?(?=\W{{0,3}}[\w\U000f0000-\U000ffffd])")
+_LEFT = re.compile(
+    rf"(?:[A-Za-z] ?(?==))?{_SIDE} ?(?:=|≈|→) ?(?=\W{{0,3}}[\w\U000f0000-\U000ffffd])"
+)
 _UNFINISHED = re.compile(rf"{MARK}(?:{_OPERATOR}\(?{MARK}\)?){{1,60}}")
 _COUNTED = re.compile(r"[^\w]{0,3}(?:\n|$)|[,;.](?!\w)")
 _BESIDE = re.compile(rf"{MARK}(?: ?{MARK}){{1,60}}")
@@ -91,7 +93,11 @@ def extract_number(reply: str) -> str | None:
 def _mark(text: str, marks: Marks, cut: bool) -> str:
     def digits(match: re.Match[str]) -> str:
         value = _value(match)
-        return " ~ " if value is None or (cut and match.end() == len(match.string.rstrip())) else marks.add(value)
+        return (
+            " ~ "
+            if value is None or (cut and match.end() == len(match.string.rstrip()))
+            else marks.add(value)
+        )
 
     def words(match: re.Match[str]) -> str:
         value = value_of(match[2])

@@ -40,7 +40,9 @@ _WRAPPED = re.compile(
     r"\\(?:text(?:bf|it|rm|tt|sf)?|math(?:rm|bf|it|sf|tt|bb|cal)|operatorname|mbox|bm|underline)"
     r"\s?\{([^{}\n]{0,300})\}"
 )
-_FRACTION = re.compile(r"\\[dtc]?frac\s?\{([^{}\n]{0,99})\}\s?\{([^{}\n]{0,99})\}|\\[dtc]?frac ?(\d)(\d)")
+_FRACTION = re.compile(
+    r"\\[dtc]?frac\s?\{([^{}\n]{0,99})\}\s?\{([^{}\n]{0,99})\}|\\[dtc]?frac ?(\d)(\d)"
+)
 _COMMAND = re.compile(r"\\([A-Za-z]{1,20})|\\(.)", re.DOTALL)
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s?\{|\\[{}]|[{}\n]")
 _POWER = re.compile(r"\^\s?\{\s?([+-]?\d{1,9})\s?\}")

@@ -44,7 +44,9 @@ _HEDGE = re.compile(
 )
 _PRONOUN = re.compile(r"(?:i think |i believe )?(?:it|this|that|these|those|they|he|she)", re.I)
 _IDENTIFIES = re.compile(r"(?:the|an?|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
-_APPOSITION = re.compile(r"\s\(|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I)
+_APPOSITION = re.compile(
+    r"\s\(|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I
+)
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|do|does|did|can|could|will|would|should|may|might|must|i|it|they"
     r"|we|you|he|she|this|these|that|there|here|let's)\b|'s\b",
@@ -52,6 +54,7 @@ _VERB = re.compile(
 )
 _AND = re.compile(r"\b(?:and|then|finally|followed by)\b", re.IGNORECASE)
 _BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
+_ENDED = re.compile(r"[.!?][\"')]{0,2}$")
 _LONGEST = 2_000  # of a sentence
 _EDGES = " \t\n,;:.!\"'()"
 
@@ -84,7 +87,12 @@ def _readings(reply: str) -> Iterator[str]:
         yield box
         return
     text = plain(reply)
-    if len(text) < _LONGEST and "\n" not in text and ": " not in text and not (_VERB.search(text) or CUE.search(text) or denies(text)):
+    if (
+        len(text) < _LONGEST
+        and "\n" not in text
+        and ": " not in text
+        and not (_VERB.search(text) or CUE.search(text) or denies(text))
+    ):
         if not any(clause.corrects or not clause.asserts for clause in clauses(text, _CUT)):
             opened = _OPENING.match(text)
             yield from [text, *_trimmed(text[opened.end() if opened else 0 :])]
@@ -118,10 +126,14 @@ def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]
         cue = None
         for cue in CUE.finditer(line[-200:]):
             pass
-        announced = (line.endswith(":") or (cue and cue.end() == len(line[-200:]))) and lines[number:]
+        announced = (line.endswith(":") or (cue and cue.end() == len(line[-200:]))) and lines[
+            number:
+        ]
         if announced and not denies(line) and len(line) < 300:
-            explicit.append(["\n".join(items) if items else lines[number]])
+            listed = "\n".join(items) if items else lines[number]
             number += len(items) or 1
+            if not cut or number < len(lines) or _ENDED.search(listed):
+                explicit.append([listed])
             continue
         if _ITEM.match(line) and items:
             fragments.append("\n".join([line, *items]))
@@ -130,7 +142,7 @@ def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]
             continue
         for clause in clauses(line, _CUT):
             last = number == len(lines) and line.endswith(clause.text)
-            if not clause.asserts or (cut and last and not text.startswith(clause.text)):
+            if not clause.asserts or (cut and last and not _ENDED.search(clause.text)):
                 continue
             found = _explicit(clause)
             if found is not None:
@@ -154,7 +166,9 @@ def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]
     if not copular and said:
         others = others or [[" ".join(said)]]
         if fragments and len(said) > 1:
-            others = [[fragments[-1] if not text.strip(_EDGES).startswith(fragments[0]) else fragments[0]]]
+            others = [
+                [fragments[-1] if not text.strip(_EDGES).startswith(fragments[0]) else fragments[0]]
+            ]
     return explicit, others
 
 
