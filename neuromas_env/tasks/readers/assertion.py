@@ -22,7 +22,7 @@ MARK = "[\U000f0000-\U000ffffd]"
 _GAP = r"[^\w\U000f0000-\U000ffffd]"  # neither word nor mark
 TEXT, LABEL = "[\U000f0000-\U000f7fff]", "[\U000f8000-\U000ffffd]"
 TWO = ""  # names two different answers
-_MOST_CLAUSES = 600
+_MOST_CLAUSES, _LONGEST = 600, 2_000  # what is longer than that is no sentence, and read at its end
 
 
 class Marks:
@@ -107,6 +107,7 @@ _IDIOM = re.compile(
     ),
     re.IGNORECASE,
 )  # fmt: skip
+_EXCEPTION = re.compile(r"except|but |other than|besides|apart from|save", re.IGNORECASE)
 _ALL_BUT = re.compile(
     rf"\b(?:all|every|each|any|everything|none|no|nobody|the others?|others)\b[^.\n]{{0,50}}?"
     rf"\b(?:except|but|other than|besides|apart from|save)\b(?: for)?\s(?:the |option |choice )*"
@@ -136,7 +137,7 @@ _CUT = re.compile(
     rf"|,\s(?=(?:option |choice |(?:that|this) leaves ){MARK})",
     re.IGNORECASE,
 )
-_AFFIRMS = re.compile(r"\W*(?:yes|correct|right|indeed|exactly|it is)\b", re.IGNORECASE)
+_AFFIRMS = re.compile(r"\W{0,9}(?:yes|correct|right|indeed|exactly|it is)\b", re.IGNORECASE)
 _NOW_BUT = re.compile(r"(?:but|so|however|yet|therefore|thus|hence)\b", re.IGNORECASE)
 
 _GOES_ON = re.compile(r"(?:because|since|as|and|which|that)\b", re.IGNORECASE)
@@ -164,7 +165,7 @@ _REPORTS = re.compile(
             r"\b(?:some|many|most|few|others|other \w+|people|students?|someone|somebody|one|critics"
             r"|(?:my|a|the|his|her|your) (?:\w+ )?(?:friend|teacher|student|person|colleague|brother"
             r"|sister|reader|book|intuition|instinct|guess)|he|she|they|you|everyone|everybody)\b"
-            r"[^,.]{0,30}?\b(?:say|says|said|think|thinks|thought|believes?|believed|claim(?:s|ed)?"
+            r"[^,.:;]{0,30}?\b(?<!the )(?:say|says|said|think|thinks|thought|believes?|believed|claim(?:s|ed)?"
             r"|argue[sd]?|guess(?:es|ed)?|assume[sd]?|suggest(?:s|ed)?|answer(?:s|ed)?|suspects?)\b",
             r"\b(?:some|many|most|people|students|others)\b[^,.]{0,20}?\b(?:choose|chose|pick(?:ed)?"
             r"|select(?:ed)?|go for|prefer)\b",
@@ -177,7 +178,7 @@ _REPORTS = re.compile(
 )  # fmt: skip
 _SPEECH = re.compile(r"\"[^\"\n]{0,80}?\b(?:is|are|be|was)\b[^\"\n]{0,80}\"")
 _CORRECTS = re.compile(
-    rf"{_GAP}*(?:(?:but|and|oh|hmm+|ah|well|no|nope|ok|okay|sorry|wait){_GAP}+){{0,3}}"
+    rf"{_GAP}{{0,9}}(?:(?:but|and|oh|hmm+|ah|well|no|nope|ok|okay|sorry|wait){_GAP}+){{0,3}}"
     r"(?:wait|actually|no|nope|sorry|correction|on second thoughts?|i (?:mean|meant)|scratch that"
     r"|hold on|oops|strike that|rather|my mistake|my bad|apologies|make that|in fact"
     r"|(?:let me|i) (?:correct|rephrase|made|take)(?: \w+){0,3})\b(?! of\b)",
@@ -190,7 +191,7 @@ _FORWARD = re.compile(
     rf"\b(?:{_NEGATOR})\b|≠|"
     rf"\b(?:{_WRONG}|bad|tempting|poor|worst|tricky|trap)\s(?:\w+\s)?(?:answer|option|choice|result|one|value"
     r"|number|solution|guess)s?\b|"
-    rf"^{_GAP}*(?:{_WRONG})\b\s?:|\b(?:{_WRONG}|mistake|error|wrongly|impossible|unlikely|unclear) (?:to|that|for)\b|"
+    rf"^{_GAP}{{0,9}}(?:{_WRONG})\b\s?:|\b(?:{_WRONG}|mistake|error|wrongly|impossible|unlikely|unclear) (?:to|that|for)\b|"
     + _any(
         "rul(?:e|es|ed|ing) out", r"eliminat\w*", r"exclud\w*", r"reject\w*", r"discard\w*",
         r"dismiss\w*", r"cross(?:ed|ing)? out", "avoid", "instead of", "rather than", "unlike",
@@ -220,9 +221,9 @@ _CONTRAST = re.compile(
     re.IGNORECASE,
 )
 _TAKES_BACK = re.compile(
-    rf"{_GAP}*(?:(?:but|and|which|that|this|it|they|both|however)\b{_GAP}*)?(?:(?:is|'s|was|would be|seems|are)\s)?(?:also |clearly )?"
-    rf"(?:{_WRONG}|(?:is|was|are)?(?:n't|\bnot)\s?(?:right|correct|true|it|so|the answer|the case)|no|nope){_GAP}*"
-    rf"(?:though|however|either)?{_GAP}*",
+    rf"{_GAP}{{0,9}}(?:(?:but|and|which|that|this|it|they|both|however)\b{_GAP}{{0,9}})?(?:(?:is|'s|was|would be|seems|are)\s)?(?:also |clearly )?"
+    rf"(?:{_WRONG}|(?:is|was|are)?(?:n't|\bnot)\s?(?:right|correct|true|it|so|the answer|the case)|no|nope){_GAP}{{0,9}}"
+    rf"(?:though|however|either)?{_GAP}{{0,9}}",
     re.IGNORECASE,
 )
 _PREPOSITION = re.compile(r"instead|rather|unlike|as opp|except|other|besides|apart|compared", re.I)
@@ -267,10 +268,15 @@ class _Rank(IntEnum):
     MENTION, CONCLUSION, EXPLICIT = range(3)
 
 
-def denies(text: str) -> bool:
-    """Return whether a text denies anything."""
-    text = _IDIOM.sub(" indeed ", text)
-    return bool(_FORWARD.search(text) or _BACKWARD.search(text))
+def denies(text: str, verb: int = 0, complement: int = _LONGEST) -> bool:
+    """Return whether a clause denies what it says.
+
+    Args:
+        text: The clause.
+        verb: Where its verb begins.
+        complement: Where what it says begins, in which words such as "without" deny nothing.
+    """
+    return bool(_FORWARD.search(text, 0, complement) or _BACKWARD.search(text, verb))
 
 
 def clauses(text: str, cut: re.Pattern[str] = _CUT) -> list[Clause]:
@@ -280,6 +286,7 @@ def clauses(text: str, cut: re.Pattern[str] = _CUT) -> list[Clause]:
     sentences = [s for s in _SENTENCE.split(text) if s and not s.isspace()]
     if len(sentences) > _MOST_CLAUSES:
         sentences = [*sentences[:9], *sentences[9 - _MOST_CLAUSES :]]
+    sentences = [sentence[-_LONGEST:] for sentence in sentences]
     for sentence, after in zip(sentences, [*sentences[1:], ""], strict=False):
         affirmed = _AFFIRMS.match(after)
         asked = sentence.rstrip("\"') ").endswith("?") and not affirmed
@@ -319,9 +326,12 @@ def decide(text: str, marks: Marks, quantities: bool = False) -> str | None:
         quantities: Whether the answers are numbers, of which sentences name several: the last
             one in the last sentence is then its result.
     """
-    text = _ALL_WRONG_BUT.sub(lambda m: f"the answer is {m[1] or m[2]}", text)
+    if not marks.values:
+        return None
     text = _BETWEEN.sub(" ", text)
-    text = _ALL_BUT.sub(r"the answer is \1", text)
+    if _EXCEPTION.search(text):
+        text = _ALL_WRONG_BUT.sub(lambda m: f"the answer is {m[1] or m[2]}", text)
+        text = _ALL_BUT.sub(r"the answer is \1", text)
     readings: list[_Reading] = []
     since = 0  # where the readings of the clause before begin
     for number, clause in enumerate(clauses(text)):

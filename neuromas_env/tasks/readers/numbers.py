@@ -22,7 +22,7 @@ _GROUPED = (
 )
 _DIGITS = rf"(?:(?:{_GROUPED})(?![0-9_']|,[0-9])|[0-9]+(?![0-9]))"
 _NUMBER = re.compile(
-    r"(?P<sign>(?<![\w)\]%.+-])(?<![0-9]\s)[+-]|(?:(?<=[=:(] )|(?<=\bis )|(?<=\bequals )|(?<![^\n]))- )?"
+    r"(?P<sign>(?<![\w)\]%.+-])(?<![0-9] )[+-]|(?:(?<=[=:(] )|(?<=\bis )|(?<=\bequals )|(?<![^\n]))- )?"
     r"(?:(?:US|U\.S\.)?[$€£¥₹₽]\s?(?P<late>-)?)?"
     rf"(?:(?<![\w.])(?P<number>{_DIGITS}(?:\.[0-9]+)?)|(?<![\w.])(?P<part>\.[0-9]+))"
     r"(?:(?P<e>[eE][+-]?[0-9]{1,3})(?!\w)"
@@ -38,24 +38,28 @@ _NO_QUANTITY = re.compile(
     rf"|\b(?:{_MONTHS}) [0-9]{{1,2}}(?:st|nd|rd|th)?(?:,? [0-9]{{4}})?\b"
     rf"|(?<![0-9])[0-9]{{1,2}}(?:st|nd|rd|th)? (?:{_MONTHS})(?:,? [0-9]{{4}})?\b"
 )
+_DIGIT = re.compile("[0-9]")
 _MINUS = re.compile(r"(?<![0-9)]\s)\b(?:minus|negative) (?=\W?[0-9])", re.IGNORECASE)
-_ITEM = re.compile(r"^(?:[-*•>] |[0-9]{1,3}[.)] )(?=\S)", re.MULTILINE)
+_BULLET = re.compile(r"^[-*•>] (?=\S)", re.MULTILINE)
+_ITEM = re.compile(r"^[0-9]{1,3}[.)] (?=\S)", re.MULTILINE)
 
-_OPERATOR = r"\s?(?:[-+*/×·÷^%]|\bx\b|\bplus\b|\bminus\b|\btimes\b|\bdivided by\b)\s?"
+_OPERATOR = r" ?(?:[-+*/×·÷^%]|\bx\b|\bplus\b|\bminus\b|\btimes\b|\bdivided by\b) ?"
 _SIDE = rf"\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?|\)){{0,60}}"
-_LEFT = re.compile(rf"(?:[A-Za-z]\s?(?==))?{_SIDE}\s?(?:=|≈|→)\s?(?=\W{{0,3}}[\w\U000f0000-\U000ffffd])")
+_LEFT = re.compile(
+    rf"(?:[A-Za-z] ?(?==))?{_SIDE} ?(?:=|≈|→) ?(?=\W{{0,3}}[\w\U000f0000-\U000ffffd])"
+)
 _UNFINISHED = re.compile(rf"{MARK}(?:{_OPERATOR}\(?{MARK}\)?){{1,60}}")
 _COUNTED = re.compile(r"[^\w]{0,3}(?:\n|$)|[,;.](?!\w)")
-_BESIDE = re.compile(rf"{MARK}(?:\s?{MARK}){{1,60}}")
-_RANGE = re.compile(rf"(?:\b(?:between|from)\s)?{MARK}\s?(?:-|to|and)\s?{MARK}")
+_BESIDE = re.compile(rf"{MARK}(?: ?{MARK}){{1,60}}")
+_RANGE = re.compile(rf"(?:\b(?:between|from) )?{MARK} ?(?:-|to|and) ?{MARK}")
 _BOUND = re.compile(
-    rf"(?:[<>≤≥≠]=?\s?|\b(?:at least|at most|up to|over|under|above|below|within|nearly equal)\s)({MARK})"
-    rf"|({MARK})(?:\s\w+)?\sor (?:more|less|fewer|higher|lower)",
+    rf"(?:[<>≤≥≠]=? ?|\b(?:at least|at most|up to|over|under|above|below|within|nearly equal)\s)({MARK})"
+    rf"|({MARK})(?: \w+)? or (?:more|less|fewer|higher|lower)",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
     rf"\b(?:at|per|each|every|in|within|after|during|by|over|from|on|out of|of|step|question|number|page"
-    rf"|example|equation|case|part|line|problem|times|only|mod|modulo)\s(?:a |the )?({MARK})|@\s?({MARK})",
+    rf"|example|equation|case|part|line|problem|times|only|mod|modulo) (?:a |the )?({MARK})|@ ?({MARK})",
     re.IGNORECASE,
 )
 _EXACT = Context(prec=60)
@@ -70,12 +74,15 @@ def extract_number(reply: str) -> str | None:
     a date, a time and an ordinal are no number. A number at which a reply was cut off may lack
     digits, so it counts only where it is the whole reply.
     """
-    text = _MINUS.sub("-", plain(reply))
+    text = plain(reply)
+    if _DIGIT.search(text):
+        text = _MINUS.sub("-", text)
     if (whole := _NUMBER.fullmatch(text.strip(" .,;:!()[]\"'"))) and (value := _value(whole)):
         return value
     marks = Marks()
-    text = _ITEM.sub("", _NO_QUANTITY.sub(" ~ ", text))
     text = _mark(text, marks, cut_off(reply))
+    if not marks.values:
+        return None
     text = _UNFINISHED.sub(lambda _: marks.add(TWO), _LEFT.sub("= ", text))
     text = _BESIDE.sub(lambda _: marks.add(TWO), text)
     text = _RANGE.sub(lambda _: marks.add(TWO), _BOUND.sub(" ~ ", text))
@@ -84,19 +91,27 @@ def extract_number(reply: str) -> str | None:
 
 
 def _mark(text: str, marks: Marks, cut: bool) -> str:
-    end = len(text.rstrip())
-
     def digits(match: re.Match[str]) -> str:
         value = _value(match)
-        return " ~ " if value is None or (cut and match.end() == end) else marks.add(value)
+        return (
+            " ~ "
+            if value is None or (cut and match.end() == len(match.string.rstrip()))
+            else marks.add(value)
+        )
 
     def words(match: re.Match[str]) -> str:
         value = value_of(match[2])
-        if value is None or (value == 1 and not _COUNTED.match(text, match.end())):
-            return " ~ "  # "one" is mostly no number
+        if value is None:
+            return " ~ "
+        if value == 1 and not _COUNTED.match(text, match.end()):
+            return match[0]  # "one" is mostly no number
         return marks.add(str(-value if match[1] else value), weak=True)
 
-    text = _NUMBER.sub(digits, text)
+    if _DIGIT.search(text):
+        text = _BULLET.sub("", _NO_QUANTITY.sub(" ~ ", text))
+        if len(items := _ITEM.findall(text)) > 1 and items[0] == "1" + items[0][1:]:
+            text = _ITEM.sub("", text)
+        text = _NUMBER.sub(digits, text)
     return WORDS.sub(words, text)
 
 

@@ -26,9 +26,9 @@ _CUT = re.compile(
     re.IGNORECASE,
 )
 _OPENING = re.compile(
-    r"\W*(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|definitely|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|wait|actually"
+    r"\W{0,9}(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|definitely|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|wait|actually"
     r"|no|sorry|correction|on second thoughts?|i mean|i meant|scratch that|hold on|in fact|rather|oops"
-    r"|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)|i'd (?:say|guess|choose|pick)|that)\b[\s,:.!]*"
+    r"|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)|i'd (?:say|guess|choose|pick)|that)\b[\s,:.!]{0,9}"
     r"|[=→]\s?){1,6}",
     re.IGNORECASE,
 )
@@ -44,7 +44,9 @@ _HEDGE = re.compile(
 )
 _PRONOUN = re.compile(r"(?:i think |i believe )?(?:it|this|that|these|those|they|he|she)", re.I)
 _IDENTIFIES = re.compile(r"(?:the|an?|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
-_APPOSITION = re.compile(r"\s\(|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I)
+_APPOSITION = re.compile(
+    r"\s\(|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I
+)
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|do|does|did|can|could|will|would|should|may|might|must|i|it|they"
     r"|we|you|he|she|this|these|that|there|here|let's)\b|'s\b",
@@ -52,6 +54,8 @@ _VERB = re.compile(
 )
 _AND = re.compile(r"\b(?:and|then|finally|followed by)\b", re.IGNORECASE)
 _BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
+_ENDED = re.compile(r"[.!?][\"')]{0,2}$")
+_LONGEST = 2_000  # of a sentence
 _EDGES = " \t\n,;:.!\"'()"
 
 
@@ -65,6 +69,7 @@ def extract_text(reply: str, gold: str | None = None) -> str | None:
     """
     readings = list(dict.fromkeys(filter(None, _readings(reply))))
     if gold is not None:
+        readings = [r for r in readings if len(r) < _LONGEST + 2 * len(gold)]
         wanted = {_form(gold), _form(_AND.sub(",", gold))}
         if any(_form(r) in wanted or _form(_AND.sub(",", r)) in wanted for r in readings):
             return gold
@@ -82,7 +87,12 @@ def _readings(reply: str) -> Iterator[str]:
         yield box
         return
     text = plain(reply)
-    if "\n" not in text and ": " not in text and not (_VERB.search(text) or CUE.search(text) or denies(text)):
+    if (
+        len(text) < _LONGEST
+        and "\n" not in text
+        and ": " not in text
+        and not (_VERB.search(text) or CUE.search(text) or denies(text))
+    ):
         if not any(clause.corrects or not clause.asserts for clause in clauses(text, _CUT)):
             opened = _OPENING.match(text)
             yield from [text, *_trimmed(text[opened.end() if opened else 0 :])]
@@ -111,15 +121,19 @@ def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]
     lines = text.split("\n")
     number = 0
     while number < len(lines):
-        line, number = lines[number], number + 1
+        line, number = lines[number][-_LONGEST:], number + 1
         items = list(takewhile(_ITEM.match, lines[number : number + 500]))
         cue = None
         for cue in CUE.finditer(line[-200:]):
             pass
-        announced = (line.endswith(":") or (cue and cue.end() == len(line[-200:]))) and lines[number:]
+        announced = (line.endswith(":") or (cue and cue.end() == len(line[-200:]))) and lines[
+            number:
+        ]
         if announced and not denies(line) and len(line) < 300:
-            explicit.append(["\n".join(items) if items else lines[number]])
+            listed = "\n".join(items) if items else lines[number]
             number += len(items) or 1
+            if not cut or number < len(lines) or _ENDED.search(listed):
+                explicit.append([listed])
             continue
         if _ITEM.match(line) and items:
             fragments.append("\n".join([line, *items]))
@@ -128,7 +142,7 @@ def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]
             continue
         for clause in clauses(line, _CUT):
             last = number == len(lines) and line.endswith(clause.text)
-            if not clause.asserts or (cut and last and not text.startswith(clause.text)):
+            if not clause.asserts or (cut and last and not _ENDED.search(clause.text)):
                 continue
             found = _explicit(clause)
             if found is not None:
@@ -152,7 +166,9 @@ def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]
     if not copular and said:
         others = others or [[" ".join(said)]]
         if fragments and len(said) > 1:
-            others = [[fragments[-1] if not text.strip(_EDGES).startswith(fragments[0]) else fragments[0]]]
+            others = [
+                [fragments[-1] if not text.strip(_EDGES).startswith(fragments[0]) else fragments[0]]
+            ]
     return explicit, others
 
 
@@ -174,7 +190,7 @@ def _copular(clause: Clause) -> list[str] | None:
     if not match:
         return None
     subject, rest = match["subject"].strip(_EDGES), match["rest"]
-    if denies(match["subject"]) or denies(rest[:20]) or denies(clause.text[: match.start("rest") + 4]):
+    if denies(clause.text, match.end("subject"), match.start("rest") + 4):
         return None
     opened = _OPENING.match(subject + " ")
     subject = (subject + " ")[opened.end() if opened else 0 :].strip(_EDGES)

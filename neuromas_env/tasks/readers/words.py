@@ -11,7 +11,9 @@ from neuromas_env.tasks.readers.grading import normalise
 from neuromas_env.tasks.readers.plain import plain
 
 # "No, ..." is a sentence by itself.
-_INTERJECTION = re.compile(rf"((?:^|[.!?;:,]\s|\b(?:so|thus|therefore|well)\s){MARK}),\s", re.M | re.I)
+_INTERJECTION = re.compile(
+    rf"((?:^|[.!?;:,]\s|\b(?:so|thus|therefore|well)\s){MARK}),\s", re.M | re.I
+)
 
 
 def extract_word(reply: str, allowed: Sequence[str]) -> str | None:
