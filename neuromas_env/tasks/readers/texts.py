@@ -37,8 +37,9 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 _COMPLEMENT = re.compile(
-    r"(?P<subject>.{0,200}?)(?:\b(?:is|are|was|were|(?:would|must|should|will) be|equals|called|been"
-    r"|named|use|choose|pick|go with|call it|(?:it|that|what|here|there|he|she)'s)\b(?!n't)|[:=]\s)\s?(?P<rest>.+)",
+    r"(?P<subject>.{0,200}?)(?:\b(?:is|are|was|were|been|(?:would|must|should|will) be|equals"
+    r"|called|named|use|choose|pick|go with|call it|(?:it|that|what|here|there|he|she)'s)\b(?!n't)"
+    r"|[:=]\s)\s?(?P<rest>.+)",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(
@@ -47,7 +48,8 @@ _HEDGE = re.compile(
     re.IGNORECASE,
 )
 _PRONOUN = re.compile(
-    r"(?:i think |i believe )?(?:it|this|that|these|those|they|he|she|you|we|i|here|there)(?: \w+)?",
+    r"(?:i think |i believe )?(?:it|this|that|these|those|they|he|she|you|we|i|here|there)"
+    r"(?: \w+)?",
     re.IGNORECASE,
 )
 _IDENTIFIES = re.compile(r"(?:the|an?|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
