@@ -5,28 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from neuromas_env.tasks.readers.assertion import CUE, FILL, LABEL, TEXT, TWO, Marks, decide
+from neuromas_env.tasks.readers.assertion import decide
 from neuromas_env.tasks.readers.grading import normalise
+from neuromas_env.tasks.readers.lexicon import CUE, FILL
+from neuromas_env.tasks.readers.marks import LABEL, MARK, TEXT, TWO, Marks
 from neuromas_env.tasks.readers.plain import plain
 
 # Words after which a bare letter is an answer; after others it is a name ("vitamin C").
 _BEFORE = (
-    "is|be|it's|that's|choose|chose|pick|picked|select|selected|say|think|guess|answered|and|or|nor|neither|either"
-    "|both|so|thus|therefore|hence|with|probably|maybe|likely|definitely|perhaps|only|but|than|not|isn't|leaves|out"
-    "|eliminate|between|versus|vs|mean|meant|actually|no|wait|sorry|except|of|unlike|check|choosing|check|doubt"
-    "|consider|exclude|reject|discard|rather|fact|believe|get|got|gives|yields|ergo|however|although|though|whereas|yet|then|also|obtain|because|since|say|ist|est|es|for|test|try|picking|selecting|while|if|when|that"
+    "is|be|it's|that's|ist|est|es|chooses?|chose|choosing|pick|picked|picking|select|selected"
+    "|selecting|say|think|guess|believe|mean|meant|answered|get|got|gives|yields|obtain|leaves"
+    "|and|or|nor|neither|either|both|so|thus|therefore|hence|ergo|then|also|with|probably|maybe"
+    "|likely|definitely|perhaps|actually|fact|no|wait|sorry|only|but|however|although|though"
+    "|whereas|yet|because|since|while|if|when|that|than|not|isn't|rather|except|unlike|out|of|for"
+    "|eliminate|exclude|reject|discard|doubt|consider|check|test|try|between|versus|vs"
 )
 # "Vitamin C is healthy" tells something of it; "Jupiter is the largest" says which one it is.
 _DESCRIBED = re.compile(
     rf"({TEXT})\s(?:is|are|was|were)\s(?!(?:\w+ ){{0,3}}(?:the|my|your|correct|right|true)\b)"
 )
 _BESIDE = re.compile(
-    rf"\(?(?P<label>{LABEL})(?P<between>[).:,]{{0,2}} ?(?:[-(:=] ?)?[\"']?|\n)(?P<text>{TEXT})[\"')]{{0,2}}"
-    rf"|(?P<before>{TEXT})[\"']?,? ?(?:[-:] ?|\(|(?:option|choice|answer) ?){{1,2}}(?P<after>{LABEL})\)?"
+    rf"\(?(?P<label>{LABEL})(?P<between>[).:,]{{0,2}} ?(?:[-(:=] ?)?[\"']?|\n)"
+    rf"(?P<text>{TEXT})[\"')]{{0,2}}"
+    rf"|(?P<before>{TEXT})[\"']?,? ?(?:[-:] ?|\(|(?:option|choice|answer) ?){{1,2}}"
+    rf"(?P<after>{LABEL})\)?"
 )
-_VERB = re.compile(r"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b")
+_GOES_ON = re.compile(
+    rf"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b|,? (?:and |or )?{MARK}"
+)
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
 
 
@@ -81,22 +89,21 @@ def _texts(options: tuple[tuple[str, str], ...]) -> dict[str, str]:
 def _mark_texts(text: str, texts: dict[str, str], marks: Marks) -> str:
     """Put a mark for each option's text, the longest first."""
     labels = {label.casefold() for label in texts.values()}
-    for form in sorted(texts, key=len, reverse=True):
-        if not form or form in labels:
-            continue
+    for form in sorted(filter(None, texts.keys() - labels), key=len, reverse=True):
         weak = sum(map(str.isalpha, form)) < _FEWEST_LETTERS
-        # Only where a statement ends with it: "3" is no answer in "3 legs".
-        end = r"(?=\s?(?:$|[.!?;,)]|(?:because|since|so)\b))" if weak else r"(?!\w)"
-        start = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<![^\n]))" if weak else r"(?<!\w)"
-        pattern = _literal(form, start, end)
-        value = texts[form]
-        text = pattern.sub(lambda match, value=value, weak=weak: marks.add(value, weak), text)
+        mark = partial(marks.add, texts[form], weak)
+        text = _literal(form, weak).sub(lambda _, mark=mark: mark(), text)  # type: ignore[misc]
     return text
 
 
 @lru_cache(maxsize=4096)
-def _literal(form: str, start: str, end: str) -> re.Pattern[str]:
-    return re.compile(start + r"\s".join(map(re.escape, form.split())) + end, re.I | re.M)
+def _literal(form: str, weak: bool) -> re.Pattern[str]:
+    words = r"\s".join(map(re.escape, form.split()))
+    if weak:  # only where a statement ends with it: "3" is no answer in "3 legs"
+        before, after = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<![^\n]))", r"\s?(?:$|[.!?;,)]|because\b)"
+    else:
+        before, after = r"(?<!\w)", r"(?!\w)"
+    return re.compile(f"{before}{words}(?={after})", re.IGNORECASE | re.MULTILINE)
 
 
 def _join(text: str, marks: Marks) -> str:
@@ -108,7 +115,7 @@ def _join(text: str, marks: Marks) -> str:
             return marks.add(marks[label], label=True) + " "
         # "C, Mars is too small": a sentence of its own follows.
         apart = match["label"] and (
-            match["between"].startswith((",", "\n")) or _VERB.match(text, match.end())
+            match["between"].startswith((",", "\n")) or _GOES_ON.match(text, match.end())
         )
         return match[0] if apart else marks.add(TWO)
 
@@ -122,13 +129,13 @@ _ENDS = re.compile(
 _ENDS_LINE = re.compile(r"[.:](?!\w)|$|\n")
 _NOUN = re.compile(r"\b(?:options?|choices?|letters?|answers?)\s\(?$", re.IGNORECASE)
 _STARTS = re.compile(
-    rf"(?:^|\n|[.!?:;,/&\"—(→✅✓❌{TEXT[1:-1]}{LABEL[1:-1]}]\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?)$"
+    rf"(?:^|\n|(?:[.!?:;,/&\"—(=>→⇒✅✓❌]|{MARK})\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?)$"
 )
 # "A" and "I" are words, but not before these.
 _NO_WORD = re.compile(r"\s(?:and|or|nor)\b|[,.)!?/&;:—]|\s?$|\n|\s[(✅✓❌—]")
 _HAS_VERB = re.compile(
-    r"\s(?:is|isn't|was|are|because|since|as|would|will|won't|can|can't|cannot|could|fits|works|holds|fails"
-    r"|must|should|does|doesn't|seems|looks|rather|instead|has)\b|[,;:]",
+    r"\s(?:is|isn't|was|are|because|since|as|would|will|won't|can|can't|cannot|could|must|should"
+    r"|does|doesn't|has|fits|works|holds|fails|seems|looks|rather|instead)\b|[,;:]",
     re.IGNORECASE,
 )
 
@@ -141,10 +148,8 @@ def _is_label(text: str, match: re.Match[str], exact: bool) -> bool:
         match: The letter.
         exact: Whether it is in the label's own case.
     """
-    before, after = (
-        text[max(0, match.start() - 14) : match.start()],
-        text[match.end() : match.end() + 14],
-    )
+    start, end = match.span()
+    before, after = text[max(0, start - 14) : start], text[end : end + 14]
     if after.startswith((")", " )")) or (_ENDS_LINE.match(after) and before[-1:] in ("", "\n")):
         return True
     if not _ALONE.match(after):
@@ -177,6 +182,6 @@ def _patterns(labels: tuple[str, ...]) -> _Patterns:
     # letters that no case folding makes "i".
     bare = one_of([label for label in ordered if not label.isdigit() and label != "I"])
     any_case = f"(?ai:{one_of(ordered)})"
-    end = _ENDS.pattern.replace("^", "")
-    stated = rf"(?:{CUE.pattern}){FILL}[(\"']?(?:({bare}){_ALONE.pattern}|({any_case})(?={end}))"
+    one = rf"(?:({bare}){_ALONE.pattern}|({any_case})(?={_ENDS.pattern}))"
+    stated = rf"(?i:(?:{CUE.pattern}){FILL})[(\"']?{one}"
     return _Patterns(re.compile(stated), re.compile(rf"(?<!\w){any_case}(?!\w)"))

@@ -16,25 +16,28 @@ from neuromas_env.tasks.readers.characters import plain_characters
 from neuromas_env.tasks.readers.thoughts import without_thoughts
 
 READ = 20_000
-_KEYS = re.compile(r"(?:(?:final|correct|right|my|the|best)[ _-]?)*(?:answer|result|solution|choice|option|label|output|prediction)", re.IGNORECASE)  # fmt: skip
+_KEYS = re.compile(
+    r"(?:(?:final|correct|right|my|the|best)[ _-]?){0,3}"
+    r"(?:answer|result|solution|choice|option|label|output|prediction)",
+    re.IGNORECASE,
+)
 _OBJECT = re.compile(r"(?<!\S)\{\s{0,9}[\"'](?=[^\n:]{1,60}:)")
 _TAG = re.compile(r"<(/?)(?:final[_ -]?)?(?:answer|result|solution|output)>", re.IGNORECASE)
 _FORMAT_TAG = re.compile(
     r"</?(?:b|i|u|em|strong|p|span|code|sub|sup|mark|div|center)(?: [^<>\n]{0,100})?>", re.I
 )
+_WORKING = re.compile(r"<<[^<>\n]{0,200}>>")  # GSM8K's
 _BREAK = re.compile(r"<br ?/?>|<\|[^|<>\n]{1,40}\|>|</?s>|<eos>|\[EOS\]", re.IGNORECASE)
 
 _SYMBOLS = {
-    **dict.fromkeys(("times",), "×"),
-    **dict.fromkeys(("cdot", "ast"), "*"),
-    **dict.fromkeys(("approx", "simeq", "sim"), "≈"),
-    **dict.fromkeys(("ne", "neq"), "≠"),
-    **dict.fromkeys(("le", "leq", "leqslant"), "≤"),
-    **dict.fromkeys(("ge", "geq", "geqslant"), "≥"),
-    **dict.fromkeys(("to", "rightarrow", "Rightarrow", "implies"), "→"),
-    **dict.fromkeys(("left", "right", "displaystyle", "big", "Big", "bigl", "bigr"), ""),
-    **dict.fromkeys(("quad", "qquad", "newline"), " "),
-    "div": "÷", "lt": "<", "gt": ">", "pm": "±", "degree": "°", "circ": "°", "checkmark": "✓",
+    name: symbol
+    for symbol, names in {
+        "×": "times", "÷": "div", "*": "cdot ast", "±": "pm", "°": "degree circ", "✓": "checkmark",
+        "≈": "approx simeq sim", "≠": "ne neq", "≤": "le leq leqslant", "≥": "ge geq geqslant",
+        "<": "lt", ">": "gt", "→": "to rightarrow Rightarrow implies", " ": "quad qquad newline",
+        "": "left right displaystyle big Big bigl bigr",
+    }.items()
+    for name in names.split()
 }  # fmt: skip
 _WRAPPED = re.compile(
     r"\\(?:text(?:bf|it|rm|tt|sf)?|math(?:rm|bf|it|sf|tt|bb|cal)|operatorname|mbox|bm|underline)"
@@ -57,7 +60,10 @@ _QUOTED = re.compile(r"^[ \t]*(?:>[ \t]?){1,9}(?=[\w*(\"'$])", re.MULTILINE)
 _LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\((?=\w{2,9}:|[/#])[^()\s]{1,300}\)")
 # Runs of asterisks or underscores with a space or punctuation on one side at least, and not on
 # both: `a*b`, `2**3`, `snake_case` and `5 * 4` stay.
-_EMPHASIS = re.compile(r"(?<![\w*])\*{1,3}(?=[^\s*])|(?<=[^\s*])\*{1,3}(?![\w*])|(?<![\w_])_{1,3}(?=[^\s_])|(?<=[^\s_])_{1,3}(?![\w_])")  # fmt: skip
+_EMPHASIS = re.compile(
+    r"(?<![\w*])\*{1,3}(?=[^\s*])|(?<=[^\s*])\*{1,3}(?![\w*])"
+    r"|(?<![\w_])_{1,3}(?=[^\s_])|(?<=[^\s_])_{1,3}(?![\w_])"
+)
 _LETTER = re.compile(
     r"(?<![A-Za-z0-9])[*$`\"'\[{<_]{1,3}\(?([A-Za-z0-9])[).:]{0,2}[*$`\"'\]}>_]{1,3}(?![A-Za-z0-9])"
 )
@@ -80,7 +86,7 @@ def plain(reply: str, letters: bool = False) -> str:
     text = _without_json(text)
     if "<" in text or "[" in text:
         text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
-        text = _BREAK.sub("\n", _FORMAT_TAG.sub("", text))
+        text = _BREAK.sub("\n", _FORMAT_TAG.sub("", _WORKING.sub("", text)))
     text = _without_markdown(_without_latex(text, letters))
     lines = (" ".join(line.split()) for line in _without_tables(text.split("\n")))
     return "\n".join(filter(None, lines))
@@ -115,7 +121,9 @@ def _without_latex(text: str, letters: bool) -> str:
 
 def _without_boxes(text: str) -> str:
     """Make each box a line; its brace is the one that closes it, within the same line."""
-    pieces, opened, last = [], [], 0
+    pieces: list[str] = []
+    opened: list[bool] = []  # for each open brace whether it is a box's
+    last = 0
     for match in _BRACES.finditer(text):
         mark = match[0]
         if mark == "\n":
@@ -162,8 +170,10 @@ def _without_tables(lines: list[str]) -> Iterator[str]:
             header = _cells(lines[number - 1]) if number else []
         elif not _RULE.fullmatch("".join(lines[number + 1 : number + 2]) or "x"):
             cells = _cells(line)
-            marked = [c for c, name in zip(cells, header, strict=False) if _KEYS.fullmatch(name)]
-            yield f"answer: {marked[0]}" if marked else (": " if len(cells) == 2 else ", ").join(cells)  # fmt: skip
+            named = zip(header, cells, strict=False)
+            answer = next((cell for name, cell in named if _KEYS.fullmatch(name)), None)
+            between = ": " if len(cells) == 2 else ", "
+            yield between.join(cells) if answer is None else f"answer: {answer}"
 
 
 def _cells(line: str) -> list[str]:

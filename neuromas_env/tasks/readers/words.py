@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from neuromas_env.tasks.readers.assertion import MARK, Marks, decide
+from neuromas_env.tasks.readers.assertion import decide
 from neuromas_env.tasks.readers.grading import normalise
+from neuromas_env.tasks.readers.marks import MARK, Marks
 from neuromas_env.tasks.readers.plain import plain
 
 # "No, ..." is a sentence by itself.
