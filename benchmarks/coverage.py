@@ -67,13 +67,13 @@ def simulate(cell: Cell, tables: int) -> dict[str, float]:
     """Return how often each thing happens in a cell."""
     paired, runs, questions, spread = cell
     rng = np.random.default_rng(zlib.crc32(repr(cell).encode()))
-    luck, start = luck_of(spread), time.process_time()
+    luck, began = luck_of(spread), time.process_time()
     blocks = []
     for start in range(0, tables, BLOCK):
         size = min(BLOCK, tables - start)
         blocks.append(_block(rng, size, paired, runs, questions, luck))
     found = {key: float(np.mean(np.concatenate([b[key] for b in blocks]))) for key in blocks[0]}
-    return found | {"seconds": time.process_time() - start}
+    return found | {"seconds": time.process_time() - began}
 
 
 def _block(
@@ -202,8 +202,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             spent += found.pop("seconds")
             results[cell] = found
             print(f"{len(results)} of {len(cells)} cells", end="\r", file=sys.stderr)
-    print(f"{args.tables:,} tables a cell, {len(cells)} cells, {machine()}, "
-          f"{time.perf_counter() - start:.0f} s by the clock, {spent:.0f} s of one core\n")  # fmt: skip
+    clock = time.perf_counter() - start
+    print(f"{args.tables:,} tables a cell, {len(cells)} cells, {machine()}, {clock:.0f} s by the "
+          f"clock, {spent:.0f} s of one core\n")  # fmt: skip
     for row in (HEAD, ["---", *["---:"] * (len(HEAD) - 1)], *folded(results)):
         print(f"| {' | '.join(row)} |")
     misses = [one for cell, rates in results.items() for one in missed(cell, rates)]

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -20,7 +19,7 @@ from neuromas_env.bench.page import make_page
 from neuromas_env.bench.plots import accuracy_against_parameters, pareto_front, to_svg
 from neuromas_env.bench.plots import accuracy_against_tokens as against_tokens
 from neuromas_env.bench.report import write_report
-from neuromas_env.bench.statistics import compare, holm
+from neuromas_env.bench.statistics import Estimand, compare, holm
 from neuromas_env.bench.store import Answer, Cell, Store
 from neuromas_env.bench.summary import summarise
 from neuromas_env.errors import InputError
@@ -96,7 +95,7 @@ def test_seeds_of_a_method_are_one_line(tmp_path):
     assert [(line.method, line.seeds) for line in lines] == [("sc", (0, 1)), ("direct", (None,))]
     assert lines[0].score["extracted"] == pytest.approx(5 / 12)
     ours, theirs = np.array([MOST, FEW], float).T, np.array([FEW], float).T
-    expected = compare(theirs, ours)
+    expected = compare(theirs, ours, Estimand.METHOD)
     found = lines[1].against["sc"]
     assert (found.difference, found.p) == (expected.difference, expected.p)
 
@@ -152,7 +151,7 @@ def test_unfinished_methods_are_compared_on_common_questions(tmp_path):
     )
     assert [line.n for line in lines] == [6, 3]
     assert lines[1].against["direct"].n == 3
-    [grid, _] = tables.make_grids(lines, "extracted")
+    [grid, *_] = tables.make_grids(lines, "extracted")
     assert grid.rows[1][1] == "3 of 6"
 
 
@@ -169,7 +168,7 @@ def test_a_budget_matched_row_is_a_comparison_of_its_own(tmp_path):
     assert lines[1].matched == "sc:k=6"
     assert list(lines[1].against) == ["direct", "sc:k=6"]
     assert lines[1].against["sc:k=6"].difference == pytest.approx(1 / 6)
-    _, grid = tables.make_grids(lines, "extracted")
+    *_, grid = tables.make_grids(lines, "extracted")
     assert [row[1] for row in grid.rows] == ["direct", "sc:k=6 (same budget)", "direct"]
 
 
@@ -183,7 +182,7 @@ def test_a_matched_row_that_missed_the_budget_says_so(tmp_path):
         store.match(parts[0][0], "sc:k=6")
         lines = summarise(store)
     assert lines[0].budget_ratio == pytest.approx(1.5)
-    _, grid = tables.make_grids(lines, "extracted")
+    *_, grid = tables.make_grids(lines, "extracted")
     assert grid.rows[0][1] == "sc:k=6 (1.50 of the budget)"
 
 
@@ -204,23 +203,51 @@ def test_what_was_only_tried_enters_neither_table_nor_correction(tmp_path):
         assert [(line.method, line.seeds) for line in summarise(store)][2:] == [("sc:k=1", (1,))]
 
 
-def test_seeds_are_paired_by_their_numbers(tmp_path):
-    ours, theirs = {2: MOST, 0: RIGHT, 1: FEW}, {5: RIGHT, 1: MOST, 0: FEW}
+def test_a_line_says_what_it_speaks_about(tmp_path):
+    trained = {"trainable": 9, "training": {"steps": 3}}
+    run = {"study": "chars", "adapters": {"arm": "x"}}
     lines = lines_of(
         tmp_path,
-        *((cell("a", seed), answers(scores)) for seed, scores in ours.items()),
-        *((cell("b", seed), answers(scores)) for seed, scores in theirs.items()),
-        (cell("c", 7), answers(RIGHT)),
-        (cell("d"), answers(RIGHT)),
-    )
-    assert [line.seeds for line in lines] == [(0, 1, 2), (0, 1, 5), (7,), (None,)]
-    pairs = np.array([[RIGHT, FEW], [FEW, MOST]]).mean(2)
-    expected = scipy.stats.ttest_rel(*pairs).pvalue
-    assert lines[1].against["a"].p_seeds == pytest.approx(expected)
-    assert lines[2].against["a"].p_seeds is None  # no common seed
-    alone = np.array([RIGHT, FEW, MOST]).mean(1)
-    expected = scipy.stats.ttest_1samp(alone, np.mean(RIGHT)).pvalue
-    assert lines[3].against["a"].p_seeds == pytest.approx(expected)
+        (cell("direct"), answers(FEW)),
+        (cell("sc", 0), answers(MOST)),
+        (cell("sc", 1), answers(RIGHT)),
+        (cell("neuromas@a", facts=trained), answers(RIGHT)),
+        *((cell("arm", seed, facts=trained, **run), answers(MOST)) for seed in (0, 1)),
+        *((cell("tables", seed, facts=trained, **run | {"model": "coded"}), answers(MOST))
+          for seed in (0, 1)),
+        (cell("direct", task="u"), answers(FEW)[:1]),
+    )  # fmt: skip
+    found = {line.method.split(" ")[0]: (line.estimand, line.alone) for line in lines[:-1]}
+    assert found == {
+        "direct": (Estimand.METHOD, False), "sc": (Estimand.METHOD, False),
+        "neuromas@a": (Estimand.METHOD, True), "arm": (Estimand.TRAINING, False),
+        "tables": (Estimand.FINITE, False),
+    }  # fmt: skip
+    assert lines[-1].estimand == Estimand.ANSWERS and lines[-1].interval["extracted"] is None
+    grids = tables.make_grids(lines, "extracted")
+    titles = [grid.title for grid in grids]
+    assert any("t: this method on new questions; neuromas@a: one training run" in t for t in titles)
+    assert "t: this way of training on new questions" in titles
+    assert "t: all questions of a finite set" in titles and "u: these answers" in titles
+    assert all(len(grid.head) <= 8 for grid in grids)
+
+
+def test_trainings_are_paired_by_their_seeds(tmp_path):
+    run = {"study": "chars", "adapters": {"arm": "x"}}
+    lines = lines_of(
+        tmp_path,
+        *((cell("a", seed, **run), answers(scores)) for seed, scores in
+          ((2, MOST), (0, RIGHT), (1, FEW))),
+        *((cell("b", seed, **run), answers(scores)) for seed, scores in
+          ((1, RIGHT), (2, FEW), (0, MOST))),
+        *((cell("c", seed, **run), answers(scores)) for seed, scores in
+          ((5, RIGHT), (2, FEW), (0, MOST))),
+    )  # fmt: skip
+    a, b = np.array([RIGHT, FEW, MOST], float).T, np.array([MOST, RIGHT, FEW], float).T
+    c = np.array([MOST, FEW, RIGHT], float).T
+    assert lines[1].against["a"].p == compare(b, a, paired=True).p
+    assert lines[2].against["a"].p == compare(c, a, paired=False).p
+    assert lines[1].against["a"].estimand == Estimand.TRAINING
 
 
 def test_cached_calls_and_rows_left_out_are_shown_where_there_are_any(tmp_path):
@@ -230,13 +257,10 @@ def test_cached_calls_and_rows_left_out_are_shown_where_there_are_any(tmp_path):
         (cell("a", facts={"skipped_rows": ["x", "y"]}), answers(MOST, cached=1)),
         (cell("direct", task="u"), answers(RIGHT)),
     )
-    first, _, second = tables.make_grids(lines, "extracted")
-    assert not {"cached %", "rows left out"} & set(second.head)
-    shown = [dict(zip(first.head, row, strict=True)) for row in first.rows[:2]]
-    assert [(row["cached %"], row["rows left out"]) for row in shown] == [
-        ("0.0", "0"),
-        ("50.0", "2"),
-    ]
+    results, costs, _, _, others = tables.make_grids(lines, "extracted")
+    assert "cached %" not in others.head
+    assert [row[-1] for row in costs.rows] == ["0.0", "50.0"] and costs.head[-1] == "cached %"
+    assert [row[1] for row in results.rows[:2]] == ["6", "6 (2 left out)"]
 
 
 def test_an_empty_store_is_said(tmp_path):
@@ -265,7 +289,7 @@ def test_markdown_keeps_its_shape_whatever_the_names(tmp_path):
 def test_latex_is_escaped(tmp_path):
     [grid, *_] = tables.make_grids(sample(tmp_path), "extracted")
     text = tables.to_latex(grid)
-    line = next(line for line in text.splitlines() if "ird" in line)
+    line = next(line for line in text.splitlines() if line.startswith("we"))
     assert line.startswith(
         r"we\_ird\textbar{}\textless{}me\textgreater{}thod \& 100\% \$x\$ \{y\} & 6 & 2 &"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from neuromas_env.cli import main
 from neuromas_env.coded import bench, bench_report, command
@@ -153,17 +154,27 @@ def test_comparisons_without_any_difference_do_not_dilute_the_others(monkeypatch
         ]
     )
     # Alone in its family: 2 of the 256 sign patterns are as extreme, 0.0078, not 3 times that.
-    assert "1.00 (+1.00 [+1.00, +1.00], p 0.0078)" in table
+    assert "1.00 (+1.00 [+0.26, +1.00], p 0.0078)" in table
     assert table.count("0.00 (no difference)") == 2
 
 
 def test_the_interquartile_mean_and_its_interval():
     rng = np.random.default_rng(0)
     tasks = [rng.normal(level, 0.1, 40) for level in (0.2, 0.5, 0.8)]
-    value, low, high = bench_report.interval(tasks)
+    value, low, high = bench_report.iqm_interval(tasks)
     middle = np.sort(np.concatenate(tasks))[30:90]
     assert np.isclose(value, middle.mean()) and low < value < high < low + 0.15
-    assert bench_report.interval([np.array([0.3])])[0] == 0.3
+    assert bench_report.iqm_interval([np.array([0.3])])[0] == 0.3
+
+
+def test_a_mean_over_runs_has_students_interval_and_p():
+    runs = np.random.default_rng(0).normal(0.3, 0.2, 8)
+    value, low, high = bench_report.mean_interval(runs)
+    expected = scipy.stats.ttest_1samp(runs, 0)
+    assert (low, high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert bench_report.over_runs(runs).p() == pytest.approx(expected.pvalue)
+    assert value == pytest.approx(runs.mean())
+    assert np.isnan(bench_report.mean_interval(runs[:1])[1])
 
 
 def test_training_learns_and_records_its_curve(monkeypatch):

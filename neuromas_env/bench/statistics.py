@@ -284,8 +284,9 @@ def estimate(
         # then count too little; half as much again is what coverage.py asks for.
         weight = np.nan_to_num((1.5 * runs) ** 2 / (questions**2 + (1.5 * runs) ** 2))
     parts = ((1 - weight, (n - 1) * one), (weight, np.nan_to_num(df, nan=1.0)))
-    kept = {Estimand.METHOD: parts[:1], Estimand.FINITE: parts[1:]}.get(estimand, parts)
-    return Estimate(mean, error, kept, units, limits)
+    if estimand != Estimand.TRAINING:
+        parts = ((one, parts[estimand == Estimand.FINITE][1]),)
+    return Estimate(mean, error, parts, units, limits)
 
 
 def _noise(table: np.ndarray) -> np.ndarray:

@@ -147,7 +147,8 @@ def _sample(study: Study, findings: Sequence[Finding]) -> str:
     return f"{estimand(study)}; {n} questions, {study.seeds} seeds"
 
 
-def _named(one: Finding, several: bool) -> str:
+def _named(study: Study, one: Finding) -> str:
+    several = len(study.arms[one.claim.better].tasks) > 1
     return f"{one.claim} ({one.task})" if several else str(one.claim)
 
 
@@ -160,7 +161,7 @@ def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:
             figures = f"{100 * one.found.difference:+.1f}", points(one.interval)
         rows.append(
             (
-                _named(one, len(study.tasks) > 1), *figures, f"{100 * one.claim.threshold:+g}",
+                _named(study, one), *figures, f"{100 * one.claim.threshold:+g}",
                 p_value(one.p), p_value(one.p_not),
                 "-" if one.detectable is None else f"{100 * one.detectable:+.1f}", one.verdict,
             )
@@ -174,7 +175,7 @@ def _exploratory(study: Study, findings: Sequence[Finding]) -> Grid:
     family = corrected([one.found for one in known if one.found is not None])
     rows = [
         (
-            _named(one, len(study.tasks) > 1), f"{100 * found.difference:+.1f}",
+            _named(study, one), f"{100 * found.difference:+.1f}",
             points(found.interval), p_value(found.p), p_value(found.p_holm),
             "-" if found.detectable is None else f"{100 * found.detectable:.1f}",
         )
