@@ -64,6 +64,10 @@ _VERB = re.compile(
 _AND = re.compile(r"\b(?:and|first|then|finally|followed by)\b", re.IGNORECASE)
 _BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
 _ENDED = re.compile(r"[.!?][\"')]{0,2}$")
+# Words side by side that are no sentence, whatever they are: none joins them.
+_WORDS = re.compile(
+    r"(?:(?!(?:a|an|the|of|to|in|on|is|it|or|and|i)\b)[\w'-]+[ ,]{1,2}){5,}[\w'-]+", re.I
+)
 _FEW_WORDS = 8
 _EDGES = " \t\n,;:.!\"'()"
 
@@ -104,7 +108,7 @@ def _readings(reply: str) -> Iterator[str]:
     explicit = [s.readings for s in said if s.kind is _Kind.EXPLICIT]
     copular = [s.readings for s in said if s.kind is _Kind.COPULAR]
     fragments = [s.readings for s in said if s.kind is _Kind.FRAGMENT]
-    first = fragments and text.strip(_EDGES).startswith(fragments[0][0])
+    first = fragments and _bare(text).startswith(fragments[0][0])
     if explicit:
         yield from explicit[-1]
     elif fragments and len(said) > 1 and (first or not copular):
@@ -114,6 +118,13 @@ def _readings(reply: str) -> Iterator[str]:
         yield from copular[-1]
     else:
         yield " ".join(statement.readings[0] for statement in said)
+
+
+def _bare(text: str) -> str:
+    """Return a text without the punctuation around it, which is kept where it is all there is."""
+    if any(character.isalnum() for character in text):
+        return text.strip(_EDGES)
+    return text.strip().removesuffix(".")
 
 
 def _box(reply: str) -> str | None:
@@ -127,6 +138,8 @@ def _is_answer(text: str) -> bool:
     """Return whether a text is one line without a sentence in it."""
     if len(text) > LONGEST or "\n" in text or ": " in text:
         return False
+    if _WORDS.fullmatch(text):
+        return True
     if _VERB.search(text) or CUE.search(text) or denies(text):
         return False
     return all(clause.asserts and not clause.corrects for clause in clauses(text, _CUT))
@@ -181,7 +194,7 @@ def _statement(clause: Clause) -> Iterator[_Statement]:
     if not readings:
         if denies(clause.text):
             return
-        rest = _unopened(clause.text) or clause.text.strip(_EDGES)
+        rest = _unopened(clause.text) or _bare(clause.text)
         if not rest:
             return
         short = not _VERB.search(rest) and len(rest.split()) <= _FEW_WORDS
@@ -192,7 +205,7 @@ def _statement(clause: Clause) -> Iterator[_Statement]:
 def _unopened(text: str) -> str:
     """Return a clause without the words that lead to what it says."""
     opened = _OPENING.match(text)
-    return text[opened.end() if opened else 0 :].strip(_EDGES)
+    return _bare(text[opened.end() if opened else 0 :])
 
 
 def _explicit(clause: Clause) -> list[str] | None:
@@ -212,7 +225,7 @@ def _copular(clause: Clause) -> list[str] | None:
     match = _COMPLEMENT.fullmatch(clause.text)
     if not match:
         return None
-    subject, rest = match["subject"].strip(_EDGES), match["rest"]
+    subject, rest = _bare(match["subject"]), match["rest"]
     if denies(clause.text, match.end("subject"), match.start("rest") + 4):
         return None
     subject = _unopened(subject)
@@ -228,6 +241,6 @@ def _trimmed(rest: str) -> list[str]:
     rest = rest.strip().lstrip(":= ")
     while hedge := _HEDGE.match(rest):
         rest = rest[hedge.end() :]
-    short = _APPOSITION.split(rest, maxsplit=1)[0].strip(_EDGES)
-    agent = rest[by.end() :].strip(_EDGES) if (by := _BY.match(rest)) else ""
-    return [reading for reading in (agent, short, rest.strip(_EDGES), rest.strip()) if reading]
+    short = _bare(_APPOSITION.split(rest, maxsplit=1)[0])
+    agent = _bare(rest[by.end() :]) if (by := _BY.match(rest)) else ""
+    return [reading for reading in (agent, short, _bare(rest), rest.strip()) if reading]
