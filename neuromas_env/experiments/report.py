@@ -147,9 +147,9 @@ def _sample(study: Study, findings: Sequence[Finding]) -> str:
     return f"{estimand(study)}; {n} questions, {study.seeds} seeds"
 
 
-def _named(study: Study, one: Finding) -> str:
-    several = len(study.arms[one.claim.better].tasks) > 1
-    return f"{one.claim} ({one.task})" if several else str(one.claim)
+def _on(study: Study, one: Finding) -> str:
+    """On which task, where there are several."""
+    return f" ({one.task})" if len(study.arms[one.claim.better].tasks) > 1 else ""
 
 
 def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:
@@ -161,7 +161,7 @@ def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:
             figures = f"{100 * one.found.difference:+.1f}", points(one.interval)
         rows.append(
             (
-                _named(study, one), *figures, f"{100 * one.claim.threshold:+g}",
+                f"{one.claim}{_on(study, one)}", *figures, f"{100 * one.claim.threshold:+g}",
                 p_value(one.p), p_value(one.p_not),
                 "-" if one.detectable is None else f"{100 * one.detectable:+.1f}", one.verdict,
             )
@@ -170,12 +170,12 @@ def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:
 
 
 def _exploratory(study: Study, findings: Sequence[Finding]) -> Grid:
-    head = ("claim", "points", "95 %", "p", "p (Holm)", "detectable")
+    head = ("difference", "points", "95 %", "p", "p (Holm)", "detectable")
     known = [one for one in findings if one.found is not None]
     family = corrected([one.found for one in known if one.found is not None])
     rows = [
         (
-            _named(study, one), f"{100 * found.difference:+.1f}",
+            one.claim.difference + _on(study, one), f"{100 * found.difference:+.1f}",
             points(found.interval), p_value(found.p), p_value(found.p_holm),
             "-" if found.detectable is None else f"{100 * found.detectable:.1f}",
         )

@@ -94,6 +94,12 @@ class Claim:
         return found
 
     @property
+    def difference(self) -> str:
+        """What is estimated, as a formula of the arms."""
+        own = " - ({} - {})".format(*self.minus) if self.minus else ""
+        return f"{self.better} - {self.than}{own}{self._scored}"
+
+    @property
     def threshold(self) -> float:
         """The difference that must be exceeded."""
         return self.margin if self.test == "superior" else -self.margin
@@ -102,8 +108,11 @@ class Claim:
         """Say it in words."""
         how = "better" if self.test == "superior" else "not worse"
         own = " by more than {} than {}".format(*self.minus) if self.minus else ""
-        score = "" if self.score == "extracted" else f", {self.score}"
-        return f"{self.better} {how} than {self.than}{own}{score}"
+        return f"{self.better} {how} than {self.than}{own}{self._scored}"
+
+    @property
+    def _scored(self) -> str:
+        return "" if self.score == "extracted" else f", {self.score}"
 
 
 @dataclass(frozen=True)
