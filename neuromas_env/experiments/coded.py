@@ -261,8 +261,13 @@ def save(folder: Path, trained: Trained) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return what `save` wrote, the table under `table`."""
-    return read_json(folder / "result.json") | {"table": np.load(folder / "table.npy")}
+    """Return the result that `save` wrote: a report needs no table."""
+    return read_json(folder / "result.json")
+
+
+def read_table(folder: Path) -> np.ndarray:
+    """Return the table that `save` wrote."""
+    return np.load(folder / "table.npy")
 
 
 def _learner(

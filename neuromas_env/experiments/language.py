@@ -117,7 +117,7 @@ class Language:
             if not (out / ADAPTED).is_file():
                 return False
             return read_json(out / ADAPTED)["iterations"] >= arm.options["iterations"]
-        return (out / "result.json").is_file()
+        return any((out / file).is_file() for file in ("result.json", OUTCOME))
 
     def result(self, arm: Arm, out: Path) -> dict[str, Any]:
         """Return `validation`, `parameters`, `curve` and `counters` of a finished run.

@@ -38,7 +38,7 @@ class Coded:
 
     def result(self, arm: Arm, out: Path) -> dict[str, Any]:
         """Return `validation`, `parameters`, `curve` and `counters` of a finished run."""
-        return {key: value for key, value in coded.read(out).items() if key != "table"}
+        return coded.read(out)
 
     def questions(self, task: str) -> list[Example]:
         """Return the test questions."""
@@ -69,8 +69,7 @@ class Coded:
         self, arm: Arm, task: str, seed: int, out: Path, rows: Sequence[int], samples: float
     ) -> list[Answer]:
         """Answer test questions; see `Language.answer`."""
-        layout, held = self._layout(arm, task), coded.read(out)
-        table, change = held["table"], None
+        layout, table, change = self._layout(arm, task), coded.read_table(out), None
         if arm.partner is not None:
             table = answers.swapped(layout, table, str(arm.node), arm.partner)
         elif arm.kind == "ablate":
@@ -85,7 +84,7 @@ class Coded:
         """Return how alike the nodes' tables are, where two nodes see the same sort of things."""
         from neuromas_env.experiments.probes import table_similarity
 
-        return {"similarity": table_similarity(self._layout(arm, task), coded.read(out)["table"])}
+        return {"similarity": table_similarity(self._layout(arm, task), coded.read_table(out))}
 
     def _layout(self, arm: Arm, task: str) -> Any:
         source = self._study.arms[arm.source] if arm.source else arm
