@@ -1,14 +1,21 @@
-"""How often three readers agree with common sense: the table of docs/readers.md.
+"""How far three readers agree: the tables of docs/readers.md.
 
 The replies are those of tests/fixtures: `replies.jsonl` gives the answer that a person reads in
 a reply, or none, and `graded.jsonl` the score that a person gives it.
 
     uv run python benchmarks/readers.py
+
+Given a benchmark's folder, it sets side by side what `neuromas report DIR` wrote there without
+and with `--reader`:
+
+    uv run python benchmarks/readers.py DIR
 """
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,5 +75,21 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def reports(folder: Path) -> str:
+    """Return the accuracy of each row of a benchmark by each reader, in Markdown."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in ("report", *(f"report-{reader}" for reader in READERS)):
+        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            for line in csv.DictReader(file):
+                share = f"{100 * float(line['extracted']):.1f}"
+                found.setdefault((line["task"], line["method"]), []).append(share)
+    rows = [
+        ("task", "method", "as stored", *map(str, READERS.values())),
+        ("---",) * 2 + ("---:",) * 4,
+    ]
+    rows += [(task, f"`{method}`", *shares) for (task, method), shares in found.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 if __name__ == "__main__":
-    print(table())
+    print(reports(Path(sys.argv[1])) if sys.argv[1:] else table())

@@ -19,7 +19,6 @@ SINGLE: dict[str, dict[str, Any]] = {
     "neuromas/ARC-Challenge-v0": {"family": "arc/challenge"},
     "neuromas/ARC-Easy-v0": {"family": "arc/easy"},
     "neuromas/BBH-v0": {"family": "bbh", "by": "task"},
-    "neuromas/GSM8K-v0": {"family": "gsm8k"},
     "neuromas/HumanEval-v0": {"family": "humaneval"},
     "neuromas/MBPP-v0": {"family": "mbpp"},
     "neuromas/Hierarchy-v0": {"family": "hierarchy", "by": "kind", "kind": "max"},

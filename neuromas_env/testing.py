@@ -215,12 +215,15 @@ def _targets(sample: _Sample) -> Iterator[str]:
     def right(example: Example, gold: str, score: Score) -> str | None:
         if wrong := _unsound(score):
             return f"score of its own target: {wrong}"
-        if example.id not in task.flaws and (score.strict, score.extracted) != (1.0, 1.0):
-            answer = _short(gold)
+        if example.id in task.flaws:
+            return None
+        answer = _short(gold)
+        if (score.strict, score.extracted) != (1.0, 1.0):
             return f"its own target {answer} must score 1.0, strict and extracted, not {score}"
         read = task.extract(example.question, gold)
         if (read or "").split() != (score.answer or "").split():
-            return f"extract() reads {_short(read)} where score() reads {_short(score.answer)}"
+            found = f"extract() reads {_short(read)} where score() reads {_short(score.answer)}"
+            return f"its own target {answer} must be read alike, but {found}"
         return None
 
     def wrong(example: Example, other: str, score: Score) -> str | None:

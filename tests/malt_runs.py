@@ -12,7 +12,6 @@ class Even(Sums):
     """Right is what has an even number of bytes; the reply itself is what is voted on."""
 
     name = "even"
-    disjoint = False  # all splits hold the same sums
 
     def score(self, example, reply):
         right = float(len(reply.encode()) % 2 == 0)

@@ -245,9 +245,9 @@ REPLIES = [
     ("number", "67th", None, "an ordinal"),
     ("number", "X1", None, "part of a name"),
     ("number", "1.2.3", None, "a version"),
-    ("number", "1/2", None, "a fraction is no single number"),
+    ("number", "1/2", "0.5", "a fraction is its value"),
     ("number", "٣", None, "digits of another script"),
-    ("number", "twelve", None, "a word"),
+    ("number", "twelve", "12", "a number in words"),
     ("number", "I cannot tell.", None, "no number"),
     # Words.
     ("yes", "Yes", "Yes", "the word"),

@@ -226,6 +226,8 @@ def test_votes_read_replies_as_scores_do(folder, family):
         task = make_task(f"{family}/{variant}", folder)
         for split in SPLITS:
             for example in task.examples(split):
+                if example.id in task.flaws:
+                    continue  # no answer of the question is its target
                 for reply in (example.target, f"I think the answer is {example.target}."):
                     found = task.score(example, reply).answer
                     assert task.extract(example.question, reply) == found, example.id

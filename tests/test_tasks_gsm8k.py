@@ -12,7 +12,7 @@ from neuromas_env.testing import check_task
 
 ROWS = Path(__file__).parent / "fixtures" / "rows"
 GIVEN = {
-    table: [json.loads(line) for line in (ROWS / "gsm8k" / f"{table}.jsonl").open()]
+    table: list(map(json.loads, (ROWS / "gsm8k" / f"{table}.jsonl").read_text().splitlines()))
     for table in ("train", "test")
 }
 SOLUTIONS = {row["question"]: row["answer"] for rows in GIVEN.values() for row in rows}

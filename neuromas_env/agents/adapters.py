@@ -250,11 +250,24 @@ class AdapterSet:
             self._peft, adapter_name=name, save_embedding_layers=False
         )
         shapes = {key: tuple(value.shape) for key, value in expected.items()}
-        if shapes != {key: tuple(value.shape) for key, value in weights.items()}:
+        found = {key: tuple(value.shape) for key, value in weights.items()}
+        if config.get("r") != self._config.r or shapes != found:
             raise InputError(
                 f"the adapter in {folder} (base {config.get('base_model_name_or_path')}, rank "
                 f"{config.get('r')}) does not fit {self._base_name} with rank {self._config.r} "
                 f"and targets {self._config.target_modules}"
+            )
+        # The product of the matrices means something only with the factor it was trained with.
+        own, saved = self._config.lora_alpha, config.get("lora_alpha")
+        if saved != own:
+            raise InputError(
+                f"the adapter in {folder} was trained with alpha {saved}, but alpha is {own} "
+                f"here; alpha {saved} would be right"
+            )
+        if config.get("use_rslora"):
+            raise InputError(
+                f"the adapter in {folder} is scaled by alpha / sqrt(rank) (use_rslora); one "
+                "that is scaled by alpha / rank would be right"
             )
         set_peft_model_state_dict(self._peft, weights, adapter_name=name)
 
@@ -264,9 +277,8 @@ class AdapterSet:
         That are this engine's own. One that it does not know, as of a newer PEFT, must be off.
         """
         own = {**self._config.to_dict(), "peft_type": "LORA"}
-        for key in dict.fromkeys(("peft_type", "r", "lora_alpha", *sorted(config))):
-            if key in _SAYS_NOTHING:
-                continue
+        others = _SAYS_NOTHING | {"r", "lora_alpha", "use_rslora"}  # of which `load` says more
+        for key in sorted((config.keys() | {"peft_type"}) - others):
             value, right = config.get(key), own.get(key)
             allowed = _SAME_BASE if key == "init_lora_weights" else (right,)
             if value not in allowed and (value or right):

@@ -113,6 +113,11 @@ class Task:
             raise NotImplementedError
         return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)
 
+    @property
+    def read_by(self) -> str:
+        """Name and version of the reader, empty where `score` is the task's own."""
+        return str(self.reader) if self.answer_form else ""
+
     def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:
         """Score a reply to each example, as `score` does; some tasks do it at once."""
         return [self.score(e, reply) for e, reply in zip(examples, replies, strict=True)]

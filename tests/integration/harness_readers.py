@@ -37,21 +37,24 @@ LONG = {"A": "red", "B": "green (a colour)", "C": "blue", "D": "blue-green"} | {
 }
 DRESSES = (
     "{}", "{}.", "({})", "**{}**", "*{}*", "`{}`", '"{}"', "${}$", r"\boxed{{}}", r"\(\text{{}}\)",
-    "The answer is {}.", "the answer is {}", "Answer: {}", "ANSWER: {}", "ANSWER: {}.", 
-    "answer : {},", "ANSWER: ({})", "ANSWER: **{}**", "ANSWER: ${}$", "**ANSWER: {}**", "ANSWER:\n{}",
-    "ANSWER: \n{}", "Answer: ({}) because.", "The final answer: {}\nThank you.", "#### {}", "Step 1.\n#### {}",
-    "= {}", "It is {}, as 3 x 6 = {}", "{} is right.", "So it must be {}!", '{"answer": "{}"}',
-    "<think>No.</think>{}", "<answer>{}</answer>", "I choose {}, not {other}.",
+    "The answer is {}.", "the answer is {}", "Answer: {}", "ANSWER: {}", "ANSWER: {}.",
+    "answer : {},", "ANSWER: ({})", "ANSWER: **{}**", "ANSWER: ${}$", "**ANSWER: {}**",
+    "ANSWER:\n{}", "ANSWER: \n{}", "Answer: ({}) because.",
+    "The final answer: {}\nThank you.", "#### {}", "Step 1.\n#### {}", "= {}",
+    "It is {}, as 3 x 6 = {}", "{} is right.",
+    
+    "So it must be {}!", '{"answer": "{}"}', "<think>No.</think>{}", "<answer>{}</answer>",
+    "I choose {}, not {other}.",
     "{other} is wrong. ANSWER: {}", "ANSWER: {other}\nANSWER: {}", "Not {other} but {}",
     "ANSWER: {}\n\nExplanation: not {other}.", "{}\n{other}", "{} or {other}",
     "The answer is {other}... wait, actually {}.", "Q: what? {}", "It is {}.</s> Q: {other}",
     "- {}\n- {other}", "ANSWER: {},{other}", "ANSWER: {} or {other}", "ANSWER:{}ANSWER:{other}",
 )  # fmt: skip
 PIECES = (
-    "ANSWER", "answer", ":", ":", " ", " ", "\n", "\t", ",", ".", "(", ")", "$", "**", "A", "B", 
-    "C", "(C)", "(D)", "blue", "Yes", "no", "plausible", "not", "#", "18", "-18", "1,8", "1.8", "e3",
-    "--", "−", "'", "é", "_", "€", "\\", "</s>", "Q:", "[", "]", '"', "apple", "banana", "cherry", "!",
-    "?",
+    "ANSWER", "answer", ":", ":", " ", " ", "\n", "\t", ",", ".", "(", ")", "$", "**", "A", "B",
+    "C", "(C)", "(D)", "blue", "Yes", "no", "plausible", "not", "#", "18", "-18", "1,8", "1.8",
+    "e3", "--", "−", "'", "é", "_", "€", "\\", "</s>", "Q:", "[", "]", '"', "apple", "banana",
+    "cherry", "!", "?",
 )  # fmt: skip
 
 

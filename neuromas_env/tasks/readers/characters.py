@@ -27,9 +27,7 @@ _RAISED = re.compile(r"[⁰¹²³⁴-⁹⁺⁻]+")
 _RAISED_TO = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _HALVES = re.compile(r"(\d?)([¼-¾⅐-⅞])")
 _SCRIPTS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # written without spaces
-_NO_SPACE = re.compile(
-    rf"(?<=[{_SCRIPTS}])(?=[A-Za-z0-9+$-])|(?<=[A-Za-z0-9%)])(?=[{_SCRIPTS}])"
-)
+_NO_SPACE = re.compile(rf"(?<=[{_SCRIPTS}])(?=[A-Za-z0-9+$-])|(?<=[A-Za-z0-9%)])(?=[{_SCRIPTS}])")
 
 
 class _Table(dict[int, str]):

@@ -5,26 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from neuromas_env.tasks.readers.assertion import CUE, FILL, JOIN, LABEL, MARK, TEXT, TWO, Marks, decide
+from neuromas_env.tasks.readers.assertion import decide
 from neuromas_env.tasks.readers.grading import normalise
+from neuromas_env.tasks.readers.lexicon import CUE, FILL
+from neuromas_env.tasks.readers.marks import LABEL, MARK, TEXT, TWO, Marks
 from neuromas_env.tasks.readers.plain import plain
 
 # Words after which a bare letter is an answer; after others it is a name ("vitamin C").
 _BEFORE = (
-    "is|be|it's|that's|choose|chose|pick|picked|select|selected|say|think|guess|answered|and|or|nor|neither|either"
-    "|both|so|thus|therefore|hence|with|probably|maybe|likely|definitely|perhaps|only|but|than|not|isn't|leaves|out"
-    "|eliminate|between|versus|vs|mean|meant|actually|no|wait|sorry|except|of|unlike|check|choosing|check|doubt"
-    "|consider|exclude|reject|discard|rather|fact|believe|get|got|gives|yields|ergo|however|although|though|whereas|yet|then|also|obtain|because|since|say|ist|est|es|for|test|try|picking|selecting|while|if|when|that"
+    "is|be|it's|that's|ist|est|es|chooses?|chose|choosing|pick|picked|picking|select|selected"
+    "|selecting|say|think|guess|believe|mean|meant|answered|get|got|gives|yields|obtain|leaves"
+    "|and|or|nor|neither|either|both|so|thus|therefore|hence|ergo|then|also|with|probably|maybe"
+    "|likely|definitely|perhaps|actually|fact|no|wait|sorry|only|but|however|although|though"
+    "|whereas|yet|because|since|while|if|when|that|than|not|isn't|rather|except|unlike|out|of|for"
+    "|eliminate|exclude|reject|discard|doubt|consider|check|test|try|between|versus|vs"
 )
 # "Vitamin C is healthy" tells something of it; "Jupiter is the largest" says which one it is.
 _DESCRIBED = re.compile(
     rf"({TEXT})\s(?:is|are|was|were)\s(?!(?:\w+ ){{0,3}}(?:the|my|your|correct|right|true)\b)"
 )
 _BESIDE = re.compile(
-    rf"\(?(?P<label>{LABEL})(?P<between>[).:,]{{0,2}} ?(?:[-(:=] ?)?[\"']?|\n)(?P<text>{TEXT})[\"')]{{0,2}}"
-    rf"|(?P<before>{TEXT})[\"']?,? ?(?:[-:] ?|\(|(?:option|choice|answer) ?){{1,2}}(?P<after>{LABEL})\)?"
+    rf"\(?(?P<label>{LABEL})(?P<between>[).:,]{{0,2}} ?(?:[-(:=] ?)?[\"']?|\n)"
+    rf"(?P<text>{TEXT})[\"')]{{0,2}}"
+    rf"|(?P<before>{TEXT})[\"']?,? ?(?:[-:] ?|\(|(?:option|choice|answer) ?){{1,2}}"
+    rf"(?P<after>{LABEL})\)?"
+)
+_GOES_ON = re.compile(
+    rf"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b|,? (?:and |or )?{MARK}"
 )
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
 
@@ -52,14 +61,17 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     marks, patterns = Marks(), _patterns(tuple(labels.values()))
     text = _mark_texts(text, texts, marks)
 
-    def label(match: re.Match[str]) -> str:
+    def stated(match: re.Match[str]) -> str:
         name = match[match.lastindex or 0]
-        mark = marks.add(labels[name.casefold()], label=True)
-        start = match.start(match.lastindex or 0) - match.start()
-        return match[0][:start] + mark + match[0][start + len(name) :]
+        return match[0].removesuffix(name) + marks.add(labels[name.casefold()], label=True)
 
-    for pattern in (patterns.stated, patterns.mention):
-        text = pattern.sub(label, text)
+    def single(match: re.Match[str]) -> str:
+        label = labels[match[0].casefold()]
+        named = _is_label(text, match, label == match[0])
+        return marks.add(label, label=True) if named else match[0]
+
+    text = patterns.stated.sub(stated, text)
+    text = patterns.single.sub(single, text)
     text = _join(text, marks)
     marks.weak |= {match[1] for match in _DESCRIBED.finditer(text)}
     return decide(text, marks)
@@ -77,22 +89,21 @@ def _texts(options: tuple[tuple[str, str], ...]) -> dict[str, str]:
 def _mark_texts(text: str, texts: dict[str, str], marks: Marks) -> str:
     """Put a mark for each option's text, the longest first."""
     labels = {label.casefold() for label in texts.values()}
-    for form in sorted(texts, key=len, reverse=True):
-        if not form or form in labels:
-            continue
+    for form in sorted(filter(None, texts.keys() - labels), key=len, reverse=True):
         weak = sum(map(str.isalpha, form)) < _FEWEST_LETTERS
-        # Only where a statement ends with it: "3" is no answer in "3 legs".
-        end = r"(?=\s?(?:$|[.!?;,)]|(?:because|since|so)\b))" if weak else r"(?!\w)"
-        start = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<![^\n]))" if weak else r"(?<!\w)"
-        pattern = _literal(form, start, end)
-        value = texts[form]
-        text = pattern.sub(lambda match, value=value, weak=weak: marks.add(value, weak), text)
+        mark = partial(marks.add, texts[form], weak)
+        text = _literal(form, weak).sub(lambda _, mark=mark: mark(), text)  # type: ignore[misc]
     return text
 
 
 @lru_cache(maxsize=4096)
-def _literal(form: str, start: str, end: str) -> re.Pattern[str]:
-    return re.compile(start + r"\s".join(map(re.escape, form.split())) + end, re.I | re.M)
+def _literal(form: str, weak: bool) -> re.Pattern[str]:
+    words = r"\s".join(map(re.escape, form.split()))
+    if weak:  # only where a statement ends with it: "3" is no answer in "3 legs"
+        before, after = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<![^\n]))", r"\s?(?:$|[.!?;,)]|because\b)"
+    else:
+        before, after = r"(?<!\w)", r"(?!\w)"
+    return re.compile(f"{before}{words}(?={after})", re.IGNORECASE | re.MULTILINE)
 
 
 def _join(text: str, marks: Marks) -> str:
@@ -102,16 +113,63 @@ def _join(text: str, marks: Marks) -> str:
         label, named = match["label"] or match["after"], match["text"] or match["before"]
         if marks[named] in (marks[label], TWO):
             return marks.add(marks[label], label=True) + " "
-        apart = match["label"] and match["between"].startswith((",", "\n"))
+        # "C, Mars is too small": a sentence of its own follows.
+        apart = match["label"] and (
+            match["between"].startswith((",", "\n")) or _GOES_ON.match(text, match.end())
+        )
         return match[0] if apart else marks.add(TWO)
 
     return _BESIDE.sub(join, text)
 
 
+_ALONE = re.compile(r"(?![\w'-]|\s?[=^+*<≈])")
+_ENDS = re.compile(
+    r"[)\],;:!?\"'/&—]|\.(?!\w)|\s?$|\n|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌]"
+)
+_ENDS_LINE = re.compile(r"[.:](?!\w)|$|\n")
+_NOUN = re.compile(r"\b(?:options?|choices?|letters?|answers?)\s\(?$", re.IGNORECASE)
+_STARTS = re.compile(
+    rf"(?:^|\n|(?:[.!?:;,/&\"—(=>→⇒✅✓❌]|{MARK})\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?)$"
+)
+# "A" and "I" are words, but not before these.
+_NO_WORD = re.compile(r"\s(?:and|or|nor)\b|[,.)!?/&;:—]|\s?$|\n|\s[(✅✓❌—]")
+_HAS_VERB = re.compile(
+    r"\s(?:is|isn't|was|are|because|since|as|would|will|won't|can|can't|cannot|could|must|should"
+    r"|does|doesn't|has|fits|works|holds|fails|seems|looks|rather|instead)\b|[,;:]",
+    re.IGNORECASE,
+)
+
+
+def _is_label(text: str, match: re.Match[str], exact: bool) -> bool:
+    """Return whether a letter or digit that stands alone names an option there.
+
+    Args:
+        text: The text, in which marks already stand for options' texts.
+        match: The letter.
+        exact: Whether it is in the label's own case.
+    """
+    start, end = match.span()
+    before, after = text[max(0, start - 14) : start], text[end : end + 14]
+    if after.startswith((")", " )")) or (_ENDS_LINE.match(after) and before[-1:] in ("", "\n")):
+        return True
+    if not _ALONE.match(after):
+        return False
+    is_word, digit = match[0] in ("A", "a", "I", "i"), match[0].isdigit()
+    if _NOUN.search(before) and (exact or not is_word):
+        return True
+    if not exact or not _STARTS.search(before):
+        return False
+    if digit:
+        return bool(_ENDS.match(after))
+    if is_word:
+        return bool(_NO_WORD.match(after) or (match[0] == "A" and _HAS_VERB.match(after)))
+    return True
+
+
 @dataclass(frozen=True)
 class _Patterns:
     stated: re.Pattern[str]
-    mention: re.Pattern[str]
+    single: re.Pattern[str]
 
 
 @lru_cache
@@ -120,34 +178,10 @@ def _patterns(labels: tuple[str, ...]) -> _Patterns:
         return f"(?:{'|'.join(map(re.escape, names)) or '(?!)'})"
 
     ordered = sorted(labels, key=len, reverse=True)
-    # A bare digit is a quantity; "I" is mostly, "A" often a word.
-    letters = [label for label in ordered if not label.isdigit() and label != "I"]
-    # ASCII, because "I" would else match letters that no case folding makes "i".
-    label, any_case = one_of(ordered), f"(?ai:{one_of(ordered)})"
-    bare, no_word = one_of(letters), one_of([x for x in letters if x != "A"])
-    word = one_of([x for x in ordered if x in ("A", "I")])
-    alone = r"(?![\w'-]|\s?[=^+*<≈])"
-    end = r"(?=[)\],;:!?\"'/&—]|\.(?!\w)|$|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌])"
-    starts = r"(?:^|[.!?:;,/&\"—(→✅✓❌]\s?|(?<=\b[A-Z])\s)"
-    after_word = rf"\b(?i:{_BEFORE})\s"
-    verb = (
-        r"(?i:is|isn't|was|are|because|since|as|would|will|won't|can|can't|cannot|could|fits|works|holds|fails|must|should"
-        r"|does|doesn't|seems|looks|rather|instead|has|and|or)"
-    )
-    stated = rf"(?:{CUE.pattern}){FILL}[(\"']?(?:({bare}){alone}|({any_case}){end})"
-    mention = "|".join(
-        [
-            rf"(?<!\w)\(\s?({any_case})\s?\)",
-            rf"(?<![\w(])({any_case})\)",
-            rf"\b(?i:options?|choices?|letters?|answers?)\s\(?({label}){alone}",
-            rf"\b(?i:option|choice|letter)\s(?ai:({no_word})){alone}",
-            rf"^({any_case})(?:(?=[.:](?!\w))|$)",
-            rf"\b(?i:choose|chose|pick|picked|select|selected)\s({label}){end}",
-            rf"{starts}({no_word}){alone}",
-            rf"{after_word}({bare}){alone}(?!\s[a-z]+\s(?:of|for)\b)" if False else rf"{after_word}({no_word}){alone}",
-            rf"(?:{starts}|{after_word})({word})(?=\s(?:and|or|nor)\b|[,.)!?/&;:—]|$|\s[(✅✓❌—])",
-            rf"(?:{starts}|\b(?i:{_BEFORE})\s)(A)(?=\s{verb}\b|[,;:])" if "A" in letters else "(?!)",
-            rf"(?:{MARK})(?:{JOIN}|\s)({bare}){alone}",
-        ]
-    )
-    return _Patterns(re.compile(stated, re.M), re.compile(mention, re.M))
+    # A bare digit is a quantity; "I" is mostly a word. ASCII, because "I" would else match
+    # letters that no case folding makes "i".
+    bare = one_of([label for label in ordered if not label.isdigit() and label != "I"])
+    any_case = f"(?ai:{one_of(ordered)})"
+    one = rf"(?:({bare}){_ALONE.pattern}|({any_case})(?={_ENDS.pattern}))"
+    stated = rf"(?i:(?:{CUE.pattern}){FILL})[(\"']?{one}"
+    return _Patterns(re.compile(stated), re.compile(rf"(?<!\w){any_case}(?!\w)"))

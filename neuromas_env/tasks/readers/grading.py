@@ -41,7 +41,7 @@ def grade(
         form: Brings found answer and target into the form in which they are compared.
     """
     strict = normalise(reply) == normalise(target)
-    if strict and reply.strip():
+    if strict and reply.strip() and (found is None or form(found) != form(target)):
         found = target  # whatever a reader makes of it
     if found is None:
         return Score(0.0, 0.0, "unparsable" if reply.strip() else "no_answer")

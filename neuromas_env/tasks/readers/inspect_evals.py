@@ -5,7 +5,7 @@ r"""The rules by which inspect_evals 0.26.0 scores replies, with inspect_ai 0.3.
 | choice | `arc`, `mmlu`, `bbh` | `choice()` after `multiple_choice()`: the last line `ANSWER: B` |
 | number | `gsm8k` | `match(numeric=True)`: the last word that is a number, to five digits |
 | word | `bbh`, binary choice | `answer("word")`: what follows the last `ANSWER:` |
-| text | `bbh`, exact match and Dyck | `match(location="end")`: the reply ends with the gold answer |
+| text | `bbh`, exact match, Dyck | `match(location="end")`: the reply ends with the gold answer |
 
 These scorers belong to prompts that ask for a line `ANSWER: ...`. Prompts here do not, so in
 replies to them choices and words are seldom found. Options count by their place: the second

@@ -19,7 +19,7 @@ SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9,
 
 _SMALL_WORD, _SCALE = "|".join([*_TENS, *reversed(_ONES)]), "|".join(SCALES)
 WORDS = re.compile(
-    rf"\b(minus |negative )?((?:{_SMALL_WORD})(?:(?:[ -]|(?<=hundred) and |(?<=thousand) and |(?<=million) and )"
+    rf"\b(minus |negative )?((?:{_SMALL_WORD})(?:(?:[ -]|(?<=hundred) and |(?<=thousand) and )"
     rf"(?:{_SMALL_WORD}|{_SCALE})\b){{0,20}})(?![\w-])",
     re.IGNORECASE,
 )

@@ -8,54 +8,69 @@ refuses to run, or runs without limit), and it brings SymPy.
 from __future__ import annotations
 
 import re
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from fractions import Fraction
 
-from neuromas_env.tasks.readers.assertion import MARK, TWO, Marks, decide
+from neuromas_env.tasks.readers.assertion import decide
+from neuromas_env.tasks.readers.marks import GAP, MARK, TWO, Marks
 from neuromas_env.tasks.readers.number_words import SCALES, WORDS, value_of
 from neuromas_env.tasks.readers.plain import plain
 from neuromas_env.tasks.reply import cut_off
 
-_GROUPED = (
-    r"[0-9]{1,3}(?:,[0-9]{3}){1,12}|[0-9]{1,2}(?:,[0-9]{2}){1,9},[0-9]{3}|[0-9]{1,3}(?:'[0-9]{3}){1,12}"
-    r"|[0-9]{1,3}(?: [0-9]{3}){1,12}|[0-9]{1,3}(?:_[0-9]{3}){1,12}|[0-9]{1,3}(?:\.[0-9]{3}){2,12}"
+_D = "[0-9]"  # not those of other scripts
+_GROUPED = "|".join(
+    [
+        *(rf"{_D}{{1,3}}(?:{separator}{_D}{{3}}){{1,12}}" for separator in (",", "'", " ", "_")),
+        rf"{_D}{{1,2}}(?:,{_D}{{2}}){{1,9}},{_D}{{3}}",  # as in India
+        rf"{_D}{{1,3}}(?:\.{_D}{{3}}){{2,12}}",
+    ]
 )
-_DIGITS = rf"(?:(?:{_GROUPED})(?![0-9_']|,[0-9])|[0-9]+(?![0-9]))"
+_DIGITS = rf"(?:(?:{_GROUPED})(?![0-9_']|,{_D})|{_D}+(?!{_D}))"
+_UNITS = "[kcm]?m|[km]?g|m?l|h|s|min|hrs?|lbs?|oz|ft|mph|USD|EUR|GBP"
 _NUMBER = re.compile(
-    r"(?P<sign>(?<![\w)\]%.+-])(?<![0-9]\s)[+-]|(?:(?<=[=:(] )|(?<=\bis )|(?<=\bequals )|(?<![^\n]))- )?"
+    rf"(?P<sign>(?<![\w)\]%.+-])(?<!{_D} )[+-]"
+    r"|(?:(?<=[=:(] )|(?<=\bis )|(?<=\bequals )|(?<![^\n]))- )?"
     r"(?:(?:US|U\.S\.)?[$€£¥₹₽]\s?(?P<late>-)?)?"
-    rf"(?:(?<![\w.])(?P<number>{_DIGITS}(?:\.[0-9]+)?)|(?<![\w.])(?P<part>\.[0-9]+))"
-    r"(?:(?P<e>[eE][+-]?[0-9]{1,3})(?!\w)"
-    r"|\s?(?:[x×*·]\s?(?P<base>10))?\s?(?:\^|\*\*)\s?\(?(?P<power>[+-]?[0-9]{1,4})\)?(?![\w^]|\.[0-9])"
-    r"|\s?/\s?(?P<over>[0-9]{1,30})(?![\w/]|\.[0-9])"
-    r"|\s(?P<top>[0-9]{1,9})/(?P<bottom>[0-9]{1,9})(?![\w/]|\.[0-9])"
+    rf"(?<![\w.])(?:(?P<number>{_DIGITS}(?:\.{_D}+)?)|(?P<part>\.{_D}+))"
+    rf"(?:(?P<e>[eE][+-]?{_D}{{1,3}})(?!\w)"
+    rf"|\s?(?:[x×*·]\s?(?P<base>10))?\s?(?:\^|\*\*)\s?\(?(?P<power>[+-]?{_D}{{1,4}})\)?"
+    rf"(?![\w^]|\.{_D})"
+    rf"|\s?/\s?(?P<over>{_D}{{1,30}})(?![\w/]|\.{_D})"
+    rf"|\s(?P<top>{_D}{{1,9}})/(?P<bottom>{_D}{{1,9}})(?![\w/]|\.{_D})"
     rf"|\s(?P<scale>{'|'.join(SCALES)})\b)?"
-    r"(?:(?=(?:[kcm]?m|[km]?g|m?l|h|s|min|hrs?|lbs?|oz|ft|mph|USD|EUR|GBP)\b)|(?!\w|\.[0-9]))"
+    rf"(?:(?=(?:{_UNITS})\b)|(?!\w|\.{_D}))"
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_DAY = rf"{_D}{{1,2}}(?:st|nd|rd|th)?"
 _NO_QUANTITY = re.compile(
-    rf"(?<![0-9])[0-9]{{1,4}}([/-])[0-9]{{1,2}}\1[0-9]{{1,4}}(?![0-9])|(?<![0-9])[0-9]{{1,2}}:[0-9]{{2}}(?::[0-9]{{2}})?(?![0-9])"
-    rf"|\b(?:{_MONTHS}) [0-9]{{1,2}}(?:st|nd|rd|th)?(?:,? [0-9]{{4}})?\b"
-    rf"|(?<![0-9])[0-9]{{1,2}}(?:st|nd|rd|th)? (?:{_MONTHS})(?:,? [0-9]{{4}})?\b"
+    rf"(?<!{_D})(?:{_D}{{1,4}}([/-]){_D}{{1,2}}\1{_D}{{1,4}}|{_D}{{1,2}}:{_D}{{2}}(?::{_D}{{2}})?)(?!{_D})"
+    rf"|\b(?:{_MONTHS}) {_DAY}(?:,? {_D}{{4}})?\b"
+    rf"|(?<!{_D}){_DAY} (?:{_MONTHS})(?:,? {_D}{{4}})?\b"
 )
-_MINUS = re.compile(r"(?<![0-9)]\s)\b(?:minus|negative) (?=\W?[0-9])", re.IGNORECASE)
-_ITEM = re.compile(r"^(?:[-*•>] |[0-9]{1,3}[.)] )(?=\S)", re.MULTILINE)
-
-_OPERATOR = r"\s?(?:[-+*/×·÷^%]|\bx\b|\bplus\b|\bminus\b|\btimes\b|\bdivided by\b)\s?"
-_SIDE = rf"\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?|\)){{0,60}}"
-_LEFT = re.compile(rf"(?:[A-Za-z]\s?(?==))?{_SIDE}\s?(?:=|≈|→)\s?(?=\W{{0,3}}[\w\U000f0000-\U000ffffd])")
-_UNFINISHED = re.compile(rf"{MARK}(?:{_OPERATOR}\(?{MARK}\)?){{1,60}}")
+_DIGIT = re.compile(_D)
+_MINUS = re.compile(rf"(?<![0-9)]\s)\b(?:minus|negative) (?=\W?{_D})", re.IGNORECASE)
+_BULLET = re.compile(r"^[-*•>] (?=\S)", re.MULTILINE)
+_ITEM = re.compile(rf"^({_D}{{1,3}})[.)] (?=\S)", re.MULTILINE)
 _COUNTED = re.compile(r"[^\w]{0,3}(?:\n|$)|[,;.](?!\w)")
-_BESIDE = re.compile(rf"{MARK}(?:\s?{MARK}){{1,60}}")
-_RANGE = re.compile(rf"(?:\b(?:between|from)\s)?{MARK}\s?(?:-|to|and)\s?{MARK}")
+
+_OPERATOR = r" ?(?:[-+*/×·÷^%]|\b(?:x|plus|minus|times|divided by)\b) ?"
+_SIDE = rf"\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?|\)){{0,60}}"
+_LEFT_HAND_SIDE = re.compile(rf"{_SIDE} ?[=≈→] ?(?={GAP}{{0,3}}(?:\w|{MARK}))")
+# What names several numbers and is none of them.
+_SEVERAL = re.compile(
+    rf"{MARK}(?:(?:{_OPERATOR}\(?| ?){MARK}\)?){{1,60}}"
+    rf"|(?:\b(?:between|from) )?{MARK} ?(?:-|to|and) ?{MARK}"
+)
 _BOUND = re.compile(
-    rf"(?:[<>≤≥≠]=?\s?|\b(?:at least|at most|up to|over|under|above|below|within|nearly equal)\s)({MARK})"
-    rf"|({MARK})(?:\s\w+)?\sor (?:more|less|fewer|higher|lower)",
+    rf"(?:[<>≤≥≠]=? ?|\b(?:at least|at most|up to|over|under|above|below|within)\s){MARK}"
+    rf"|{MARK}(?: \w+)? or (?:more|less|fewer|higher|lower)",
     re.IGNORECASE,
 )
+# What a sentence says beside its result: "18 eggs at $2 each".
 _ASIDE = re.compile(
-    rf"\b(?:at|per|each|every|in|within|after|during|by|over|from|on|out of|of|step|question|number|page"
-    rf"|example|equation|case|part|line|problem|times|only|mod|modulo)\s(?:a |the )?({MARK})|@\s?({MARK})",
+    r"(?:\b(?:at|per|each|every|in|within|after|during|by|over|from|on|out of|of|step|question"
+    r"|number|page|example|equation|case|part|line|problem|times|only|mod|modulo) (?:a |the )?"
+    rf"|@ ?)({MARK})|({MARK}) of (?:which|them|these|those|whom)\b",
     re.IGNORECASE,
 )
 _EXACT = Context(prec=60)
@@ -70,33 +85,40 @@ def extract_number(reply: str) -> str | None:
     a date, a time and an ordinal are no number. A number at which a reply was cut off may lack
     digits, so it counts only where it is the whole reply.
     """
-    text = _MINUS.sub("-", plain(reply))
+    text = plain(reply)
+    if _DIGIT.search(text):
+        text = _MINUS.sub("-", text)
     if (whole := _NUMBER.fullmatch(text.strip(" .,;:!()[]\"'"))) and (value := _value(whole)):
         return value
     marks = Marks()
-    text = _ITEM.sub("", _NO_QUANTITY.sub(" ~ ", text))
     text = _mark(text, marks, cut_off(reply))
-    text = _UNFINISHED.sub(lambda _: marks.add(TWO), _LEFT.sub("= ", text))
-    text = _BESIDE.sub(lambda _: marks.add(TWO), text)
-    text = _RANGE.sub(lambda _: marks.add(TWO), _BOUND.sub(" ~ ", text))
+    if not marks.values:
+        return None
+    text = _LEFT_HAND_SIDE.sub("= ", text)
+    text = _SEVERAL.sub(lambda _: marks.add(TWO), _BOUND.sub(" ~ ", text))
     marks.weak |= {match[1] or match[2] for match in _ASIDE.finditer(text)}
     return decide(text, marks, quantities=True)
 
 
 def _mark(text: str, marks: Marks, cut: bool) -> str:
-    end = len(text.rstrip())
-
     def digits(match: re.Match[str]) -> str:
         value = _value(match)
-        return " ~ " if value is None or (cut and match.end() == end) else marks.add(value)
+        ends = match.end() == len(match.string.rstrip())
+        return " ~ " if value is None or (cut and ends) else marks.add(value)
 
     def words(match: re.Match[str]) -> str:
         value = value_of(match[2])
-        if value is None or (value == 1 and not _COUNTED.match(text, match.end())):
-            return " ~ "  # "one" is mostly no number
+        if value is None:
+            return " ~ "
+        if value == 1 and not _COUNTED.match(text, match.end()):
+            return match[0]  # "one" is mostly no number
         return marks.add(str(-value if match[1] else value), weak=True)
 
-    text = _NUMBER.sub(digits, text)
+    if _DIGIT.search(text):
+        text = _BULLET.sub("", _NO_QUANTITY.sub(" ~ ", text))
+        if _ITEM.findall(text)[:2] == ["1", "2"]:
+            text = _ITEM.sub("", text)
+        text = _NUMBER.sub(digits, text)
     return WORDS.sub(words, text)
 
 

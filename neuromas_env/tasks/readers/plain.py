@@ -16,30 +16,36 @@ from neuromas_env.tasks.readers.characters import plain_characters
 from neuromas_env.tasks.readers.thoughts import without_thoughts
 
 READ = 20_000
-_KEYS = re.compile(r"(?:(?:final|correct|right|my|the|best)[ _-]?)*(?:answer|result|solution|choice|option|label|output|prediction)", re.IGNORECASE)  # fmt: skip
+_KEYS = re.compile(
+    r"(?:(?:final|correct|right|my|the|best)[ _-]?){0,3}"
+    r"(?:answer|result|solution|choice|option|label|output|prediction)",
+    re.IGNORECASE,
+)
+_OBJECT = re.compile(r"(?<!\S)\{\s{0,9}[\"'](?=[^\n:]{1,60}:)")
 _TAG = re.compile(r"<(/?)(?:final[_ -]?)?(?:answer|result|solution|output)>", re.IGNORECASE)
 _FORMAT_TAG = re.compile(
     r"</?(?:b|i|u|em|strong|p|span|code|sub|sup|mark|div|center)(?: [^<>\n]{0,100})?>", re.I
 )
+_WORKING = re.compile(r"<<[^<>\n]{0,200}>>")  # GSM8K's
 _BREAK = re.compile(r"<br ?/?>|<\|[^|<>\n]{1,40}\|>|</?s>|<eos>|\[EOS\]", re.IGNORECASE)
 
 _SYMBOLS = {
-    **dict.fromkeys(("times",), "×"),
-    **dict.fromkeys(("cdot", "ast"), "*"),
-    **dict.fromkeys(("approx", "simeq", "sim"), "≈"),
-    **dict.fromkeys(("ne", "neq"), "≠"),
-    **dict.fromkeys(("le", "leq", "leqslant"), "≤"),
-    **dict.fromkeys(("ge", "geq", "geqslant"), "≥"),
-    **dict.fromkeys(("to", "rightarrow", "Rightarrow", "implies"), "→"),
-    **dict.fromkeys(("left", "right", "displaystyle", "big", "Big", "bigl", "bigr"), ""),
-    **dict.fromkeys(("quad", "qquad", "newline"), " "),
-    "div": "÷", "lt": "<", "gt": ">", "pm": "±", "degree": "°", "circ": "°", "checkmark": "✓",
+    name: symbol
+    for symbol, names in {
+        "×": "times", "÷": "div", "*": "cdot ast", "±": "pm", "°": "degree circ", "✓": "checkmark",
+        "≈": "approx simeq sim", "≠": "ne neq", "≤": "le leq leqslant", "≥": "ge geq geqslant",
+        "<": "lt", ">": "gt", "→": "to rightarrow Rightarrow implies", " ": "quad qquad newline",
+        "": "left right displaystyle big Big bigl bigr",
+    }.items()
+    for name in names.split()
 }  # fmt: skip
 _WRAPPED = re.compile(
     r"\\(?:text(?:bf|it|rm|tt|sf)?|math(?:rm|bf|it|sf|tt|bb|cal)|operatorname|mbox|bm|underline)"
     r"\s?\{([^{}\n]{0,300})\}"
 )
-_FRACTION = re.compile(r"\\[dtc]?frac\s?\{([^{}\n]{0,99})\}\s?\{([^{}\n]{0,99})\}|\\[dtc]?frac ?(\d)(\d)")
+_FRACTION = re.compile(
+    r"\\[dtc]?frac\s?\{([^{}\n]{0,99})\}\s?\{([^{}\n]{0,99})\}|\\[dtc]?frac ?(\d)(\d)"
+)
 _COMMAND = re.compile(r"\\([A-Za-z]{1,20})|\\(.)", re.DOTALL)
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s?\{|\\[{}]|[{}\n]")
 _POWER = re.compile(r"\^\s?\{\s?([+-]?\d{1,9})\s?\}")
@@ -49,11 +55,15 @@ _HIDDEN_DOLLAR = "\x00"  # control characters are gone by then
 _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n]*$", re.MULTILINE)
 _RESULT = re.compile(r"^[ \t]*#{4}[ \t]*(?=[-+$€£.]{0,2}\d[^\n]{0,60}$)", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]*#{1,6}(?:[ \t]+|$)", re.MULTILINE)
+_ANSWER_LINE = re.compile(rf"^[ \t]*[*_]{{0,3}}(?:{_KEYS.pattern})[*_]{{0,3}}[ \t]*$", re.I | re.M)
 _QUOTED = re.compile(r"^[ \t]*(?:>[ \t]?){1,9}(?=[\w*(\"'$])", re.MULTILINE)
 _LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\((?=\w{2,9}:|[/#])[^()\s]{1,300}\)")
 # Runs of asterisks or underscores with a space or punctuation on one side at least, and not on
 # both: `a*b`, `2**3`, `snake_case` and `5 * 4` stay.
-_EMPHASIS = re.compile(r"(?<![\w*])\*{1,3}(?=[^\s*])|(?<=[^\s*])\*{1,3}(?![\w*])|(?<![\w_])_{1,3}(?=[^\s_])|(?<=[^\s_])_{1,3}(?![\w_])")  # fmt: skip
+_EMPHASIS = re.compile(
+    r"(?<![\w*])\*{1,3}(?=[^\s*])|(?<=[^\s*])\*{1,3}(?![\w*])"
+    r"|(?<![\w_])_{1,3}(?=[^\s_])|(?<=[^\s_])_{1,3}(?![\w_])"
+)
 _LETTER = re.compile(
     r"(?<![A-Za-z0-9])[*$`\"'\[{<_]{1,3}\(?([A-Za-z0-9])[).:]{0,2}[*$`\"'\]}>_]{1,3}(?![A-Za-z0-9])"
 )
@@ -72,10 +82,11 @@ def plain(reply: str, letters: bool = False) -> str:
     """
     text = plain_characters(without_thoughts(reply)[-READ:])
     if not any(map(str.isalnum, text)):
-        return _FENCE.sub("", text).replace("`", "").strip()
+        return _FENCE.sub("", text).strip("*`_ \n")
     text = _without_json(text)
-    text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
-    text = _BREAK.sub("\n", _FORMAT_TAG.sub("", text))
+    if "<" in text or "[" in text:
+        text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
+        text = _BREAK.sub("\n", _FORMAT_TAG.sub("", _WORKING.sub("", text)))
     text = _without_markdown(_without_latex(text, letters))
     lines = (" ".join(line.split()) for line in _without_tables(text.split("\n")))
     return "\n".join(filter(None, lines))
@@ -90,24 +101,29 @@ def unwrapped(text: str) -> str:
 
 def without_markup(text: str) -> str:
     """Drop what sets words off, such as emphasis and backticks; what is part of them stays."""
-    return _EMPHASIS.sub("", text.replace("`", ""))
+    text = text.replace("`", "")
+    return _EMPHASIS.sub("", text) if "*" in text or "_" in text else text
 
 
 def _without_latex(text: str, letters: bool) -> str:
-    text = _FENCE.sub("", text)
+    if "```" in text or "~~~" in text:
+        text = _FENCE.sub("", text)
     if letters:
         text = _LETTER.sub(r" (\1) ", text)
     if "\\" in text or "{" in text:
         text = re.sub(r"\{([,.'])\}", r"\1", _POWER.sub(r"^\1", text))
         text = _FRACTION.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", unwrapped(text))
         text = _without_boxes(text)
-    text = _MATH.sub(r"\1", text)
-    return _COMMAND.sub(_command, text).replace(_HIDDEN_DOLLAR, "$")
+    if "$" in text:
+        text = _MATH.sub(r"\1", text)
+    return _COMMAND.sub(_command, text).replace(_HIDDEN_DOLLAR, "$") if "\\" in text else text
 
 
 def _without_boxes(text: str) -> str:
     """Make each box a line; its brace is the one that closes it, within the same line."""
-    pieces, opened, last = [], [], 0
+    pieces: list[str] = []
+    opened: list[bool] = []  # for each open brace whether it is a box's
+    last = 0
     for match in _BRACES.finditer(text):
         mark = match[0]
         if mark == "\n":
@@ -134,23 +150,30 @@ def _command(match: re.Match[str]) -> str:
 
 
 def _without_markdown(text: str) -> str:
-    text = _RESULT.sub("answer: ", text)
-    text = _QUOTED.sub("", _HEADING.sub("", text))
-    return without_markup(_LINK.sub(r"\1", text))
+    if "#" in text:
+        text = _HEADING.sub("", _RESULT.sub("answer: ", text))
+    text = _ANSWER_LINE.sub("answer:", text)
+    if ">" in text:
+        text = _QUOTED.sub("", text)
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    return without_markup(text)
 
 
 def _without_tables(lines: list[str]) -> Iterator[str]:
     header: list[str] = []
     for number, line in enumerate(lines):
-        if not _ROW.fullmatch(line):
+        if "|" not in line or not _ROW.fullmatch(line):
             header = []
             yield line
         elif _RULE.fullmatch(line):
             header = _cells(lines[number - 1]) if number else []
         elif not _RULE.fullmatch("".join(lines[number + 1 : number + 2]) or "x"):
             cells = _cells(line)
-            marked = [c for c, name in zip(cells, header, strict=False) if _KEYS.fullmatch(name)]
-            yield f"answer: {marked[0]}" if marked else (": " if len(cells) == 2 else ", ").join(cells)  # fmt: skip
+            named = zip(header, cells, strict=False)
+            answer = next((cell for name, cell in named if _KEYS.fullmatch(name)), None)
+            between = ": " if len(cells) == 2 else ", "
+            yield between.join(cells) if answer is None else f"answer: {answer}"
 
 
 def _cells(line: str) -> list[str]:
@@ -158,11 +181,11 @@ def _cells(line: str) -> list[str]:
 
 
 def _without_json(text: str) -> str:
-    """Replace the object that a reply is, or ends in, by the answer that it holds."""
-    start = 0 if text.lstrip().startswith("{") else text.rfind("\n{") + 1
-    start += len(text[start:]) - len(text[start:].lstrip())
-    if text[start : start + 1] != "{" or ":" not in text[start:]:
+    """Replace the object that a reply holds by the answer in it."""
+    opened = _OBJECT.search(text)
+    if not opened:
         return text
+    start = opened.start()
     for candidate in (text[start:], text[start:].replace("'", '"')):
         try:
             found, end = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(candidate)

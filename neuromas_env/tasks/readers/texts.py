@@ -8,50 +8,67 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 from itertools import takewhile
 
-from neuromas_env.tasks.readers.assertion import CUE, Clause, clauses, denies
+from neuromas_env.tasks.readers.clauses import LONGEST, Clause, clauses, denies
 from neuromas_env.tasks.readers.grading import list_form
-from neuromas_env.tasks.readers.plain import plain, unwrapped
+from neuromas_env.tasks.readers.lexicon import CUE
+from neuromas_env.tasks.readers.plain import READ, plain, unwrapped
 from neuromas_env.tasks.readers.thoughts import without_thoughts
 from neuromas_env.tasks.reply import cut_off
 
 _ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])\s+\S|[\w'-]+$")
 _CUT = re.compile(
     r"\s?(?:—|--)\s?"
-    r"|,?\s(?=(?:but|so|therefore|thus|hence|whereas|although|though|however|because|since|which|rather than"
-    r"|instead of|unlike|if)\b)"
+    r"|,?\s(?=(?:but|so|therefore|thus|hence|whereas|although|though|however|because|since|which"
+    r"|rather than|instead of|unlike|if)\b)"
     r"|,?\s(?=and (?:it|they|he|she|this|that|has|is|lies)\b)"
     r"|,\s(?=(?:not|it|it's|that's|the (?:\w+ ){0,3}answer|actually|wait|no|sorry|i mean)\b)",
     re.IGNORECASE,
 )
 _OPENING = re.compile(
-    r"\W*(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|definitely|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|wait|actually"
-    r"|no|sorry|correction|on second thoughts?|i mean|i meant|scratch that|hold on|in fact|rather|oops"
-    r"|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)|i'd (?:say|guess|choose|pick)|that)\b[\s,:.!]*"
-    r"|[=→]\s?){1,6}",
+    r"\W{0,9}(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|definitely"
+    r"|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|wait"
+    r"|actually|no|sorry|correction|on second thoughts?|i mean|i meant|scratch that|hold on|that"
+    r"|in fact|rather|oops|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)"
+    r"|i'd (?:say|guess|choose|pick))\b[\s,:.!]{0,9}|[=→]\s?){1,6}",
     re.IGNORECASE,
 )
 _COMPLEMENT = re.compile(
-    r"(?P<subject>.{0,200}?)(?:(?:\b(?:is|are|was|were|(?:would|must|should|will) be|equals|called|named"
-    r"|use|choose|pick)\b|\b(?:it|that|what|here|there|he|she)'s\b)(?!n't)|[:=]\s)\s*(?P<rest>.+)",
-    re.IGNORECASE | re.DOTALL,
+    r"(?P<subject>.{0,200}?)(?:\b(?:is|are|was|were|been|(?:would|must|should|will) be|equals"
+    r"|called|named|use|choose|pick|go with|call it|(?:it|that|what|here|there|he|she)'s)\b(?!n't)"
+    r"|[:=]\s)\s?(?P<rest>.+)",
+    re.IGNORECASE,
 )
 _HEDGE = re.compile(
-    r"(?:(?:most|very)\s)?(?:likely|probably|definitely|clearly|simply|just|indeed|therefore|thus|called|named"
-    r"|as follows|it is|it's|that|to be)\b[\s:,]*",
+    r"(?:(?:most|very)\s)?(?:likely|probably|definitely|clearly|simply|just|indeed|therefore|thus"
+    r"|called|named|as follows|it is|it's|that|to be)\b[\s:,]{0,3}",
     re.IGNORECASE,
 )
-_PRONOUN = re.compile(r"(?:i think |i believe )?(?:it|this|that|these|those|they|he|she)", re.I)
+_PRONOUN = re.compile(
+    r"(?:i think |i believe )?(?:it|this|that|these|those|they|he|she|you|we|i|here|there)"
+    r"(?: \w+)?",
+    re.IGNORECASE,
+)
 _IDENTIFIES = re.compile(r"(?:the|an?|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
-_APPOSITION = re.compile(r"\s\(|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I)
+_APPOSITION = re.compile(
+    r"\s\(|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I
+)
 _VERB = re.compile(
-    r"\b(?:is|are|was|were|be|has|have|had|do|does|did|can|could|will|would|should|may|might|must|i|it|they"
-    r"|we|you|he|she|this|these|that|there|here|let's)\b|'s\b",
+    r"\b(?:is|are|was|were|be|has|have|had|do|does|did|can|could|will|would|should|may|might|must"
+    r"|i|it|they|we|you|he|she|this|these|that|there|here|let's)\b|'s\b",
     re.IGNORECASE,
 )
-_AND = re.compile(r"\b(?:and|then|finally|followed by)\b", re.IGNORECASE)
+_AND = re.compile(r"\b(?:and|first|then|finally|followed by)\b", re.IGNORECASE)
 _BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
+_ENDED = re.compile(r"[.!?][\"')]{0,2}$")
+# Words side by side that are no sentence, whatever they are: none joins them.
+_WORDS = re.compile(
+    r"(?:(?!(?:a|an|the|of|to|in|on|is|it|or|and|i)\b)[\w'-]+[ ,]{1,2}){5,}[\w'-]+", re.I
+)
+_FEW_WORDS = 8
 _EDGES = " \t\n,;:.!\"'()"
 
 
@@ -65,6 +82,7 @@ def extract_text(reply: str, gold: str | None = None) -> str | None:
     """
     readings = list(dict.fromkeys(filter(None, _readings(reply))))
     if gold is not None:
+        readings = [r for r in readings if len(r) < LONGEST + 2 * len(gold)]
         wanted = {_form(gold), _form(_AND.sub(",", gold))}
         if any(_form(r) in wanted or _form(_AND.sub(",", r)) in wanted for r in readings):
             return gold
@@ -82,102 +100,135 @@ def _readings(reply: str) -> Iterator[str]:
         yield box
         return
     text = plain(reply)
-    if "\n" not in text and ": " not in text and not (_VERB.search(text) or CUE.search(text) or denies(text)):
-        if not any(clause.corrects or not clause.asserts for clause in clauses(text, _CUT)):
-            opened = _OPENING.match(text)
-            yield from [text, *_trimmed(text[opened.end() if opened else 0 :])]
-            return
-    explicit, others = _statements(text, cut_off(reply))
+    if _is_answer(text):
+        bare = _unopened(text)
+        yield from [bare.partition(" (")[0], bare, text, *_trimmed(bare)]
+        return
+    said = list(_statements(text, cut_off(reply)))
+    explicit = [s.readings for s in said if s.kind is _Kind.EXPLICIT]
+    copular = [s.readings for s in said if s.kind is _Kind.COPULAR]
+    fragments = [s.readings for s in said if s.kind is _Kind.FRAGMENT]
+    first = fragments and _bare(text).startswith(fragments[0][0])
     if explicit:
         yield from explicit[-1]
-        return
-    for readings in others:
-        yield from readings
+    elif fragments and len(said) > 1 and (first or not copular):
+        yield from fragments[0 if first else -1]
+        yield from (reading for readings in copular[-1:] for reading in readings)
+    elif copular:
+        yield from copular[-1]
+    else:
+        yield " ".join(statement.readings[0] for statement in said)
+
+
+def _bare(text: str) -> str:
+    """Return a text without the punctuation around it, which is kept where it is all there is."""
+    if any(character.isalnum() for character in text):
+        return text.strip(_EDGES)
+    return text.strip().removesuffix(".")
 
 
 def _box(reply: str) -> str | None:
-    _, box, after = unwrapped(without_thoughts(reply)).rpartition("\\boxed{")
+    _, box, after = unwrapped(without_thoughts(reply)[-READ:]).rpartition("\\boxed{")
     # Up to the last brace of the line, since braces may be what is answered.
     inner, brace, _ = after.partition("\n")[0].rpartition("}")
     return re.sub(r"\\([{}])", r"\1", inner).strip() if box and brace else None
 
 
-def _statements(text: str, cut: bool) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the readings of explicit statements, and those of the decisive other ones."""
-    explicit: list[list[str]] = []
-    copular: list[list[str]] = []
-    fragments: list[str] = []
-    said: list[str] = []
+def _is_answer(text: str) -> bool:
+    """Return whether a text is one line without a sentence in it."""
+    if len(text) > LONGEST or "\n" in text or ": " in text:
+        return False
+    if _WORDS.fullmatch(text):
+        return True
+    if _VERB.search(text) or CUE.search(text) or denies(text):
+        return False
+    return all(clause.asserts and not clause.corrects for clause in clauses(text, _CUT))
+
+
+class _Kind(Enum):
+    EXPLICIT, COPULAR, FRAGMENT, OTHER = range(4)
+
+
+@dataclass(frozen=True)
+class _Statement:
+    kind: _Kind
+    readings: list[str]
+
+
+def _statements(text: str, cut: bool) -> Iterator[_Statement]:
+    """Yield what is asserted; a statement at which the reply was cut off may lack its end."""
     lines = text.split("\n")
     number = 0
     while number < len(lines):
-        line, number = lines[number], number + 1
+        line, number = lines[number][-LONGEST:], number + 1
         items = list(takewhile(_ITEM.match, lines[number : number + 500]))
-        cue = None
-        for cue in CUE.finditer(line[-200:]):
-            pass
-        announced = (line.endswith(":") or (cue and cue.end() == len(line[-200:]))) and lines[number:]
-        if announced and not denies(line) and len(line) < 300:
-            explicit.append(["\n".join(items) if items else lines[number]])
+        if number < len(lines) and _announces(line):
+            listed = "\n".join(items) if items else lines[number]
             number += len(items) or 1
-            continue
-        if _ITEM.match(line) and items:
-            fragments.append("\n".join([line, *items]))
-            said.append(fragments[-1])
+            if not cut or number < len(lines) or _ENDED.search(listed):
+                yield _Statement(_Kind.EXPLICIT, [listed])
+        elif _ITEM.match(line) and items:
             number += len(items)
-            continue
-        for clause in clauses(line, _CUT):
-            last = number == len(lines) and line.endswith(clause.text)
-            if not clause.asserts or (cut and last and not text.startswith(clause.text)):
-                continue
-            found = _explicit(clause)
-            if found is not None:
-                explicit += [found] if found else []
-            elif found := _copular(clause):
-                (explicit if clause.corrects else copular).append(found)
-                said.append(clause.text)
-            elif not denies(clause.text):
-                opened = _OPENING.match(clause.text)
-                rest = clause.text[opened.end() if opened else 0 :].strip(_EDGES)
-                rest = rest or clause.text.strip(_EDGES)
-                if rest and clause.corrects:
-                    explicit.append([rest])
-                elif rest:
-                    said.append(rest)
-                    if not _VERB.search(rest) and len(rest.split()) <= 8:
-                        fragments.append(rest)
-    others = copular[-1:]
-    if said and fragments and (not copular or text.strip(_EDGES).startswith(fragments[0])):
-        others = [fragments[:1], *others] if len(said) > 1 else others
-    if not copular and said:
-        others = others or [[" ".join(said)]]
-        if fragments and len(said) > 1:
-            others = [[fragments[-1] if not text.strip(_EDGES).startswith(fragments[0]) else fragments[0]]]
-    return explicit, others
+            yield _Statement(_Kind.FRAGMENT, ["\n".join([line, *items])])
+        else:
+            for clause in clauses(line, _CUT):
+                unfinished = cut and number == len(lines) and line.endswith(clause.text)
+                if clause.asserts and (not unfinished or _ENDED.search(clause.text)):
+                    yield from _statement(clause)
+
+
+def _announces(line: str) -> bool:
+    """Return whether the answer is on the lines that follow."""
+    end = line[-200:]
+    cued = any(cue.end() == len(end) for cue in CUE.finditer(end))
+    return len(line) < 300 and (cued or line.endswith(":")) and not denies(line)
+
+
+def _statement(clause: Clause) -> Iterator[_Statement]:
+    found = _explicit(clause)
+    if found is not None:
+        if found:
+            yield _Statement(_Kind.EXPLICIT, found)
+        return
+    kind, readings = _Kind.COPULAR, _copular(clause)
+    if not readings:
+        if denies(clause.text):
+            return
+        rest = _unopened(clause.text) or _bare(clause.text)
+        if not rest:
+            return
+        short = not _VERB.search(rest) and len(rest.split()) <= _FEW_WORDS
+        kind, readings = _Kind.FRAGMENT if short else _Kind.OTHER, [rest]
+    yield _Statement(_Kind.EXPLICIT if clause.corrects else kind, readings)
+
+
+def _unopened(text: str) -> str:
+    """Return a clause without the words that lead to what it says."""
+    opened = _OPENING.match(text)
+    return _bare(text[opened.end() if opened else 0 :])
 
 
 def _explicit(clause: Clause) -> list[str] | None:
     """Return the readings after "the answer is", an empty list if that is denied."""
-    match = None
-    for match in CUE.finditer(clause.text[:1000]):
-        pass
+    *_, match = (None, *CUE.finditer(clause.text[:1000]))
     if match is None:
         return None
     rest = clause.text[match.end() :]
     if denies(clause.text[: match.end()]) or denies(rest[:12]):
         return []
-    return [*_trimmed(rest), *(_copular(Clause(rest.strip())) or [])]
+    sentence = _copular(Clause(rest.strip())) or []
+    readings = _trimmed(rest)
+    return [*sentence, *readings] if match[0].endswith(":") else [*readings, *sentence]
 
 
 def _copular(clause: Clause) -> list[str] | None:
     match = _COMPLEMENT.fullmatch(clause.text)
     if not match:
         return None
-    subject, rest = match["subject"].strip(_EDGES), match["rest"]
-    if denies(match["subject"]) or denies(rest[:20]) or denies(clause.text[: match.start("rest") + 4]):
+    subject, rest = _bare(match["subject"]), match["rest"]
+    if denies(clause.text, match.end("subject"), match.start("rest") + 4):
         return None
-    opened = _OPENING.match(subject + " ")
-    subject = (subject + " ")[opened.end() if opened else 0 :].strip(_EDGES)
+    subject = _unopened(subject)
     head, colon, listed = rest.partition(": ")
     readings = _trimmed(listed if colon and len(head) < 60 else rest)
     identified = _IDENTIFIES.match(rest) and subject and not _PRONOUN.fullmatch(subject)
@@ -190,6 +241,6 @@ def _trimmed(rest: str) -> list[str]:
     rest = rest.strip().lstrip(":= ")
     while hedge := _HEDGE.match(rest):
         rest = rest[hedge.end() :]
-    short = _APPOSITION.split(rest, maxsplit=1)[0].strip(_EDGES)
-    agent = rest[by.end() :].strip(_EDGES) if (by := _BY.match(rest)) else ""
-    return [reading for reading in (agent, short, rest.strip(_EDGES), rest.strip()) if reading]
+    short = _bare(_APPOSITION.split(rest, maxsplit=1)[0])
+    agent = _bare(rest[by.end() :]) if (by := _BY.match(rest)) else ""
+    return [reading for reading in (agent, short, _bare(rest), rest.strip()) if reading]

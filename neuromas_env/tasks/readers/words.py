@@ -6,12 +6,15 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from neuromas_env.tasks.readers.assertion import MARK, Marks, decide
+from neuromas_env.tasks.readers.assertion import decide
 from neuromas_env.tasks.readers.grading import normalise
+from neuromas_env.tasks.readers.marks import MARK, Marks
 from neuromas_env.tasks.readers.plain import plain
 
 # "No, ..." is a sentence by itself.
-_INTERJECTION = re.compile(rf"((?:^|[.!?;:,]\s|\b(?:so|thus|therefore|well)\s){MARK}),\s", re.M | re.I)
+_INTERJECTION = re.compile(
+    rf"((?:^|[.!?;:,]\s|\b(?:so|thus|therefore|well)\s){MARK}),\s", re.M | re.I
+)
 
 
 def extract_word(reply: str, allowed: Sequence[str]) -> str | None:

@@ -223,7 +223,8 @@ def _cause(session: Session, ended: Mapping[str, Any]) -> tuple[str, str]:
     if ended["by_itself"] and status == signal.SIGKILL:
         return "memory", "killed by the system, as when its memory runs out"
     if session.gone and ended["by_itself"]:
-        how = signal.Signals(status).name if status > 0 else f"exit status {-status}"
+        names = {number.value: number.name for number in signal.Signals}
+        how = names.get(status, f"signal {status}") if status > 0 else f"exit status {-status}"
         return "", f"it ended with {how}"
     return session.limit, str(session.failure)
 

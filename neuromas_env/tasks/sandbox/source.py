@@ -8,13 +8,11 @@ from __future__ import annotations
 import __future__
 
 import ast
-import os
 from collections.abc import Iterator, Sequence
 
 Piece = str | Sequence[str]
 """Source, or several: the first, or where it does not compile those of the others that do."""
 
-leave = os._exit
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _SCOPES = (
