@@ -181,7 +181,7 @@ def compare(
         reference: `[questions, its runs]`, the same questions in the same order.
         estimand: By default `TRAINING` where either has several runs, else `METHOD`.
         paired: Whether run s of the one belongs to run s of the other: the same training, or the
-            same seed. By default where both have as many. One run stands beside all.
+            same seed. By default where both have as many; a single run is compared with all.
 
     Raises:
         InputError: The tables do not fit each other.
