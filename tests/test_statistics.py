@@ -240,7 +240,17 @@ def test_tables_that_do_not_fit_are_refused(ours, theirs, options, said):
         compare(ours, theirs, **options)
 
 
-def test_coverage_and_errors_are_those_promised(capsys):
+def test_a_missed_target_is_named():
+    good = dict.fromkeys(COVERAGE["COVERED"], 0.95) | dict.fromkeys(COVERAGE["ERRORS"], 0.05)
+    spread, none = (True, 3, 64, 0.03), (True, 3, 64, 0.0)
+    assert COVERAGE["missed"](spread, good) == []
+    assert COVERAGE["missed"](none, good | {"mean": 0.99}) == []
+    assert COVERAGE["missed"](spread, good | {"mean": 0.99}) == ["paired, 3 × 64, 3: mean 99.0 %"]
+    for wrong in ({"mean": 0.92}, {"not, 9": 0.07}):
+        assert len(COVERAGE["missed"](none, good | wrong)) == 1
+
+
+def test_coverage_and_errors_are_those_promised():
     """Three cells of the simulation, with fewer tables: wide of the targets by chance alone."""
     for cell in COVERAGE["QUICK"]:
         found = COVERAGE["simulate"](cell, 250)

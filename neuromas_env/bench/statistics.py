@@ -91,7 +91,7 @@ class Estimate:
         """
         from scipy.special import nctdtrinc
 
-        df = 1 / sum(weight / df for weight, df in self.parts)
+        df = 1 / np.sum([weight / df for weight, df in self.parts], 0)
         away = nctdtrinc(df, 1 - power, self._quantile(alpha))
         return np.where(self.error == 0, np.nan, away * self.error)
 
@@ -110,7 +110,7 @@ class Estimate:
 
         if cautious:
             return stdtr(np.minimum.reduce([df for _, df in self.parts]), -t)
-        return sum(weight * stdtr(df, -t) for weight, df in self.parts)
+        return np.sum([weight * stdtr(df, -t) for weight, df in self.parts], 0)
 
     def _quantile(self, alpha: float) -> np.ndarray:
         """Where the tail is alpha, between the quantiles of the parts."""
@@ -181,7 +181,7 @@ def compare(
         reference: `[questions, its runs]`, the same questions in the same order.
         estimand: By default `TRAINING` where either has several runs, else `METHOD`.
         paired: Whether run s of the one belongs to run s of the other: the same training, or the
-            same seed. By default where both have as many. One run stands beside all.
+            same seed. By default where both have as many; a single run is compared with all.
 
     Raises:
         InputError: The tables do not fit each other.
@@ -248,49 +248,58 @@ def estimate(
 ) -> Estimate:
     """Estimate the sum of the means of tables whose questions are the same and whose runs are not.
 
+    With questions and runs random the variance is that of the questions' means plus that of the
+    runs' means minus what is left after both, each over what it averages (the last stands in both
+    others), and never below its largest part.
+
     Args:
         tables: Each `[..., questions, its runs]`.
         estimand: What is random.
         limits: Of the sum.
     """
     n = tables[0].shape[-2]
-    whole = sum((table.mean((-2, -1)) for table in tables), np.zeros(()))
+    whole = np.sum([table.mean((-2, -1)) for table in tables], 0)
     mean = np.where(np.abs(whole) < _RESIDUE, 0.0, whole)
     units = min(
         [n] * (estimand != Estimand.FINITE)
         + [table.shape[-1] for table in tables] * (estimand != Estimand.METHOD)
     )
-    one = np.ones_like(mean)
     if estimand == Estimand.ANSWERS or units < 2:
+        one = np.ones_like(mean)
         return Estimate(mean, 0 * one, ((one, one),), 1, limits)
-    questions = runs = rest = 0 * one
-    each: list[tuple[np.ndarray, int]] = []
+    parts, rest = [], np.zeros_like(mean)
     if estimand != Estimand.FINITE:
-        questions = np.sum([table.mean(-1) for table in tables], 0).var(-1, ddof=1) / n
+        rows = np.sum([table.mean(-1) for table in tables], 0)
+        parts.append((rows.var(-1, ddof=1) / n, np.full_like(mean, n - 1)))
     if estimand != Estimand.METHOD:
-        each = [
-            (table.mean(-2).var(-1, ddof=1) / table.shape[-1], table.shape[-1] - 1)
-            for table in tables
-        ]
-        runs = np.sum([part for part, _ in each], 0)
+        parts.append(_runs(tables))
     if estimand == Estimand.TRAINING:
-        rest = np.sum([_noise(table) for table in tables], 0)
-    variance = np.maximum.reduce([questions + runs - rest, questions, runs, rest])
-    error = np.sqrt(variance)
-    error = np.where(error < _RESIDUE, 0.0, error)
-    with np.errstate(invalid="ignore"):  # Welch's, where the arms' runs are not the same
-        df = runs**2 / np.sum([part**2 / df for part, df in each], 0) if each else one
-        # Squares, as Satterthwaite has them. Few runs often show less spread than there is, and
-        # then count too little; half as much again is what coverage.py asks for.
-        weight = np.nan_to_num((1.5 * runs) ** 2 / (questions**2 + (1.5 * runs) ** 2))
-    parts = ((1 - weight, (n - 1) * one), (weight, np.nan_to_num(df, nan=1.0)))
-    if estimand != Estimand.TRAINING:
-        parts = ((one, parts[estimand == Estimand.FINITE][1]),)
-    return Estimate(mean, error, parts, units, limits)
+        rest = np.sum([_rest(table) for table in tables], 0)
+    variances = [part for part, _ in parts]
+    error = np.sqrt(np.maximum.reduce([np.sum(variances, 0) - rest, rest, *variances]))
+    # Squares, as Satterthwaite has them. Few runs often show less spread than there is, and then
+    # count too little; half as much again is what coverage.py asks for.
+    squares = [variances[0] ** 2, *((1.5 * part) ** 2 for part in variances[1:])]
+    with np.errstate(invalid="ignore"):
+        weights = np.nan_to_num(squares / np.sum(squares, 0), nan=1 / len(parts))
+    return Estimate(
+        mean, np.where(error < _RESIDUE, 0.0, error),
+        tuple((weight, df) for weight, (_, df) in zip(weights, parts, strict=True)), units, limits,
+    )  # fmt: skip
 
 
-def _noise(table: np.ndarray) -> np.ndarray:
-    """What questions and runs of a table leave unexplained, as variance of its mean."""
+def _runs(tables: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what runs add to the variance, and Welch's degrees of freedom over the tables."""
+    counts = [table.shape[-1] for table in tables]
+    each = [table.mean(-2).var(-1, ddof=1) / m for table, m in zip(tables, counts, strict=True)]
+    spent = np.sum([part**2 / (m - 1) for part, m in zip(each, counts, strict=True)], 0)
+    with np.errstate(invalid="ignore"):
+        df = np.nan_to_num(np.sum(each, 0) ** 2 / spent, nan=1.0)
+    return np.sum(each, 0), df
+
+
+def _rest(table: np.ndarray) -> np.ndarray:
+    """Return what questions and runs leave unexplained, as variance of the table's mean."""
     n, runs = table.shape[-2:]
     left = table.var((-2, -1)) - table.mean(-1).var(-1) - table.mean(-2).var(-1)
     return np.maximum(left, 0.0) / ((n - 1) * (runs - 1))

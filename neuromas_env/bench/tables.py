@@ -136,15 +136,15 @@ def _comparisons(task: str, found: Sequence[tuple[Line, str, Comparison]], score
     head = ("method", "against", "n", "points", "95 %", "p", "p (Holm)", "detectable")
     rows = []
     for line, name, one in found:
-        told = one.estimand != Estimand.ANSWERS
+        sampled = one.estimand != Estimand.ANSWERS
         rows.append(
             (
                 line.method,
                 f"{name} ({_budget(line)})" if name == line.matched else name,
                 str(one.n),
                 f"{100 * one.difference:+.1f}",
-                points(one.interval) if told else "-",
-                *(p_value(p) if told else "-" for p in (one.p, one.p_holm)),
+                points(one.interval) if sampled else "-",
+                *(p_value(p) if sampled else "-" for p in (one.p, one.p_holm)),
                 "-" if one.detectable is None else f"{100 * one.detectable:.1f}",
             )
         )
