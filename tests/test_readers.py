@@ -169,16 +169,16 @@ def examples():
         if not name.startswith(("mmlu/", "humaneval", "mbpp")):
             task = make_task(name, data=DATA)
             rows = task.examples("test")
-            found += [(task, row) for row in rows[:: max(1, len(rows) // 40)]]
+            kept = rows[:: max(1, len(rows) // 40)]
+            found += [(task, row) for row in kept if row.id not in task.flaws]
     return found
 
 
-@given(data=st.data())
+@given(number=st.integers(0, 10**9), before=TRIMMING, after=TRIMMING)
 @settings(max_examples=500, deadline=None)
-def test_strict_implies_extracted_for_every_task(examples, data):
-    task, example = data.draw(st.sampled_from(examples))
-    reply = data.draw(TRIMMING) + task.gold(example) + data.draw(TRIMMING)
-    score = task.score(example, reply)
+def test_strict_implies_extracted_for_every_task(examples, number, before, after):
+    task, example = examples[number % len(examples)]
+    score = task.score(example, before + task.gold(example) + after)
     assert score.extracted >= score.strict
 
 

@@ -103,7 +103,7 @@ class Task:
         return ids.index(id)
 
     def score(self, example: Example, reply: str) -> Score:
-        """Score a reply. Never raises, whatever text it is given."""
+        """Compare the answer that the reader finds in a reply with the target; never raises."""
         if self.answer_form is None:
             raise NotImplementedError
         return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)
