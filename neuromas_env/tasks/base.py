@@ -108,7 +108,10 @@ class Task:
         return ids.index(id)
 
     def score(self, example: Example, reply: str) -> Score:
-        """Score a reply, with 0 to 1. Never raises, whatever text it is given."""
+        """Compare the answer that the reader finds in a reply with the target.
+
+        Returns scores from 0 to 1, and never raises.
+        """
         if self.answer_form is None:
             raise NotImplementedError
         return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)

@@ -41,6 +41,7 @@ def decide(text: str, marks: Marks, quantities: bool = False) -> str | None:
     """
     if not marks.values:
         return None
+    text = lexicon.CUE_AT_END.sub(lambda m: m[0][:-1] + " ", text)
     text = lexicon.BETWEEN.sub(" ", text)
     if lexicon.EXCEPTION.search(text):
         text = lexicon.ALL_WRONG_BUT.sub(lambda m: f"the answer is {m[1] or m[2]}", text)
@@ -55,7 +56,7 @@ def decide(text: str, marks: Marks, quantities: bool = False) -> str | None:
         if clause.asserts:
             since = len(readings)
             readings += _read(clause, number, marks, quantities)
-    return _last(readings, quantities)
+    return _last(readings)
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class _Reading:
     rank: _Rank
     clause: int
     alone: bool = False
-    weak: bool = False
+    aside: bool = False
 
 
-def _last(readings: list[_Reading], quantities: bool) -> str | None:
+def _last(readings: list[_Reading]) -> str | None:
     """Return the last of the best readings; mentions must all be of one answer."""
     alone = {r.value for r in readings if r.alone}
     ends = {readings[0].clause, readings[-1].clause} if readings else set()
@@ -83,8 +84,8 @@ def _last(readings: list[_Reading], quantities: bool) -> str | None:
         found = [reading.value for reading in readings if rank(reading) is wanted]
         if found:
             return found[-1] or None
-    firm = [reading for reading in readings if not reading.weak]
-    distinct = {reading.value for reading in (firm or readings if quantities else firm)}
+    firm = [reading for reading in readings if not reading.aside] or readings
+    distinct = {reading.value for reading in firm}
     return (distinct.pop() or None) if len(distinct) == 1 else None
 
 
@@ -105,12 +106,13 @@ def _read(clause: Clause, number: int, marks: Marks, quantities: bool) -> Iterat
             yield _Reading(said, rank, number, alone=clause.whole and not clause.corrects)
         return
     stated = False
-    for pattern in (lexicon.EXPLICIT, lexicon.CALLED_RIGHT, lexicon.ONLY):
-        for match in pattern.finditer(text):
-            said = value(match, match.lastindex or 1)
-            if said is not None:
-                stated = True
-                yield _Reading(said, _Rank.EXPLICIT, number)
+    explicit = (lexicon.EXPLICIT, lexicon.CALLED_RIGHT, lexicon.ONLY)
+    matches = [match for pattern in explicit for match in pattern.finditer(text)]
+    for match in sorted(matches, key=lambda match: match.end(match.lastindex or 1)):
+        said = value(match, match.lastindex or 1)
+        if said is not None:
+            stated = True
+            yield _Reading(said, _Rank.EXPLICIT, number)
     if stated:
         return
     for match in lexicon.FRAME.finditer(text):
@@ -120,39 +122,45 @@ def _read(clause: Clause, number: int, marks: Marks, quantities: bool) -> Iterat
             yield _Reading(said, _Rank.EXPLICIT if clause.corrects else _Rank.CONCLUSION, number)
     if stated and quantities:
         return
-    left = [m for m in _MARK.finditer(text) if m.start() not in denied]
+    left = [m for m in _MARK.finditer(text) if m.start() not in denied and m[0] not in marks.weak]
     if quantities and left:
-        firm = [m for m in left if m[0] not in marks.weak]
+        firm = [m for m in left if m[0] not in marks.asides]
         if firm and len(re.findall(r"[^\W\d_]{2,}", text)) > 1 and not lexicon.PAIR.search(text):
             yield _Reading(marks[firm[-1][0]], _Rank.CONCLUSION, number)
             return
     for match in left:
-        yield _Reading(marks[match[0]], _Rank.MENTION, number, weak=match[0] in marks.weak)
+        yield _Reading(marks[match[0]], _Rank.MENTION, number, aside=match[0] in marks.asides)
 
 
 def _denied(text: str) -> Iterator[int]:
     """Yield where the marks of a clause stand that it denies."""
     for match in lexicon.DENIES_NEXT.finditer(text):
-        end = len(text)
-        if text.rfind("(", 0, match.start()) > text.rfind(")", 0, match.start()):
-            end = text.find(")", match.end()) % (len(text) + 1)
-        if match.start() < 2 and lexicon.PREPOSITION.match(match[0]):
-            end = (text.find(",") + 1 or len(text) + 1) - 1
-        resumed = lexicon.RESUMES.search(text, match.end(), end)
-        if resumed and (
-            resumed[0] in "=≈"
-            or lexicon.RELATIVE.search(text, max(0, match.start() - 60), match.start())
-        ):
-            end = resumed.start()
-        yield from (m.start() for m in _MARK.finditer(text, match.end(), end))
+        end = _scope(text, match)
+        yield from (mark.start() for mark in _MARK.finditer(text, match.end(), end))
         if end == len(text):
             break
     for match in lexicon.DENIES_LAST.finditer(text):
         before = text[max(0, match.start() - 300) : match.start()]
-        places = [m.start() for m in _MARK.finditer(before)]
+        places = [mark.start() for mark in _MARK.finditer(before)]
         if not places or lexicon.CONTRAST.search(before, places[-1] + 1):
             continue
         offset = match.start() - len(before)
         group = _LAST_GROUP.search(before[: places[-1] + 1])
         first = group.start() if group else places[-1]
         yield from (offset + place for place in places if place >= first)
+
+
+def _scope(text: str, denial: re.Match[str]) -> int:
+    """Return where a denial ends of what follows it."""
+    end = len(text)
+    if text.rfind("(", 0, denial.start()) > text.rfind(")", 0, denial.start()):  # "C (not D)"
+        end = text.find(")", denial.end()) % (len(text) + 1)
+    if denial.start() < 2 and lexicon.PREPOSITION.match(denial[0]):  # "Instead of D, choose C"
+        end = text.find(",") % (len(text) + 1)
+    resumes = lexicon.RESUMES.search(text, denial.end(), end)
+    if not resumes:
+        return end
+    compares = denial[0].casefold() == "than"  # "one is larger than 77: 85"
+    start = denial.start()
+    relative = lexicon.RELATIVE.search(text, max(0, start - 60), start)  # "what is not prime is 18"
+    return resumes.start() if compares or relative or resumes[0] in "=≈" else end

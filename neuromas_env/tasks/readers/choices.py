@@ -35,6 +35,7 @@ _BESIDE = re.compile(
 _GOES_ON = re.compile(
     rf"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b|,? (?:and |or )?{MARK}"
 )
+_PREFIX = re.compile(r"A:\s(?=(?i:the (?:\w+ )?answer\b)|\(?[A-Z]\)?[.):])")  # "Q: ... A: ..."
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
 
 
@@ -44,7 +45,7 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     Labels are read in every usual dress: `B`, `b`, `(B)`, `**B**`, `$B$`, `\boxed{B}`,
     `B) text`, "option B". An option's own text counts as its label does, unless two options
     share it; label and text of different options are two answers. Inside a sentence a bare label
-    counts in upper case only and where it cannot be a word or part of a name; a digit never.
+    counts in its own case only and where it cannot be a word, part of a name or a quantity.
 
     Args:
         reply: Any text.
@@ -55,6 +56,8 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
         return labels[whole]
     texts = _texts(tuple(options))
     text = plain(reply, letters=True)
+    if prefix := _PREFIX.match(text):
+        text = text[prefix.end() :]
     for whole in (normalise(text), normalise(text.lstrip("->•(+ "))):
         if whole in labels or whole in texts:
             return labels.get(whole) or texts[whole] or None

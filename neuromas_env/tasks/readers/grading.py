@@ -40,13 +40,13 @@ def grade(
         found: The extracted answer, None if there is none.
         form: Brings found answer and target into the form in which they are compared.
     """
-    strict = normalise(reply) == normalise(target)
+    strict = float(normalise(reply) == normalise(target))
     if strict and reply.strip() and (found is None or form(found) != form(target)):
-        found = target  # whatever a reader makes of it
+        found = target  # a row whose target is no answer of its kind, such as a missing option
     if found is None:
-        return Score(0.0, 0.0, "unparsable" if reply.strip() else "no_answer")
+        return Score(strict, 0.0, "unparsable" if reply.strip() else "no_answer")
     right = form(found) == form(target)
-    return Score(float(strict), float(right), "ok" if right else "wrong", found)
+    return Score(strict, float(right), "ok" if right else "wrong", found)
 
 
 def majority_share(targets: Iterable[str]) -> float:

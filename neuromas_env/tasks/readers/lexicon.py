@@ -25,20 +25,25 @@ _NOUN = (
 )
 _COPULA = "is|are|be|was|equals|ist|lautet|est|es|é|è|jest"
 CUE = _pattern(
-    rf"\b(?:{_NOUN})s?\b(?:[^\n.:=;?!]{{0,60}}?(?:\b(?:{_COPULA})\b|'s\b)|\s?[:=]|\s-(?=\s)|\s→)",
-    r"(?:答案|答え|答|정답|답)\s?(?:应该|應該)?(?:是|为|為|は|:|은|는)",
+    rf"\b(?:{_NOUN})s?\b(?:[^\n.:=;?!]{{0,60}}?(?:\b(?:{_COPULA})\b|'s\b)"
+    r"|\s?[:=]|\s-(?=\s)|\s→)",
+    r"(?:答案|答え|答|정답|답)"
+    r"\s?(?:应该|應該)?(?:是|为|為|は|:|은|는)",
 )
 FILL = (
     r"(?:[\s:=(\"']|(?:is|it|it's|its|that|the|an?|option|choice|answer|letter|number|correct"
     r"|right|most|likely|probably|clearly|definitely|therefore|thus|so|indeed|simply|just|surely"
     r"|actually|position|value|statement|about|approximately|roughly|around|exactly|precisely"
-    r"|only|be|to|must|should|would|final|best|of|either|both|equal|word|named|called"
+    r"|only|still|always|now|be|to|must|should|would|final|best|of|either|both|equal|word|named|called"
     r"|la|le|el|die|der|das|opción|opção|opzione)\b){0,20}"
 )
 """What may stand between a cue and its answer."""
 JOIN = (
     r"\s?(?:[,;]\s?)?(?:\b(?:or|and|nor|oder|ou|o|y|und|et)\b|[,/&])\s?"
     r"(?:(?:maybe|perhaps|possibly|even|option|choice|the)\s){0,3}[(\"']?"
+)
+CUE_AT_END = _pattern(
+    rf"(?:{CUE.pattern})(?:[ :]|(?:as follows|indeed|therefore|thus|option|the|still)\b){{0,6}}\n"
 )
 GROUP = rf"{MARK}[)\"']?(?:{JOIN}{MARK}[)\"']?){{0,20}}"
 """A mark, or several that are coordinated."""
@@ -51,14 +56,19 @@ _VERB = (
     "|answer|answered|obtain|bet on|opt for|settle on"
 )
 EXPLICIT = _pattern(rf"(?:{CUE.pattern}){FILL}({GROUP})")
+_RIGHT = "correct|right|true|yes"
 CALLED_RIGHT = _pattern(
-    rf"({GROUP})\s?(?:(?:is|was|are|would be|must be|should be|seems|looks|'s|:|=|→|-)\s?"
+    rf"({GROUP})\s?(?:(?:is|was|are|would be|must be|should be|seems|looks|'s)\s"
     r"(?:(?:the|my|a|most|likely|only|indeed|also|therefore|thus|clearly|definitely|then"
-    r"|probably|your)\s){0,4}(?:correct|right|true|answer|yes\b|[✅✓✔☑]"
-    r"|(?:best|final|right|correct|only|remaining|one|possible|logical|most)(?: \w+){0,2})"
-    r"|[✅✓✔☑]|(?:fits|works|holds|remains|is left|it is|is it)\b)"
+    rf"|probably|your)\s){{0,4}}(?:(?:{_RIGHT}|answer)\b|(?:best|final|correct|right|only|remaining"
+    r"|one|possible|logical|most)(?: \w+){0,2})"
+    rf"|[:=→-]\s?(?:{_RIGHT})\b|[:=→-]?\s?[✅✓✔☑]|(?:fits|works|holds|remains|is left|it is|is it)\b)"
 )
-ONLY = _pattern(rf"\bonly\s(?:option |choice |answer )?({MARK})", rf"[✅✓✔☑]\s?\(?({MARK})")
+ONLY = _pattern(
+    rf"\bonly\s(?:option |choice |answer )?({MARK})(?=\s(?:is|can|fits|works|holds|remains|makes"
+    r"|matches|satisfies)\b|\s?[.,;!]|\s?$)",
+    rf"[✅✓✔☑]\s?\(?({MARK})",
+)
 FRAME = _pattern(rf"(?:\b(?:{_VERB})\b|[:=≈→⇒]){FILL}({GROUP})")
 _OPENING = (
     "so|thus|therefore|hence|then|ok|okay|well|finally|ergo|option|choice|the|an?|just|but|because"
@@ -153,17 +163,20 @@ IF = _pattern(
 _TRIES = "check|test|try|consider|see if|examine|look at|assume|suppose|say|verify|evaluate"
 SUPPOSES = _pattern(
     _words(
-        r"(?:could|might|may|can)(?: \w+)? (?:be|have been|seem)|would have been",
+        r"(?<!that )(?<!which )(?:could|might|may)(?: \w+)? (?:be|have been|seem)|would have been",
         "maybe|perhaps|possibly|conceivably|potentially|assum(?:e|ing)",
         rf"(?:let's|let us|let me)(?: now| first| then)? (?:{_TRIES}|double-check)",
     ),
+    # Not "the largest that can be found is 84".
+    rf"\bcan(?: \w+)? be (?:(?:either|the|an?|option|choice|equal|to) ){{0,2}}[(\"']?{MARK}",
     r"^(?:consider|check(?:ing)?|test(?:ing)?|try(?:ing)?|case|candidate)\b(?=[^:]{0,20}:)"
     r"(?![^:]{0,20}:\s?(?:correct|right|true))",
 )
 _OTHERS = (
-    "some|many|most|few|others|other \\w+|people|students?|someone|somebody|one|critics|he|she"
-    "|they|you|everyone|everybody|(?:my|a|the|his|her|your) (?:\\w+ )?(?:friend|teacher|student"
-    "|person|colleague|brother|sister|reader|book|intuition|instinct)"
+    r"some|many|most(?= (?:people|students|of|say|think|would|might|will)\b)|few|others|other \w+"
+    r"|people|students?|someone|somebody|one|critics|he|she|they|you (?:might|may|could)|everyone"
+    r"|everybody|(?:my|a|the|his|her|your) (?:\w+ )?(?:friend|teacher|student|person|colleague"
+    r"|brother|sister|reader|book|intuition|instinct)"
 )
 _SAY = (
     r"(?:answer|guess|thought|claim)(?!\s(?:is|are|was|be|to)\b)|says?|said|thinks?|believes?"
@@ -210,5 +223,5 @@ SO_OR_BUT = _pattern(r"(?:but|so|however|yet|therefore|thus|hence)\b")
 GOES_ON = _pattern(r"(?:because|since|as|and|which|that)\b")
 BETWEEN = _pattern(rf"\b(?:between|among)\s{MARK}\s(?:and|or)\s{MARK},?")
 PREPOSITION = _pattern("instead|rather|unlike|as opp|except|other|besides|apart|compared")
-RESUMES = _pattern(r"[=≈]|\b(?:is|are|was|were)\b(?!n't| not)")
+RESUMES = _pattern(r"[=≈]|:(?=\s)|\b(?:is|are|was|were)\b(?!n't| not)")
 RELATIVE = _pattern(r"\b(?:that|which|who|where|when|whose)\b")

@@ -15,12 +15,14 @@ class Marks:
     Attributes:
         values: Mark to its answer, `TWO` for a mention of two.
         weak: Those that count only where a statement is made of them.
+        asides: Those that count only where nothing else is mentioned.
     """
 
     def __init__(self) -> None:
         """Start without any."""
         self.values: dict[str, str] = {}
         self.weak: set[str] = set()
+        self.asides: set[str] = set()
 
     def add(self, value: str, weak: bool = False, label: bool = False) -> str:
         """Return a new mark, one of `LABEL` if asked for."""

@@ -50,7 +50,7 @@ _NO_QUANTITY = re.compile(
 _DIGIT = re.compile(_D)
 _MINUS = re.compile(rf"(?<![0-9)]\s)\b(?:minus|negative) (?=\W?{_D})", re.IGNORECASE)
 _BULLET = re.compile(r"^[-*•>] (?=\S)", re.MULTILINE)
-_ITEM = re.compile(rf"^({_D}{{1,3}})[.)] (?=\S)", re.MULTILINE)
+_ITEM = re.compile(rf"^({_D}{{1,3}})[.)] (?=[^\W\d_]|\()", re.MULTILINE)
 _COUNTED = re.compile(r"[^\w]{0,3}(?:\n|$)|[,;.](?!\w)")
 
 _OPERATOR = r" ?(?:[-+*/×·÷^%]|\b(?:x|plus|minus|times|divided by)\b) ?"
@@ -96,7 +96,7 @@ def extract_number(reply: str) -> str | None:
         return None
     text = _LEFT_HAND_SIDE.sub("= ", text)
     text = _SEVERAL.sub(lambda _: marks.add(TWO), _BOUND.sub(" ~ ", text))
-    marks.weak |= {match[1] or match[2] for match in _ASIDE.finditer(text)}
+    marks.asides = {match[1] or match[2] for match in _ASIDE.finditer(text)}
     return decide(text, marks, quantities=True)
 
 
@@ -116,8 +116,7 @@ def _mark(text: str, marks: Marks, cut: bool) -> str:
 
     if _DIGIT.search(text):
         text = _BULLET.sub("", _NO_QUANTITY.sub(" ~ ", text))
-        if _ITEM.findall(text)[:2] == ["1", "2"]:
-            text = _ITEM.sub("", text)
+        text = _ITEM.sub(lambda match: "" if match.start() or match[1] == "1" else match[0], text)
         text = _NUMBER.sub(digits, text)
     return WORDS.sub(words, text)
 

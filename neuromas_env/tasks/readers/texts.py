@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import takewhile
 
 from neuromas_env.tasks.readers.clauses import LONGEST, Clause, clauses, denies
-from neuromas_env.tasks.readers.grading import list_form
+from neuromas_env.tasks.readers.grading import list_form, normalise
 from neuromas_env.tasks.readers.lexicon import CUE
 from neuromas_env.tasks.readers.plain import READ, plain, unwrapped
 from neuromas_env.tasks.readers.thoughts import without_thoughts
@@ -80,6 +80,8 @@ def extract_text(reply: str, gold: str | None = None) -> str | None:
         gold: The gold answer, if it may be looked at. It settles which of the readings of one
             statement is meant ("Paris, the capital of France"), and is never looked for.
     """
+    if gold is not None and normalise(reply) == normalise(gold):
+        return gold
     readings = list(dict.fromkeys(filter(None, _readings(reply))))
     if gold is not None:
         readings = [r for r in readings if len(r) < LONGEST + 2 * len(gold)]
@@ -100,9 +102,14 @@ def _readings(reply: str) -> Iterator[str]:
         yield box
         return
     text = plain(reply)
+    if not any(map(str.isalnum, text)):  # brackets
+        yield text
+        return
     if _is_answer(text):
-        bare = _unopened(text)
-        yield from [bare.partition(" (")[0], bare, text, *_trimmed(bare)]
+        opened = _OPENING.match(text)  # "Well, Paris", but not the first of some sorted words
+        led = opened and opened[0].rstrip().endswith((",", ":", ".", "!"))
+        bare = _unopened(text) if led else text.strip(_EDGES[:-2])
+        yield from [bare.partition(" (")[0], bare, text, *_trimmed(_unopened(text))]
         return
     said = list(_statements(text, cut_off(reply)))
     explicit = [s.readings for s in said if s.kind is _Kind.EXPLICIT]
