@@ -104,7 +104,7 @@ def _study(running: Running, folder: Path, name: str) -> tuple[str, str]:
         more, rise = need_section(running, scores, pictures)
         parts += more
         verdict = rise.verdict
-    parts += [to_markdown(_matched(running)), *map(to_markdown, make_grids(lines, "extracted"))]
+    parts += map(to_markdown, [*_matched(running), *make_grids(lines, "extracted")])
     if findings:
         deciding = [one for one in findings if one.decides]
         others = [one for one in findings if not one.decides]
@@ -119,25 +119,35 @@ def _study(running: Running, folder: Path, name: str) -> tuple[str, str]:
     return "\n\n".join(parts), verdict
 
 
-def _matched(running: Running) -> Grid:
+def _matched(running: Running) -> list[Grid]:
     """What training has cost each arm, by the runs' own counters."""
-    rows = []
-    names = (
-        "questions", "updates", "calls", "prompt tokens", "tokens", "trained tokens",
-        "critic tokens",
-    )  # fmt: skip
+    counted = {}
     for arm in running.study.trained():
         runs = [running.result(run) for run in running.runs() if run.arm is arm]
-        counted = [run["counters"] for run in runs]
-        cells = [
-            _number(np.mean([one[name] for one in counted])) if name in counted[0] else "-"
-            for name in names
-        ]
         rate = running.rates.get(arm.name)
-        parameters = _number(np.mean([run["parameters"] for run in runs]))
-        rows.append((arm.name, "-" if rate is None else f"{rate:g}", parameters, *cells))
-    head = ("arm", "learning rate", "parameters", *names)
-    return Grid("Training, mean of a run, by the runs' own counters", head, tuple(rows))
+        counted[arm.name] = {
+            "learning rate": "-" if rate is None else f"{rate:g}",
+            "parameters": _number(np.mean([run["parameters"] for run in runs])),
+            **{
+                name: _number(np.mean([run["counters"][name] for run in runs]))
+                for name in runs[0]["counters"]
+            },
+        }
+
+    def grid(title: str, names: Sequence[str]) -> Grid:
+        rows = [(arm, *(known.get(name, "-") for name in names)) for arm, known in counted.items()]
+        return Grid(title, ("arm", *names), tuple(rows))
+
+    return [
+        grid(
+            "Training, mean of a run, by the runs' own counters",
+            ("learning rate", "parameters", "questions", "updates", "calls"),
+        ),
+        grid(
+            "Tokens of training, mean of a run",
+            ("prompt tokens", "tokens", "trained tokens", "critic tokens"),
+        ),
+    ]
 
 
 def _sample(study: Study, findings: Sequence[Finding]) -> str:

@@ -107,7 +107,7 @@ class Claim:
     def __str__(self) -> str:
         """Say it in words."""
         how = "better" if self.test == "superior" else "not worse"
-        own = " by more than {} than {}".format(*self.minus) if self.minus else ""
+        own = " by more than {} over {}".format(*self.minus) if self.minus else ""
         return f"{self.better} {how} than {self.than}{own}{self._scored}"
 
     @property
