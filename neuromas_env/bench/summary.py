@@ -93,7 +93,7 @@ class Line:
     def alone(self) -> bool:
         """Whether the line is a single training run, and so speaks for that run alone."""
         runs = self.estimand in (Estimand.TRAINING, Estimand.FINITE)
-        return (self.trainable > 0 or self.training != {}) and not runs
+        return self.training != {} and not runs
 
 
 @dataclass
