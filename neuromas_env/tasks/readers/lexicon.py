@@ -62,7 +62,8 @@ CALLED_RIGHT = _pattern(
     r"(?:(?:the|my|a|most|likely|only|indeed|also|therefore|thus|clearly|definitely|then"
     rf"|probably|your)\s){{0,4}}(?:(?:{_RIGHT}|answer)\b|(?:best|final|correct|right|only|remaining"
     r"|one|possible|logical|most)(?: \w+){0,2})"
-    rf"|[:=→-]\s?(?:{_RIGHT})\b|[:=→-]?\s?[✅✓✔☑]|(?:fits|works|holds|remains|is left|it is|is it)\b)"
+    rf"|[:=→-]\s?(?:{_RIGHT})\b|[:=→-]?\s?[✅✓✔☑]"
+    r"|(?:fits|works|holds|remains|is left|it is|is it)\b)"
 )
 ONLY = _pattern(
     rf"\bonly\s(?:option |choice |answer )?({MARK})(?=\s(?:is|can|fits|works|holds|remains|makes"

@@ -64,7 +64,11 @@ _VERB = re.compile(
 _AND = re.compile(r"\b(?:and|first|then|finally|followed by)\b", re.IGNORECASE)
 _BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
 _ENDED = re.compile(r"[.!?][\"')]{0,2}$")
-_FEW_WORDS = 8
+_WORDS = re.compile(r"[^\W\d_][\w'-]*(?:,? [\w'-]+)*")
+_GRAMMAR = re.compile(
+    rf"{_VERB.pattern}|n't\b|\b(?:the|an?|of|to|in|on|at|and|or|but|not|for|with)\b", re.IGNORECASE
+)
+_FEWEST, _FEW_WORDS = 4, 8
 _EDGES = " \t\n,;:.!\"'()"
 
 
@@ -98,7 +102,7 @@ def _readings(reply: str) -> Iterator[str]:
         yield box
         return
     text = plain(reply)
-    if not any(map(str.isalnum, text)):  # brackets
+    if not any(map(str.isalnum, text)) or _is_list(text):  # brackets, sorted words
         yield text
         return
     if _is_answer(text):
@@ -137,6 +141,14 @@ def _is_answer(text: str) -> bool:
     if _VERB.search(text) or CUE.search(text) or denies(text):
         return False
     return all(clause.asserts and not clause.corrects for clause in clauses(text, _CUT))
+
+
+def _is_list(text: str) -> bool:
+    """Return whether a text is a line of words that make no sentence, "not" and "may" among them."""
+    words = text.split()
+    if not _FEWEST <= len(words) <= LONGEST or not _WORDS.fullmatch(text):
+        return False
+    return len(_GRAMMAR.findall(text)) <= (len(words) >= 2 * _FEWEST) * 2
 
 
 class _Kind(Enum):
