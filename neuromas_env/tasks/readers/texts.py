@@ -144,7 +144,7 @@ def _is_answer(text: str) -> bool:
 
 
 def _is_list(text: str) -> bool:
-    """Return whether a text is a line of words that make no sentence, "not" and "may" among them."""
+    """Return whether a text is a line of words that make no sentence; "not" may be one."""
     words = text.split()
     if not _FEWEST <= len(words) <= LONGEST or not _WORDS.fullmatch(text):
         return False
