@@ -64,11 +64,11 @@ _VERB = re.compile(
 _AND = re.compile(r"\b(?:and|first|then|finally|followed by)\b", re.IGNORECASE)
 _BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
 _ENDED = re.compile(r"[.!?][\"')]{0,2}$")
-# Words side by side that are no sentence, whatever they are: none joins them.
-_WORDS = re.compile(
-    r"(?:(?!(?:a|an|the|of|to|in|on|is|it|or|and|i)\b)[\w'-]+[ ,]{1,2}){5,}[\w'-]+", re.I
+_WORDS = re.compile(r"[^\W\d_][\w'-]*(?:,? [\w'-]+)*")
+_GRAMMAR = re.compile(
+    rf"{_VERB.pattern}|n't\b|\b(?:the|an?|of|to|in|on|at|and|or|but|not|for|with)\b", re.IGNORECASE
 )
-_FEW_WORDS = 8
+_FEWEST, _FEW_WORDS = 4, 8
 _EDGES = " \t\n,;:.!\"'()"
 
 
@@ -102,7 +102,7 @@ def _readings(reply: str) -> Iterator[str]:
         yield box
         return
     text = plain(reply)
-    if not any(map(str.isalnum, text)):  # brackets
+    if not any(map(str.isalnum, text)) or _is_list(text):  # brackets, sorted words
         yield text
         return
     if _is_answer(text):
@@ -145,11 +145,17 @@ def _is_answer(text: str) -> bool:
     """Return whether a text is one line without a sentence in it."""
     if len(text) > LONGEST or "\n" in text or ": " in text:
         return False
-    if _WORDS.fullmatch(text):
-        return True
     if _VERB.search(text) or CUE.search(text) or denies(text):
         return False
     return all(clause.asserts and not clause.corrects for clause in clauses(text, _CUT))
+
+
+def _is_list(text: str) -> bool:
+    """Return whether a text is a line of words that make no sentence; "not" may be one."""
+    words = text.split()
+    if not _FEWEST <= len(words) <= LONGEST or not _WORDS.fullmatch(text):
+        return False
+    return len(_GRAMMAR.findall(text)) <= (len(words) >= 2 * _FEWEST) * 2
 
 
 class _Kind(Enum):
