@@ -167,10 +167,11 @@ def examples():
     found = []
     for name in names:
         if not name.startswith(("mmlu/", "humaneval", "mbpp")):
-            task = make_task(name, data=DATA)
+            real = (DATA / name.partition("/")[0]).is_dir()
+            task = make_task(name, data=DATA if real else FIXTURES / "rows")
             rows = task.examples("test")
-            kept = rows[:: max(1, len(rows) // 40)]
-            found += [(task, row) for row in kept if row.id not in task.flaws]
+            flawed = [row for row in rows[:1000] if row.id in task.flaws]
+            found += [(task, row) for row in [*rows[:: max(1, len(rows) // 40)], *flawed]]
     return found
 
 
