@@ -299,7 +299,7 @@ def test_language_models_train_resume_and_answer(language, tmp_path):
     # 2 steps of 4 episodes; of the last learner's, each takes one call more.
     for arm, calls in {"single": 8, "network": 16, "left out": 24, "untrained": 0}.items():
         row = next(line for line in training.splitlines() if line.startswith(f"| {arm} "))
-        assert f" | {calls} | " in row, row
+        assert row.endswith(f" | {calls} |"), row
     size = {
         arm: int(re.search(rf"\| {arm} \| \S+ \| ([\d,]+) \|", training)[1].replace(",", ""))
         for arm in ("network", "critic")

@@ -196,7 +196,7 @@ def test_a_comparison_says_what_is_paired_subtracted_and_tested(written):
     one = load(written(change)).studies[0].claims[0]
     assert (one.seeds, one.minus, one.test) == ("unpaired", ("free", "single"), "not_worse")
     assert one.signs == {"network": 1, "single": 0, "free": -1} and one.threshold == -0.03
-    assert str(one) == "network not worse than single by more than free than single"
+    assert str(one) == "network not worse than single by more than free over single"
     plain = load("parameters").studies[0].claims[0]
     assert (plain.seeds, plain.minus, plain.test) == ("paired", None, "superior")
     assert plain.signs == {"network": 1, "single": -1} and plain.threshold == plain.margin

@@ -8,7 +8,7 @@ from neuromas_env.agents.mock import MockEngine
 from neuromas_env.episode import Episode
 from neuromas_env.policy import Completion
 from neuromas_env.tasks import make_task
-from neuromas_env.tasks.base import Reply
+from neuromas_env.tasks.base import Reply, Score
 from neuromas_env.tasks.reply import cut_off
 from neuromas_env.topology import Topology
 
@@ -25,7 +25,7 @@ def test_the_mark_reaches_the_scorer():
     policy = LLMPolicy(MockEngine(), "Answer with the letter only.")
     heard = []
     task = make_task("signal")
-    task.score = lambda example, reply: heard.append(reply)
+    task.score = lambda example, reply: heard.append(reply) or Score(0.0, 0.0, "wrong")
     for finished in (True, False):
         episode = Episode(Topology.parse("1"), task, task.examples("test")[0])
         message = policy.read(Completion(" B ", finished=finished))

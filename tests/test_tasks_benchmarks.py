@@ -54,8 +54,7 @@ def test_gold_answers_score_one_and_wrong_ones_zero(folder, name):
     assert malformed <= task.flaws.keys()
     for example in examples:
         gold = task.score(example, task.gold(example))
-        assert gold.strict == 1.0, example
-        assert gold.extracted == (example.id not in malformed), example
+        assert (gold.strict, gold.extracted) == (1.0, 1.0), example
         wrong = task.score(example, wrong_answer(example, examples))
         assert (wrong.strict, wrong.extracted) == (0.0, 0.0), example
         if example.id not in malformed:

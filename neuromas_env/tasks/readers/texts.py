@@ -186,8 +186,18 @@ def _statements(text: str, cut: bool) -> Iterator[_Statement]:
         else:
             for clause in clauses(line, _CUT):
                 unfinished = cut and number == len(lines) and line.endswith(clause.text)
-                if clause.asserts and (not unfinished or _ENDED.search(clause.text)):
+                asserts = clause.asserts or _lists(clause, line)
+                if asserts and (not unfinished or _ENDED.search(clause.text)):
                     yield from _statement(clause)
+
+
+def _lists(clause: Clause, line: str) -> bool:
+    """Return whether what a clause of a line states is a list, of which "maybe" can be a word."""
+    *_, cue = (None, *CUE.finditer(clause.text[:1000]))
+    words = _bare(clause.text[cue.end() :]) if cue else ""
+    if not _is_list(words) or line.rstrip().endswith("?"):
+        return False
+    return clauses(line.replace(words, "this"), _CUT)[-1].asserts
 
 
 def _announces(line: str) -> bool:
