@@ -80,7 +80,7 @@ def main():
         dom, asked = browse(page, folder)
         check("<title>Benchmark out</title>" in dom, "no text of a model ran as a script")
         check(not [url for url in asked if "example.org" in url], "nothing was asked of others")
-        check(dom.count("<table>") == 2 and dom.count("data:image/svg") == 2, "tables and plots")
+        check(dom.count("<table>") == 3 and dom.count("data:image/svg") == 2, "tables and plots")
         shown = unescape(dom[dom.index('<div id="transcript">') :])
         check("Largest" in shown or "largest" in shown, "the question is shown")
         check(HOSTILE in shown, "a message is shown as it was written")
