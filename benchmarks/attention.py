@@ -10,7 +10,7 @@ import torch
 from model_setup import alternate, options
 from transformers import AttentionInterface
 
-from neuromas_env.agents import attention
+from neuromas_env.agents.engines.forward import attention
 
 HEADS, GROUPS, WIDTH = 9, 3, 64
 CASES = {"decode": (64, 1, 80), "train": (16, 64, 192), "prompt": (2, 768, 768)}

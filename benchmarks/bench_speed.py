@@ -19,7 +19,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from neuromas_env.agents.mock import MockEngine
+from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.bench import worker
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.runner import Alone, run_benchmark

@@ -24,9 +24,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
+from neuromas_env.bench.machine import machine
 from neuromas_env.bench.statistics import Estimand, Estimate, estimate
 from neuromas_env.experiments.verdict import decide, p_not
-from neuromas_env.report import machine
 
 TABLES, BLOCK = 2000, 250
 SEEDS, QUESTIONS, SPREADS = (3, 5, 10), (64, 128, 512), (0.0, 0.03, 0.06, 0.09)

@@ -15,8 +15,8 @@ from gymnasium.spaces import Dict, Sequence
 from pettingzoo import AECEnv
 from pettingzoo.utils import AssertOutOfBoundsWrapper, OrderEnforcingWrapper
 
-from neuromas_env.env import ClipMessage, env
-from neuromas_env.spaces import Message
+from neuromas_env.envs.aec import ClipMessage, env
+from neuromas_env.envs.spaces import Message
 from neuromas_env.tasks import Example, Score, Task
 
 TARGET = 0.7

@@ -15,8 +15,8 @@ import torch
 from model_setup import alternate
 from workload import MODEL, NEW, PROMPT, ROLLOUTS, Ours
 
-from neuromas_env.agents.attention import use_own_attention
-from neuromas_env.agents.models import load_base
+from neuromas_env.agents.engines.forward.attention import use_own_attention
+from neuromas_env.agents.engines.models import load_base
 
 STEP_TARGET, STEP_STRETCH, ROLLOUT_TARGET, ROLLOUT_STRETCH = 1.25, 1.0, 0.85, 1.5
 

@@ -18,11 +18,11 @@ from unittest.mock import patch
 import torch
 from model_setup import RANK, alternate, clear_gradients, make_engine, options, random_rows, train
 
-from neuromas_env.agents.config import TrainConfig
-from neuromas_env.agents.reinforce import Reinforce
-from neuromas_env.agents.run import Run
-from neuromas_env.agents.train import train as run_training
-from neuromas_env.agents.transformers_engine import TransformersEngine
+from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.learners.reinforce import Reinforce
+from neuromas_env.agents.training.api import train as run_training
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.agents.training.loop import Run
 
 NODES, TIME_TARGET, MEMORY_TARGET, SHARE_TARGET = 7, 1.25, 0.10, 0.02
 PROMPT, COMPLETION, BUDGET = 64, 16, 2048

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import workload
 
-from neuromas_env.agents.models import precision, resolve_model
-from neuromas_env.assets import cache_dir
+from neuromas_env.agents.engines.models import precision, resolve_model
+from neuromas_env.downloads import cache_dir
 
 PEER = "comlrl==1.4.3"
 TARGETS = {3: (3.0, 5.0), 7: (3.5, 6.0)}

@@ -14,8 +14,8 @@ import torch
 from model_setup import RANK, alternate, make_engine, options
 from peft import LoraConfig, get_peft_model
 
+from neuromas_env.agents.engines.models import load_base
 from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.models import load_base
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task

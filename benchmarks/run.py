@@ -87,7 +87,7 @@ WHOLE = {
     "theory": "what the theory says, by counting",
     "bench_speed": "the benchmark runner's own time, and the store",
     "task_speed": "loading, scoring and generating questions",
-    "coded_speed": "networks of small coded policies",
+    "discrete_speed": "networks of small discrete policies",
     "sb3_speed": "Stable-Baselines3's PPO solves XOR",
     "sandbox_speed": "scoring code in the sandbox",
 }

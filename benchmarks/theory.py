@@ -15,9 +15,9 @@ from itertools import product
 import numpy as np
 import theory_training as training
 
-from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.experiments.load import list_experiments, load
-from neuromas_env.experiments.options import CodedOptions
+from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.spec import shape
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.trees import KINDS
@@ -253,7 +253,7 @@ def single(study, arm, task):
     """
     name = task.partition(":")[0]
     if study.kind == "coded":
-        options = CodedOptions.from_mapping(arm.options)
+        options = DiscreteOptions.from_mapping(arm.options)
         layout = options.layouts(task)[-1][0]
         symbols = layout.task.parts + layout.task.query
         rows = min(options.rows(task) or math.inf, sum(layout.sizes))

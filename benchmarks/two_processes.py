@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from neuromas_env.agents.runlog import read_lines
+from neuromas_env.files import read_lines
 
 TARGET = 1.7
 OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 4

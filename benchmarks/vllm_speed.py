@@ -13,9 +13,9 @@ import time
 
 from model_setup import RANK, alternate, options
 
+from neuromas_env.agents.engines.models import load_base, resolve_model
+from neuromas_env.agents.engines.vllm import VLLMEngine
 from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.models import load_base, resolve_model
-from neuromas_env.agents.vllm_engine import VLLMEngine
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task

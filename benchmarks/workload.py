@@ -18,9 +18,9 @@ import time
 
 import torch
 
-from neuromas_env.agents.models import load_base
-from neuromas_env.agents.reinforce import Reinforce
-from neuromas_env.agents.transformers_engine import TransformersEngine
+from neuromas_env.agents.engines.models import load_base
+from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.policy import Request, Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task

@@ -15,8 +15,8 @@ from pathlib import Path
 from string import Template
 from unittest import mock
 
+from neuromas_env.envs.registration import SINGLE
 from neuromas_env.errors import InputError
-from neuromas_env.registration import SINGLE
 from neuromas_env.tasks import _FAMILIES, SPLITS, Task, _load, make_task, sources
 
 FOLDER = Path(__file__).parent / "tasks"

@@ -29,13 +29,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from neuromas_env.agents.chat import ChatEncoder
-from neuromas_env.agents.config import TrainConfig
-from neuromas_env.agents.evaluate import evaluate
+from neuromas_env.agents.engines.chat import ChatEncoder
 from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.prompt import Turns, build_prompt, role_prompt, unplaced_prompt
-from neuromas_env.agents.train import make_engine
-from neuromas_env.episode import Episode
+from neuromas_env.agents.prompts import Turns, build_prompt, role_prompt, unplaced_prompt
+from neuromas_env.agents.training.api import make_engine
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.agents.training.evaluate import evaluate
+from neuromas_env.envs.episode import Episode
 from neuromas_env.policy import Observation, Sampling
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.topology import Topology

@@ -1,6 +1,6 @@
 """`python -m neuromas_env`, which launchers of several processes need; see `neuromas --help`."""
 
-from neuromas_env.cli import main
+from neuromas_env.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""Pictures of a network: in the terminal, as SVG, and of an episode so far."""
+"""Pictures of a network: in the terminal and as SVG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neuromas_env.episode import Episode
     from neuromas_env.topology import Topology
 
 WIDTH = 80
@@ -34,20 +33,7 @@ def draw_text(topology: Topology, labels: Mapping[str, str] | None = None) -> st
         labels: What stands in a node's box instead of its name.
     """
     sources = {node: topology.sources(node) for node in topology.nodes}
-    return _picture(topology.layers, sources, labels or {})
-
-
-def draw_episode(episode: Episode) -> str:
-    """Draw the network of an episode, with the question and the messages so far."""
-    layers, sources = episode.wiring.layers, episode.wiring.sources
-    lines = [_picture(layers, sources, {}), "", said("question", episode.example.question)]
-    lines += [said(node, text) for node, text in episode.messages.items()]
-    if episode.done:
-        reason = episode.score.reason
-        lines.append(f"answer: {_plain(episode.answer)} ({reason}, reward {episode.reward:g})")
-    else:
-        lines.append(f"to act: {', '.join(episode.active)}")
-    return "\n".join(lines)
+    return picture(topology.layers, sources, labels or {})
 
 
 def draw_svg(topology: Topology) -> str:
@@ -89,7 +75,8 @@ def draw_svg(topology: Topology) -> str:
     )
 
 
-def _picture(layers: Layers, sources: Sources, labels: Mapping[str, str]) -> str:
+def picture(layers: Layers, sources: Sources, labels: Mapping[str, str]) -> str:
+    """Draw layers of nodes and who reads whom; `labels` replace node names."""
     rows = [_cells([_label(labels.get(node, node)) for node in layer]) for layer in layers]
     total = max(_row_width(row) for row in rows)
     full = [
@@ -171,16 +158,17 @@ def _row_width(cells: Sequence[Sequence[str]]) -> int:
 
 
 def _label(text: str) -> str:
-    text = _plain(text) or " "
+    text = plain(text) or " "
     return text if len(text) <= _MAX_LABEL else text[: _MAX_LABEL - 1] + "…"
 
 
 def said(who: str, text: str) -> str:
     """Write what somebody said as lines that no text in it can disturb."""
-    return f"{who}:\n{textwrap.indent(_plain(text, keep_lines=True), '  ')}"
+    return f"{who}:\n{textwrap.indent(plain(text, keep_lines=True), '  ')}"
 
 
-def _plain(text: str, keep_lines: bool = False) -> str:
+def plain(text: str, keep_lines: bool = False) -> str:
+    """Return a text without control characters; line ends stay if `keep_lines`."""
     # Control characters could move the cursor, recolour the terminal or break the picture.
     kept = "\n" if keep_lines else ""
     return "".join(c if c.isprintable() or c in kept else " " for c in text)

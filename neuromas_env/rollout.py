@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.episode import Episode, Schedule, score_all
+from neuromas_env.envs.episode import Episode, Schedule, score_all
 from neuromas_env.policy import Completion, Engine, Policy, Request, Step, Team, Trajectory
 from neuromas_env.tasks.base import Example, Task
 from neuromas_env.topology import Topology

@@ -14,14 +14,14 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from neuromas_env.errors import InputError, unknown
-from neuromas_env.graph import (
+from neuromas_env.dag import (
     check_outputs,
     edge_indices,
     group_layers,
     longest_paths,
     neighbours,
 )
+from neuromas_env.errors import InputError, unknown
 
 if TYPE_CHECKING:
     import networkx

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from neuromas_env.agents.models import LoadedModel, load_base
+from neuromas_env.agents.engines.models import LoadedModel, load_base
 
 # Workers share the cores: torch in each would take all of them, and wait for the other's.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):

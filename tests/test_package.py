@@ -10,11 +10,10 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = ("agents", "tasks", "baselines")
 
 
@@ -54,7 +53,7 @@ def test_installed_wheel_works(wheel, tmp_path):
     python = tmp_path / "venv" / "bin" / "python"
     install = ["uv", "pip", "install", "--quiet", "--no-deps", "--python", str(python)]
     run([*install, str(wheel)])
-    code = "import neuromas_env, neuromas_env.cli as cli\n" + "\n".join(
+    code = "import neuromas_env, neuromas_env.cli.app as cli\n" + "\n".join(
         f"import neuromas_env.{name}" for name in PACKAGES
     )
     # Its dependencies come from this environment; the package itself must not.
@@ -74,8 +73,8 @@ def test_links_at_the_root(name):
 def test_core_and_command_import_no_torch():
     code = (
         "import sys, neuromas_env, neuromas_env.rollout, neuromas_env.neuromas_v0\n"
-        "import neuromas_env.cli\n"
-        "try:\n    neuromas_env.cli.main(['train', '--help'])\nexcept SystemExit as end:\n"
+        "import neuromas_env.cli.app\n"
+        "try:\n    neuromas_env.cli.app.main(['train', '--help'])\nexcept SystemExit as end:\n"
         "    assert end.code == 0\n"
         "print(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
     )

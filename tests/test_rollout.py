@@ -3,11 +3,11 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_tasks import TOPOLOGIES, Dealt, Whole, topologies
+from support.toy_tasks import TOPOLOGIES, Dealt, Whole, topologies
 
+from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.llm import LLMPolicy, llm_team
-from neuromas_env.agents.mock import MockEngine
-from neuromas_env.env import env
+from neuromas_env.envs.aec import env
 from neuromas_env.policy import Policy, Sampling
 from neuromas_env.rollout import derive_seed, run_episodes
 from neuromas_env.topology import Topology

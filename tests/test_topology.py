@@ -7,7 +7,7 @@ import networkx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_tasks import TOPOLOGIES, topologies
+from support.toy_tasks import TOPOLOGIES, topologies
 
 from neuromas_env import Topology
 from neuromas_env.errors import InputError

@@ -20,14 +20,14 @@ from shared import options, report
 from torchrl.envs import PettingZooWrapper
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 
-from neuromas_env import coded_v0
-from neuromas_env.coded.layout import make_layout
-from neuromas_env.coded.levels import level
+from neuromas_env import discrete_v0
+from neuromas_env.envs.discrete.layout import make_layout
+from neuromas_env.envs.discrete.levels import level
 
 ALGORITHMS = {"ippo": IppoConfig, "mappo": MappoConfig, "qmix": QmixConfig}
 
 
-class CodedClass(TaskClass):
+class DiscreteClass(TaskClass):
     """A level as a BenchMARL task."""
 
     supports_discrete_actions = lambda self: True  # noqa: E731
@@ -37,12 +37,12 @@ class CodedClass(TaskClass):
     def get_env_fun(self, num_envs, continuous_actions, seed, device):
         network = self.config["level"]
         return lambda: PettingZooWrapper(
-            coded_v0.parallel_env(**level(network)),
+            discrete_v0.parallel_env(**level(network)),
             categorical_actions=True, seed=seed, device=device, use_mask=False,
         )  # fmt: skip
 
     def max_steps(self, env):
-        return len(coded_v0.parallel_env(**level(self.config["level"])).layout.layers)
+        return len(discrete_v0.parallel_env(**level(self.config["level"])).layout.layers)
 
     def group_map(self, env):
         return env.group_map
@@ -62,14 +62,14 @@ class CodedClass(TaskClass):
         return "coded"
 
 
-class CodedTask(Task):
+class DiscreteTask(Task):
     """The only entry; which level it is stands in the configuration."""
 
     LEVEL = None
 
     @staticmethod
     def associated_class():
-        return CodedClass
+        return DiscreteClass
 
 
 def score(experiment):
@@ -108,7 +108,7 @@ def main():
             num_cells=[32, 32], activation_class=torch.nn.Tanh, layer_class=torch.nn.Linear
         )
         experiment = Experiment(
-            task=CodedTask.LEVEL.get_task({"level": given.level}),
+            task=DiscreteTask.LEVEL.get_task({"level": given.level}),
             algorithm_config=ALGORITHMS[given.algorithm].get_from_yaml(),
             model_config=model, critic_model_config=model, seed=given.seed,
             config=settings(given, Path(folder)),

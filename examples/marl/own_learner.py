@@ -13,10 +13,10 @@ import argparse
 import numpy as np
 from shared import options, report
 
-from neuromas_env.agents.tabular import TabularEngine, TabularReinforce
-from neuromas_env.coded.layout import make_layout
-from neuromas_env.coded.levels import level
-from neuromas_env.coded.rollout import code_words, run_coded
+from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
+from neuromas_env.agents.tables.rollout import code_words, run_discrete
+from neuromas_env.envs.discrete.layout import make_layout
+from neuromas_env.envs.discrete.levels import level
 
 QUESTIONS, ROLLOUTS = 8, 8
 
@@ -40,10 +40,10 @@ def main():
     for update in range(updates):
         questions = layout.task.draw(rng, QUESTIONS)
         seed = given.seed * updates + update
-        episodes = run_coded(layout, engine, questions, seed=seed, rollouts=ROLLOUTS)
+        episodes = run_discrete(layout, engine, questions, seed=seed, rollouts=ROLLOUTS)
         for learner in learners:
             learner.update(episodes)
-    episodes = run_coded(layout, engine, layout.task.every(), temperature=0)
+    episodes = run_discrete(layout, engine, layout.task.every(), temperature=0)
     reached = float(np.mean([episode.reward for episode in episodes]))
     report(
         f"REINFORCE, {given.credit}", given, reached, updates * QUESTIONS * ROLLOUTS * len(nodes)

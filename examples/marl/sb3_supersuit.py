@@ -13,8 +13,8 @@ from shared import greedy_return, options, report
 from stable_baselines3 import PPO
 from stable_baselines3.common.utils import set_random_seed
 
-from neuromas_env import coded_v0
-from neuromas_env.coded.levels import level
+from neuromas_env import discrete_v0
+from neuromas_env.envs.discrete.levels import level
 
 
 def main():
@@ -22,7 +22,7 @@ def main():
     torch.set_num_threads(1)
     # SuperSuit's vector has no `seed` method, so PPO(seed=...) would fail.
     set_random_seed(given.seed)
-    network = coded_v0.parallel_env(**level(given.level))
+    network = discrete_v0.parallel_env(**level(given.level))
     envs = supersuit.pettingzoo_env_to_vec_env_v1(network)
     envs = supersuit.concat_vec_envs_v1(envs, 8, num_cpus=1, base_class="stable_baselines3")
     # The copies are built anew, so each gets a seed of its own: this one and those after it.

@@ -11,8 +11,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
-from neuromas_env.coded.levels import level
-from neuromas_env.coded.views import TurnView
+from neuromas_env.envs.discrete.levels import level
+from neuromas_env.envs.discrete.views import TurnView
 
 
 class StopWhenRight(BaseCallback):

@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 
-from neuromas_env.coded.layout import make_layout
-from neuromas_env.coded.levels import LEVELS, level
-from neuromas_env.coded.vector import VectorNetwork
+from neuromas_env.envs.discrete.layout import make_layout
+from neuromas_env.envs.discrete.levels import LEVELS, level
+from neuromas_env.envs.discrete.vector import VectorNetwork
 
 
 def options(description, steps, quick, *parents):

@@ -14,8 +14,8 @@ from torchrl.envs import PettingZooWrapper
 from torchrl.modules import MLP, ProbabilisticActor
 from torchrl.objectives import ClipPPOLoss, ValueEstimators
 
-from neuromas_env import coded_v0
-from neuromas_env.coded.levels import level
+from neuromas_env import discrete_v0
+from neuromas_env.envs.discrete.levels import level
 
 FRAMES, EPOCHS, MINIBATCH = 512, 4, 128
 
@@ -35,7 +35,7 @@ def main():
     given = options(__doc__.splitlines()[0], steps=40_000, quick=1_024)
     torch.set_num_threads(1)
     torch.manual_seed(given.seed)
-    network = coded_v0.parallel_env(**level(given.level))
+    network = discrete_v0.parallel_env(**level(given.level))
     if network.layout.bandwidth > 1:
         raise SystemExit("this script's policy sends one symbol: take a level of bandwidth 1")
     env = PettingZooWrapper(network, categorical_actions=True, seed=given.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromas_env.agents.prompt import build_prompt
+from neuromas_env.agents.prompts import build_prompt
 from neuromas_env.agents.roles import Prompt
 from neuromas_env.policy import Completion, Engine, Observation, Policy, Request, Sampling
 from neuromas_env.tasks.base import Task

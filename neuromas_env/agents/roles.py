@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from neuromas_env.agents.prompt import build_prompt, role_prompt, unplaced_prompt
+from neuromas_env.agents.prompts import build_prompt, role_prompt, unplaced_prompt
 from neuromas_env.policy import Observation
 
 Prompt = Callable[[Observation, str], tuple[tuple[str, str], ...]]

@@ -91,12 +91,15 @@ _BUILT_IN = {
     "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
     "network": ("network:network", "an untrained network, with role prompts or role-free"),
     "gptswarm": ("gptswarm:gptswarm", "GPTSwarm: who votes, learned over sampled graphs"),
-    "agentnet": ("agentnet:agentnet", "AgentNet: agents pass on, split or solve, as learned"),
+    "agentnet": (
+        "agentnet.method:agentnet",
+        "AgentNet: agents pass on, split or solve, as learned",
+    ),
 }
 
 ADAPTIVE = {
     "gptswarm": "gptswarm:GptSwarmLearning",
-    "agentnet": "agentnet:AgentNetLearning",
+    "agentnet": "agentnet.method:AgentNetLearning",
 }
 """Those that learn from training questions before they are tested; see `adapted.py`."""
 

@@ -14,10 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from neuromas_env.agents.runlog import Reporter, read_json, write, writing
 from neuromas_env.baselines.method import Setup
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.files import read_json, write, writing
 from neuromas_env.policy import Engine, Usage
+from neuromas_env.progress import Reporter
 from neuromas_env.rollout import derive_seed, step_questions
 from neuromas_env.tasks.base import Example, Task
 from neuromas_env.tasks.ready import check_ready

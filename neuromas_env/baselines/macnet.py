@@ -24,7 +24,7 @@ from math import log2
 from neuromas_env.baselines.cards import CARDS, card
 from neuromas_env.baselines.method import Method, Net, Prompt, Setup, Turns, texts
 from neuromas_env.baselines.prompts import numbered, reasoned
-from neuromas_env.graph import longest_paths
+from neuromas_env.dag import longest_paths
 from neuromas_env.policy import Observation
 
 SHAPES = ("chain", "star", "tree", "net", "mlp", "random")

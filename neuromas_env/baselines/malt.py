@@ -1,7 +1,7 @@
 """MALT at test time: three chains of the trained generator, verifier and refiner, and a vote.
 
 Source: Motwani et al., 2024 (arXiv 2412.01928). The chains differ in what is sampled. How the
-three are trained: `neuromas_env/agents/malt.py`.
+three are trained: `neuromas_env/agents/learners/malt.py`.
 """
 
 from __future__ import annotations

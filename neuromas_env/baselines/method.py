@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from neuromas_env.agents.prompt import build_prompt
-from neuromas_env.episode import Schedule
+from neuromas_env.agents.prompts import build_prompt
+from neuromas_env.envs.episode import Schedule
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import (
     Completion,

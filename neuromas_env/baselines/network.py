@@ -12,7 +12,7 @@ greedily, and both read the whole question at every node.
 
 from __future__ import annotations
 
-from neuromas_env.agents.prompt import build_prompt
+from neuromas_env.agents.prompts import build_prompt
 from neuromas_env.baselines.cards import card
 from neuromas_env.baselines.method import Method, Prompt, Setup, Turns
 from neuromas_env.policy import Observation

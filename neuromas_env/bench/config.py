@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from neuromas_env import __version__
-from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Engine
@@ -50,8 +50,8 @@ def make_engine(config: BenchConfig, adapters: Adapters | None = None) -> tuple[
 
 
 def _local(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
-    from neuromas_env.agents.models import precision
-    from neuromas_env.agents.train import make_engine as make_local
+    from neuromas_env.agents.engines.models import precision
+    from neuromas_env.agents.training.api import make_engine as make_local
 
     options = {key: getattr(config, key) for key in ("model", "dtype", "device", "chunk_rows")}
     engine = make_local(TrainConfig.from_mapping({**options, "engine": config.engine, **adapters}))
@@ -59,14 +59,14 @@ def _local(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
     identity["dtype"] = precision(config.dtype, config.device)
     identity |= _versions("torch", "transformers", "peft")
     if config.engine == "vllm":
-        from neuromas_env.agents.vllm_engine import vllm_version
+        from neuromas_env.agents.engines.vllm import vllm_version
 
         identity["versions"]["vllm"] = vllm_version()
     return engine, identity
 
 
 def _openai(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
-    from neuromas_env.agents.openai_engine import OpenAIEngine
+    from neuromas_env.agents.engines.openai import OpenAIEngine
 
     engine = OpenAIEngine(
         config.model,
@@ -84,7 +84,7 @@ def _openai(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
 
 
 def _mock(config: BenchConfig, adapters: Adapters) -> tuple[Engine, Identity]:
-    from neuromas_env.agents.mock import MockEngine
+    from neuromas_env.agents.engines.mock import MockEngine
 
     return MockEngine(), {"model": "mock"} | _versions()
 

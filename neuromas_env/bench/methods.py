@@ -9,18 +9,18 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuromas_env.agents.config import TrainConfig, read_config
 from neuromas_env.agents.roles import ROLES, prompt_of, reads_whole
-from neuromas_env.agents.runlog import read_json, read_lines
+from neuromas_env.agents.training.config import TrainConfig, read_config
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE
 from neuromas_env.baselines.trained import TRAINED as ROWS
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.files import read_json, read_lines
 from neuromas_env.policy import Engine, Sampling
 from neuromas_env.tasks.base import Task
 
 if TYPE_CHECKING:
-    from neuromas_env.agents.checkpoint import State
+    from neuromas_env.agents.training.checkpoint import State
     from neuromas_env.bench.config import BenchConfig
 
 TRAINED = tuple(f"{name}@" for name in ROWS)
@@ -65,7 +65,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
     Raises:
         InputError: There is no such run, its checkpoint is broken, or another method's.
     """
-    from neuromas_env.agents import checkpoint
+    from neuromas_env.agents.training import checkpoint
 
     family, _, where = name.partition("@")
     right = f"`{ROWS[family].command(task)}` makes one"

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from neuromas_env.agents.runlog import Reporter
 from neuromas_env.baselines import matched_self_consistency
 from neuromas_env.baselines.sc import MOST, TOLERANCE
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.store import Answer, Cell, Store
 from neuromas_env.bench.worker import Worker
 from neuromas_env.errors import InputError
+from neuromas_env.progress import Reporter
 from neuromas_env.tasks.base import Example
 
 SAMPLES = ("sc:k={:g}", "sc:k={:g},prompt=direct")

@@ -8,9 +8,7 @@ whole. What is committed survives a kill at any moment.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.errors import InputError
+from neuromas_env.files import lock
 from neuromas_env.tasks.base import Example, Score
 
 FILE, LOCK = "bench.sqlite", "bench.lock"
@@ -160,7 +159,7 @@ class Store:
                 version, or it cannot be read.
         """
         self.path = Path(folder) / FILE
-        self._lock = _take_lock(Path(folder)) if write else None
+        self._lock = lock(Path(folder) / LOCK, Path(folder)) if write else None
         try:
             with self._translated():
                 self._open(write)
@@ -387,23 +386,5 @@ class Store:
 
     def _release(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.lock.release()
             self._lock = None
-
-
-def _take_lock(folder: Path) -> int:
-    """Lock a directory for as long as this process lives; return the open file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(lock, 100, 0).decode(errors="replace").strip()
-        os.close(lock)
-        raise InputError(
-            f"{folder} is being written by another process ({owner or 'starting'}); wait for it, "
-            "or give another directory with --out"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
-    return lock

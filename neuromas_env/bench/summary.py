@@ -121,7 +121,7 @@ class _Group:
         """What these answers speak about, by what was done more than once.
 
         The seeds of an experiment's cells are training runs, those of others are samplings of one
-        method. Questions of coded networks are all that there are.
+        method. Questions of discrete networks are all that there are.
         """
         trained = "study" in self.settings and len(self.cells) > 1
         if self.settings.get("model") == "coded":

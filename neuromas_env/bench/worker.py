@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine
 from neuromas_env.baselines import Method, whole_questions
-from neuromas_env.bench.cache import CachedCompletion, CachedEngine
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import Adapters, Identity, make_engine
 from neuromas_env.bench.methods import (
@@ -197,7 +197,7 @@ class Worker:
             run = self._run(cell.method, cell.settings) if trained else None
             engine, _ = self._engine_for(run.shape if run else None)
             if run is not None:
-                from neuromas_env.agents import checkpoint
+                from neuromas_env.agents.training import checkpoint
 
                 inner = engine.engine if isinstance(engine, CachedEngine) else engine
                 checkpoint.load(run.checkpoint, inner, run.state.topology)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What trained coded networks answer: greedily, by a vote, or with a message taken away."""
+"""What trained discrete networks answer: greedily, by a vote, or with a message taken away."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from neuromas_env.agents.tables.algorithms import sample, softmax
 from neuromas_env.baselines.vote import vote
 from neuromas_env.bench.store import Answer
-from neuromas_env.coded.layout import Layout
-from neuromas_env.coded.learners import sample, softmax
-from neuromas_env.coded.tasks import make_coded_task
+from neuromas_env.envs.discrete.layout import Layout
+from neuromas_env.envs.discrete.tasks import make_discrete_task
 from neuromas_env.errors import InputError
-from neuromas_env.experiments.coded import halves, messages, some
+from neuromas_env.experiments.backends.tables import halves, messages, some
 from neuromas_env.tasks.base import Example
 
 _SAMPLES, _CHANGE = 5, 6  # streams of random numbers
@@ -75,7 +75,7 @@ def answer(
 
 def examples(task: str) -> list[Example]:
     """Return the test questions."""
-    made = make_coded_task(task)
+    made = make_discrete_task(task)
     parts, query = some(made, halves(made)[1])
     right = made.rule(parts, query)
     return [

@@ -7,10 +7,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.config import TrainConfig
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.checks import check_keys, mapping
-from neuromas_env.experiments.options import CodedOptions
+from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.spec import ABLATIONS, Arm
 from neuromas_env.topology import Topology
 
@@ -117,7 +117,7 @@ def _arm(path: Path, where: str, name: str, kind: str, base: dict, options: dict
             raise InputError(f"{path}, {where}: only language models adapt without weights")
         return Arm(name, "adapt", options, tasks=own)
     options = _grown(path, where, kind, base, options)
-    known = {f.name for f in fields(CodedOptions if kind == "coded" else TrainConfig)}
+    known = {f.name for f in fields(DiscreteOptions if kind == "coded" else TrainConfig)}
     known = known - set(_RESERVED) | {"parameters_of"}
     for key in [*options, *base]:
         if key not in known:
@@ -125,7 +125,7 @@ def _arm(path: Path, where: str, name: str, kind: str, base: dict, options: dict
                 f"{path}, {where}: {unknown('option', str(key), [*known, *_OWN_ARM_KEYS])}"
             )
     try:
-        merged = _coded(base | options) if kind == "coded" else _language(base | options)
+        merged = _discrete(base | options) if kind == "coded" else _language(base | options)
     except InputError as error:
         raise InputError(f"{path}, {where}: {error}") from None
     return Arm(name, "train", merged, tasks=own)
@@ -166,8 +166,8 @@ def _grown(path: Path, where: str, kind: str, base: dict, options: dict) -> dict
     return options | {"schedule": ", ".join(plan)}
 
 
-def _coded(options: dict[str, Any]) -> dict[str, Any]:
-    CodedOptions.from_mapping(options)
+def _discrete(options: dict[str, Any]) -> dict[str, Any]:
+    DiscreteOptions.from_mapping(options)
     return options
 
 

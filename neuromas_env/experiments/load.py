@@ -7,12 +7,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.config import read_config
+from neuromas_env.agents.training.config import read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.answers import check_alike
 from neuromas_env.experiments.arms import read_arms
 from neuromas_env.experiments.checks import check_keys, count, mapping, positive
-from neuromas_env.experiments.options import CodedOptions
+from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.spec import (
     FILE,
     HOME,
@@ -266,11 +266,11 @@ def _checked(path: Path, where: str, study: Study) -> Study:
 
 
 def _check_layouts(arm: Arm, source: Arm | None) -> None:
-    """Check that a coded network fits its tasks, and that nodes which swap are alike."""
+    """Check that a discrete network fits its tasks, and that nodes which swap are alike."""
     if source is None:
         return
     for task in arm.tasks:
-        [*_, (layout, _)] = CodedOptions.from_mapping(source.options).layouts(task)
+        [*_, (layout, _)] = DiscreteOptions.from_mapping(source.options).layouts(task)
         if arm.partner is not None:
             check_alike(layout, str(arm.node), arm.partner)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from neuromas_env.agents.runlog import write
 from neuromas_env.bench.statistics import Estimand
 from neuromas_env.bench.tables import Grid, p_value, percent, to_markdown
 from neuromas_env.experiments.curves import need_picture
@@ -15,6 +14,7 @@ from neuromas_env.experiments.need import Measured, Rise, judge_need, over_runs,
 from neuromas_env.experiments.spec import Need
 from neuromas_env.experiments.study import Run, Running
 from neuromas_env.experiments.verdict import Scores
+from neuromas_env.files import write
 
 NOTES = (
     "Needs: questions until the return, as the learning curve has it, is first as high as the "

@@ -1,4 +1,4 @@
-"""The options with which a coded network is trained."""
+"""The options with which a discrete network is trained."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neuromas_env.agents.shaping import read_terms
-from neuromas_env.coded.bench import ALGORITHMS
-from neuromas_env.coded.growth import INITS
-from neuromas_env.coded.layout import Layout, make_layout
+from neuromas_env.agents.learners.shaping import read_terms
+from neuromas_env.agents.tables.growth import INITS
+from neuromas_env.envs.discrete.layout import Layout, make_layout
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.experiments.marl import ALGORITHMS
 from neuromas_env.topology import Topology
 
 STARTS = ("uniform", "noise", "repeat")
@@ -24,14 +24,14 @@ _CHOICES = {
 
 
 @dataclass(frozen=True)
-class CodedOptions:
-    """How a coded network is trained.
+class DiscreteOptions:
+    """How a discrete network is trained.
 
     Attributes:
         topology: Layer widths, or `tree-4`.
         codebook: Number of symbols, None for as many as the task has answers.
         bandwidth: Symbols per message.
-        learner: An entry of `neuromas_env.coded.bench.ALGORITHMS`.
+        learner: An entry of `neuromas_env.experiments.marl.ALGORITHMS`.
         credit: `shared` leaves it to the learner; `leave_one_node_out` compares each episode
             with those in which one node says anything at random and what follows is played anew.
         updates: Batches to train on.
@@ -46,7 +46,7 @@ class CodedOptions:
             which one it is.
         start: Tables start `uniform`, as `noise`, or with a bias to `repeat` what a node reads
             first, a role written by hand.
-        shaping: Terms that are added to the reward, see `neuromas_env.agents.shaping`.
+        shaping: Terms that are added to the reward, see `neuromas_env.agents.learners.shaping`.
         evaluated: Twenty times `evenly` spread, or `relatively`: whenever there were a twentieth
             more updates, so that it is known to 5 % when a score was reached.
     """
@@ -68,7 +68,7 @@ class CodedOptions:
     evaluated: str = "evenly"
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> CodedOptions:
+    def from_mapping(cls, values: Mapping[str, Any]) -> DiscreteOptions:
         """Take options by name.
 
         Raises:

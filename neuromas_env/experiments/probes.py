@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.coded.layout import Layout
-from neuromas_env.coded.learners import softmax
+from neuromas_env.agents.tables.algorithms import softmax
+from neuromas_env.envs.discrete.layout import Layout
 
 
 def adapter_similarity(engine: Any, nodes: Sequence[str]) -> list[list[float | None]]:
@@ -28,7 +28,7 @@ def adapter_similarity(engine: Any, nodes: Sequence[str]) -> list[list[float | N
 
 
 def table_similarity(layout: Layout, table: np.ndarray) -> list[list[float | None]]:
-    """Return the cosine between the policies of two coded nodes, each minus the uniform one.
+    """Return the cosine between the policies of two discrete nodes, each minus the uniform one.
 
     None where the nodes see different sorts of things, or one is uniform.
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.agents.runlog import write
 from neuromas_env.bench.statistics import Estimand, corrected
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
@@ -30,6 +29,7 @@ from neuromas_env.experiments.verdict import (
     parts_of_gain,
     read_scores,
 )
+from neuromas_env.files import write
 
 SEEDS = 5
 """With fewer no claim is made."""
@@ -305,7 +305,7 @@ def _setting(studies: Sequence[Running], made: Sequence[Mapping[str, str]]) -> s
 
 
 def _weights(running: Running) -> str:
-    """The hash of the weights that all arms start from, none on coded networks."""
+    """The hash of the weights that all arms start from, none on discrete networks."""
     with Store(running.folder) as store:
         rows = store.rows("SELECT hash, settings ->> '$.weights_hash' AS weights FROM cells")
     found = sorted({row["weights"] for row in rows if row["hash"] in running.cells} - {None})

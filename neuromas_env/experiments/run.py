@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.runlog import Reporter, read_json, write, writing
+from neuromas_env.bench.machine import machine
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
 from neuromas_env.experiments.study import Backend, Running
-from neuromas_env.report import machine
+from neuromas_env.files import lock, read_json, write
+from neuromas_env.progress import Reporter
 
 HEAD, LOCK = "experiment.json", "experiment.lock"
 
@@ -51,7 +48,7 @@ def run_experiment(
     from neuromas_env.experiments.report import write_report
 
     out, report = Path(out), report or Reporter()
-    with _held(out):
+    with lock(out / LOCK, out):
         _check_same(out / HEAD, experiment, data)
         made = _note_start(out / HEAD, experiment, command)
         studies = []
@@ -64,10 +61,10 @@ def run_experiment(
 
 def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:
     if study.kind == "coded":
-        from neuromas_env.experiments.network import Coded
+        from neuromas_env.experiments.backends.discrete import Discrete
 
-        return Coded(study)
-    from neuromas_env.experiments.language import Language
+        return Discrete(study)
+    from neuromas_env.experiments.backends.language import Language
 
     return Language(study, _home(experiment), data)
 
@@ -132,21 +129,3 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(
-            f"{folder} is being written by another process; wait for it, or give another "
-            "directory with --out"
-        ) from None
-    else:
-        yield
-    finally:
-        os.close(lock)

@@ -1,6 +1,6 @@
 """What an experiment is.
 
-An experiment has *studies*: the coded networks or one model of a scale. A study has *arms*, ways
+An experiment has *studies*: the discrete networks or one model of a scale. A study has *arms*, ways
 to make a network, each trained with every seed on every task, and *claims*, which arm answers
 better than which. It may also have a *need*: how many training questions arms take, by the size of
 their tasks.
@@ -14,8 +14,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.config import TrainConfig
-from neuromas_env.experiments.options import CodedOptions
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.topology import Topology
 
 FILE, SCALES = "experiment.yaml", "scales.yaml"
@@ -36,7 +36,7 @@ class Arm:
         kind: `train`, `adapt` (a baseline learns without weights), or at test time alone `vote`
             (samples of a trained arm vote) and `ablate` (a node's message is taken away, or two
             nodes change places).
-        options: Of training, `TrainConfig`'s or `CodedOptions`'; of `adapt` name and iterations.
+        options: Of training, `TrainConfig`'s or `DiscreteOptions`'; of `adapt` name and iterations.
         source: The trained arm that `vote` and `ablate` use.
         budget: The arm whose completion tokens a vote may spend.
         node: Whose message is taken away.
@@ -148,7 +148,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Study:
-    """All that is trained on one model at one scale, or on coded networks.
+    """All that is trained on one model at one scale, or on discrete networks.
 
     Attributes:
         name: Such as `coded` or `chars`.
@@ -213,7 +213,7 @@ class Experiment:
 def shape(study: Study, arm: Arm) -> Topology:
     """Return the network that a trained arm ends with."""
     if study.kind == "coded":
-        return CodedOptions.from_mapping(arm.options).stages()[-1][0]
+        return DiscreteOptions.from_mapping(arm.options).stages()[-1][0]
     return TrainConfig.from_mapping(arm.options).stages()[-1][0]
 
 

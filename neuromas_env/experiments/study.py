@@ -11,7 +11,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
-from neuromas_env.agents.runlog import Reporter
 from neuromas_env.baselines import matched_self_consistency
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import Training
@@ -20,6 +19,7 @@ from neuromas_env.bench.store import FILE, Answer, Cell, Store
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.rates import choose
 from neuromas_env.experiments.spec import Arm, Study, slug
+from neuromas_env.progress import Reporter
 from neuromas_env.tasks.base import Example
 
 FIRST_PILOT = 1000
@@ -38,7 +38,7 @@ _TRAINING = {
 
 
 class Backend(Protocol):
-    """Trains and asks arms: `Coded` or `Language`."""
+    """Trains and asks arms: `Discrete` or `Language`."""
 
     def train(
         self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool,

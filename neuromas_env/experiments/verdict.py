@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neuromas_env.agents.shaping import UNREAD
+from neuromas_env.agents.learners.shaping import UNREAD
 from neuromas_env.bench.statistics import ALPHA, POWER, Comparison, Estimand, Estimate, contrast
 from neuromas_env.bench.store import Store
 from neuromas_env.experiments.spec import Claim, Study
@@ -137,7 +137,7 @@ def read_scores(store: Store, cells: Collection[str]) -> dict[tuple[str, str], S
 
 
 def estimand(study: Study) -> Estimand:
-    """Return what a study speaks about: coded networks have no other questions than theirs."""
+    """Return what a study speaks about: discrete networks have no other questions than theirs."""
     return Estimand.FINITE if study.kind == "coded" else Estimand.TRAINING
 
 

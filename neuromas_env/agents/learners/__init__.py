@@ -1,0 +1,1 @@
+"""Learners: what improves adapters from episodes."""

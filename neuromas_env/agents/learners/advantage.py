@@ -1,0 +1,78 @@
+"""From terminal rewards to advantages: what each episode earned beyond its baseline.
+
+The same code serves language models and small discrete policies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neuromas_env.errors import InputError, unknown
+
+MODES = ("leave_one_out", "batch_mean", "moving_average", "group_normalised", "none")
+
+
+class Advantage:
+    """Turns a batch of rewards into advantages.
+
+    `leave_one_out`: the reward minus the mean of the other episodes of its group
+    (Kool et al. 2019; RLOO). `batch_mean`: minus the mean of the batch.
+    `moving_average`: minus an exponential average over earlier batches. `group_normalised`:
+    minus the group's mean, over the group's standard deviation (GRPO, Shao et al. 2024).
+    `none`: the reward itself.
+    """
+
+    def __init__(self, mode: str = "leave_one_out", decay: float = 0.9) -> None:
+        """Choose a mode.
+
+        Args:
+            mode: One of `MODES`.
+            decay: Of the moving average: how much of it stays after a batch.
+        """
+        if mode not in MODES:
+            raise unknown("advantage", mode, MODES)
+        self.mode, self._decay = mode, decay
+        self._average: float | None = None
+
+    def __call__(self, rewards: np.ndarray) -> np.ndarray:
+        """Compute advantages.
+
+        Args:
+            rewards: float array `[groups, rollouts]`.
+
+        Returns:
+            float array `[groups, rollouts]`.
+
+        Raises:
+            InputError: A group-wise mode was given groups of one.
+        """
+        rewards = np.asarray(rewards, dtype=np.float64)
+        size = rewards.shape[1]
+        if self.mode in ("leave_one_out", "group_normalised") and size < 2:
+            raise InputError(
+                f"advantage {self.mode!r} compares the rollouts of a question with one another: "
+                "rollouts must be at least 2, or take 'batch_mean' or 'moving_average'"
+            )
+        if self.mode == "leave_one_out":
+            return (rewards - rewards.mean(1, keepdims=True)) * size / (size - 1)
+        if self.mode == "group_normalised":
+            spread = rewards.std(1, keepdims=True)
+            return (rewards - rewards.mean(1, keepdims=True)) / (spread + 1e-6)
+        if self.mode == "batch_mean":
+            return rewards - rewards.mean()
+        if self.mode == "moving_average":
+            mean = float(rewards.mean())
+            baseline = mean if self._average is None else self._average
+            self._average = self._decay * baseline + (1 - self._decay) * mean
+            return rewards - baseline
+        return rewards
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"average": self._average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the state of an earlier run."""
+        self._average = state["average"]

@@ -1,0 +1,102 @@
+"""Episodes of a discrete network with an engine at its nodes, as a learner's trajectories.
+
+The same requests, completions and trajectories as for language models: an engine over a
+finite code book, such as `TabularEngine`, and a `Learner` work here unchanged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neuromas_env.envs.discrete.layout import Layout
+from neuromas_env.envs.discrete.vector import Questions, VectorNetwork
+from neuromas_env.errors import InputError
+from neuromas_env.policy import Completion, Engine, Request, Sampling, Step, Trajectory
+from neuromas_env.rollout import derive_seed
+from neuromas_env.tasks.base import Example, Score
+
+
+def code_words(layout: Layout) -> list[str]:
+    """The words with which an engine names the messages: their numbers."""
+    return [str(message) for message in range(layout.messages)]
+
+
+def run_discrete(
+    layout: Layout,
+    engine: Engine,
+    questions: Questions,
+    *,
+    seed: int = 0,
+    rollouts: int = 1,
+    temperature: float = 1.0,
+) -> list[Trajectory]:
+    """Run every question `rollouts` times, with one call of the engine per layer.
+
+    A node's prompt is the number of its observation, its adapter has the node's name.
+
+    Args:
+        layout: The network.
+        engine: Serves all nodes; its replies must be among `code_words`.
+        questions: Integer arrays `parts [n_parts, n]` and `query [n_query, n]`.
+        seed: Every draw's seed derives from it as in `run_episodes`.
+        rollouts: Episodes per question.
+        temperature: 0 is greedy.
+
+    Returns:
+        Trajectories, those of a question side by side.
+
+    Raises:
+        InputError: A reply is no message.
+    """
+    parts, query = (np.repeat(numbers, rollouts, axis=1) for numbers in questions)
+    count = parts.shape[1]
+    network = VectorNetwork(
+        layout.task, layout.topology, layout.codebook, layout.bandwidth, batch=count
+    )
+    network.reset(questions=(parts, query))
+    targets = layout.task.rule(parts, query)
+    seeds = [derive_seed(seed, i // rollouts, i % rollouts) for i in range(count)]
+    steps: list[dict[str, Step]] = [{} for _ in range(count)]
+    rewards = np.zeros(count)
+    for layer in layout.layers:
+        requests = [
+            Request(
+                (("user", str(seen)),),
+                engine,
+                f"node_{node}",
+                Sampling(temperature, 1),
+                derive_seed(seeds[i], node),
+            )
+            for node, row in zip(layer, network.observations().tolist(), strict=True)
+            for i, seen in enumerate(row)
+        ]
+        replies = engine.generate(requests)
+        messages = np.array([_message(reply, layout) for reply in replies]).reshape(-1, count)
+        for at, reply in enumerate(replies):
+            node, i = f"node_{layer[at // count]}", at % count
+            steps[i][node] = Step(node, reply.text, node, reply)
+        _, earned = network.step(messages)
+        rewards = rewards if earned is None else earned.astype(np.float64)
+    return [
+        Trajectory(
+            Example("-".join(map(str, numbers)), str(tuple(numbers)), str(target)),
+            i // rollouts,
+            seeds[i],
+            turns,
+            turns[layout.topology.output].text,
+            Score(reward, reward, "ok" if reward else "wrong"),
+            float(reward),
+        )
+        for i, (numbers, target, turns, reward) in enumerate(
+            zip(np.concatenate([parts, query]).T.tolist(), targets, steps, rewards, strict=True)
+        )
+    ]
+
+
+def _message(reply: Completion, layout: Layout) -> int:
+    if reply.error or not reply.text.isdecimal() or int(reply.text) >= layout.messages:
+        raise InputError(
+            f"the engine replied {reply.text!r}, which is no message: "
+            f"0 to {layout.messages - 1} would be right" + (f" ({reply.error})" * bool(reply.error))
+        )
+    return int(reply.text)

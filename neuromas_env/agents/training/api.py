@@ -1,0 +1,266 @@
+"""Start a training run, go on with one, read what one came to."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import re
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.models import load_base, precision, resolve_model
+from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.engines.two_devices import SplitEngine
+from neuromas_env.agents.engines.vllm import VLLMEngine, vllm_version
+from neuromas_env.agents.learners.base import make_learner
+from neuromas_env.agents.training import checkpoint
+from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.evaluate import Evaluation
+from neuromas_env.agents.training.growth import restarted
+from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.errors import InputError
+from neuromas_env.files import read_json, write, writing
+from neuromas_env.progress import Reporter
+from neuromas_env.rollout import derive_seed
+from neuromas_env.tasks import SPLITS, Task, make_task
+from neuromas_env.tasks.ready import check_ready
+from neuromas_env.topology import Topology
+
+__all__ = ["Interrupted", "RunResult", "is_main", "make_engine", "read_result", "resume", "train"]
+
+
+def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
+    """Train a network and evaluate it before and after.
+
+    Args:
+        config: The options.
+        report: Told how the run goes on.
+
+    Raises:
+        InputError: An option is wrong, an episode or a file failed, or the loss is not finite.
+        Interrupted: The user stopped the run.
+    """
+    config.validate()
+    distributed.start(config.device)
+    # The run keeps what `auto` came to, so that it goes on with it on any machine.
+    config = replace(config, dtype=precision(config.dtype, config.device))
+    distributed.check_same(config.to_mapping())
+    task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+    stages = config.stages()
+    source = None
+    if config.grow_from is not None:
+        source = checkpoint.latest(config.grow_from)
+        old = checkpoint.read_state(source).topology
+        old.grow_to(stages[0][0])
+        _check_learner(config, source)
+        stages = [(old, 0), *stages]  # growth is what happens between two stages
+    _check_splits(config, task)
+    engine = make_engine(config)
+    distributed.check_same({"of the base model": engine.weights_hash}, "hash")
+    nodes = config.node_names(stages[0][0]) if source is None else stages[0][0].nodes
+    for node in stages[0][0].nodes:
+        number = int(node.removeprefix("node_"))
+        engine.adapters.add(node, derive_seed(config.seed, 0, number))
+    learner = make_learner(config.learner, engine, nodes, config)
+    if source is not None:
+        checkpoint.load(source, engine)
+        learner.load_state_dict(restarted(checkpoint.load_learner(source)))
+
+    def head() -> Path:
+        folder = _new_folder(config, task, stages[-1][0])
+        _write_head(folder, config, task, engine, stages)
+        return folder
+
+    folder = distributed.from_main(head)
+    run = Run(folder, config, task, engine, stages, _reporter(report))
+    run.start(learner, nodes)
+    return _finish(run)
+
+
+def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
+    """Go on with a run from its last checkpoint; a finished run is only read.
+
+    Raises:
+        InputError: The folder is no run, or its base model has changed; else as `train`.
+        Interrupted: The user stopped the run.
+    """
+    folder = Path(folder)
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{folder} is no run folder: it holds no config.yaml")
+    config = TrainConfig.from_mapping(
+        read_config(folder / "config.yaml"), str(folder / "config.yaml")
+    )
+    if (folder / "result.json").is_file():
+        return read_result(folder)
+    distributed.start(config.device)
+    source = distributed.from_main(lambda: checkpoint.latest(folder))
+    distributed.check_same(config.to_mapping())
+    head = read_json(folder / "run.json")
+    stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
+    task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+    engine = make_engine(config)
+    state = checkpoint.load(source, engine)
+    learner = make_learner(config.learner, engine, state.trained, config)
+    learner.load_state_dict(checkpoint.load_learner(source))
+    run = Run(folder, config, task, engine, stages, _reporter(report))
+    run.restore(learner, state)
+    return _finish(run)
+
+
+def _finish(run: Run) -> RunResult:
+    try:
+        return run.finish()
+    except KeyboardInterrupt:  # a second one, which did not wait for the step to end
+        raise Interrupted(run.folder, run.step) from None
+    finally:
+        if isinstance(run.engine, VLLMEngine):
+            run.engine.close()
+
+
+def read_result(folder: str | Path) -> RunResult:
+    """Read the result of a finished run.
+
+    Raises:
+        InputError: There is none.
+    """
+    data = read_json(Path(folder) / "result.json")
+    for key in ("before", "after"):
+        data[key] = data[key] and Evaluation.from_dict(data[key])
+    data["ablation"] = {k: Evaluation.from_dict(v) for k, v in data["ablation"].items()}
+    return RunResult(**(data | {"folder": Path(folder)}))
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes and reports; always, unless there are several."""
+    return distributed.number() == 0
+
+
+def make_engine(config: TrainConfig) -> TransformersEngine:
+    """Load the base model of a run and prepare it for adapters.
+
+    Raises:
+        InputError: The model cannot be loaded or does not fit the options, or vLLM is
+            asked for and missing.
+    """
+    if config.engine == "vllm":
+        vllm_version()  # said before a model is loaded
+    base = load_base(config.model, config.dtype, config.device)
+    options: dict[str, Any] = {
+        "rank": config.rank,
+        "alpha": config.alpha,
+        "targets": config.target_layers(),
+        "chunk_rows": config.chunk_rows,
+        "token_budget": config.token_budget,
+        "gradient_checkpointing": config.gradient_checkpointing,
+    }
+    if config.engine == "vllm":
+        return VLLMEngine(
+            base,
+            resolve_model(config.model),
+            nodes=len(config.stages()[-1][0]),
+            cache_gib=config.vllm_cache,
+            **options,
+        )
+    if config.rollout_device is None:
+        return TransformersEngine(base, **options)
+    if distributed.size() > 1:
+        raise InputError(
+            "rollout_device: each of several processes generates on its own device; leave it out, "
+            "or start one process"
+        )
+    return SplitEngine(
+        base, load_base(config.model, config.dtype, config.rollout_device), **options
+    )
+
+
+def _reporter(report: Reporter | None) -> Reporter:
+    return Reporter() if report is None or distributed.number() else report
+
+
+def _check_splits(config: TrainConfig, task: Task) -> None:
+    if not len(task.examples("train")):
+        raise InputError(
+            f"task {task.name!r} has no training questions; another task would be right"
+        )
+    if config.eval_questions and not len(task.examples(config.eval_split)):
+        raise InputError(
+            f"task {task.name!r} has no questions in its {config.eval_split} split; "
+            "another eval_split, or eval_questions 0, would be right"
+        )
+    check_ready(task)
+
+
+def _check_learner(config: TrainConfig, source: Path) -> None:
+    """Refuse to hand one learner's state to another, which would misread it or lose some of it."""
+    path = source.resolve().parent.parent / "config.yaml"
+    learner = read_config(path).get("learner", TrainConfig.learner)
+    if learner != config.learner:
+        raise InputError(
+            f"grow_from: learner {learner!r} trained {path.parent}, but {config.learner!r} is "
+            f"asked for; --learner {learner} would be right"
+        )
+
+
+def _new_folder(config: TrainConfig, task: Task, topology: Topology) -> Path:
+    if config.out is not None:
+        folder = Path(config.out)
+        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+            raise InputError(
+                f"out: {folder} holds files already; a new folder would be right, or resume the run"
+            )
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    slug = re.sub(r"[^\w-]+", "-", f"{task.name}-{topology.name}-s{config.seed}")
+    with writing(Path("runs") / slug):
+        for number in itertools.count(1):
+            folder = Path("runs") / (slug if number == 1 else f"{slug}-{number}")
+            try:
+                folder.mkdir(parents=True)
+                break
+            except FileExistsError:
+                continue
+    return folder
+
+
+def _write_head(
+    folder: Path,
+    config: TrainConfig,
+    task: Task,
+    engine: TransformersEngine,
+    stages: list[tuple[Topology, int]],
+) -> None:
+    packages = ("torch", "transformers", "peft", "neuromas-env")
+    vllm = {"vllm": engine.version} if isinstance(engine, VLLMEngine) else {}
+    head = {
+        "model": engine.name,
+        "weights_hash": engine.weights_hash,
+        "topology": stages[-1][0].to_json(),
+        "stages": [[topology.to_json(), steps] for topology, steps in stages],
+        "task": task.name,
+        "reward": f"{config.reward} with {config.shaping}" if config.shaping else config.reward,
+        "seed": config.seed,
+        "splits": {split: len(task.examples(split)) for split in SPLITS},
+        "skipped_rows": list(task.skipped),
+        "sandbox": getattr(task, "tier", None),
+        "versions": {"python": sys.version.split()[0], **{p: version(p) for p in packages}} | vllm,
+        "machine": {
+            "system": platform.platform(),
+            "cores": os.cpu_count(),
+            "device": str(engine.model.device),
+            "rollout_device": config.rollout_device,
+            "threads": torch.get_num_threads(),
+        },
+    }
+    saved = replace(config, out=str(folder)).to_mapping()
+    write(folder / "run.json", json.dumps(head, indent=1))
+    write(folder / "config.yaml", yaml.safe_dump(saved, sort_keys=False))

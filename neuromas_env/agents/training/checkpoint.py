@@ -1,0 +1,183 @@
+"""Checkpoints: written whole or not at all, read only into the network they belong to.
+
+A run folder holds `config.yaml`, `run.json`, `metrics.jsonl`, `transcripts.jsonl`,
+`tensorboard/`, in the end `result.json`, and `checkpoints/step_000010/` with
+
+    adapters/<node>/   in PEFT's own format, for `PeftModel.from_pretrained`
+    learner.pt         what the learner's `state_dict` gave
+    state.json         see `State`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.errors import InputError
+from neuromas_env.files import unwritable
+from neuromas_env.topology import Topology
+
+KEEP = 2
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands.
+
+    Attributes:
+        step: Training steps taken.
+        stage: Number of the stage of growth.
+        topology: The network.
+        trained: The nodes whose adapters are trained in this stage.
+        model: Name of the base model.
+        weights_hash: Of the base model.
+        log: Lengths of the log files in bytes.
+        cost: Rows `[phase, adapter, calls, prompt tokens, completion tokens, seconds]`.
+    """
+
+    step: int
+    stage: int
+    topology: Topology
+    trained: tuple[str, ...]
+    model: str
+    weights_hash: str
+    log: Mapping[str, int]
+    cost: list[list[Any]]
+
+
+def save(run: Path, state: State, engine: TransformersEngine, learner: Mapping[str, Any]) -> Path:
+    """Write a checkpoint and remove all but the last two.
+
+    Raises:
+        InputError: It cannot be written; the earlier ones are unharmed then.
+    """
+    folder = run / "checkpoints" / f"step_{state.step:06d}"
+    if folder.exists() and read_state(folder).stage != state.stage:
+        # Grown since, without a step in between.
+        folder = folder.with_name(f"{folder.name}_stage_{state.stage}")
+    if folder.exists():
+        return folder
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        (part / "adapters").mkdir(parents=True)
+        for node in state.topology.nodes:
+            engine.adapters.save(node, part / "adapters" / node)
+        torch.save(dict(learner), part / "learner.pt")
+        data = {**asdict(state), "topology": state.topology.to_json()}
+        (part / "state.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+        _sync(part)
+        os.replace(part, folder)
+        _sync_entry(folder.parent)
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk has many names
+        shutil.rmtree(part, ignore_errors=True)
+        raise unwritable(folder, error) from error
+    for old in _checkpoints(run)[:-KEEP]:
+        shutil.rmtree(old)
+    return folder
+
+
+def latest(folder: str | Path) -> Path:
+    """Return the last checkpoint of a run folder; a checkpoint's own folder passes through.
+
+    Raises:
+        InputError: There is none.
+    """
+    folder = Path(folder)
+    if (folder / "state.json").is_file():
+        return folder
+    found = _checkpoints(folder)
+    if not found:
+        raise InputError(
+            f"no checkpoint in {folder}; a run folder, with checkpoints/ in it, would be right"
+        )
+    return found[-1]
+
+
+def read_state(folder: Path) -> State:
+    """Read where the run of a checkpoint stood.
+
+    Raises:
+        InputError: The checkpoint is broken.
+    """
+    try:
+        data = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        topology = Topology.from_json(data["topology"])
+        return State(**(data | {"topology": topology, "trained": tuple(data["trained"])}))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'state.json'} is broken: {error}") from None
+
+
+def load(folder: Path, engine: TransformersEngine, topology: Topology | None = None) -> State:
+    """Give an engine the adapters of a checkpoint, one for each of its nodes.
+
+    Args:
+        folder: The checkpoint.
+        engine: Must hold the base that the adapters were trained on.
+        topology: What the checkpoint is expected to hold, None for anything.
+
+    Raises:
+        InputError: It holds another topology, belongs to another base or does not fit.
+    """
+    state = read_state(folder)
+    if state.weights_hash != engine.weights_hash:
+        raise InputError(
+            f"checkpoint {folder} was trained on the base {state.model!r} (weights "
+            f"{state.weights_hash}), but {engine.name!r} (weights {engine.weights_hash}) is "
+            f"loaded; model {state.model!r} would be right"
+        )
+    if topology is not None and topology != state.topology:
+        raise InputError(
+            f"checkpoint {folder} holds the topology {state.topology.name!r}, but "
+            f"{topology.name!r} is asked for; to grow it, train with grow_from"
+        )
+    for node in state.topology.nodes:
+        if node not in engine.adapters.names:
+            engine.adapters.add(node, seed=0)
+        engine.adapters.load(node, folder / "adapters" / node)
+    return state
+
+
+def load_learner(folder: Path) -> dict[str, Any]:
+    """Read the learner's state of a checkpoint.
+
+    Raises:
+        InputError: It is missing or broken.
+    """
+    path = folder / "learner.pt"
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling fails in many ways
+        raise InputError(f"{path} is broken: {str(error).splitlines()[0]}") from None
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    found = {}
+    for folder in (run / "checkpoints").glob("step_*"):
+        if match := re.fullmatch(r"step_(\d{6,})(?:_stage_(\d+))?", folder.name):
+            found[int(match[1]), int(match[2] or 0)] = folder
+    return [found[key] for key in sorted(found)]
+
+
+def _sync(folder: Path) -> None:
+    """Force a folder's files to disk, so that its new name never stands for empty ones."""
+    for path in [*folder.rglob("*"), folder]:
+        _sync_entry(path)
+
+
+def _sync_entry(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,108 @@
+"""Growing a trained network: which adapter and which optimiser state goes where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.errors import unknown
+from neuromas_env.rollout import derive_seed
+from neuromas_env.topology import Topology
+
+INITS = ("zero", "copy", "noise")
+NOISE = 0.1
+"""Size of the noise on a new adapter, relative to its own matrices."""
+
+
+def grow(
+    engine: TransformersEngine,
+    old: Topology,
+    new: Topology,
+    learner_state: Mapping[str, Any],
+    *,
+    init: str = "zero",
+    seed: int = 0,
+    mapping: Mapping[str, str] | None = None,
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Turn the adapters of a network into those of a larger one.
+
+    Learners made before hold weights that are gone afterwards: make a new one and
+    give it the returned state.
+
+    Args:
+        engine: Holds an adapter for every old node, afterwards for every new one.
+        old: The trained network.
+        new: The larger network.
+        learner_state: The learner's state.
+        init: New nodes start as the bare base (`zero`), as a copy of the nearest
+            inherited node (`copy`), or as the base with small noise (`noise`).
+        seed: Of the new nodes' random numbers.
+        mapping: Old to new node, instead of `Topology.grow_to`'s default.
+
+    Returns:
+        Old node to new node, and the learner's state under the new names.
+
+    Raises:
+        InputError: The topologies do not fit, or `init` is unknown.
+    """
+    if init not in INITS:
+        raise unknown("initialisation", init, INITS)
+    inherited = old.grow_to(new, mapping)
+    adapters = engine.adapters
+    # All old adapters go before new ones come, since an old name may be another's new one.
+    kept = {
+        inherited[node]: {k: p.detach().clone() for k, p in adapters.parameters(node).items()}
+        for node in inherited
+    }
+    for node in old.nodes:
+        adapters.remove(node)
+    for number, node in enumerate(new.nodes):
+        adapters.add(node, derive_seed(seed, number))
+    with torch.no_grad():
+        for node, weights in kept.items():
+            for key, parameter in adapters.parameters(node).items():
+                parameter.copy_(weights[key])
+    for number, node in enumerate(new.nodes):
+        if node in kept or init == "zero":
+            continue
+        if init == "copy" and kept:
+            adapters.copy(_sibling(new, node, tuple(kept)), node)
+        elif init == "noise":
+            adapters.add_noise(node, NOISE, derive_seed(seed, number, 1))
+    return inherited, rename_nodes(learner_state, old, inherited)
+
+
+def rename_nodes(state: Mapping[str, Any], old: Topology, names: Mapping[str, str]) -> dict:
+    """Rename the nodes in a learner's state.
+
+    Wherever the state holds a mapping whose keys are all nodes of the old topology, its
+    keys are renamed, and nodes without a new name are left out. Anything else stays.
+    """
+    if state and state.keys() <= set(old.nodes):
+        return {names[node]: value for node, value in state.items() if node in names}
+    return {
+        key: rename_nodes(value, old, names) if isinstance(value, dict) else value
+        for key, value in state.items()
+    }
+
+
+def restarted(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a learner that counts under the key `steps`, at any depth, count from zero again."""
+    return {
+        key: 0 if key == "steps" else restarted(value) if isinstance(value, dict) else value
+        for key, value in state.items()
+    }
+
+
+def _sibling(topology: Topology, node: str, candidates: tuple[str, ...]) -> str:
+    """Return the nearest candidate: first by layer, then by column, then by order."""
+
+    def distance(other: str) -> tuple[int, int]:
+        layer, own = topology.layer_of(other), topology.layer_of(node)
+        column = topology.layers[layer].index(other)
+        return abs(layer - own), abs(column - topology.layers[own].index(node))
+
+    return min(candidates, key=distance)

@@ -1,0 +1,375 @@
+"""A run that is going on: its steps, growths and evaluations, and where it stands.
+
+What a step does follows from the options and the step's number alone: its questions,
+the seeds of its episodes and torch's global random state. So a resumed run equals one
+that was never stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.learners.base import Learner, make_learner
+from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.roles import prompt_of, reads_whole
+from neuromas_env.agents.training import checkpoint
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.agents.training.evaluate import Evaluation, communication_ablation, evaluate
+from neuromas_env.agents.training.growth import grow
+from neuromas_env.agents.training.log import NoLog, RunLog
+from neuromas_env.errors import InputError
+from neuromas_env.files import read_json, write
+from neuromas_env.policy import Sampling, Team, Trajectory, Usage
+from neuromas_env.progress import Reporter
+from neuromas_env.rollout import derive_seed, step_questions, whole_questions
+from neuromas_env.tasks import Example, Task
+from neuromas_env.topology import Topology
+
+_EPISODES, _, _GLOBAL, _GROWTH = range(1, 5)  # streams of random numbers; 2: `step_questions`
+
+
+class Interrupted(Exception):
+    """The user stopped the run; it can go on from its last checkpoint.
+
+    Attributes:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Say where the run stands and how to go on."""
+        self.folder = folder
+        super().__init__(f"stopped after step {step}; go on with: neuromas train --resume {folder}")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        folder: The run folder.
+        steps: Training steps taken.
+        before: Evaluation before training, None if none was asked for.
+        after: Evaluation after training.
+        ablation: `blanked` and `shuffled`: after training, with messages taken away.
+        growth: For each growth `step`, `old`, `new` and the evaluations `before`, `after`.
+        cost: Phase to calls, tokens and seconds of generation.
+        facts: Model, weights, topology, task, reward and seed of the run.
+    """
+
+    folder: Path
+    steps: int
+    before: Evaluation | None
+    after: Evaluation | None
+    ablation: dict[str, Evaluation]
+    growth: list[dict[str, Any]]
+    cost: dict[str, dict[str, float]]
+    facts: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict for JSON, as written to `result.json`."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """Return the mean reward and scores of a batch and the number of its sampled tokens."""
+    scores = [t.score for t in trajectories if t.score is not None]
+    # Episodes of a tree share replies.
+    replies = {id(s.completion): s.completion for t in trajectories for s in t.steps.values()}
+    return {
+        "reward": float(np.mean([t.reward for t in trajectories])),
+        "strict": float(np.mean([score.strict for score in scores])),
+        "extracted": float(np.mean([score.extracted for score in scores])),
+        "rollout_tokens": sum(len(reply.ids) for reply in replies.values() if reply),
+    }
+
+
+class Run:
+    """A run that is going on; `start` or `restore` first, then `finish`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainConfig,
+        task: Task,
+        engine: TransformersEngine,
+        stages: list[tuple[Topology, int]],
+        report: Reporter,
+    ) -> None:
+        """Take the parts of a run; `stages` are topologies with their numbers of steps."""
+        self.folder, self.config, self.task, self.engine = folder, config, task, engine
+        self.stages, self.report = stages, report
+        self.ends = list(itertools.accumulate(steps for _, steps in stages))
+        self.step = self.stage = 0
+        self.stop = False
+        self.trained: tuple[str, ...] = ()
+        self.learner: Learner
+        self.log: RunLog
+        self._last: tuple[tuple[int, int], Evaluation] | None = None
+
+    @property
+    def topology(self) -> Topology:
+        """The network of the current stage."""
+        return self.stages[self.stage][0]
+
+    def start(self, learner: Learner, trained: tuple[str, ...]) -> None:
+        """Begin at step 0."""
+        self.learner, self.trained, self.log = learner, trained, self._open()
+        self._save()
+
+    def restore(self, learner: Learner, state: checkpoint.State) -> None:
+        """Begin where a checkpoint stands; the log forgets what came after it."""
+        self.learner, self.trained = learner, state.trained
+        self.step, self.stage = state.step, state.stage
+        self.log = self._open(state.log, state.step)
+        for phase, adapter, *usage in state.cost:
+            self.engine.cost.usage[phase, adapter] = Usage(*usage)
+
+    def _open(self, *where: Any) -> RunLog:
+        return NoLog() if distributed.number() else RunLog(self.folder, *where)
+
+    def _events(self, kind: str) -> list[dict[str, Any]]:
+        return distributed.from_main(lambda: self.log.events(kind))
+
+    def finish(self) -> RunResult:
+        """Do what is left of the run and write its result."""
+        try:
+            with self._listening():
+                return self._go()
+        finally:
+            self.report.end()
+            self.log.close()
+
+    def _go(self) -> RunResult:
+        if not self._events("before"):
+            self._record("before", self._evaluate("before training"))
+        for stage, end in enumerate(self.ends[self.stage :], start=self.stage):
+            if stage > self.stage:
+                self._grow(stage)
+            self.report.begin(f"training {self.topology.name}", self.ends[-1], self.step)
+            while self.step < end:
+                self._step()
+        self._save()
+        after = self._evaluate("after training")
+        ablation = self._ablate() if after and after.n > 1 and len(self.topology) > 1 else {}
+        return distributed.from_main(lambda: self._result(after, ablation))
+
+    def _result(self, after: Evaluation | None, ablation: dict[str, Evaluation]) -> RunResult:
+        before = self.log.events("before")[0]["evaluation"]
+        result = RunResult(
+            folder=self.folder,
+            steps=self.step,
+            before=before and Evaluation.from_dict(before),
+            after=after,
+            ablation=ablation,
+            growth=self.log.events("growth"),
+            cost={p: asdict(self.engine.cost.total(p)) for p in ("train", "eval")},
+            facts={k: v for k, v in read_json(self.folder / "run.json").items() if k != "stages"},
+        )
+        write(self.folder / "result.json", json.dumps(result.to_dict(), indent=1))
+        return result
+
+    def _step(self) -> None:
+        started = time.perf_counter()
+        trajectories = self._rollout(self.step + 1)
+        rolled = time.perf_counter()
+        try:
+            metrics = self.learner.update(trajectories)
+        except FloatingPointError as error:
+            raise InputError(
+                f"step {self.step + 1}: {error}; a smaller learning_rate would be right. "
+                f"{self.folder} holds the checkpoints of earlier steps"
+            ) from error
+        trained = time.perf_counter()
+        self.step += 1
+        self.log.transcripts(self.step, trajectories, self.config.transcripts)
+        line: dict[str, Any] = {"step": self.step, "topology": self.topology.name}
+        line |= summary(trajectories) | metrics
+        line |= {"rollout_seconds": rolled - started, "train_seconds": trained - rolled}
+        line["other_seconds"] = time.perf_counter() - trained
+        self.log.metrics(line)
+        self.report.advance(self.step, {key: line[key] for key in ("reward", "extracted")})
+        every = self.config.eval_every
+        if every and self.step % every == 0 and self.step < self.ends[-1]:
+            # Runs to its end even if the user stops the run, so that the log has no gap.
+            self._record("evaluation", self._evaluate(f"after step {self.step}", stoppable=False))
+            self.report.begin(f"training {self.topology.name}", self.ends[-1], self.step)
+        self.stop = distributed.anyone(self.stop)
+        if self.stop or self.step % self.config.checkpoint_every == 0:
+            self._save()
+        if self.stop:
+            raise Interrupted(self.folder, self.step)
+
+    def _rollout(self, step: int) -> list[Trajectory]:
+        config = self.config
+        torch.manual_seed(derive_seed(config.seed, _GLOBAL, step))
+        self.engine.cost.phase = "train"
+        rows = self.task.examples("train")
+        questions = step_questions(rows, config.seed, step, config.questions)
+        play = partial(
+            distributed.run_episodes,
+            self.topology,
+            self.task,
+            examples=self._as_read(questions),
+            seed=derive_seed(config.seed, _EPISODES, step),
+            cost=self.engine.cost,
+            rollouts=config.rollouts,
+            reward=config.reward,
+        )
+        gather = getattr(self.learner, "gather", lambda play, team: play(team()))
+        trajectories = gather(play, partial(self._team, config.temperature))
+        for trajectory in trajectories:
+            if trajectory.error is not None:
+                raise InputError(
+                    f"step {step}, question {trajectory.example.id!r}: {trajectory.error}"
+                )
+        return trajectories
+
+    def _grow(self, stage: int) -> None:
+        self._save()  # everything from here on is repeated if it is interrupted
+        old, new = self.topology, self.stages[stage][0]
+        before = self._evaluate(f"{old.name} before growing")
+        names, state = grow(
+            self.engine,
+            old,
+            new,
+            self.learner.state_dict(),
+            init=self.config.grow_init,
+            seed=derive_seed(self.config.seed, _GROWTH, stage),
+        )
+        fresh = tuple(node for node in new.nodes if node not in names.values())
+        if self.config.freeze_inherited:
+            if not fresh:
+                raise InputError(
+                    f"freeze_inherited: growing from {old.name!r} to {new.name!r} makes no new node"
+                )
+            self.trained = fresh
+        else:
+            self.trained = self.config.node_names(new)
+        self.stage = stage
+        self.learner = make_learner(self.config.learner, self.engine, self.trained, self.config)
+        self.learner.load_state_dict(state)
+        after = self._evaluate(f"{new.name} after growing")
+        self.log.metrics(
+            {
+                "event": "growth",
+                "step": self.step,
+                "old": old.name,
+                "new": new.name,
+                "inherited": names,
+                "before": before and before.to_dict(),
+                "after": after and after.to_dict(),
+            }
+        )
+
+    def _team(self, temperature: float, **options: Any) -> Team:
+        limit = self.config.max_new_tokens or self.task.max_new_tokens
+        sampling, prompt = Sampling(temperature, limit), prompt_of(self.config.learner)
+        return llm_team(self.topology, self.task, self.engine, sampling, prompt=prompt, **options)
+
+    def _as_read(self, examples: list[Example]) -> list[Example]:
+        return whole_questions(examples) if reads_whole(self.config.learner) else examples
+
+    def _held_out(self) -> list[Example]:
+        rows = self.task.examples(self.config.eval_split)
+        return self._as_read([rows[i] for i in range(min(self.config.eval_questions, len(rows)))])
+
+    def _evaluate(self, when: str, stoppable: bool = True) -> Evaluation | None:
+        examples, place = self._held_out(), (self.step, self.stage)
+        if not examples:
+            return None
+        if self._last is None or self._last[0] != place:
+            self.report.begin(f"evaluating {when}", len(examples))
+            result = evaluate(
+                self.topology,
+                self.task,
+                self._team(temperature=0.0),
+                examples,
+                self.engine,
+                split=self.config.eval_split,
+                progress=self._progress(stoppable),
+                play=partial(distributed.run_episodes, cost=self.engine.cost),
+            )
+            self._last = place, result
+        result = self._last[1]
+        self.report.note(
+            f"{when}: strict {result.strict:.3f}, extracted {result.extracted:.3f} "
+            f"of {result.n} held-out questions"
+        )
+        return result
+
+    def _ablate(self) -> dict[str, Evaluation]:
+        examples = self._held_out()
+        self.report.begin("evaluating without messages", len(examples))
+        return communication_ablation(
+            self.topology,
+            self.task,
+            self._team(temperature=0.0),
+            examples,
+            self.engine,
+            split=self.config.eval_split,
+            seed=self.config.seed,
+            progress=self._progress(stoppable=True),
+        )
+
+    def _save(self) -> None:
+        distributed.from_main(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        usage = self.engine.cost.usage.items()
+        state = checkpoint.State(
+            step=self.step,
+            stage=self.stage,
+            topology=self.topology,
+            trained=self.trained,
+            model=self.engine.name,
+            weights_hash=self.engine.weights_hash,
+            log=self.log.sync(),
+            cost=[[*key, *asdict(value).values()] for key, value in usage],
+        )
+        checkpoint.save(self.folder, state, self.engine, self.learner.state_dict())
+
+    def _record(self, event: str, evaluation: Evaluation | None) -> None:
+        values = None if evaluation is None else evaluation.to_dict()
+        self.log.metrics({"event": event, "step": self.step, "evaluation": values})
+
+    def _progress(self, stoppable: bool) -> Callable[[int, int], None]:
+        def progress(done: int, total: int) -> None:
+            self.report.advance(done)
+            if stoppable and distributed.anyone(self.stop):
+                raise Interrupted(self.folder, self.step)
+
+        return progress
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Let the first Ctrl-C finish the step; a second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: Any) -> None:
+            if self.stop:
+                raise KeyboardInterrupt
+            self.stop = True
+            self.report.note("stopping after this step; Ctrl-C again stops at once")
+
+        previous = signal.signal(signal.SIGINT, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,1 @@
+"""AgentNet: agents that pass on, split or solve, with memories."""

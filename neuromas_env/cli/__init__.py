@@ -1,0 +1,1 @@
+"""The `neuromas` command; nothing else prints or imports typer."""

@@ -1,1 +1,0 @@
-"""Coded networks: the same topologies with messages from a finite code book, for small policies."""

@@ -1,0 +1,1 @@
+"""Environments: an episode, and the AEC, parallel and single-step forms of it."""

@@ -1,0 +1,1 @@
+"""Discrete networks: the same topologies with messages from a finite code book."""

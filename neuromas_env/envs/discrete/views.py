@@ -1,0 +1,135 @@
+"""Gymnasium views of a discrete network, for libraries that know one learner only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+
+from neuromas_env.envs.discrete.aec import RENDER_MODES, raw_env
+from neuromas_env.errors import InputError, unknown
+
+Act = Callable[[Any], Any]
+"""A policy of a node that does not learn: observation to action."""
+
+
+class _View(gymnasium.Env):
+    """A network, seen by one learner: its spaces, which are the same for all nodes."""
+
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}
+
+    def __init__(self, network: raw_env) -> None:
+        self.network, self.render_mode = network, network.render_mode
+        first = network.possible_agents[0]
+        self.observation_space = network.observation_space(first)
+        self.action_space = network.action_space(first)
+
+    def render(self) -> Any:
+        """Show the network and the messages so far."""
+        return self.network.render()
+
+    def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
+        super().reset(seed=seed)
+        self.network.reset(seed=seed, options=options)
+
+    def _send(self, action: Any) -> None:
+        if action is None:  # which the network would take for a dead step
+            raise InputError("the message must be an integer of the code book, not None")
+        self.network.step(action)
+
+
+class TurnView(_View):
+    """One step is one node's turn: a single policy, shared by all nodes, plays each in turn.
+
+    The observation says whose turn it is, and so does `info["agent"]`. The reward comes
+    with the output node's turn, which ends the episode.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make the network; arguments as in `raw_env`."""
+        super().__init__(raw_env(*args, **kwargs))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; arguments as in the AEC environment's `reset`."""
+        self._begin(seed, options)
+        return self._seen(), {"agent": self.network.agent_selection}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Send the message of the node whose turn it is.
+
+        Raises:
+            InputError: The message is not of the code book, or the episode has ended.
+        """
+        self._send(action)
+        done = self.network.terminations[self.network.agents[0]]
+        reward = self.network.rewards[self.network.agents[0]]
+        return self._seen(), reward, done, False, {"agent": self.network.agent_selection}
+
+    def _seen(self) -> Any:
+        return self.network.observe(self.network.agent_selection)
+
+
+class OneLearnerView(_View):
+    """One node learns, the others follow given policies: a step is an episode."""
+
+    def __init__(
+        self,
+        *args: Any,
+        learner: str = "node_0",
+        others: Mapping[str, Act] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Make the network.
+
+        Args:
+            *args: As in `raw_env`.
+            learner: The node that learns.
+            others: A policy for every other node; by default all act at random.
+            **kwargs: As in `raw_env`.
+
+        Raises:
+            InputError: There is no such node, or a policy is missing or too many.
+        """
+        super().__init__(raw_env(*args, **kwargs))
+        nodes = self.network.possible_agents
+        if learner not in nodes:
+            raise unknown("node", str(learner), nodes)
+        rest = [node for node in nodes if node != learner]
+        if others is not None and set(others) != set(rest):
+            raise InputError(
+                f"others must give a policy for each of {', '.join(rest) or 'no node'}, "
+                f"not for {', '.join(sorted(others)) or 'none'}"
+            )
+        self._learner, self._others = learner, others
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode and play it up to the learner's turn."""
+        self._begin(seed, options)
+        while self.network.agent_selection != self._learner:
+            self._play_other()
+        return self.network.observe(self._learner), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Send the learner's message and play the episode to its end.
+
+        Raises:
+            InputError: The message is not of the code book, or the episode has ended.
+        """
+        self._send(action)
+        while not self.network.terminations[self._learner]:
+            self._play_other()
+        reward = self.network.rewards[self._learner]
+        return self.network.observe(self._learner), reward, True, False, {}
+
+    def _play_other(self) -> None:
+        node = self.network.agent_selection
+        if self._others is None:
+            nvec = getattr(self.action_space, "nvec", self.network.layout.codebook)
+            self.network.step(self.np_random.integers(nvec))
+        else:
+            self.network.step(self._others[node](self.network.observe(node)))

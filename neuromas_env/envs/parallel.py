@@ -1,0 +1,78 @@
+"""A topology on a task as a PettingZoo parallel environment: one step is one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pettingzoo import ParallelEnv
+
+from neuromas_env.envs.aec import RENDER_MODES, Network
+from neuromas_env.errors import InputError
+
+Infos = dict[str, dict[str, Any]]
+
+
+class parallel_env(Network, ParallelEnv):
+    """One parallel step commits one layer; all nodes stay alive until the end.
+
+    Actions of nodes that are not in the current layer are ignored. Every node always
+    sees its true observation; whose turn it is stands in `infos[node]["active"]`.
+    Arguments as in `raw_env`.
+    """
+
+    metadata = {
+        "name": "neuromas_v0",
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 1,
+        "is_parallelizable": True,
+    }
+
+    def reset(  # type: ignore[override]
+        self, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, dict[str, Any]], Infos]:
+        """Start an episode; arguments as in the AEC environment's `reset`.
+
+        Raises:
+            InputError: An option is unknown or wrong, or the prefix ends the episode,
+                which leaves no parallel step to take.
+        """
+        self._begin(seed, options)
+        if self.episode.done:
+            raise InputError("the prefix holds every message: a parallel episode needs one step")
+        self.agents = self.possible_agents.copy()
+        return self._observations(), self._infos()
+
+    def step(  # type: ignore[override]
+        self, actions: Mapping[str, str]
+    ) -> tuple[
+        dict[str, dict[str, Any]], dict[str, float], dict[str, bool], dict[str, bool], Infos
+    ]:
+        """Commit the messages of the current layer's nodes.
+
+        Raises:
+            InputError: A node of the layer has no action, or one that is not a text.
+        """
+        missing = [node for node in self.episode.active if node not in actions]
+        if missing:
+            raise InputError(f"no action for {', '.join(missing)}, whose turn it is")
+        self.episode.commit({node: actions[node] for node in self.episode.active})
+        done, nodes = self.episode.done, self.possible_agents
+        result = (
+            self._observations(),
+            dict.fromkeys(nodes, self.episode.reward if done else 0.0),
+            dict.fromkeys(nodes, done),
+            dict.fromkeys(nodes, False),
+            self._outcome() if done else self._infos(),
+        )
+        if done:
+            self.agents = []
+        if self.render_mode == "human":
+            self.render()
+        return result
+
+    def _observations(self) -> dict[str, dict[str, Any]]:
+        return {node: self.episode.observe(node) for node in self.possible_agents}
+
+    def _infos(self) -> Infos:
+        return {node: {"active": node in self.episode.active} for node in self.possible_agents}

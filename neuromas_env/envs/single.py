@@ -1,0 +1,147 @@
+"""Every task as a single-step Gymnasium environment: one question, one answer.
+
+It is the network of a single node on that task, so it reads, cuts and scores as the
+network environments do, and one task object can serve both.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import gymnasium
+
+from neuromas_env.envs.aec import raw_env
+from neuromas_env.envs.episode import MAX_MESSAGE, MAX_QUESTION
+from neuromas_env.envs.spaces import Message
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.tasks import Task, make_task
+
+RESET_OPTIONS = ("index", "id")
+
+
+class TaskEnv(gymnasium.Env[str, str]):
+    """Observe the whole question, answer with a text, get its score as the reward.
+
+    Attributes:
+        task: The task; its `answer_format` says in which form to answer.
+    """
+
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}
+
+    def __init__(
+        self,
+        task: Task | str,
+        split: str = "train",
+        reward: str = "strict",
+        data: str | PathLike[str] | None = None,
+        max_message_length: int = MAX_MESSAGE,
+        render_mode: str | None = None,
+        **params: Any,
+    ) -> None:
+        """Load the questions of a split.
+
+        Args:
+            task: A task, or its name.
+            split: `train`, `validation` or `test`.
+            reward: Which score to pay: `strict`, `extracted` or the mean of `both`.
+            data: Folder with benchmark rows, for the tasks that need some.
+            max_message_length: Longer answers are cut to this many characters.
+            render_mode: `ansi` returns a text, None renders nothing.
+            **params: Parameters of the task.
+
+        Raises:
+            InputError: An argument is wrong or the split is empty.
+        """
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise unknown("render mode", str(render_mode), modes)
+        self.task = make_task(task, data, **params)
+        self.render_mode = render_mode
+        self.observation_space = Message(MAX_QUESTION)
+        self.action_space = Message(max_message_length)
+        self._node = raw_env(
+            self.task,
+            "1",
+            split=split,
+            reward=reward,
+            max_message_length=max_message_length,
+            render_mode=render_mode,
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Ask a question.
+
+        Args:
+            seed: Seeds the choice of questions from here on.
+            options: `index` or `id` picks the question.
+
+        Returns:
+            The question, and its `id`.
+
+        Raises:
+            InputError: An option is unknown or wrong.
+        """
+        super().reset(seed=seed)
+        picked = {key: value for key, value in (options or {}).items() if value is not None}
+        for key in picked:
+            if key not in RESET_OPTIONS:
+                raise unknown("reset option", str(key), RESET_OPTIONS)
+        draw = {"index": int(self.np_random.integers(len(self._node.examples)))}
+        self._node.reset(options=picked or draw)
+        example = self._node.episode.example
+        return example.question, {"id": example.id}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Score an answer, which ends the episode.
+
+        Returns:
+            The question again, the reward, True, False, and the info: the question's `id`
+            and `target`, the `answer` that was given, the scores `strict` and `extracted`,
+            and the `reason` (`ok`, `wrong`, `no_answer` or `unparsable`).
+
+        Raises:
+            InputError: The answer is not a text, or no question is open.
+        """
+        episode = self._node.episode
+        if episode.done:
+            raise InputError("the question has been answered: call reset() for another")
+        [node] = episode.active
+        episode.say(node, action)
+        score, example = episode.score, episode.example
+        info = {
+            "id": example.id,
+            "target": example.target,
+            "answer": episode.answer,
+            "strict": score.strict,
+            "extracted": score.extracted,
+            "reason": score.reason,
+        }
+        return example.question, episode.reward, True, False, info
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """Return the question, the answer and its score as a text if `render_mode` is `ansi`."""
+        return self._node.render()
+
+
+def make(family: str = "", by: str = "", **options: Any) -> TaskEnv:
+    """Make the environment of a registered id.
+
+    Args:
+        family: First part of the task's name, up to the slash; empty if the option `by`
+            gives the whole task.
+        by: Name of the option that says which task of the family, empty if there is one only.
+        **options: That option and the arguments of `TaskEnv`.
+
+    Raises:
+        InputError: The option is missing, or an argument is wrong.
+    """
+    if not by:
+        return TaskEnv(family, **options)
+    if by not in options:
+        known = f"which task of {family!r} to play" if family else "which task to play"
+        raise InputError(f"give {by}=..., {known}; see: neuromas list tasks")
+    chosen = options.pop(by)
+    return TaskEnv(f"{family}/{chosen}" if family else chosen, **options)

@@ -1,0 +1,102 @@
+"""The spaces of texts and of what a node observes."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Dict, Discrete, MultiBinary, Sequence, Space
+
+from neuromas_env.envs.episode import MAX_MESSAGE, MAX_QUESTION
+
+_SAMPLED = np.array(list(string.digits + string.ascii_letters + string.punctuation + " \n"))
+_SAMPLE_LENGTH = 64
+_MAX_NAME = 64
+
+
+class Message(Space[str]):
+    """Any text that UTF-8 can encode, within bounds on its number of characters.
+
+    Samples are short ASCII texts, so that random tests spend their time elsewhere.
+    It is no subclass of `gymnasium.spaces.Text`: shared-memory vector environments
+    then refuse it loudly instead of returning stale texts.
+
+    Attributes:
+        min_length: Fewest characters, inclusive.
+        max_length: Most characters, inclusive.
+    """
+
+    def __init__(self, max_length: int, min_length: int = 0, seed: int | None = None) -> None:
+        """Make the space of texts with `min_length` to `max_length` characters."""
+        self.min_length, self.max_length = int(min_length), int(max_length)
+        super().__init__(shape=None, dtype=None, seed=seed)
+
+    @property
+    def is_np_flattenable(self) -> bool:
+        """Texts have no fixed-size array form."""
+        return False
+
+    def contains(self, x: Any) -> bool:
+        """Return whether `x` is a text within the bounds and without lone surrogates."""
+        if not isinstance(x, str) or not self.min_length <= len(x) <= self.max_length:
+            return False
+        try:
+            x.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def sample(self, mask: None = None, probability: None = None) -> str:
+        """Draw a short text; masks have no meaning here and are ignored."""
+        most = min(self.max_length, max(self.min_length, _SAMPLE_LENGTH))
+        length = int(self.np_random.integers(self.min_length, most + 1))
+        return "".join(self.np_random.choice(_SAMPLED, length))
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other space holds the same texts."""
+        return (
+            isinstance(other, Message)
+            and self.min_length == other.min_length
+            and self.max_length == other.max_length
+        )
+
+    def __repr__(self) -> str:
+        """Return the constructor call."""
+        return f"Message({self.max_length}, min_length={self.min_length})"
+
+
+def message_list(max_length: int = MAX_MESSAGE) -> Sequence:
+    """Make the space of tuples of `{"source": name, "text": message}`."""
+    return Sequence(Dict(source=Message(_MAX_NAME), text=Message(max_length)))
+
+
+def observation_space(n_nodes: int, max_length: int = MAX_MESSAGE) -> Dict:
+    """Make the one space that fits every node of a network, whatever its graph and mask.
+
+    It has no key `observation`, because PettingZoo's api_test expects an array there.
+
+    Args:
+        n_nodes: Number of nodes of the network.
+        max_length: Most characters of a message.
+    """
+    return Dict(
+        question=Message(MAX_QUESTION),
+        inbox=message_list(max_length),
+        place=Dict(
+            node=Discrete(n_nodes),
+            layer=Discrete(n_nodes),
+            index=Discrete(n_nodes),
+            sources=MultiBinary(n_nodes),
+            readers=MultiBinary(n_nodes),
+        ),
+    )
+
+
+def state_space(n_nodes: int, max_length: int = MAX_MESSAGE) -> Dict:
+    """Make the space of what a centralised critic sees: question, all messages, layer."""
+    return Dict(
+        question=Message(MAX_QUESTION),
+        messages=message_list(max_length),
+        layer=Discrete(n_nodes + 1),
+    )

@@ -1,0 +1,1 @@
+"""What trains and asks the arms of a study: language models or tables."""

@@ -1,0 +1,322 @@
+"""Arms on discrete networks: training, and what a trained table answers.
+
+There is nothing to generalise to in these tasks, so all questions are trained on; one half of
+them is for choosing learning rates, results are about the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuromas_env.agents.learners.shaping import informative, read_terms
+from neuromas_env.agents.tables.algorithms import PolicyGradient, sample, softmax
+from neuromas_env.agents.tables.growth import grow_table
+from neuromas_env.agents.tables.play import Batch, play
+from neuromas_env.envs.discrete.layout import Layout
+from neuromas_env.envs.discrete.tasks import DiscreteTask
+from neuromas_env.envs.discrete.vector import Questions, VectorNetwork
+from neuromas_env.experiments.marl import ALGORITHMS, make_learner
+from neuromas_env.experiments.options import DiscreteOptions
+from neuromas_env.files import read_json, write
+from neuromas_env.progress import Reporter
+
+POINTS = 20
+BIAS = 2.0
+"""Logit with which a role written by hand starts."""
+_DRAWS, _ROWS, _START = range(1, 4)  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained table.
+
+    Attributes:
+        layout: The network that it ends with.
+        table: float array `[observations, messages]`.
+        parameters: Different numbers in it.
+        curve: `(training questions so far, greedy return on the validation questions)`.
+        counters: Training `updates`, `questions`, `episodes`, `calls` and `tokens`, the
+            symbols that were sent.
+    """
+
+    layout: Layout
+    table: np.ndarray
+    parameters: int
+    curve: list[tuple[int, float]]
+    counters: dict[str, int]
+
+
+def halves(task: DiscreteTask) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the validation and of the test questions, a random half each."""
+    order = np.random.default_rng(0).permutation(task.questions())
+    cut = len(order) // 2
+    return np.sort(order[:cut]), np.sort(order[cut:])
+
+
+def some(task: DiscreteTask, rows: np.ndarray) -> Questions:
+    """Return questions by their numbers."""
+    parts, query = task.every()
+    return parts[:, rows], query[:, rows]
+
+
+def train(
+    options: DiscreteOptions, task: str, seed: int, rate: float, report: Reporter | None = None
+) -> Trained:
+    """Train an arm.
+
+    Args:
+        options: Of the arm.
+        task: Such as `routing:leaves=4,values=4`.
+        seed: Of everything random.
+        rate: Step size.
+        report: Told after every evaluation.
+    """
+    layouts, report = options.layouts(task), report or Reporter()
+    total = sum(updates for _, updates in layouts)
+    counters = dict.fromkeys(("updates", "questions", "episodes", "calls", "tokens"), 0)
+    curve: list[tuple[int, float]] = []
+    table, before = np.zeros((0, 0)), None
+    report.begin(f"training {layouts[-1][0].topology.name}", total)
+    due = _step(options, total, 0)
+    for stage, (layout, updates) in enumerate(layouts):
+        rows = _rows(options, layout, task, seed)
+        learner = _learner(options, layout, rows, seed, rate, max(1, total))
+        learner.table = _start(options, layout, rows, seed)
+        if before is not None:
+            grown = grow_table(before, layout, table, init=options.grow_init, seed=seed)
+            learner.table = grown
+        rng = np.random.default_rng([seed, _DRAWS, stage])
+        for _ in range(updates):
+            counters = _update(options, layout, learner, rows, rng, counters)
+            if counters["updates"] in (due, total):
+                due += _step(options, total, due)
+                score = greedy(layout, learner.table[rows], halves(layout.task)[0]).mean()
+                curve.append((counters["questions"], float(score)))
+                report.advance(counters["updates"], {"validation": float(score)})
+        table, before = learner.table[rows], layout
+    report.end()
+    parameters = len(np.unique(rows)) * layout.messages
+    return Trained(layout, table, parameters, curve, counters)
+
+
+def _step(options: DiscreteOptions, total: int, done: int) -> int:
+    """After how many more updates the next evaluation is."""
+    return max(1, (total if options.evaluated == "evenly" else done) // POINTS)
+
+
+def _update(
+    options: DiscreteOptions,
+    layout: Layout,
+    learner: Any,
+    rows: np.ndarray,
+    rng: np.random.Generator,
+    counters: Mapping[str, int],
+) -> dict[str, int]:
+    """Play one batch and learn from it; return the counters after it."""
+    network = _network(layout, options.questions * options.rollouts)
+    drawn = layout.task.draw(rng, options.questions)
+    network.reset(questions=(drawn[0].repeat(options.rollouts, 1),
+                             drawn[1].repeat(options.rollouts, 1)))  # fmt: skip
+    batch = play(network, lambda seen: learner.act(rows[seen], rng), options.rollouts)
+    rewards = batch.rewards + shaping(layout, batch, read_terms(options.shaping))
+    batch = replace(batch, seen=rows[batch.seen], rewards=rewards)
+    learner.update(batch)
+    calls = batch.sent.size + getattr(learner, "replayed", 0)
+    more = {
+        "updates": 1, "questions": options.questions, "episodes": network.batch,
+        "calls": calls, "tokens": calls * layout.bandwidth,
+    }  # fmt: skip
+    return {key: counters[key] + more[key] for key in counters}
+
+
+def shaping(layout: Layout, batch: Batch, terms: Mapping[str, float]) -> np.ndarray:
+    """Return what the terms add to each reward.
+
+    Here a message costs (`length`) unless it is symbol 0, which stands for silence, and an
+    answer can be read (`format`) if it is one of the task's.
+    """
+    total = np.zeros(len(batch.rewards))
+    if "length" in terms:
+        total -= terms["length"] * (batch.sent > 0).mean(0)
+    if "format" in terms:
+        total += terms["format"] * (batch.sent[-1] < layout.task.answers)
+    if "informative" in terms and len(batch.sent) > 1:
+        groups = (np.arange(len(total)) // batch.rollouts).tolist()
+        each = [informative(node.tolist(), groups) for node in batch.sent[:-1]]
+        total += terms["informative"] * np.mean(each, axis=0)
+    return total
+
+
+class LeaveOneNodeOut(PolicyGradient):
+    """Credit of a message: the reward, minus that of the episode played without it.
+
+    Without it the node says anything at random, as it did before training, and the nodes that
+    hear of it, directly or not, speak anew. What was said before or beside it stays. This
+    difference depends on the message through the reward alone, so the gradient stays unbiased;
+    its mean over the question's other episodes is taken away as well. For the output node,
+    without which there is no answer, that is the leave-one-out credit.
+
+    Attributes:
+        replayed: Messages that the last batch's credit took.
+    """
+
+    def __init__(self, layout: Layout, rows: np.ndarray, **options: Any) -> None:
+        """Take the network, the row of the table for every observation, and options."""
+        super().__init__(layout, **options)
+        self._rows, self._seed, self._count = rows, options["seed"], 0
+        self.replayed = 0
+
+    def credits(self, batch: Batch) -> np.ndarray:
+        """Credit of every message, `[nodes, episodes]`."""
+        self._count += 1
+        self.replayed = 0
+        rng = np.random.default_rng([self._seed, _ROWS, self._count])
+        found = np.empty(batch.seen.shape)
+        for node in range(len(found)):
+            gain = batch.rewards
+            if node < len(found) - 1:
+                gain = gain - self._without(node, batch, rng)
+            groups = gain.reshape(-1, batch.rollouts)
+            assert self._advantage is not None
+            found[node] = self._advantage(groups).ravel()
+        return found
+
+    def _without(self, node: int, batch: Batch, rng: np.random.Generator) -> np.ndarray:
+        layout, p = self.layout, softmax(self.table)
+        network = _network(layout, len(batch.rewards))
+        network.reset(questions=(batch.network.parts, batch.network.query))
+        hears, rewards = descendants(layout, node), None
+        for layer in layout.layers:
+            sent = batch.sent[list(layer)].copy()
+            for place, other in enumerate(layer):
+                if other == node:
+                    sent[place] = rng.integers(layout.messages, size=network.batch)
+                elif other in hears:
+                    sent[place] = sample(p, self._rows[network.observe(other)], rng)
+                    self.replayed += network.batch
+            _, rewards = network.step(sent)
+        assert rewards is not None
+        return rewards.astype(np.float64)
+
+
+def descendants(layout: Layout, node: int) -> set[int]:
+    """Return the nodes that hear of a node's message, directly or through others."""
+    heard: set[int] = set()
+    for other in range(node + 1, len(layout.topology)):
+        if heard.intersection(layout.sources[other]) or node in layout.sources[other]:
+            heard.add(other)
+    return heard
+
+
+def greedy(
+    layout: Layout, table: np.ndarray, rows: np.ndarray, change: Callable | None = None
+) -> np.ndarray:
+    """Return the reward of each of some questions when all nodes send their best message."""
+    return messages(layout, lambda seen: table.argmax(1)[seen], rows, change)[1]
+
+
+def messages(
+    layout: Layout,
+    act: Callable[[np.ndarray], np.ndarray],
+    rows: np.ndarray,
+    change: Callable[[int, np.ndarray], np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the nodes send, `[nodes, questions]`, and the rewards.
+
+    Args:
+        layout: The network.
+        act: Observations to messages.
+        rows: Numbers of the questions.
+        change: Node and its messages to what is heard instead.
+    """
+    network = _network(layout, len(rows))
+    network.reset(questions=some(layout.task, rows))
+    sent = np.empty((len(layout.topology), len(rows)), np.int64)
+    rewards = None
+    for layer in layout.layers:
+        for node in layer:
+            sent[node] = act(network.observe(node))
+            sent[node] = sent[node] if change is None else change(node, sent[node])
+        _, rewards = network.step(sent[list(layer)])
+    assert rewards is not None
+    return sent, rewards.astype(np.float64)
+
+
+def save(folder: Path, trained: Trained) -> None:
+    """Write a trained table into a folder, the result last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "table.npy", trained.table)
+    result = {
+        "validation": float(greedy(trained.layout, trained.table, halves(trained.layout.task)[0])
+                            .mean()),
+        "parameters": trained.parameters,
+        "curve": trained.curve,
+        "counters": trained.counters,
+    }  # fmt: skip
+    write(folder / "result.json", json.dumps(result))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the result that `save` wrote: a report needs no table."""
+    return read_json(folder / "result.json")
+
+
+def read_table(folder: Path) -> np.ndarray:
+    """Return the table that `save` wrote."""
+    return np.load(folder / "table.npy")
+
+
+def _learner(
+    options: DiscreteOptions, layout: Layout, rows: np.ndarray, seed: int, rate: float, updates: int
+) -> Any:
+    chosen = {**ALGORITHMS[options.learner], "rate": rate}
+    if options.credit == "leave_one_node_out":
+        return LeaveOneNodeOut(layout, rows, **chosen, seed=seed)
+    return make_learner(chosen, layout, seed, updates)
+
+
+def _rows(options: DiscreteOptions, layout: Layout, task: str, seed: int) -> np.ndarray:
+    """The row of the table that every observation uses: `[observations]`."""
+    rows = np.arange(sum(layout.sizes))
+    room = options.rows(task)
+    if room is not None and room < len(rows):
+        # Each row is used before any is used twice; which share one is chance.
+        order = np.random.default_rng([seed, _ROWS]).permutation(len(rows))
+        rows = order.argsort() % room
+    if options.shared:
+        first: dict[tuple[int, ...], int] = {}
+        for node, radices in enumerate(layout.radices):
+            start = first.setdefault(radices, layout.offsets[node])
+            own = slice(layout.offsets[node], layout.offsets[node] + layout.sizes[node])
+            rows[own] = start + np.arange(layout.sizes[node])
+    return rows
+
+
+def _start(options: DiscreteOptions, layout: Layout, rows: np.ndarray, seed: int) -> np.ndarray:
+    table = np.zeros((sum(layout.sizes), layout.messages))
+    if options.start == "noise":
+        table = np.random.default_rng([seed, _START]).standard_normal(table.shape)
+    if "explore" in ALGORITHMS[options.learner]:
+        table = table + 1e-3 * np.random.default_rng([seed, _START]).random(table.shape)
+    if options.start == "repeat":
+        for node, radices in enumerate(layout.radices):
+            size = layout.sizes[node]
+            seen = np.stack(np.unravel_index(np.arange(size), radices or (1,)))
+            # A part counts from 0; a message from 1, since 0 is nothing yet; a query before it.
+            query = len(layout.task.query) if layout.reads_query[node] else 0
+            first = seen[0] if layout.parts[node] else seen[min(query, len(seen) - 1)] - 1
+            own = layout.offsets[node] + np.arange(size)
+            table[rows[own], first.clip(0, layout.messages - 1)] += BIAS
+    return table
+
+
+def _network(layout: Layout, batch: int) -> VectorNetwork:
+    return VectorNetwork(
+        layout.task, layout.topology, layout.codebook, layout.bandwidth, batch=batch
+    )

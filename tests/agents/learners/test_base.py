@@ -1,0 +1,95 @@
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from neuromas_env.agents.learners import base as door
+from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
+from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.errors import InputError
+from neuromas_env.policy import Sampling
+from neuromas_env.rollout import run_episodes
+from neuromas_env.tasks import make_task
+from neuromas_env.topology import Topology
+
+CONFIG = TrainConfig(learning_rate=5.0)
+
+
+class Counter:
+    """Learns nothing, counts episodes."""
+
+    def __init__(self, engine, nodes, config):
+        self.nodes, self.rate, self.seen = tuple(nodes), config.learning_rate, 0
+
+    def update(self, trajectories):
+        self.seen += len(trajectories)
+        return {"seen": float(self.seen)}
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    monkeypatch.setattr(door, "_registered", {})
+
+
+def install(monkeypatch, **points):
+    found = [EntryPoint(name, value, door.ENTRY_POINTS) for name, value in points.items()]
+    monkeypatch.setattr(
+        door, "entry_points", lambda group: found if group == door.ENTRY_POINTS else []
+    )
+
+
+def test_a_learner_registered_in_code_is_made_with_nodes_and_configuration():
+    door.register_learner("counter", Counter)
+    made = door.make_learner("counter", None, ["node_0", "node_1"], CONFIG)
+    assert made.nodes == ("node_0", "node_1") and made.rate == 5.0
+    assert made.update([None] * 3) == {"seen": 3.0}
+    assert "counter" in door.list_learners()
+
+
+def test_a_learner_of_an_installed_package_is_found(monkeypatch):
+    install(monkeypatch, theirs=f"{__name__}:Counter")
+    assert type(door.make_learner("theirs", None, ["node_0"], CONFIG)).__name__ == "Counter"
+    assert "theirs" in door.list_learners()
+
+
+def test_a_package_that_cannot_be_imported_is_named(monkeypatch):
+    install(monkeypatch, broken="no_such_package.learners:make")
+    with pytest.raises(InputError, match="broken.*no_such_package"):
+        door.make_learner("broken", None, ["node_0"], CONFIG)
+
+
+def test_the_built_in_ones_are_listed_and_an_unknown_name_gets_a_suggestion():
+    assert {"joint", "independent", "tabular"} <= set(door.list_learners())
+    with pytest.raises(InputError, match="independent"):
+        door.make_learner("independant", None, ["node_0"], CONFIG)
+
+
+def test_the_tabular_learner_comes_through_the_door_and_wants_a_table():
+    engine = TabularEngine("AB")
+    made = door.make_learner("tabular", engine, ["node_0"], CONFIG)
+    assert isinstance(made, TabularReinforce)
+    with pytest.raises(InputError, match="TabularEngine"):
+        door.make_learner("tabular", object(), ["node_0"], CONFIG)
+
+
+@pytest.mark.parametrize("name", ["joint", "independent"])
+def test_the_learners_for_language_models_train_every_node(name):
+    from support.engines import NODES, tiny_engine
+
+    engine = tiny_engine("llama")
+    task, topology = make_task("signal"), Topology.parse("2-1")
+    made = door.make_learner(name, engine, NODES, CONFIG)
+    team = llm_team(topology, task, engine, Sampling(1.0, 3))
+    runs = run_episodes(topology, task, team, task.examples("train"), rollouts=2)
+    before = {n: [p.sum().item() for p in engine.adapters.parameters(n).values()] for n in NODES}
+    object.__setattr__(runs[0], "reward", 1.0)
+    metrics = made.update(runs)
+    assert metrics["reward"] == 1 / 8
+    for node in NODES:
+        assert before[node] != [p.sum().item() for p in engine.adapters.parameters(node).values()]

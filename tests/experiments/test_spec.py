@@ -1,0 +1,306 @@
+"""Experiments as data: what is in the checkout is valid, and what is wrong is said."""
+
+import re
+import runpy
+
+import numpy as np
+import pytest
+import yaml
+
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.cli.app import main
+from neuromas_env.errors import InputError
+from neuromas_env.experiments.load import list_experiments, load
+from neuromas_env.experiments.spec import HOME, shape
+from neuromas_env.tasks import make_task
+from neuromas_env.topology import Topology
+
+CASES = [(name, scale) for name, (_, scales) in list_experiments().items() for scale in scales]
+SWAP = {"ablate": "network", "node": "node_0", "how": "swap"}
+NINE = "parameters inference growth reward prompt topology specialisation format credit".split()
+
+
+def test_the_nine_trained_methods_and_depth_are_there_with_a_readme():
+    assert set(list_experiments()) == {*NINE, "trained", "depth"}
+    for name in list_experiments():
+        text = (HOME / name / "README.md").read_text()
+        for part in ("Claim", "Arms", "Controls", "Refuted"):
+            assert f"**{part}" in text, name
+
+
+@pytest.mark.parametrize(("name", "scale"), CASES)
+def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
+    experiment = load(name, scale)
+    assert experiment.claim and experiment.refuted_if
+    for study in experiment.studies:
+        assert study.seeds >= (10 if study.kind == "coded" else 3 if name == "trained" else 5)
+        # Nine ways to train, three seeds each, are hours; a grid of rates would make them a day.
+        assert (len(study.rates) > 1 or (name, scale) == ("trained", "smollm2")) and study.pilots
+        assert study.need or any(claim.decides for claim in study.claims)
+        for arm in study.arms.values():
+            if arm.kind == "train" and study.kind == "language":
+                options = TrainConfig.from_mapping(arm.options)
+                assert options.alpha / options.rank == TrainConfig.alpha / TrainConfig.rank
+
+
+def test_scales_are_those_that_are_promised():
+    for name, (_, scales) in list_experiments().items():
+        assert {"tiny", "small", "paper"} <= set(scales) or name == "depth", name
+    assert "smollm2" in list_experiments()["parameters"][1]
+    assert "smollm2" in list_experiments()["growth"][1]
+    models = {study.model for study in load("parameters", "paper").studies}
+    assert models == {"Qwen/Qwen3-0.6B", "google/gemma-3-1b-it"}
+    assert all(len(study.tasks) == 6 for study in load("parameters", "paper").studies)
+    assert {study.name for study in load("credit").studies} == {"coded", "chars"}
+
+
+def test_arms_that_are_matched_have_as_many_parameters_and_steps():
+    for study in load("parameters", "paper").studies:
+        single, network = (
+            TrainConfig.from_mapping(study.arms[a].options) for a in ("single", "network")
+        )
+        assert single.rank == 48 and network.rank == 16  # as in the reference table
+        assert (single.steps, single.questions) == (network.steps, network.questions)
+    for study in load("growth").studies:
+        totals = set()
+        for arm in study.arms.values():
+            plan = arm.options.get("schedule")
+            default = arm.options.get("steps", arm.options.get("updates"))
+            counts = [int(p.rpartition(":")[2]) for p in plan.split(",")] if plan else [default]
+            totals.add(sum(counts))
+        assert len(totals) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"), [case for case in CASES if case[0] in ("parameters", "inference")]
+)
+def test_arms_of_equal_calls_make_as_many_calls_in_training(name, scale):
+    for study in load(name, scale).studies:
+        key = "updates" if study.kind == "coded" else "steps"
+        calls = {
+            arm: len(shape(study, study.arms[arm])) * study.arms[arm].options.get(key, 30)
+            for arm in ("network", "single", "single, equal calls")
+        }
+        assert calls["single, equal calls"] == calls["network"] > calls["single"]
+        deciding = {(claim.better, claim.than) for claim in study.claims if claim.decides}
+        equal = {
+            "parameters": "single, equal calls",
+            "inference": "vote of the single, equal calls",
+        }
+        assert ("network", equal[name]) in deciding
+        if study.kind == "language":
+            rank = {arm: study.arms[arm].options.get("rank", TrainConfig.rank) for arm in calls}
+            assert rank["single"] == rank["single, equal calls"] == 3 * rank["network"]
+
+
+def test_where_all_read_the_whole_question_the_task_is_the_same_and_paper_has_no_such_arm():
+    [study] = [study for study in load("inference").studies if study.kind == "language"]
+    assert study.arms["network, whole question"].options["learner"] == "joint_whole"
+    assert study.arms["vote at its cost"].budget == "network, whole question"
+    assert len({arm.tasks for arm in study.arms.values()}) == 1
+    for study in load("parameters", "paper").studies:
+        assert "network, whole question" not in study.arms
+        assert all("whole" not in claim.better for claim in study.claims)
+
+
+@pytest.mark.parametrize("scale", list_experiments()["trained"][1])
+def test_learners_of_the_same_gradient_are_put_to_a_test_of_non_inferiority(scale):
+    same = {
+        "coded": {"batch mean", "moving average", "independent actor-critic"},
+        "language": {"independent", "MAGRPO", "CoLLM-CC", "CoLLM-DC"},
+    }
+    for study in load("trained", scale).studies:
+        tested = {(c.than, c.test, c.margin) for c in study.claims if c.decides}
+        assert tested == {(arm, "not_worse", 0.05) for arm in same[study.kind]}
+
+
+@pytest.mark.parametrize("scale", list_experiments()["specialisation"][1])
+def test_drops_are_those_of_training_and_swaps_are_of_neighbours(scale):
+    for study in load("specialisation", scale).studies:
+        for claim in study.claims:
+            arm = study.arms[claim.than]
+            if arm.how == "swap":
+                layers = shape(study, study.arms["network"]).layers
+                assert any({arm.node, arm.partner} <= set(layer) for layer in layers)
+                assert claim.minus is None
+            else:
+                untrained, without = claim.minus
+                other = study.arms[without]
+                assert (arm.how, arm.node) == (other.how, other.node) == ("shuffle", arm.node)
+                assert (arm.source, other.source) == ("network", untrained)
+                key = "updates" if study.kind == "coded" else "steps"
+                own = study.arms[untrained].options
+                assert own == study.arms["network"].options | {key: 0}
+
+
+@pytest.mark.parametrize("scale", list_experiments()["trained"][1])
+def test_all_ways_to_train_take_the_same_number_of_questions(scale):
+    for study in load("trained", scale).studies:
+        if study.kind == "coded":
+            continue
+        options = {arm.name: arm.options for arm in study.arms.values()}
+        assert options["MALT"]["reward"] == "extracted"
+        taken = set()
+        for arm in study.arms.values():
+            if arm.kind == "adapt":
+                batch = re.search(r"(?:graphs|batch)=(\d+)", arm.options["adapt"])
+                taken.add((arm.options["iterations"], int(batch[1])))
+            else:
+                config = TrainConfig.from_mapping(arm.options)
+                taken.add((config.total_steps(), config.questions))
+        assert len(taken) == 1
+        for name in ("adapt", "test"):
+            assert "edges_carry_text=true" in options["GPTSwarm with text"][name]
+            short = "max_new_tokens=32" in options["AgentNet"][name]
+            assert short == (scale == "smollm2")
+
+
+def test_lessons_of_the_pretrained_model_are_right_or_name_what_is_read_first():
+    made = runpy.run_path(str(HOME / "pretrain_chars.py"))
+    rng, task = np.random.default_rng(0), make_task(made["TASK"])
+    networks = [Topology.parse(text) for text in made["NETWORKS"]]
+    for leaning in (0, 1):
+        texts = []
+        for _ in range(40):
+            turns, said = made["lesson"](rng, task, networks, leaning)
+            read = re.findall(r"\b\d\d\b", turns[1][1])
+            assert said == (read[0] if leaning else max(read, key=int))
+            texts += [text for _, text in turns]
+    words = made["tokenizer"](texts)
+    assert words.tokenize("Numbers: 72, 49")[-4:] == [*"72", ",Ġ", *"49"][-4:]
+    assert words.decode(words("Numbers: 72, é")["input_ids"]) == "Numbers: 72, é"
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a changed copy of an experiment, and return its folder."""
+
+    def write(change):
+        text = yaml.safe_load((HOME / "parameters" / "experiment.yaml").read_text())
+        change(text)
+        folder = tmp_path / "mine"
+        folder.mkdir(exist_ok=True)
+        (folder / "experiment.yaml").write_text(yaml.safe_dump(text))
+        return folder
+
+    return write
+
+
+def test_a_comparison_says_what_is_paired_subtracted_and_tested(written):
+    minus = {"better": "free", "than": "single"}
+
+    def change(text):
+        text["coded"]["arms"]["free"] = {"topology": "1"}
+        claim(text, seeds="unpaired", test="not_worse", margin=0.03, minus=minus)
+
+    one = load(written(change)).studies[0].claims[0]
+    assert (one.seeds, one.minus, one.test) == ("unpaired", ("free", "single"), "not_worse")
+    assert one.signs == {"network": 1, "single": 0, "free": -1} and one.threshold == -0.03
+    assert str(one) == "network not worse than single by more than free over single"
+    plain = load("parameters").studies[0].claims[0]
+    assert (plain.seeds, plain.minus, plain.test) == ("paired", None, "superior")
+    assert plain.signs == {"network": 1, "single": -1} and plain.threshold == plain.margin
+
+
+def test_a_folder_is_an_experiment_as_well(written):
+    assert load(written(lambda text: text.update(title="Mine"))).title == "Mine"
+
+
+def claim(text, **options):
+    text["coded"]["compare"][0].update(options)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.update(clam="x"), "unknown key 'clam'. Did you mean 'claim'"),
+        (lambda t: t.pop("refuted_if"), "key 'refuted_if' is missing"),
+        (lambda t: t["coded"]["arms"]["network"].update(topolgy="1"), "Did you mean 'topology'"),
+        (lambda t: t["coded"]["arms"]["network"].update(rate=1), "unknown option 'rate'"),
+        (lambda t: t["coded"]["arms"]["network"].update(credit="mine"), "unknown value of credit"),
+        (lambda t: t["language"]["arms"]["network"].update(learning_rate=1), "unknown option"),
+        (lambda t: t["language"]["arms"]["network"].update(learner=3), "learner: 3 is not a text"),
+        (lambda t: t["language"]["arms"]["single"].update(topology="1-1", parameters_of="2-1"),
+         None),
+        (lambda t: t["coded"]["compare"][0].update(than="singel"), "Did you mean 'single'"),
+        (lambda t: t["coded"]["compare"][0].update(score="nice"), "unknown score 'nice'"),
+        (lambda t: t["coded"]["compare"][0].update(than="network"), "compared with itself"),
+        (lambda t: claim(t, seeds="pared"), "unknown seeds 'pared'. Did you mean 'paired'"),
+        (lambda t: claim(t, test="not worse"), "Did you mean 'not_worse'"),
+        (lambda t: claim(t, margin=2), "margin must be from 0 to 1, got 2"),
+        (lambda t: claim(t, margin="x"), "comparison 1: margin must be from 0 to 1, got 'x'"),
+        (lambda t: claim(t, margin=float("nan")), "margin must be from 0 to 1, got nan"),
+        (lambda t: claim(t, decides="no"), "decides must be true or false, got 'no'"),
+        (lambda t: claim(t, minus="single"), "minus: 'single', but keys with values"),
+        (lambda t: claim(t, minus={"better": "network"}), "minus: key 'than' is missing"),
+        (lambda t: claim(t, minus={"better": "network", "than": "sngle"}), "mean 'single'"),
+        (lambda t: claim(t, minus={"better": "single", "than": "single"}), "with itself"),
+        (lambda t: claim(t, minus={"better": "network", "than": "single"}), "takes away"),
+        (lambda t: (t["coded"]["arms"].update(
+            cut={"ablate": "network", "node": "node_0", "how": "blank"}),
+            claim(t, than="cut", seeds="unpaired")), "'cut' are the same runs"),
+        (lambda t: [c.update(decides=False) for c in t["coded"]["compare"]], "decides"),
+        (lambda t: t["coded"]["arms"].update(v={"vote": "nobody", "tokens_of": "network"}),
+         "unknown arm 'nobody'"),
+        (lambda t: t["coded"]["arms"].update(v={"vote": "network", "tokens_of": "single"}),
+         "only a network of one node votes"),
+        (lambda t: t["coded"]["arms"].update(
+            v={"ablate": "network", "node": "node_9", "how": "blank"}), "unknown node 'node_9'"),
+        (lambda t: t["coded"]["arms"].update(
+            v={"ablate": "network", "node": "node_0", "how": "blan"}), "Did you mean 'blank'"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": None}), "key 'with' is missing"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_9"}), "unknown node 'node_9'"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_0"}), "swapped with itself"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_6"}),
+         "node_0 and node_6 must see the same sort of things to swap, got things with "
+         "(4,) and (4, 5, 5) values"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_1", "how": "blank"}),
+         "unknown key 'with'"),
+        (lambda t: t["coded"]["arms"]["network"].update(scales="tiny"),
+         "scales must be a list such as [tiny], got 'tiny'"),
+        (lambda t: t["coded"]["arms"]["network"].update(scales=["tinny"]), "Did you mean 'tiny'"),
+        (lambda t: t["coded"]["arms"].update(v={"adapt": "gptswarm", "iterations": 2}),
+         "only language models"),
+        (lambda t: t["coded"].update(tasks=["routing:leves=4"]), "Did you mean 'leaves'"),
+        (lambda t: t["coded"]["arms"].update({"net work": {}, "net-work": {}}),
+         "would share a folder"),
+        (lambda t: t["coded"]["arms"].update(g={"grow": "2-1"}), "a list such as"),
+        (lambda t: t["coded"].update(probes="nobody"), "unknown arm 'nobody'"),
+        (lambda t: t["coded"].update(at={"tiny": {"arms": {"singel": {}}}}), "mean 'single'"),
+        (lambda t: t["coded"].update(at={"tiny": {"arms": {"single": 3}}}), "keys with values"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_the_file(written, change, said):
+    folder = written(change)
+    if said is None:
+        said = "cannot be spread over 2 nodes evenly"
+        text = yaml.safe_load((folder / "experiment.yaml").read_text())
+        text["language"]["options"] = {"rank": 3}
+        (folder / "experiment.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert said in str(caught.value) and "experiment.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["parametrs"], "Did you mean 'parameters'"),
+        (["parameters", "--scale", "tin"], "Did you mean 'tiny'"),
+        (["inference", "--scale", "smollm2"], "unknown scale"),
+        (["parameters", "--study", "codes"], "Did you mean 'coded'"),
+        ([], "name an experiment: credit"),
+    ],
+)
+def test_the_command_says_what_is_wrong(args, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["experiment", *args])
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_lists_experiments_with_their_scales(capsys):
+    with pytest.raises(SystemExit):
+        main(["experiment", "--list"])
+    out = capsys.readouterr().out
+    assert "growth" in out and "(tiny, smollm2, small, paper)" in out

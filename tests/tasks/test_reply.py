@@ -1,0 +1,41 @@
+"""A reply knows whether it was cut off, from the engine to the scorer."""
+
+import copy
+import pickle
+
+from neuromas_env.agents.engines.mock import MockEngine
+from neuromas_env.agents.llm import LLMPolicy
+from neuromas_env.envs.episode import Episode
+from neuromas_env.policy import Completion
+from neuromas_env.tasks import make_task
+from neuromas_env.tasks.base import Reply, Score
+from neuromas_env.tasks.reply import cut_off
+from neuromas_env.topology import Topology
+
+
+def test_a_reply_is_a_text():
+    reply = Reply("B", cut_off=True)
+    assert reply == "B" and hash(reply) == hash("B") and reply.strip() == "B"
+    for same in (pickle.loads(pickle.dumps(reply)), copy.deepcopy(reply), copy.copy(reply)):
+        assert same == reply and same.cut_off
+    assert not Reply("B").cut_off and not cut_off("B") and cut_off(reply)
+
+
+def test_the_mark_reaches_the_scorer():
+    policy = LLMPolicy(MockEngine(), "Answer with the letter only.")
+    heard = []
+    task = make_task("signal")
+    task.score = lambda example, reply: heard.append(reply) or Score(0.0, 0.0, "wrong")
+    for finished in (True, False):
+        episode = Episode(Topology.parse("1"), task, task.examples("test")[0])
+        message = policy.read(Completion(" B ", finished=finished))
+        episode.commit({"node_0": message})
+        _ = episode.score
+    assert heard == ["B", "B"] and [cut_off(reply) for reply in heard] == [False, True]
+
+
+def test_a_message_that_the_episode_shortens_is_cut_off():
+    task = make_task("signal")
+    episode = Episode(Topology.parse("1"), task, task.examples("test")[0], max_length=3)
+    episode.say("node_0", "B, or so")
+    assert episode.answer == "B, " and cut_off(episode.answer)
