@@ -76,7 +76,7 @@ def torch() -> dict[str, Any]:
 
     train(
         "main",
-        "--steps 3 --questions 2 --rollouts 4 --eval-questions 2 --max-new-tokens 10 "
+        "--steps 3 --questions 4 --rollouts 2 --eval-questions 2 --max-new-tokens 8 --seed 1 "
         "--temperature 1.0 --entropy-coef 0.01",
     )
     python_side.tiny("tiny")

@@ -59,24 +59,27 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
     return found
 
 
-def read(part: str) -> dict[str, Any] | None:
-    """Return the recorded values of a part, None if there are none for this kind of CPU."""
-    values = json.loads(FILES[part].read_text(encoding="utf-8"))
-    return values.get(capability()) if part == "torch" else values
-
-
 def write(part: str, found: dict[str, Any]) -> None:
     """Record values; those of other kinds of CPU stay."""
     file = FILES[part]
     if part == "torch":
         others = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        found = others | {capability(): found}
-    file.write_text(json.dumps(found, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+        kinds = (others | {capability(): found}).items()
+        text = ",\n".join(f"{json.dumps(kind)}: {_lines(values)}" for kind, values in kinds)
+        text = f"{{\n{text}\n}}"
+    else:
+        text = _lines(found)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def _lines(values: dict[str, Any]) -> str:
+    rows = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
+    return "{\n" + ",\n".join(rows) + "\n}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*FILES, []], help="both by default")
+    parser.add_argument("parts", nargs="*", help="exact and torch by default")
     parser.add_argument("--out", type=Path, help="file for one part's values")
     given = parser.parse_args()
     for part in given.parts or FILES:
