@@ -16,7 +16,9 @@ def collecting(seed, folder):
     folder.mkdir()
     fixed = {"PYTHONHASHSEED": str(seed), "TMPDIR": str(folder)}
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | fixed
-    options = "--collect-only -q -n 0 -p no:cacheprovider -o addopts=".split()
+    options = (
+        "--collect-only -q -n 0 -p no:cacheprovider --import-mode=importlib -o addopts=".split()
+    )
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, "tests"],
         cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True,

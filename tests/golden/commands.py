@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import numpy as np
 import python_side
 
 HERE = Path(__file__).parent
-DATA = Path(os.environ.get("NEUROMAS_DATA", "data")).resolve()
+DATA = HERE.parent / "fixtures" / "rows"
 BENCH = "direct,sc:k=3,debate,moa,macnet,self_refine"
 LEARNERS = ("collm_cc", "collm_dc", "counterfactual", "independent", "joint_roles", "magrpo")
 TINY = (

@@ -15,9 +15,9 @@ import numpy as np
 import pettingzoo
 
 from neuromas_env import neuromas_v0
+from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.mock import MockEngine
-from neuromas_env.agents.prompt import build_prompt
+from neuromas_env.agents.prompts import build_prompt
 from neuromas_env.agents.roles import prompt_of
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes, whole_questions
@@ -83,7 +83,7 @@ def tiny(folder: str) -> None:
 
 
 def _tiny_models() -> Any:
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
     import tiny_models
 
     return tiny_models
@@ -110,8 +110,8 @@ def prompt_ids() -> dict[str, list[int]]:
     """The prompt of each node's turn in that episode as token ids, by tokenizer and node."""
     from transformers import AutoTokenizer
 
-    from neuromas_env.agents.chat import ChatEncoder
-    from neuromas_env.agents.models import resolve_model
+    from neuromas_env.agents.engines.chat import ChatEncoder
+    from neuromas_env.agents.engines.models import resolve_model
 
     form = make_task(TASK).answer_format
     turns = [
