@@ -20,7 +20,7 @@ from support.paths import ROOT, ROWS
 from neuromas_env import __version__, tasks
 from neuromas_env.agents.learners import base
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.cli import app
+from neuromas_env.cli.app import app
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
