@@ -21,11 +21,10 @@ from neuromas_env.agents.engines.models import load_base, precision, resolve_mod
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.engines.two_devices import SplitEngine
 from neuromas_env.agents.engines.vllm import VLLMEngine, vllm_version
-from neuromas_env.agents.learners.base import make_learner
+from neuromas_env.agents.learners.base import learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig, read_config
 from neuromas_env.agents.training.evaluate import Evaluation
-from neuromas_env.agents.training.growth import restarted
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
@@ -50,6 +49,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
         Interrupted: The user stopped the run.
     """
     config.validate()
+    learner_class(config.learner).check(config)
     distributed.start(config.device)
     # The run keeps what `auto` came to, so that it goes on with it on any machine.
     config = replace(config, dtype=precision(config.dtype, config.device))
@@ -73,7 +73,8 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
         checkpoint.load(source, engine)
-        learner.load_state_dict(restarted(checkpoint.load_learner(source)))
+        learner.load_state_dict(checkpoint.load_learner(source))
+        learner.restart()
 
     def head() -> Path:
         folder = _new_folder(config, task, stages[-1][0])
@@ -202,7 +203,7 @@ def _check_splits(config: TrainConfig, task: Task) -> None:
 def _check_learner(config: TrainConfig, source: Path) -> None:
     """Refuse to hand one learner's state to another, which would misread it or lose some of it."""
     path = source.resolve().parent.parent / "config.yaml"
-    learner = read_config(path).get("learner", TrainConfig.learner)
+    learner = TrainConfig.from_mapping(read_config(path), str(path)).learner
     if learner != config.learner:
         raise InputError(
             f"grow_from: learner {learner!r} trained {path.parent}, but {config.learner!r} is "

@@ -27,12 +27,12 @@ from neuromas_env.agents.learners.actor_critic import (
     magrpo,
 )
 from neuromas_env.agents.learners.base import make_learner
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.api import resume, train
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.bench.methods import training_of
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Sampling, Step, Trajectory
+from neuromas_env.policy import Completion, Sampling, Trajectory, Turn
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
@@ -58,7 +58,7 @@ class Told:
 
 def episode(group, reward, **prompts):
     steps = {
-        node: Step(node, "", node, Completion("", np.array(ids), np.array([1])))
+        node: Turn(node, "", node, Completion("", np.array(ids), np.array([1])))
         for node, ids in prompts.items()
     }
     return Trajectory(None, group, 0, steps, "", None, reward)
@@ -121,9 +121,9 @@ def test_magrpo_compares_the_episodes_of_a_question():
 
 def episodes(engine, seed=0, rollouts=3):
     topology, task = Topology.parse("2-1"), make_task("signal:symbols=2")
-    team = llm_team(topology, task, engine, Sampling(1.0, 3))
+    network = llm_network(topology, task, engine, Sampling(1.0, 3))
     examples = task.examples("train")
-    runs = run_episodes(topology, task, team, examples, seed=seed, rollouts=rollouts)
+    runs = run_episodes(network, task, examples, seed=seed, rollouts=rollouts)
     return [dataclasses.replace(run, reward=float(i % 3 == 0)) for i, run in enumerate(runs)]
 
 
@@ -176,7 +176,7 @@ def test_every_node_and_critic_learns_and_goes_on_after_a_stop(make, critics, tm
     assert not any(same({n: before[n]}, {n: after[n]}) for n in names)
     assert ("value_error" in metrics) == bool(critics) and metrics["train_rows"] == 18
     if critics:
-        prompts = [len(s.completion.prompt_ids) for e in batch for s in e.steps.values()]
+        prompts = [len(s.completion.prompt_ids) for e in batch for s in e.turns]
         heads = len(critics) * (engine.model.get_input_embeddings().weight.shape[1] + 1)
         adapters = [p.numel() for n in critics for p in engine.adapters.parameters(n).values()]
         assert metrics["critic_parameters"] == heads + sum(adapters)
@@ -195,7 +195,7 @@ def test_every_node_and_critic_learns_and_goes_on_after_a_stop(make, critics, tm
 def lead(engine, batch, node):
     """How much likelier a node's rewarded messages are than the others, in log-probability."""
     runs = sorted(batch, key=lambda run: -run.reward)
-    replies = [run.steps[node].completion for run in runs]
+    replies = [run.last(node).completion for run in runs]
     rows = [Row(node, reply.prompt_ids, reply.ids) for reply in replies]
     with torch.no_grad(), engine.training(rows) as scored:
         totals = torch.zeros(len(rows)).index_add(0, scored.row, scored.logprobs).numpy()
@@ -208,7 +208,7 @@ def test_a_first_layer_whose_message_alone_counts_learns_from_the_first_step(mak
     """The reward is 1 where node_0's first token is even; what the others say is for nothing."""
     engine = tiny_engine("llama")
     batch = [
-        dataclasses.replace(run, reward=float(run.steps["node_0"].completion.ids[0] % 2 == 0))
+        dataclasses.replace(run, reward=float(run.last("node_0").completion.ids[0] % 2 == 0))
         for run in episodes(engine, rollouts=8)
     ]
     assert 4 <= sum(run.reward for run in batch) <= 12
