@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.toy_tasks import TOPOLOGIES, Dealt, Whole, topologies
 
 from neuromas_env.agents.engines.mock import MockEngine
-from neuromas_env.agents.llm import LLMPolicy, llm_network
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.envs.aec import env
 from neuromas_env.method import Method
 from neuromas_env.policy import Policy, Sampling
@@ -38,9 +38,9 @@ def play(topology, task, network, number, seed, **options):
         if ended:
             world.step(None)
             continue
-        request = network[node].request(observation, derive_seed(seed, int(node[5:])))
+        request = network.team[node].request(observation, derive_seed(seed, int(node[5:])))
         if not isinstance(request, str):
-            request = network[node].read(request.engine.generate([request])[0])
+            request = network.team[node].read(request.engine.generate([request])[0])
         said[node] = request
         world.step(request)
     return said, reward, info["answer"]
@@ -82,7 +82,8 @@ def test_several_engines_serve_one_team():
     topology = Topology.parse("2-1")
     one, two = MockEngine({"node_0": "one"}), MockEngine({"node_1": "two", "node_2": "yes"})
     network = llm_network(topology, Whole(), two, Sampling())
-    network |= {"node_0": LLMPolicy(one, "", "node_0")}
+    other = dataclasses.replace(network.team["node_0"], engine=one)
+    network = dataclasses.replace(network, team={**network.team, "node_0": other})
     (run,) = run_episodes(network, Whole(), Whole.rows[:1])
     assert texts(run) == {"node_0": "one", "node_1": "two", "node_2": "yes"}
     assert one.batches == [1] and two.batches == [1, 1] and run.reward == 1.0

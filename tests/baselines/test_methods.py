@@ -79,7 +79,9 @@ def test_transcript_follows_from_the_seed(name):
     sampled = make_baseline(name, task, None).sampled
     assert sampled == (name.split(":")[0] not in ("direct", "cot", "network"))
     assert first != transcript(6)  # the mock engine uses the seed even where a model would not
-    alone = make_baseline(name, task, MockEngine()).run(task, rows[2:], seed=5, numbers=[2])
+    alone = run_episodes(
+        make_baseline(name, task, MockEngine()), task, rows[2:], seed=5, numbers=[2]
+    )
     assert [(s.node, s.text) for s in alone[0].turns] == first[2]
 
 

@@ -212,7 +212,7 @@ def test_nodes_read_the_whole_question_in_training_and_test_if_their_learner_say
     assert len(seen) > 12 and {text.count(",") for text in seen} == ({2} if whole else {0, 1})
     name = f"neuromas@{tmp_path / 'run'}"
     asked = configure(tmp_path, methods=(name,))
-    assert make_method(name, task, MockEngine(), asked).dealt != whole
+    assert make_method(name, task, MockEngine(), asked).deals_parts != whole
 
 
 def test_one_node_of_three_times_the_rank_has_as_many_parameters(runs):

@@ -129,17 +129,16 @@ def test_the_learner_trains_a_tiny_model_and_books_its_calls():
         task="signal:symbols=2", topology="2-1", learner="counterfactual", max_new_tokens=3
     )
     learner = make_learner("counterfactual", engine, ("node_0", "node_1", "node_2"), config)
-    topology = Topology.parse("2-1")
     engine.cost.phase = "train"
     batch = run_episodes(
-        topology, SIGNAL, llm_network(topology, SIGNAL, engine, Sampling(0.7, 3)),
-        SIGNAL.examples("train"), rollouts=2,
+        llm_network("2-1", SIGNAL, engine, Sampling(0.7, 3)),
+        SIGNAL, SIGNAL.examples("train"), rollouts=2,
     )  # fmt: skip
     assert engine.cost.total("train").calls == 12
     assert {"brought/node_0", "brought/node_1", "reward"} <= learner.update(batch).keys()
     assert engine.cost.total("train").calls == 12 + 4 * 2
     with pytest.raises(InputError, match="belongs to one network"):
-        make_learner("counterfactual", engine, ("node_0",), TrainConfig(schedule="1:1, 2-1:1"))
+        Counterfactual.check(TrainConfig(learner="counterfactual", schedule="1:1, 2-1:1"))
 
 
 def expected_reward(layout, table, rows):
@@ -251,7 +250,7 @@ def test_the_baseline_of_a_difference_may_be_any_mode():
     rewards = [t.reward for t in BATCH]
     learner.update([episode(t.group, t.reward, node_0="a") for t in BATCH])
     wanted = Advantage("batch_mean")(np.array(rewards).reshape(2, 2)).ravel()
-    assert kept.advantages["node_0"].tolist() == wanted.tolist()
+    assert np.concatenate(kept.advantages).tolist() == wanted.tolist()
 
 
 def test_adapters_that_are_copies_point_the_same_way_and_fresh_ones_nowhere():

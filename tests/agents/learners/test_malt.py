@@ -59,7 +59,7 @@ def test_a_tree_asks_every_turn_once_and_its_leaves_share_what_was_said_before(n
     for leaf in leaves:
         prefix = {node: leaf.last(node).text for node in (GENERATOR, VERIFIER)}
         seen = Episode(CHAIN, task, leaf.example, prefix=prefix).observe(REFINER)
-        asked = network[REFINER].request(seen, 0).turns
+        asked = network.team[REFINER].request(seen, 0).turns
         assert bytes(leaf.last(REFINER).completion.prompt_ids.astype("uint8")) == (
             "\n".join(text for _, text in asked).encode()
         )

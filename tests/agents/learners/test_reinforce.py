@@ -108,7 +108,7 @@ def test_the_expected_gradient_is_that_of_the_expected_reward(engine):
     for run in outcomes.values():
         if not run.reward:
             continue
-        rows, _, _ = learner._rows([run], dict.fromkeys(PAIR, np.ones(1)))
+        rows, _, _ = learner._rows([run], [np.ones(2)])
         with engine.training(rows) as scored:
             probability = scored.logprobs.sum().exp()
             (run.reward * probability).backward()
@@ -297,7 +297,7 @@ def test_out_of_memory_says_which_budget_fits():
     cramp(engine, room)
     with pytest.raises(InputError, match="cpu ran out of memory in training") as caught:
         learner.update(runs)
-    largest = engine.largest(learner._rows(runs, dict.fromkeys(PAIR, np.ones(len(runs))))[0])
+    largest = engine.largest(learner._rows(runs, [np.ones(len(run.turns)) for run in runs])[0])
     assert str(largest) in str(caught.value) and room / 2 <= fitting(caught) <= largest / 2
     assert not changed(engine, before)
     assert all(gradient is None for gradient in collect_gradients(engine).values())

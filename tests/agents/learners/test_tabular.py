@@ -184,7 +184,7 @@ def test_trains_the_given_nodes_only_and_passes_over_scripted_ones():
     case = Case()
     before = {entry: logits.copy() for entry, logits in case.engine.table.items()}
     run = case.outcomes["A", "B"]
-    scripted = Trajectory(run.example, 0, 0, {"node_0": Turn("node_0", "A")}, "A", run.score, 1.0)
+    scripted = Trajectory(run.example, 0, 0, (Turn("node_0", "A"),), "A", run.score, 1.0)
     learner = TabularReinforce(case.engine, ["node_0"], advantage="none")
     assert learner.update([run, scripted])["reward"] == 1.0
     for (adapter, prompt), logits in case.engine.table.items():

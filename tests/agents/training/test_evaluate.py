@@ -132,7 +132,7 @@ def test_an_evaluation_survives_json():
 def test_too_little_for_an_evaluation_is_refused():
     task, examples = signal()
     with pytest.raises(InputError, match="at least one question"):
-        evaluate(CHAIN, task, echo_team(), [], Answering())
+        evaluate(echo_team(), task, [])
     with pytest.raises(InputError, match="two questions and two nodes"):
         communication_ablation(echo_team(), task, examples[:1])
 
@@ -156,7 +156,7 @@ def test_taking_messages_away_goes_on_after_a_chunk_in_which_every_episode_faile
     task, examples = signal(2)
     bad, good = sorted(examples, key=lambda e: e.target == "A")
     engine = Answering("A", error="too long")
-    team = {"node_0": Caller(engine), "node_1": Echo()}
+    team = Method(CHAIN, {"node_0": Caller(engine), "node_1": Echo()})
     questions = [bad] * CHUNK + [good] * CHUNK
     found = communication_ablation(team, task, questions)
     assert {name: row.errors for name, row in found.items()} == {
