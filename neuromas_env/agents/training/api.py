@@ -28,13 +28,22 @@ from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
-from neuromas_env.progress import Reporter
+from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
 from neuromas_env.tasks.ready import check_ready
 from neuromas_env.topology import Topology
 
-__all__ = ["Interrupted", "RunResult", "is_main", "make_engine", "read_result", "resume", "train"]
+__all__ = [
+    "Interrupted",
+    "RunResult",
+    "grow",
+    "is_main",
+    "make_engine",
+    "read_result",
+    "resume",
+    "train",
+]
 
 
 def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
@@ -42,7 +51,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
 
     Args:
         config: The options.
-        report: Told how the run goes on.
+        report: Told how the run goes on; by default a progress bar in a terminal or notebook.
 
     Raises:
         InputError: An option is wrong, an episode or a file failed, or the loss is not finite.
@@ -117,6 +126,29 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     return _finish(run)
 
 
+def grow(
+    run: str | Path | RunResult, topology: str, *, report: Reporter | None = None, **options: Any
+) -> RunResult:
+    """Train a larger network that keeps the adapters of a trained one.
+
+    Args:
+        run: The trained network: its run folder or result.
+        topology: The larger network, such as `2-2-1`.
+        report: As in `train`.
+        **options: Those of `TrainConfig` that differ from the run's, `out` and `grow_init` among
+            them.
+
+    Raises:
+        InputError: The topologies or the options do not fit; else as `train`.
+        Interrupted: The user stopped the run.
+    """
+    folder = run.folder if isinstance(run, RunResult) else Path(run)
+    saved = read_config(folder / "config.yaml")
+    kept = {key: value for key, value in saved.items() if key not in ("out", "schedule")}
+    given = {"grow_from": str(folder), "topology": topology, **options}
+    return train(TrainConfig.from_mapping(kept | given), report=report)
+
+
 def _finish(run: Run) -> RunResult:
     try:
         return run.finish()
@@ -184,7 +216,9 @@ def make_engine(config: TrainConfig) -> TransformersEngine:
 
 
 def _reporter(report: Reporter | None) -> Reporter:
-    return Reporter() if report is None or distributed.number() else report
+    if distributed.number():
+        return Reporter()
+    return usual_reporter() if report is None else report
 
 
 def _check_splits(config: TrainConfig, task: Task) -> None:

@@ -57,7 +57,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run came to.
+    """The result of a run; as a text, its scores in a few lines.
 
     Attributes:
         folder: The run folder.
@@ -82,6 +82,20 @@ class RunResult:
     def to_dict(self) -> dict[str, Any]:
         """Return a dict for JSON, as written to `result.json`."""
         return {**asdict(self), "folder": str(self.folder)}
+
+    def __str__(self) -> str:
+        """Return the scores and their intervals, and where the run is."""
+        shape, task = self.facts["topology"]["name"], self.facts["task"]
+        rows = {"before training": self.before, "after training": self.after}
+        rows |= {f"messages {name}": found for name, found in self.ablation.items()}
+        lines = [f"{shape} on {task}, {self.steps} steps, {self.folder}"]
+        for name, found in rows.items():
+            if found is not None:
+                low, high = found.extracted_interval
+                lines.append(
+                    f"{name:18} {found.extracted:6.1%} [{low:.1%}, {high:.1%}] of {found.n}"
+                )
+        return "\n".join(lines)
 
 
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
