@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.envs.episode import Episode, Schedule, score_all
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.policy import Completion, Engine, Policy, Request, Step, Team, Trajectory
 from neuromas_env.tasks.base import Example, Task
 from neuromas_env.topology import Topology
@@ -105,11 +106,12 @@ def run_episodes(
         Trajectories, those of an example side by side, and those that share a turn, too. An
         episode in which a call failed ends there and carries the error.
     """
+    channel = TextChannel(task, reward=reward)
     numbers = range(len(examples)) if numbers is None else numbers
     more: list[Mapping[str, Any]] = [options(e.question) if options else {} for e in examples]
     runs = [
         _Run(
-            Episode(topology, task, example, schedule=schedule, reward=reward, **more[group]),
+            Episode(topology, channel, example, schedule=schedule, **more[group]),
             group,
             derive_seed(seed, number, rollout),
             {},
