@@ -18,7 +18,7 @@ import yaml
 from neuromas_env.agents.learners.advantage import MODES
 from neuromas_env.agents.learners.shaping import read_terms
 from neuromas_env.agents.prompts import PROMPTS
-from neuromas_env.envs.episode import REWARDS
+from neuromas_env.envs.text import REWARDS
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
