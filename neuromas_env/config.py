@@ -174,7 +174,7 @@ def checked(name: str, value: Any, hint: Any, metadata: Mapping[str, Any] = _PLA
     return value
 
 
-def _parts(hint: Any) -> tuple[type, tuple[Any, ...], bool]:
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], bool]:
     """Return the type of a hint, the types of its entries, and whether it may be None."""
     kinds = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
     return typing.get_origin(kinds[0]) or kinds[0], typing.get_args(kinds[0]), NoneType in kinds
@@ -361,5 +361,5 @@ def _described(one: Field, hint: Any) -> dict[str, Any]:
     else:
         found |= limits
     if one.default is not REQUIRED:
-        found["default"] = list(one.default) if kind is tuple and one.default else one.default
+        found["default"] = list(one.default) if isinstance(one.default, tuple) else one.default
     return found

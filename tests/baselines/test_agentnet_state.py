@@ -18,7 +18,7 @@ from neuromas_env.baselines.agentnet.walk import (
     RESULT,
     Spot,
 )
-from neuromas_env.cli.app import app as cli
+from neuromas_env.cli import app as cli
 from neuromas_env.errors import InputError
 
 

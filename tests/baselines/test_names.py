@@ -21,7 +21,7 @@ from neuromas_env.baselines import (
 )
 from neuromas_env.baselines.direct import direct
 from neuromas_env.baselines.vote import Vote, vote
-from neuromas_env.cli.app import app as cli
+from neuromas_env.cli import app as cli
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import SPLITS, make_task
 
