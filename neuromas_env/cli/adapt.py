@@ -10,13 +10,15 @@ from rich.console import Console
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import ADAPTIVE
 from neuromas_env.baselines.adapted import FILE, adapt
-from neuromas_env.cli.options import config_options
+from neuromas_env.cli.options import config_options, filed
 from neuromas_env.errors import unknown
 from neuromas_env.progress import ConsoleReporter
 from neuromas_env.tasks import make_task
 
 
-@config_options("task", "data", "skip_bad_rows", "model", "dtype", "device", "seed", "chunk_rows")
+@config_options(
+    TrainConfig, "task", "data", "skip_bad_rows", "model", "dtype", "device", "seed", "chunk_rows"
+)
 def adapt_(
     baseline: Annotated[str, typer.Argument(help="with its options, such as gptswarm:agents=2")],
     out: Annotated[str, typer.Option(help="folder of what is learned; goes on with what it holds")],
@@ -27,7 +29,7 @@ def adapt_(
     family = baseline.partition(":")[0]
     if family not in ADAPTIVE:
         raise unknown("baseline that learns:", family, ADAPTIVE)
-    config = TrainConfig.from_mapping({k: v for k, v in given.items() if v is not None})
+    config = TrainConfig.from_mapping(filed(None, given))
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     from neuromas_env.agents.training.api import make_engine
 

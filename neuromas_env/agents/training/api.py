@@ -23,9 +23,10 @@ from neuromas_env.agents.engines.two_devices import SplitEngine
 from neuromas_env.agents.engines.vllm import VLLMEngine, vllm_version
 from neuromas_env.agents.learners.base import learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
 from neuromas_env.progress import Reporter, usual_reporter
@@ -106,9 +107,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder} is no run folder: it holds no config.yaml")
-    config = TrainConfig.from_mapping(
-        read_config(folder / "config.yaml"), str(folder / "config.yaml")
-    )
+    config = TrainConfig.from_mapping(read_config(folder / "config.yaml"))
     if (folder / "result.json").is_file():
         return read_result(folder)
     distributed.start(config.device)
