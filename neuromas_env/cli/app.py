@@ -50,7 +50,7 @@ MODELS = {
 }
 LISTS = {
     "tasks": list_tasks,
-    "learners": lambda: dict.fromkeys(list_learners(), ""),
+    "learners": list_learners,
     "baselines": lambda: list_baselines() | list_trained(),
     "models": lambda: MODELS,
     "topologies": lambda: TOPOLOGIES,

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 import numpy as np
 
 from neuromas_env.agents.learners.shaping import Shaped, read_terms
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.errors import InputError
 from neuromas_env.policy import Trajectory
-
-ENTRY_POINTS = "neuromas_env.learners"
+from neuromas_env.registry import Registry, built_in
 
 
 class Learner(Protocol):
@@ -47,30 +44,47 @@ MakeLearner = Callable[..., Learner]
 to train and the training configuration."""
 
 _BUILT_IN = {
-    "joint": "neuromas_env.agents.learners.reinforce:joint",
-    "joint_unplaced": "neuromas_env.agents.learners.reinforce:joint",
-    "joint_roles": "neuromas_env.agents.learners.reinforce:joint",
-    "joint_whole": "neuromas_env.agents.learners.reinforce:joint",
-    "independent": "neuromas_env.agents.learners.reinforce:independent",
-    "collm_cc": "neuromas_env.agents.learners.actor_critic:collm_cc",
-    "collm_dc": "neuromas_env.agents.learners.actor_critic:collm_dc",
-    "magrpo": "neuromas_env.agents.learners.actor_critic:magrpo",
-    "counterfactual": "neuromas_env.agents.learners.counterfactual:counterfactual",
-    "malt": "neuromas_env.agents.learners.malt:malt",
-    "tabular": "neuromas_env.agents.learners.tabular:tabular",
+    "joint": ("reinforce:joint", "REINFORCE on all nodes from one reward"),
+    "joint_unplaced": (
+        "reinforce:joint",
+        "joint, with prompts that do not place a node",
+    ),
+    "joint_roles": ("reinforce:joint", "joint, with a role for every node"),
+    "joint_whole": ("reinforce:joint", "joint, where every node reads the whole question"),
+    "independent": ("reinforce:independent", "REINFORCE by every node for itself"),
+    "collm_cc": ("actor_critic:collm_cc", "CoLLM with a centralised critic"),
+    "collm_dc": ("actor_critic:collm_dc", "CoLLM with a critic for every node"),
+    "magrpo": ("actor_critic:magrpo", "MAGRPO: advantages relative to a question's group"),
+    "counterfactual": (
+        "counterfactual:counterfactual",
+        "difference rewards: the episode again without one node's message",
+    ),
+    "malt": ("malt:malt", "MALT: trees of replies, then imitation and preferences"),
+    "tabular": ("tabular:tabular", "exact REINFORCE on a table of logits"),
 }
-_registered: dict[str, MakeLearner] = {}
+LEARNERS: Registry[MakeLearner] = Registry(
+    "learner", "neuromas_env.learners", built_in("neuromas_env.agents.learners", _BUILT_IN)
+)
 
 
-def register_learner(name: str, make: MakeLearner) -> None:
-    """Make a learner known under a name, for `neuromas train --learner NAME`."""
-    _registered[name] = make
+def register_learner(name: str, make: MakeLearner | None = None, *, about: str = "") -> Any:
+    """Make a learner known under a name, for `neuromas train --learner NAME`.
+
+    Args:
+        name: A plain word that no learner of this project has.
+        make: The learner's class, or a function with its parameters. Left out, what comes
+            back is a decorator.
+        about: One line for lists; by default the first line of the docstring.
+
+    Raises:
+        InputError: The name is no plain word, or is one of this project's.
+    """
+    return LEARNERS.register(name, make, about=about)
 
 
-def list_learners() -> list[str]:
-    """Names of all learners: built in, registered, and from installed packages."""
-    installed = {point.name for point in entry_points(group=ENTRY_POINTS)}
-    return sorted({*_BUILT_IN, *_registered, *installed})
+def list_learners() -> dict[str, str]:
+    """Return name and one-line description of every learner."""
+    return LEARNERS.abouts()
 
 
 def make_learner(name: str, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
@@ -79,23 +93,9 @@ def make_learner(name: str, engine: Any, nodes: Sequence[str], config: Any) -> L
     Raises:
         InputError: No such learner, or a package's learner cannot be imported.
     """
-    learner, terms = _make(name, engine, nodes, config), read_terms(getattr(config, "shaping", ""))
+    learner = LEARNERS.find(name)(engine, nodes, config)
+    terms = read_terms(config.shaping)
     return Shaped(learner, terms) if terms else learner
-
-
-def _make(name: str, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
-    if name in _registered:
-        return _registered[name](engine, nodes, config)
-    if name in _BUILT_IN:
-        module, function = _BUILT_IN[name].split(":")
-        return getattr(import_module(module), function)(engine, nodes, config)
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name == name:
-            try:
-                return point.load()(engine, nodes, config)
-            except ImportError as error:
-                raise InputError(f"learner {name!r} of {point.value}: {error}") from error
-    raise unknown("learner", name, list_learners())
 
 
 def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
