@@ -163,10 +163,10 @@ _MEANINGS = {
 
 
 def _baselines(task: Task | type[Task]) -> dict[str, float]:
-    measures = {"chance": getattr(task, "chance", None)}
-    if blind := getattr(task, "blind_accuracy", None):
-        measures["blind"] = lambda: blind("test")
-    return {name: measure() for name, measure in measures.items() if measure}
+    if isinstance(task, type):  # its rows are not there
+        return {}
+    measures = {"chance": task.chance(), "blind": task.blind_accuracy("test")}
+    return {name: measure for name, measure in measures.items() if measure is not None}
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

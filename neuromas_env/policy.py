@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -75,14 +76,33 @@ class Completion:
         return Reply(self.text.strip(), cut_off=not self.finished)
 
 
+@runtime_checkable
 class Engine(Protocol):
-    """Answers requests in one batch; the only place where cost is counted."""
+    """Answers requests in one batch; the only place where cost is counted.
+
+    An engine of one's own subclasses it, sets `cost` and implements `generate`.
+
+    Attributes:
+        cost: What calls have cost so far.
+        name: Of the model, empty where none is known.
+        weights_hash: Of the model's weights, empty where they are not known, as at a server.
+        settings: What else can change a reply, for JSON: stored answers are told apart by it.
+        versions: Of the packages that compute.
+    """
 
     cost: Cost
+    name: str = ""
+    weights_hash: str = ""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    versions: Mapping[str, str] = MappingProxyType({})
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer all requests, in their order."""
+        """Answer all requests, in their order; a call that fails is a completion with an error."""
         ...
+
+    def close(self) -> None:
+        """End what runs beside this process, if anything does."""
+        return None
 
 
 @dataclass
@@ -130,7 +150,10 @@ class Cost:
 
 @runtime_checkable
 class Policy(Protocol):
-    """What sits at a node."""
+    """What sits at a node. Subclasses implement `request`; the rest has defaults.
+
+    Any object with `request` and `read` can sit at a node; a `Method` takes the defaults for it.
+    """
 
     def request(self, observation: Observation, seed: int) -> str | Request:
         """Answer with a ready message, or with a model call."""
@@ -138,7 +161,36 @@ class Policy(Protocol):
 
     def read(self, completion: Completion) -> str:
         """Make the message of what the engine returned."""
-        ...
+        return completion.message
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the message depends on the seed, so that several seeds tell more than one."""
+        return True
+
+    @property
+    def scripted(self) -> bool:
+        """Whether it never calls a model."""
+        return False
+
+    def tied(self, observation: Observation) -> bool | None:
+        """Whether a vote had to break a tie, None for a node that counts no votes."""
+        return None
+
+
+@dataclass(frozen=True)
+class Plain(Policy):
+    """A policy of a class that has `request` and `read` alone."""
+
+    of: Any
+
+    def request(self, observation: Observation, seed: int) -> str | Request:
+        """Answer as it does."""
+        return self.of.request(observation, seed)
+
+    def read(self, completion: Completion) -> str:
+        """Read as it does."""
+        return self.of.read(completion)
 
 
 Team = Mapping[str, Policy]

@@ -12,7 +12,7 @@ from neuromas_env.topology import Topology
 
 
 @dataclass(frozen=True)
-class LLMPolicy:
+class LLMPolicy(Policy):
     """Answers every turn with one call of an engine.
 
     Attributes:
@@ -28,6 +28,11 @@ class LLMPolicy:
     adapter: str | None = None
     sampling: Sampling = Sampling()
     prompt: Prompt = build_prompt
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the reply depends on the seed."""
+        return self.sampling.temperature > 0
 
     def request(self, observation: Observation, seed: int) -> Request:
         """Ask the engine."""

@@ -13,6 +13,7 @@ from neuromas_env.policy import (
     Completion,
     Engine,
     Observation,
+    Plain,
     Policy,
     Request,
     Sampling,
@@ -32,7 +33,7 @@ REASONING_TOKENS = 200
 
 
 @dataclass(frozen=True)
-class Ask:
+class Ask(Policy):
     """A node that asks a model.
 
     Attributes:
@@ -66,7 +67,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Script:
+class Script(Policy):
     """A node without a model: its message is a function of what it sees."""
 
     say: Callable[[Observation], str]
@@ -110,15 +111,17 @@ class Method:
     dealt: bool = False
 
     def __post_init__(self) -> None:
-        """Count the calls."""
+        """Give plain objects the defaults of a policy, and count the calls."""
+        team = {n: p if isinstance(p, Policy) else Plain(p) for n, p in self.team.items()}
+        object.__setattr__(self, "team", team)
         if not self.calls:
-            asking = [p for p in self.team.values() if not getattr(p, "scripted", False)]
+            asking = [policy for policy in team.values() if not policy.scripted]
             object.__setattr__(self, "calls", len(asking))
 
     @property
     def sampled(self) -> bool:
         """Whether the seed matters. A method without randomness is run once."""
-        return any(map(_sampled, self.team.values()))
+        return any(policy.sampled for policy in self.team.values())
 
     def run(
         self,
@@ -139,22 +142,16 @@ class Method:
 
     def tied(self, trajectory: Trajectory) -> bool | None:
         """Say whether a tie had to be broken, None for a method that never counts votes."""
-        found: bool | None = None
+        found: list[bool] = []
         for node, policy in self.team.items():
-            if hasattr(policy, "tied"):
-                inbox = [
-                    {"source": source, "text": trajectory.steps[source].text}
-                    for source in self.topology.sources(node)
-                    if source in trajectory.steps
-                ]
-                seen = {"question": trajectory.example.question, "inbox": inbox}
-                found = bool(found) or policy.tied(seen)
-        return found
-
-
-def _sampled(policy: Policy) -> bool:
-    sampling = getattr(policy, "sampling", None)
-    return getattr(policy, "sampled", sampling is None or sampling.temperature > 0)
+            inbox = [
+                {"source": source, "text": trajectory.steps[source].text}
+                for source in self.topology.sources(node)
+                if source in trajectory.steps
+            ]
+            tied = policy.tied({"question": trajectory.example.question, "inbox": inbox})
+            found += [] if tied is None else [tied]
+        return any(found) if found else None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 from neuromas_env.baselines.similarity import similarities
 from neuromas_env.errors import unknown
-from neuromas_env.policy import Completion, Observation
+from neuromas_env.policy import Completion, Observation, Policy
 from neuromas_env.tasks.base import Task
 
 TIES = ("index", "seed")
@@ -102,7 +102,7 @@ def _strongest(
 
 
 @dataclass(frozen=True)
-class Vote:
+class Vote(Policy):
     """A node that counts the answers of the nodes it reads.
 
     Attributes:

@@ -41,8 +41,8 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
 from neuromas_env.agents.learners.base import reward_table
 from neuromas_env.agents.learners.reinforce import Independent, independent_nodes
 from neuromas_env.errors import InputError
@@ -63,7 +63,7 @@ class Critic:
 
     def __init__(
         self,
-        engine: TransformersEngine,
+        engine: TrainableEngine,
         name: str,
         *,
         learning_rate: float,
@@ -85,8 +85,7 @@ class Critic:
         """
         self._engine, self._name, self._clip, self._scale = engine, name, clip, scale
         engine.adapters.add(name, seed)
-        width = engine.model.get_input_embeddings().weight.shape[1]
-        self._head = torch.nn.Linear(width, 1).to(engine.model.device)
+        self._head = torch.nn.Linear(engine.hidden_size, 1).to(engine.device)
         torch.nn.init.zeros_(self._head.weight)
         torch.nn.init.zeros_(self._head.bias)
         self.tokens = 0
@@ -141,8 +140,8 @@ class Critic:
             self._optimiser.zero_grad(set_to_none=True)
 
     def _check(self, prompts: Sequence[np.ndarray]) -> None:
-        longest, room = max(map(len, prompts)), self._engine.chat.context_length
-        if longest > room:
+        longest, room = max(map(len, prompts)), self._engine.context_length
+        if room is not None and longest > room:
             raise InputError(
                 f"the critic {self._name!r} would read {longest} tokens, but the context of "
                 f"{self._engine.name} holds {room}; fewer nodes a layer, shorter replies or "
@@ -259,14 +258,14 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / (values.std() + 1e-8)
 
 
-def collm_cc(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
+def collm_cc(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
     """Make the learner with one centralised critic."""
     layers = _layers("collm_cc", nodes, config)
     critic = _critic(engine, "critic", config)
     return _actor_critic(engine, nodes, config, layers, [(critic, layers)], {"critic": critic})
 
 
-def collm_dc(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
+def collm_dc(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
     """Make the learner with a critic for every node."""
     layers = _layers("collm_dc", nodes, config)
     critics = {node: _critic(engine, f"critic_{node}", config) for node in nodes}
@@ -275,7 +274,7 @@ def collm_dc(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> A
 
 
 def _actor_critic(
-    engine: TransformersEngine,
+    engine: TrainableEngine,
     nodes: Sequence[str],
     config: Any,
     layers: Sequence[Sequence[str]],
@@ -287,7 +286,7 @@ def _actor_critic(
     return ActorCritic(independent_nodes(engine, nodes, config), rule, critics)
 
 
-def magrpo(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
+def magrpo(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
     """Make the learner that compares the episodes of a question.
 
     Raises:
@@ -302,7 +301,7 @@ def magrpo(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Act
     return ActorCritic(independent_nodes(engine, nodes, config), rule, {})
 
 
-def _critic(engine: TransformersEngine, name: str, config: Any) -> Critic:
+def _critic(engine: TrainableEngine, name: str, config: Any) -> Critic:
     seed = derive_seed(config.seed, *name.encode())
     rate = config.critic_learning_rate or config.learning_rate
     return Critic(

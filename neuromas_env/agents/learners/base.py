@@ -9,7 +9,7 @@ import numpy as np
 
 from neuromas_env.agents.learners.shaping import Shaped, read_terms
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Trajectory
+from neuromas_env.policy import Engine, Trajectory
 from neuromas_env.registry import Registry, built_in
 
 
@@ -87,7 +87,7 @@ def list_learners() -> dict[str, str]:
     return LEARNERS.abouts()
 
 
-def make_learner(name: str, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+def make_learner(name: str, engine: Engine, nodes: Sequence[str], config: Any) -> Learner:
     """Build a learner by name, shown shaped rewards if the configuration asks for them.
 
     Raises:

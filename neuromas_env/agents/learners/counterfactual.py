@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Observation, Team, Trajectory
+from neuromas_env.policy import Completion, Observation, Policy, Team, Trajectory
 from neuromas_env.rollout import derive_seed, run_episodes
 from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
@@ -31,7 +32,7 @@ from neuromas_env.topology import Topology
 _REPLAY = 17  # stream of random numbers
 
 
-class _Said:
+class _Said(Policy):
     """A node that says nothing of its own: its message is put in afterwards."""
 
     def request(self, observation: Observation, seed: int) -> str:
@@ -164,7 +165,7 @@ class Counterfactual:
         self._steps = state["steps"]
 
 
-def counterfactual(engine: Any, nodes: Sequence[str], config: Any) -> Counterfactual:
+def counterfactual(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> Counterfactual:
     """Make the learner from a training configuration.
 
     Raises:

@@ -32,8 +32,8 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
 from neuromas_env.agents.learners.reinforce import independent_nodes
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Team, Trajectory
@@ -46,7 +46,7 @@ _ROLES = {"node_0": "generator", "node_1": "verifier", "node_2": "refiner"}
 class Malt:
     """Learns from trees; see the module."""
 
-    def __init__(self, engine: TransformersEngine, nodes: Sequence[str], config: Any) -> None:
+    def __init__(self, engine: TrainableEngine, nodes: Sequence[str], config: Any) -> None:
         """Prepare to train the adapters of some of the three nodes."""
         self._engine, self._nodes = engine, tuple(nodes)
         self._branches, self._temperature = config.rollouts, config.temperature
@@ -205,7 +205,7 @@ def sibling_pairs(values: np.ndarray) -> np.ndarray:
     return np.stack([chosen, rejected], axis=1) + values.shape[1] * parent[:, None]
 
 
-def malt(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Malt:
+def malt(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> Malt:
     """Make the learner from a training configuration.
 
     Raises:

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.base import Row, Scored, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.engines.transformers import Row, Scored, TransformersEngine
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import reward_table
 from neuromas_env.policy import Trajectory
@@ -44,7 +44,7 @@ class Reinforce:
 
     def __init__(
         self,
-        engine: TransformersEngine,
+        engine: TrainableEngine,
         nodes: Sequence[str],
         *,
         learning_rate: float = 1e-3,
@@ -370,18 +370,18 @@ class Independent:
                 learner.load_state_dict(state[node])
 
 
-def joint(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Reinforce:
+def joint(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> Reinforce:
     """Make the joint learner from a training configuration."""
     return Reinforce(engine, nodes, advantage=config.advantage, **_options(config))
 
 
-def independent(engine: TransformersEngine, nodes: Sequence[str], config: Any) -> Independent:
+def independent(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> Independent:
     """Make one learner per node; the baseline is a moving average whatever `config` says."""
     return independent_nodes(engine, nodes, config, advantage="moving_average")
 
 
 def independent_nodes(
-    engine: TransformersEngine, nodes: Sequence[str], config: Any, advantage: str = "none"
+    engine: TrainableEngine, nodes: Sequence[str], config: Any, advantage: str = "none"
 ) -> Independent:
     """Make one learner per node with a given way to find advantages."""
     options = _options(config)

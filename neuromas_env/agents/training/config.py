@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from neuromas_env.agents.engines.base import check_engine_name
 from neuromas_env.agents.learners.advantage import MODES
 from neuromas_env.agents.learners.shaping import read_terms
 from neuromas_env.envs.episode import REWARDS
@@ -22,7 +23,6 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
 
-ENGINES = ("transformers", "vllm")
 DEVICES = ("cpu", "cuda", "cuda:N", "auto")
 PRECISIONS = ("auto", "bfloat16", "float32")
 IMPORTANCE_CAP = 2.0
@@ -67,7 +67,7 @@ class TrainConfig:
     rollout_device: str | None = _option(
         None, "where replies are generated, by a second copy of the base; by default on device"
     )
-    engine: str = _option("transformers", "what generates replies", choices=ENGINES)
+    engine: str = _option("transformers", "what generates replies")
     vllm_cache: float = _option(4.0, "GiB for the key-value cache of engine vllm", above=0)
     learner: str = _option("joint", "what learns from the episodes")
     seed: int = _option(0, "all random numbers derive from it", low=0)
@@ -195,6 +195,7 @@ class TrainConfig:
                 f"rollout_device: engine {self.engine!r} generates where it likes; leave it out, "
                 "or engine 'transformers' would be right"
             )
+        check_engine_name(self.engine)
         read_terms(self.shaping)
         final = self.stages()[-1][0]
         compares = self.advantage in ("leave_one_out", "group_normalised")
@@ -247,6 +248,11 @@ class TrainConfig:
         if self.importance_cap is not None:
             return self.importance_cap
         return IMPORTANCE_CAP if self.engine == "vllm" or self.rollout_device else 0.0
+
+    def engine_options(self) -> dict[str, Any]:
+        """Return all that an engine may want; see `engines.base`."""
+        shape = {"targets": self.target_layers(), "nodes": len(self.stages()[-1][0])}
+        return asdict(self) | shape | {"config": self}
 
     def target_layers(self) -> str | list[str]:
         """Return the layers with an adapter, as `TransformersEngine` takes them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.errors import unknown
 from neuromas_env.rollout import derive_seed
 from neuromas_env.topology import Topology
@@ -18,7 +18,7 @@ NOISE = 0.1
 
 
 def grow(
-    engine: TransformersEngine,
+    engine: TrainableEngine,
     old: Topology,
     new: Topology,
     learner_state: Mapping[str, Any],

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
-from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner, make_learner
 from neuromas_env.agents.llm import llm_team
 from neuromas_env.agents.roles import prompt_of, reads_whole
@@ -106,7 +106,7 @@ class Run:
         folder: Path,
         config: TrainConfig,
         task: Task,
-        engine: TransformersEngine,
+        engine: TrainableEngine,
         stages: list[tuple[Topology, int]],
         report: Reporter,
     ) -> None:
