@@ -97,7 +97,7 @@ def test_scripted_nodes_cost_no_call():
     assert run.answer == "yes2" and engine.cost.total("eval").calls == 2
     assert run.steps["node_2"].completion is None and run.steps["node_0"].completion is not None
     only = dict.fromkeys(topology.nodes, Scripted())
-    assert isinstance(only["node_0"], Policy)
+    assert not isinstance(only["node_0"], Policy)  # `request` and `read` are enough
     assert run_episodes(topology, Whole(), only, Whole.rows[:1])[0].answer == "yes2"
     assert len(engine.batches) == 1
 
