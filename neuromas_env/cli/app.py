@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from neuromas_env import __version__
+from neuromas_env.agents.engines.base import list_engines
 from neuromas_env.agents.learners.base import list_learners
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import (
@@ -50,7 +51,8 @@ MODELS = {
 }
 LISTS = {
     "tasks": list_tasks,
-    "learners": lambda: dict.fromkeys(list_learners(), ""),
+    "learners": list_learners,
+    "engines": list_engines,
     "baselines": lambda: list_baselines() | list_trained(),
     "models": lambda: MODELS,
     "topologies": lambda: TOPOLOGIES,

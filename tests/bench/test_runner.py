@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 from support.bench_runs import TASK, asked, rows, run
 from support.paths import TESTS
 
-from neuromas_env import baselines
-from neuromas_env.baselines import Net, Script
+from neuromas_env.baselines import BASELINES, Net, Script, register_baseline
 from neuromas_env.bench.methods import learned_files
 from neuromas_env.bench.store import Store
 from neuromas_env.cli.app import main
@@ -160,8 +158,8 @@ def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
         net.add("script", Script(lambda observation: "7"))
         return net.method()
 
-    plugin = SimpleNamespace(name="fixed", value="mine:build", dist=None, load=lambda: build)
-    monkeypatch.setattr(baselines, "entry_points", lambda group: [plugin])
+    monkeypatch.setattr(BASELINES, "registered", {})
+    register_baseline("fixed", build)
     notes = run(tmp_path, methods=("fixed",), matched=True)
     assert notes.done[-1] == (10, {"minutes left": 0})
     answered = rows(tmp_path, "SELECT DISTINCT answer, calls FROM answers")

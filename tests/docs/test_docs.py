@@ -49,8 +49,8 @@ def place(tmp_path, monkeypatch):
         found = real / made.name
         (tmp_path / "data" / made.name).symlink_to(found if found.is_dir() else made)
     monkeypatch.setenv("NEUROMAS_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(tasks, "_registered", {})
-    monkeypatch.setattr(base, "_registered", {})
+    for names in (tasks.TASKS, base.LEARNERS):
+        monkeypatch.setattr(names, "registered", {})
 
 
 @pytest.mark.parametrize("page", list(filter(has_python, PAGES)), ids=name)

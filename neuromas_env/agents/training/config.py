@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
 
+from neuromas_env.agents.engines.base import check_engine_name
 from neuromas_env.agents.learners.advantage import MODES
 from neuromas_env.agents.learners.shaping import read_terms
 from neuromas_env.agents.prompts import PROMPTS
@@ -21,7 +22,6 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
 
-ENGINES = ("transformers", "vllm")
 DEVICES = ("cpu", "cuda", "cuda:N", "auto")
 PRECISIONS = ("auto", "bfloat16", "float32")
 IMPORTANCE_CAP = 2.0
@@ -56,7 +56,7 @@ class TrainConfig(Options):
     rollout_device: str | None = option(
         None, "where replies are generated, by a second copy of the base; by default on device"
     )
-    engine: str = option("transformers", "what generates replies", choices=ENGINES)
+    engine: str = option("transformers", "what generates replies")
     vllm_cache: float = option(4.0, "GiB for the key-value cache of engine vllm", above=0)
     learner: str = option("joint", "what learns from the episodes")
     prompt: str | None = option(
@@ -165,6 +165,7 @@ class TrainConfig(Options):
                 "rollout_device must be left out unless engine is 'transformers', got engine "
                 f"{self.engine!r}"
             )
+        check_engine_name(self.engine)
         read_terms(self.shaping)
         final = self.stages()[-1][0]
         if self.train_nodes != "all":
@@ -206,6 +207,11 @@ class TrainConfig(Options):
         if self.importance_cap is not None:
             return self.importance_cap
         return IMPORTANCE_CAP if self.engine == "vllm" or self.rollout_device else 0.0
+
+    def engine_options(self) -> dict[str, Any]:
+        """Return all that an engine may want; see `engines.base`."""
+        shape = {"targets": self.target_layers(), "nodes": len(self.stages()[-1][0])}
+        return asdict(self) | shape | {"config": self}
 
     def target_layers(self) -> str | list[str]:
         """Return the layers with an adapter, as `TransformersEngine` takes them."""

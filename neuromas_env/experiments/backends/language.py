@@ -58,7 +58,7 @@ class Language:
             check_ready(task)
         if study.need is not None:
             for name, task in self.tasks.items():
-                if not hasattr(task, "chance"):
+                if task.chance() is None:
                     raise InputError(
                         f"need: what a guess scores on {name} is not known; a task with a method "
                         "`chance`, such as hierarchy/max, would be right"
@@ -143,17 +143,18 @@ class Language:
 
     def bounds(self, arm: Arm, task: str) -> tuple[float, float]:
         """Return the score of a guess, and 1."""
-        return self.tasks[task].chance(), 1.0  # type: ignore[attr-defined]  # checked at the start
+        chance = self.tasks[task].chance()
+        assert chance is not None  # checked at the start
+        return chance, 1.0
 
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
         """Return what a store's cell says of an arm."""
         made = self.tasks[task]
-        blind = getattr(made, "blind_accuracy", None)
         trained = arm.kind != "adapt"
         return {
             "topology": _outcome(out)["topology"] if trained else {},
             "majority": float(made.majority("test")),
-            "blind": None if blind is None else float(blind("test")),
+            "blind": made.blind_accuracy("test"),
             "trainable": _outcome(out)["trainable"] if trained else 0,
             "calls": calls,
         }
