@@ -180,7 +180,7 @@ class Worker:
             raise InputError(
                 f"method {name!r} was trained on the base {run.state.model!r} (weights "
                 f"{run.state.weights_hash}), but {identity['model']!r} (weights "
-                f"{identity['weights_hash']}) is loaded; --model {run.state.model} would be right"
+                f"{identity['weights_hash']}) is loaded; give --model {run.state.model}"
             )
         return run
 

@@ -144,8 +144,8 @@ class Critic:
         if room is not None and longest > room:
             raise InputError(
                 f"the critic {self._name!r} would read {longest} tokens, but the context of "
-                f"{self._engine.name} holds {room}; fewer nodes a layer, shorter replies or "
-                "learner 'collm_dc', whose critics read one prompt each, would be right"
+                f"{self._engine.name} holds {room}; take fewer nodes a layer, shorter replies or "
+                "learner 'collm_dc', whose critics read one prompt each"
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -197,13 +197,11 @@ def _reporter(report: Reporter | None) -> Reporter:
 
 def _check_splits(config: TrainConfig, task: Task) -> None:
     if not len(task.examples("train")):
-        raise InputError(
-            f"task {task.name!r} has no training questions; another task would be right"
-        )
+        raise InputError(f"task {task.name!r} has no training questions; take another")
     if config.eval_questions and not len(task.examples(config.eval_split)):
         raise InputError(
             f"task {task.name!r} has no questions in its {config.eval_split} split; "
-            "another eval_split, or eval_questions 0, would be right"
+            "take another eval_split, or eval_questions 0"
         )
     check_ready(task)
 
@@ -215,7 +213,7 @@ def _check_learner(config: TrainConfig, source: Path) -> None:
     if learner != config.learner:
         raise InputError(
             f"grow_from: learner {learner!r} trained {path.parent}, but {config.learner!r} is "
-            f"asked for; --learner {learner} would be right"
+            f"asked for; give --learner {learner}"
         )
 
 
@@ -224,7 +222,7 @@ def _new_folder(config: TrainConfig, task: Task, topology: Topology) -> Path:
         folder = Path(config.out)
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise InputError(
-                f"out: {folder} holds files already; a new folder would be right, or resume the run"
+                f"out: {folder} holds files already; give a new folder, or resume the run"
             )
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)

@@ -204,7 +204,7 @@ class Run:
             metrics = self.learner.update(trajectories)
         except FloatingPointError as error:
             raise InputError(
-                f"step {self.step + 1}: {error}; a smaller learning_rate would be right. "
+                f"step {self.step + 1}: {error}; take a smaller learning_rate. "
                 f"{self.folder} holds the checkpoints of earlier steps"
             ) from error
         trained = time.perf_counter()

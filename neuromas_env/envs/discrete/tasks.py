@@ -197,7 +197,7 @@ class Knockout(DiscreteTask):
         if sent and len(sent[topology.output]) < len(self.parts):
             raise InputError(
                 f"the optimum of task {self.name} on {topology.name} is not known: its nodes do "
-                f"not hear of the players of each match; 'tree-{len(self.parts)}' would be right"
+                f"not hear of the players of each match; take 'tree-{len(self.parts)}'"
             )
         return super().returns(topology, messages)
 

@@ -60,8 +60,8 @@ class Language:
             for name, task in self.tasks.items():
                 if task.chance() is None:
                     raise InputError(
-                        f"need: what a guess scores on {name} is not known; a task with a method "
-                        "`chance`, such as hierarchy/max, would be right"
+                        f"need: what a guess scores on {name} is not known; take a task with a "
+                        "method `chance`, such as hierarchy/max"
                     )
         self.model = study.model or str(_made(folder / str(study.script)))
         self._held: tuple[dict[str, Any], Any] | None = None
