@@ -8,6 +8,7 @@ from typing import Any
 from pettingzoo import AECEnv
 from pettingzoo.utils import OrderEnforcingWrapper
 
+from neuromas_env.envs.episode import Episode
 from neuromas_env.envs.network import Network
 from neuromas_env.errors import InputError
 
@@ -37,13 +38,13 @@ class AECNetwork(Network, AECEnv):
         """
         self._begin(seed, options)
         self.agents = self.possible_agents.copy()
-        self.rewards = dict.fromkeys(self.agents, 0.0)
-        self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
+        self._unpaid = dict.fromkeys(self.agents, 0.0)
+        self.rewards, self._cumulative_rewards = self._unpaid.copy(), self._unpaid.copy()
         self.terminations = dict.fromkeys(self.agents, False)
-        self.truncations = dict.fromkeys(self.agents, False)
+        self.truncations = self.terminations.copy()
         self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
         self._skip_agent_selection = None
-        self._select()
+        self._select(self.episode)
 
     def observe(self, agent: str) -> Any:
         """Return what a node sees now."""
@@ -66,14 +67,13 @@ class AECNetwork(Network, AECEnv):
             return
         episode.say(agent, action)  # first, so that a refused message changes nothing
         self._cumulative_rewards[agent] = 0.0
-        self.rewards = dict.fromkeys(self.agents, 0.0)
-        self._select()
+        self.rewards = self._unpaid.copy()  # several times as fast as `dict.fromkeys`
+        self._select(episode)
         if self.render_mode == "human":
             self.render()
 
-    def _select(self) -> None:
+    def _select(self, episode: Episode) -> None:
         """Turn to the next node, or pay and end all nodes; their dead steps come in their order."""
-        episode = self.episode
         if episode.active:
             self.agent_selection = episode.active[0]
             return

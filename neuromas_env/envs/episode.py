@@ -109,8 +109,7 @@ class Episode:
         active: The nodes of the current layer that have still to act, in their order;
             empty when the episode has ended.
         layer: Number of the current layer; the number of layers when the episode has ended.
-        turns: What was said, in order of speaking.
-        said: The messages of this round by node; read it, do not change it.
+        said: The messages of this round by node, in order of speaking; not to be changed.
         truncated: Whether the episode ended before its question was over. Never so with a
             question that takes one answer.
     """
@@ -153,7 +152,6 @@ class Episode:
         self.dealt = self.channel.deal(example, topology, self.wiring)
         self._masked = _masked_nodes(topology, mask)
         self._schedule = schedule
-        self.turns: tuple[Said, ...] = ()
         self.said: dict[str, Any] = {}
         self.active: tuple[str, ...] = ()
         self.layer = -1
@@ -171,9 +169,12 @@ class Episode:
         Raises:
             InputError: There is no such node.
         """
-        if node not in self.wiring.sources:
-            raise unknown("node", str(node), self.topology.nodes)
-        return self.channel.observe(self, node)
+        try:
+            return self.channel.observe(self, node)
+        except KeyError:
+            if node in self.wiring.sources:
+                raise
+            raise unknown("node", str(node), self.topology.nodes) from None
 
     def say(self, node: str, message: Any) -> None:
         """Commit the message of the first active node; a full layer leads to the next.
@@ -184,9 +185,7 @@ class Episode:
         if self.active[:1] != (node,):
             turn = f"it is {self.active[0]}'s turn" if self.active else "the episode has ended"
             raise InputError(f"{node} cannot speak now: {turn}")
-        message = self.channel.check(node, message)
-        self.said[node] = message
-        self.turns += (Said(node, 0, message),)
+        self.said[node] = self.channel.check(node, message)
         self.active = self.active[1:]
         if not self.active:
             self._advance()
@@ -201,15 +200,19 @@ class Episode:
         if messages.keys() != set(self.active) or not self.active:
             expected = ", ".join(self.active) or "nobody, the episode has ended"
             raise InputError(f"messages of {sorted(messages)} given; expected from: {expected}")
-        checked = {node: self.channel.check(node, messages[node]) for node in self.active}
-        self.said.update(checked)
-        self.turns += tuple([Said(node, 0, message) for node, message in checked.items()])
+        check = self.channel.check
+        self.said.update({node: check(node, messages[node]) for node in self.active})
         self._advance()
 
     @property
+    def turns(self) -> tuple[Said, ...]:
+        """What was said, in order of speaking."""
+        return tuple([Said(node, 0, message) for node, message in self.said.items()])
+
+    @property
     def messages(self) -> dict[str, Any]:
-        """What the nodes said so far, in order of speaking."""
-        return {turn.node: turn.message for turn in self.turns}
+        """The messages so far by node, in order of speaking."""
+        return self.said.copy()
 
     @property
     def done(self) -> bool:
@@ -225,7 +228,9 @@ class Episode:
         """
         if not self.done:
             raise InputError(f"the episode has no answer yet: {', '.join(self.active)} must act")
-        return self.said.get(self.topology.output, self.turns[-1].message)
+        if self.topology.output in self.said:
+            return self.said[self.topology.output]
+        return next(reversed(self.said.values()))
 
     @property
     def score(self) -> Score:
@@ -235,8 +240,7 @@ class Episode:
             InputError: The episode has not ended, or what the task returns is no score.
         """
         if self._score is None:
-            score_all([self])
-        assert self._score is not None
+            [self._score] = self.channel.score([self.example], [self.answer])
         return self._score
 
     @property

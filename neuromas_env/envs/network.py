@@ -121,13 +121,11 @@ class Network:
         return twin
 
     def _begin(self, seed: int | None, options: Mapping[str, Any] | None) -> None:
-        given = dict(options or {})
-        # PettingZoo's own api_test resets every environment with this key.
-        given.pop("options", None)
-        known = self.channel.options + RESET_OPTIONS
+        # PettingZoo's own api_test resets every environment with the key "options".
+        given = {key: value for key, value in (options or {}).items() if key != "options"}
         for key in given:
-            if key not in known:
-                raise unknown("reset option", str(key), known)
+            if key not in self.channel.options and key not in RESET_OPTIONS:
+                raise unknown("reset option", str(key), self.channel.options + RESET_OPTIONS)
         if seed is not None or self.np_random is None:
             self.np_random, _ = seeding.np_random(seed)
         picked = {key: given.pop(key) for key in self.channel.options if key in given}

@@ -51,23 +51,25 @@ class ParallelNetwork(Network, ParallelEnv):
         if missing:
             raise InputError(f"no action for {', '.join(missing)}, whose turn it is")
         episode.commit({node: actions[node] for node in episode.active})
+        done, truncated = episode.done, episode.truncated
         result = (
             self._observations(),
-            dict.fromkeys(nodes, episode.reward if episode.done else 0.0),
-            dict.fromkeys(nodes, episode.done and not episode.truncated),
-            dict.fromkeys(nodes, episode.done and episode.truncated),
+            dict.fromkeys(nodes, episode.reward if done else 0.0),
+            dict.fromkeys(nodes, done and not truncated),
+            dict.fromkeys(nodes, done and truncated),
             self._infos(),
         )
-        if episode.done:
+        if done:
             self.agents = []
         if self.render_mode == "human":
             self.render()
         return result
 
     def _observations(self) -> dict[str, Any]:
-        return {node: self.episode.observe(node) for node in self.possible_agents}
+        observe = self.episode.observe
+        return {node: observe(node) for node in self.possible_agents}
 
     def _infos(self) -> Infos:
-        episode = self.episode
-        outcome = self.channel.outcome(episode) if episode.done else {}
-        return {n: {"active": n in episode.active, **outcome} for n in self.possible_agents}
+        active = self.episode.active
+        outcome = {} if active else self.channel.outcome(self.episode)
+        return {node: {"active": node in active, **outcome} for node in self.possible_agents}

@@ -83,10 +83,10 @@ class TextChannel:
             index = int(rng.integers(len(self.examples)))
         elif not isinstance(index, int | np.integer) or not 0 <= index < len(self.examples):
             raise InputError(f"index must be 0 to {len(self.examples) - 1}, not {index!r}")
-        return self.examples[int(index)]
+        return self.examples[index]
 
     def deal(self, example: Example, topology: Topology, wiring: Wiring) -> Mapping[str, str]:
-        """Return by node the part of the question that it reads instead of the query.
+        """Return by node what it reads of the question.
 
         Raises:
             InputError: The question is too long.
@@ -97,14 +97,14 @@ class TextChannel:
                 f"at most {MAX_QUESTION} are allowed"
             )
         if not example.parts:
-            return {}
+            return dict.fromkeys(topology.nodes, example.question)
+        dealt = dict.fromkeys(topology.nodes, example.query)
         if wiring.inputs == (topology.output,):
-            return {topology.output: example.question}
+            return dealt | {topology.output: example.question}
         blocks = deal(len(example.parts), len(wiring.inputs))
-        return {
-            node: part_text(example.query, [example.parts[i] for i in block])
-            for node, block in zip(wiring.inputs, blocks, strict=True)
-        }
+        for node, block in zip(wiring.inputs, blocks, strict=True):
+            dealt[node] = part_text(example.query, [example.parts[i] for i in block])
+        return dealt
 
     def check(self, node: str, message: Any) -> str:
         """Return a message, cut to the longest allowed.
@@ -132,11 +132,10 @@ class TextChannel:
         `layer` and `index` (in the layer) and the read-only int8 arrays `[n_nodes]`
         `sources` and `readers`, 1 where there is an edge.
         """
-        said, wiring, example = episode.said, episode.wiring, episode.example
-        common = example.query if example.parts else example.question
+        said, wiring = episode.said, episode.wiring
         sources = wiring.sources[node]
         return {
-            "question": episode.dealt.get(node, common),
+            "question": episode.dealt[node],
             "inbox": tuple([{"source": s, "text": said[s]} for s in sources if s in said]),
             "place": wiring.places[node].copy(),
         }
@@ -145,7 +144,7 @@ class TextChannel:
         """Return the whole `question`, all `messages` so far and the current `layer`."""
         return {
             "question": episode.example.question,
-            "messages": tuple([{"source": s.node, "text": s.message} for s in episode.turns]),
+            "messages": tuple([{"source": s, "text": text} for s, text in episode.said.items()]),
             "layer": episode.layer,
         }
 

@@ -32,6 +32,23 @@ class Question(NamedTuple):
     query: tuple[int, ...]
 
 
+class _View(NamedTuple):
+    """What a node sees: its number, places in `parts + query`, sources, and how they are coded."""
+
+    node: int
+    numbers: tuple[int, ...]
+    sources: tuple[str, ...]
+    radices: tuple[int, ...]
+    offset: int
+
+
+def _view(layout: Layout, node: int) -> _View:
+    parts, whole = len(layout.task.parts), len(layout.task.parts + layout.task.query)
+    numbers = layout.parts[node] + (tuple(range(parts, whole)) if layout.reads_query[node] else ())
+    sources = tuple(layout.topology.nodes[source] for source in layout.sources[node])
+    return _View(node, numbers, sources, layout.radices[node], layout.offsets[node])
+
+
 class DiscreteChannel:
     """Messages of a code book; see `neuromas_env.envs.episode.Channel`.
 
@@ -58,7 +75,7 @@ class DiscreteChannel:
         layout.observation_space(observation)
         self.layout, self.task, self._encoding = layout, layout.task, observation
         self._sources = wiring(layout.topology).sources
-        self._number = {node: i for i, node in enumerate(layout.topology.nodes)}
+        self._views = {node: _view(layout, i) for i, node in enumerate(layout.topology.nodes)}
 
     def draw(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Question:
         """Return the given `question`, its numbers parts before query, or else a random one.
@@ -93,53 +110,55 @@ class DiscreteChannel:
         Raises:
             InputError: It is no integer symbol (or row of them) of the code book.
         """
-        layout = self.layout
-        value = np.asarray(message) if not isinstance(message, list | tuple) else _ints(message)
-        shape = () if layout.bandwidth == 1 else (layout.bandwidth,)
-        if value.shape != shape or value.dtype.kind not in "iu":
-            wanted = "an integer" if not shape else f"a row of {shape[0]} integers"
-            raise InputError(
-                f"the message of {node} must be {wanted} from 0 to {layout.codebook - 1}, "
-                f"not {message!r}"
-            )
-        number = 0
-        for symbol in value.ravel().tolist():
-            if not 0 <= symbol < layout.codebook:
+        codebook, number = self.layout.codebook, 0
+        for symbol in self._symbols(node, message):
+            if not 0 <= symbol < codebook:
                 raise InputError(
                     f"the message of {node} is out of the code book: {symbol} is not in "
-                    f"0..{layout.codebook - 1}"
+                    f"0..{codebook - 1}"
                 )
-            number = number * layout.codebook + symbol
+            number = number * codebook + symbol
         return number
+
+    def _symbols(self, node: str, message: Any) -> list[int]:
+        width = self.layout.bandwidth
+        if width == 1 and type(message) is int:  # no need of numpy, which takes longer
+            return [message]
+        value = np.asarray(message) if not isinstance(message, list | tuple) else _ints(message)
+        if value.shape != (() if width == 1 else (width,)) or value.dtype.kind not in "iu":
+            wanted = "an integer" if width == 1 else f"a row of {width} integers"
+            raise InputError(
+                f"the message of {node} must be {wanted} from 0 to {self.layout.codebook - 1}, "
+                f"not {message!r}"
+            )
+        return value.ravel().tolist()
 
     def observe(self, episode: Episode, node: str) -> Any:
         """Return what a node sees now, in the encoding."""
-        number, layout, example = self._number[node], self.layout, episode.example
-        parts = [(part, example.parts[part]) for part in layout.parts[number]]
-        query = example.query if layout.reads_query[number] else ()
-        names, said = episode.topology.nodes, episode.said
-        heard = {s: said[names[s]] for s in layout.sources[number] if names[s] in said}
+        view, example, said = self._views[node], episode.example, episode.said
+        numbers = example.parts + example.query
+        values = [numbers[i] for i in view.numbers]
         if self._encoding == "discrete":
-            values = [value for _, value in parts] + list(query)
-            values += [heard[s] + 1 if s in heard else 0 for s in layout.sources[number]]
+            values += [said[source] + 1 if source in said else 0 for source in view.sources]
             index = 0
-            for value, radix in zip(values, layout.radices[number], strict=True):
+            for value, radix in zip(values, view.radices, strict=True):
                 index = index * radix + value
-            return np.int64(layout.offsets[number] + index)
-        row = self._row(number, parts, query, heard)
+            return np.int64(view.offset + index)
+        heard = {source: said[source] for source in view.sources if source in said}
+        row = self._row(view.node, zip(view.numbers, values, strict=True), heard)
         if self._encoding == "multidiscrete":
             return row
-        known = np.flatnonzero(row[1:]) + 1
-        encoded = np.zeros(layout.starts[-1], np.float32)
-        encoded[number] = 1
-        encoded[layout.starts[known] + row[known] - 1] = 1
+        known, starts = np.flatnonzero(row[1:]) + 1, self.layout.starts
+        encoded = np.zeros(starts[-1], np.float32)
+        encoded[view.node] = 1
+        encoded[starts[known] + row[known] - 1] = 1
         return encoded
 
     def state(self, episode: Episode) -> np.ndarray:
         """Return all parts, the query and all messages so far, one-hot in float32."""
         layout, example, output = self.layout, episode.example, episode.topology.output
-        heard = {self._number[node]: said for node, said in episode.said.items() if node != output}
-        row = self._row(0, enumerate(example.parts), example.query, heard)
+        heard = {node: message for node, message in episode.said.items() if node != output}
+        row = self._row(0, enumerate(example.parts + example.query), heard)
         known = np.flatnonzero(row[1:]) + 1
         state = np.zeros(self._state_width, np.float32)
         state[layout.starts[known] + row[known] - 1 - layout.starts[1]] = 1
@@ -151,9 +170,9 @@ class DiscreteChannel:
 
     def score(self, examples: Sequence[Question], answers: Sequence[int]) -> list[Score]:
         """Score 1 where an answer is the task's, else 0."""
-        parts, query = (np.array(numbers).T for numbers in zip(*examples, strict=True))
-        right = (self.task.rule(parts, query) == np.array(answers)).tolist()
-        return [_RIGHT if one else _WRONG for one in right]
+        parts, query = zip(*examples, strict=True)
+        right = self.task.rule(np.array(parts).T, np.array(query).T).tolist()
+        return [_RIGHT if a == b else _WRONG for a, b in zip(right, answers, strict=True)]
 
     def reward(self, score: Score) -> float:
         """Return 1 for a right answer, else 0."""
@@ -185,22 +204,16 @@ class DiscreteChannel:
         return int(layout.starts[-1] - layout.starts[1]) + layout.codebook * layout.bandwidth
 
     def _row(
-        self,
-        node: int,
-        parts: Iterable[tuple[int, int]],
-        query: Sequence[int],
-        heard: Mapping[int, int],
+        self, node: int, numbers: Iterable[tuple[int, int]], heard: Mapping[str, int]
     ) -> np.ndarray:
-        """Write what is seen into the slots of an observation, see `layout`."""
+        """Write the seen numbers of a question, and messages, into the slots of an observation."""
         layout = self.layout
         row = np.zeros(len(layout.nvec), np.int64)
         row[0] = node
-        for part, value in parts:
-            row[1 + part] = value + 1
-        for i, value in enumerate(query):
-            row[1 + len(self.task.parts) + i] = value + 1
+        for i, value in numbers:
+            row[1 + i] = value + 1
         for source, message in heard.items():
-            first = layout.first_symbol + source * layout.bandwidth
+            first = layout.first_symbol + self._views[source].node * layout.bandwidth
             for place, symbol in enumerate(layout.symbols(message)):
                 row[first + place] = symbol + 1
         return row

@@ -75,7 +75,9 @@ class DiscreteTask:
         parts, query = (
             np.stack([rng.integers(size, size=n, dtype=Dtype) for size in sizes])
             if len(set(sizes)) > 1
-            else rng.integers(max(sizes, default=1), size=(len(sizes), n), dtype=Dtype)
+            else rng.integers(sizes[0], size=(len(sizes), n), dtype=Dtype)
+            if sizes
+            else np.empty((0, n), Dtype)
             for sizes in (self.parts, self.query)
         )
         return parts, query
