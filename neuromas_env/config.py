@@ -28,6 +28,7 @@ from neuromas_env.errors import InputError, unknown
 
 REQUIRED: Any = MISSING
 """The default of an option that must be given."""
+# Types and bounds, in messages and in a JSON schema.
 _KINDS: dict[type, tuple[str, str]] = {
     str: ("a text", "string"),
     int: ("a whole number", "integer"),
@@ -41,7 +42,6 @@ _BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "above": (operator.gt, "exclusiveMinimum"),
     "at most": (operator.le, "maximum"),
 }
-# Both in messages, and in a JSON schema.
 
 
 def option(
@@ -198,30 +198,6 @@ def from_text(text: str, kind: type) -> Any:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
         return text
-
-
-def split_options(name: str, kind: str, example: str) -> tuple[str, dict[str, str]]:
-    """Split `head:key=value,...` into the head and the texts of the values by key.
-
-    Args:
-        name: What is split.
-        kind: What it names, for messages.
-        example: A right name of that kind.
-
-    Raises:
-        InputError: What follows the colon is no list of `key=value`, each key once.
-    """
-    head, _, tail = name.partition(":")
-    given: dict[str, str] = {}
-    for item in filter(None, tail.split(",")):
-        key, equals, text = (part.strip() for part in item.partition("="))
-        if not (key and equals and text) or key in given:
-            raise InputError(
-                f"{kind} {name!r}: options must be key=value, each key once, as in {example!r}, "
-                f"got {item!r}"
-            )
-        given[key] = text
-    return head, given
 
 
 @contextmanager

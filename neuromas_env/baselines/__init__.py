@@ -34,12 +34,13 @@ from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import TRAINED, list_trained
 from neuromas_env.baselines.vote import Vote
-from neuromas_env.config import checked, from_text, placed, split_options
+from neuromas_env.config import checked, from_text, placed
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine
 from neuromas_env.registry import Registry, built_in
 from neuromas_env.tasks.base import Task
+from neuromas_env.tasks.names import split_options
 
 __all__ = [
     "Fitted",

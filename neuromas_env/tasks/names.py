@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from neuromas_env.config import split_options
 from neuromas_env.errors import InputError
 
 Value = int | str
@@ -21,6 +20,30 @@ def split_name(name: str) -> tuple[str, str, dict[str, Value]]:
     family, _, variant = head.partition("/")
     number = re.compile(r"-?[0-9]{1,18}")
     return family, variant, {k: int(v) if number.fullmatch(v) else v for k, v in given.items()}
+
+
+def split_options(name: str, kind: str, example: str) -> tuple[str, dict[str, str]]:
+    """Split `head:key=value,...` into the head and the texts of the values by key.
+
+    Args:
+        name: What is split.
+        kind: What it names, for messages.
+        example: A right name of that kind.
+
+    Raises:
+        InputError: What follows the colon is no list of `key=value`, each key once.
+    """
+    head, _, tail = name.partition(":")
+    given: dict[str, str] = {}
+    for item in filter(None, tail.split(",")):
+        key, equals, text = (part.strip() for part in item.partition("="))
+        if not (key and equals and text) or key in given:
+            raise InputError(
+                f"{kind} {name!r}: options must be key=value, each key once, as in {example!r}, "
+                f"got {item!r}"
+            )
+        given[key] = text
+    return head, given
 
 
 def full_name(base: str, params: Mapping[str, object], defaults: Mapping[str, object]) -> str:
