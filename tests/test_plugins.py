@@ -28,7 +28,9 @@ from neuromas_env.testing import check_engine, check_learner, check_policy, chec
 
 FILES = {
     "learners": ("watching", "Watching", '''
-        class Watching:
+        from neuromas_env import Learner
+
+        class Watching(Learner):
             """Learns nothing and counts episodes."""
 
             def __init__(self, engine, nodes, config):

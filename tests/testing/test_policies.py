@@ -13,8 +13,8 @@ from neuromas_env.testing import check_policy
 ENGINE = MockEngine()
 
 
-class Echo:
-    """A plain class: no model, no subclass."""
+class Echo(Policy):
+    """No model."""
 
     def request(self, observation, seed):
         return observation["question"][:9]

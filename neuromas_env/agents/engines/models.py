@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.training.config import DEVICES, PRECISIONS
+from neuromas_env.agents.engines.base import DEVICES, PRECISIONS
 from neuromas_env.downloads import ASSETS, build_once, cache_dir, fetch_package, unwritable, working
 from neuromas_env.errors import InputError, unknown
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
 
-from neuromas_env.agents.engines.base import check_engine_name
+from neuromas_env.agents.engines.base import DEVICES, PRECISIONS, check_engine_name
 from neuromas_env.agents.learners.advantage import MODES
 from neuromas_env.agents.learners.shaping import read_terms
 from neuromas_env.agents.prompts import PROMPTS
@@ -22,8 +22,6 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
 
-DEVICES = ("cpu", "cuda", "cuda:N", "auto")
-PRECISIONS = ("auto", "bfloat16", "float32")
 IMPORTANCE_CAP = 2.0
 FORMER: dict[str, dict[str, Any]] = {
     "joint_unplaced": {"prompt": "none"},
