@@ -83,7 +83,7 @@ class TextChannel:
             index = int(rng.integers(len(self.examples)))
         elif not isinstance(index, int | np.integer) or not 0 <= index < len(self.examples):
             raise InputError(f"index must be 0 to {len(self.examples) - 1}, not {index!r}")
-        return self.examples[index]
+        return self.examples[int(index)]
 
     def deal(self, example: Example, topology: Topology, wiring: Wiring) -> Mapping[str, str]:
         """Return by node what it reads of the question.
