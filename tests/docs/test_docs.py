@@ -21,6 +21,7 @@ from neuromas_env import __version__, tasks
 from neuromas_env.agents.learners import base
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.app import app
+from neuromas_env.envs.discrete.tasks import DISCRETE_TASKS
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
@@ -47,7 +48,7 @@ def place(tmp_path, monkeypatch):
         found = real / made.name
         (tmp_path / "data" / made.name).symlink_to(found if found.is_dir() else made)
     monkeypatch.setenv("NEUROMAS_DATA", str(tmp_path / "data"))
-    for names in (tasks.TASKS, base.LEARNERS):
+    for names in (tasks.TASKS, base.LEARNERS, DISCRETE_TASKS):
         monkeypatch.setattr(names, "registered", {})
 
 
