@@ -252,7 +252,7 @@ def single(study, arm, task):
     Model, task, leaves, questions, those with a power of two of symbols, and features.
     """
     name = task.partition(":")[0]
-    if study.kind == "coded":
+    if study.kind == "discrete":
         options = DiscreteOptions.from_mapping(arm.options)
         layout = options.layouts(task)[-1][0]
         symbols = layout.task.parts + layout.task.query

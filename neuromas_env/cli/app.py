@@ -13,6 +13,7 @@ from rich.console import Console
 
 from neuromas_env import __version__
 from neuromas_env.agents.learners.base import list_learners
+from neuromas_env.agents.tables.registry import list_algorithms
 from neuromas_env.agents.training.config import TrainConfig, read_config
 from neuromas_env.baselines import (
     list_baselines,
@@ -25,6 +26,7 @@ from neuromas_env.cli.adapt import adapt_
 from neuromas_env.cli.experiment import experiment
 from neuromas_env.cli.marl import bench_marl
 from neuromas_env.cli.options import config_options
+from neuromas_env.envs.discrete.levels import list_levels
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import Example, Task, list_tasks, make_task
 from neuromas_env.tasks.gold import check_gold
@@ -54,6 +56,8 @@ LISTS = {
     "baselines": lambda: list_baselines() | list_trained(),
     "models": lambda: MODELS,
     "topologies": lambda: TOPOLOGIES,
+    "algorithms": list_algorithms,
+    "levels": list_levels,
 }
 _EVAL_OPTIONS = (
     "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",

@@ -37,7 +37,7 @@ def read_arms(
     Args:
         path: Of the file, for messages.
         where: In the file, for messages.
-        kind: `coded` or `language`.
+        kind: `discrete` or `language`.
         given: Arm to what is said of it.
         here: Arm to what this scale changes of it.
         base: Options of all arms.
@@ -113,11 +113,11 @@ def _arm(path: Path, where: str, name: str, kind: str, base: dict, options: dict
     own = () if task is None else (task,)
     if "adapt" in options:
         check_keys(path, where, options, ("adapt", "test", "iterations"), needed=("iterations",))
-        if kind == "coded":
+        if kind == "discrete":
             raise InputError(f"{path}, {where}: only language models adapt without weights")
         return Arm(name, "adapt", options, tasks=own)
     options = _grown(path, where, kind, base, options)
-    known = {f.name for f in fields(DiscreteOptions if kind == "coded" else TrainConfig)}
+    known = {f.name for f in fields(DiscreteOptions if kind == "discrete" else TrainConfig)}
     known = known - set(_RESERVED) | {"parameters_of"}
     for key in [*options, *base]:
         if key not in known:
@@ -125,7 +125,7 @@ def _arm(path: Path, where: str, name: str, kind: str, base: dict, options: dict
                 f"{path}, {where}: {unknown('option', str(key), [*known, *_OWN_ARM_KEYS])}"
             )
     try:
-        merged = _discrete(base | options) if kind == "coded" else _language(base | options)
+        merged = _discrete(base | options) if kind == "discrete" else _language(base | options)
     except InputError as error:
         raise InputError(f"{path}, {where}: {error}") from None
     return Arm(name, "train", merged, tasks=own)
@@ -153,7 +153,7 @@ def _grown(path: Path, where: str, kind: str, base: dict, options: dict) -> dict
         return options
     options = dict(options)
     stages = options.pop("grow")
-    key = "updates" if kind == "coded" else "steps"
+    key = "updates" if kind == "discrete" else "steps"
     total = {**base, **options}.get(key)
     if not isinstance(stages, list) or not stages or type(total) is not int:
         raise InputError(

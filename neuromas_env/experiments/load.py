@@ -24,7 +24,7 @@ from neuromas_env.experiments.spec import (
     Arm,
     Claim,
     Experiment,
-    Need,
+    SampleComplexity,
     Study,
     shape,
     slug,
@@ -44,13 +44,19 @@ def list_experiments(home: Path = HOME) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Experiment:
+def load(
+    name: str | Path,
+    scale: str = "tiny",
+    seeds: int | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Experiment:
     """Read an experiment.
 
     Args:
-        name: Of an experiment of this checkout, or the path of a folder with `experiment.yaml`.
+        name: Of an experiment of this package, or the path of a folder with `experiment.yaml`.
         scale: One of the experiment's.
         seeds: Instead of the scale's.
+        options: Study to options of its arms instead of the scale's.
 
     Raises:
         InputError: There is no such experiment or scale, or an entry is wrong; the message
@@ -61,14 +67,16 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
         raise unknown("experiment", str(name), list_experiments())
     path = folder / FILE
     text = read_config(path)
+    ground = _ground(folder)
+    scales = read_config(ground)
+    own = [str(study) for one in scales.values() if isinstance(one, dict) for study in one]
+    said = ("table",) if "table" in text else ("claim", "refuted_if")
     check_keys(
-        path, "", text, ("title", "claim", "refuted_if", "matched", "scales", *KINDS),
-        needed=("title", "claim", "refuted_if"),
+        path, "", text, ("title", *said, "matched", "scales", *KINDS, *own),
+        needed=("title", *said),
     )  # fmt: skip
     if scale not in _scales(text):
         raise unknown(f"scale of experiment {folder.name!r}:", scale, _scales(text))
-    ground = _ground(folder)
-    scales = read_config(ground)
     if scale not in scales:
         raise InputError(f"{ground}: {unknown('scale', scale, map(str, scales))}")
     studies = []
@@ -77,16 +85,20 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
         kind = settings.get("kind", "language")
         if kind not in KINDS:
             raise InputError(f"{ground}, {scale}: {study}: {unknown('kind', str(kind), KINDS)}")
-        if kind in text:
+        more = (options or {}).get(study, {})
+        settings = settings | {"options": {**(settings.get("options") or {}), **more}}
+        key = study if study in text else kind
+        if key in text:
             place = scale, _scales(text)
-            studies.append(_study(path, study, kind, settings, text[kind], *place, seeds))
+            made = _table if "table" in text else _study
+            studies.append(made(path, study, kind, settings, key, text[key], *place, seeds))
     if not studies:
         raise InputError(
             f"{path}: holds no arms for scale {scale!r}; a part {KINDS} would be right"
         )
     return Experiment(
-        folder.name, folder, scale, str(text["title"]), _line(text["claim"]),
-        _line(text["refuted_if"]), tuple(studies), _line(text.get("matched", "")),
+        folder.name, folder, scale, str(text["title"]), _line(text[said[0]]),
+        _line(text.get("refuted_if", "")), tuple(studies), _line(text.get("matched", "")),
     )  # fmt: skip
 
 
@@ -95,24 +107,50 @@ def _scales(text: Mapping[str, Any]) -> list[str]:
 
 
 def _ground(folder: Path) -> Path:
-    """The scales of a folder of experiments, else those of this checkout."""
+    """The scales of a folder of experiments, else those of this package."""
     for place in (folder, folder.parent, HOME):
         if (place / SCALES).is_file():
             return place / SCALES
     raise InputError(f"there is no {SCALES} in {folder}, beside it or in {HOME}")
 
 
-def _study(
-    path: Path, name: str, kind: str, settings: dict, given: Any, scale: str,
+def _table(
+    path: Path, name: str, kind: str, settings: dict, key: str, given: Any, scale: str,
     scales: Sequence[str], seeds: int | None,
 ) -> Study:  # fmt: skip
-    part = mapping(path, kind, given)
-    check_keys(path, kind, part, ("tasks", "options", "arms", "compare", "at", "probes", "need"),
-                needed=("arms",) if "need" in part else ("arms", "compare"))  # fmt: skip
-    at = mapping(path, f"{kind}: at", part.get("at") or {})
-    here = dict(mapping(path, f"{kind}: at: {scale}", at.get(scale) or {}))
+    """Read a study that claims nothing: its comparisons decide nothing, its rates are its arms'."""
+    if kind != "discrete":
+        raise InputError(f"{path}, {key}: only discrete networks make a table, got kind {kind}")
+    part = {"compare": [], **mapping(path, key, given)}
+    check_keys(path, key, part, ("tasks", "options", "arms", "compare"), needed=("arms",))
+    check_keys(path, f"{key} at {scale} ({name})", settings, ("kind", "seeds", "tasks", "options"))
+    part["compare"] = [
+        {**mapping(path, f"{key}: comparison {number}", claim), "decides": False}
+        for number, claim in enumerate(part["compare"], 1)
+    ]
+    study = _study(
+        path, name, kind, settings | {"rates": [1]}, key, part, scale, scales, seeds, table=True
+    )
+    if others := [arm.name for arm in study.arms.values() if arm.kind != "train"]:
+        raise InputError(f"{path}, {key}: {others[0]}: a table shows arms that are trained")
+    return replace(study, rates=(), table=True)
+
+
+def _study(
+    path: Path, name: str, kind: str, settings: dict, key: str, given: Any, scale: str,
+    scales: Sequence[str], seeds: int | None, table: bool = False,
+) -> Study:  # fmt: skip
+    part = mapping(path, key, given)
+    by_size = "sample_complexity" in part
+    check_keys(
+        path, key, part,
+        ("tasks", "options", "arms", "compare", "at", "probes", "sample_complexity"),
+        needed=("arms",) if by_size or table else ("arms", "compare"),
+    )  # fmt: skip
+    at = mapping(path, f"{key}: at", part.get("at") or {})
+    here = dict(mapping(path, f"{key}: at: {scale}", at.get(scale) or {}))
     changed = here.pop("arms", {})
-    where = f"{kind} at {scale} ({name})"
+    where = f"{key} at {scale} ({name})"
     merged = {**settings, **({"tasks": part["tasks"]} if "tasks" in part else {}), **here}
     check_keys(path, where, merged, _SETTINGS, needed=("seeds", "rates"))
     base: dict[str, Any] = {}
@@ -128,11 +166,16 @@ def _study(
         name, kind, tasks, count(path, where, "seeds", seeds or merged["seeds"]),
         tuple(map(float, rates)), arms, (), count(path, where, "pilots", merged.get("pilots", 1)),
         merged.get("questions"), merged.get("model"), merged.get("script"), part.get("probes"),
-        _need(path, f"{where}: need", part["need"], arms) if "need" in part else None,
+        _sample_complexity(path, where, part["sample_complexity"], arms) if by_size else None,
     )  # fmt: skip
     if kind == "language" and not (study.model or study.script):
         raise InputError(f"{path}, {where}: no model; `model: smollm2-135m` would be right")
-    return _checked(path, where, replace(study, claims=_claims(path, where, part, arms, elsewhere)))
+    claims = _claims(path, where, part, arms, elsewhere)
+    if by_size:
+        claims = tuple(replace(claim, decides=False) for claim in claims)
+    elif not table and not any(claim.decides for claim in claims):
+        raise InputError(f"{path}, {where}: no comparison decides; at least one would be right")
+    return _checked(path, where, replace(study, claims=claims))
 
 
 def _claims(
@@ -147,10 +190,6 @@ def _claims(
         named = [pair.get(key) for pair in (entry, own) for key in ("better", "than")]
         if not any(isinstance(name, str) and name in elsewhere for name in named):
             claims.append(_claim(path, place, entry, arms))
-    if "need" in part:
-        return tuple(replace(claim, decides=False) for claim in claims)
-    if not any(claim.decides for claim in claims):
-        raise InputError(f"{path}, {where}: no comparison decides; at least one would be right")
     return tuple(claims)
 
 
@@ -192,12 +231,15 @@ def _claim(path: Path, place: str, given: Any, arms: Mapping[str, Arm]) -> Claim
     return claim
 
 
-def _need(path: Path, where: str, given: Any, arms: Mapping[str, Arm]) -> Need:
+def _sample_complexity(
+    path: Path, where: str, given: Any, arms: Mapping[str, Arm]
+) -> SampleComplexity:
+    where = f"{where}: sample_complexity"
     entry = mapping(path, where, given)
-    check_keys(path, where, entry, tuple(f.name for f in fields(Need)),
+    check_keys(path, where, entry, tuple(f.name for f in fields(SampleComplexity)),
                 needed=("curves", "steeper", "than", "reach"))  # fmt: skip
-    need = Need(**entry)
-    curves = mapping(path, f"{where}: curves", need.curves)
+    claim = SampleComplexity(**entry)
+    curves = mapping(path, f"{where}: curves", claim.curves)
     for curve, points in curves.items():
         place = f"{where}: curves: {curve}"
         for size, arm in mapping(path, place, points).items():
@@ -212,17 +254,17 @@ def _need(path: Path, where: str, given: Any, arms: Mapping[str, Arm]) -> Need:
                 f"{path}, {place}: sizes {sorted(points)}; three or more, the same on all curves, "
                 "would be right"
             )
-    for curve in (need.steeper, need.than):
+    for curve in (claim.steeper, claim.than):
         if curve not in curves:
             raise InputError(f"{path}, {where}: {unknown('curve', str(curve), curves)}")
-    if need.steeper == need.than:
-        raise InputError(f"{path}, {where}: {need.than!r} is compared with itself")
-    count(path, where, "smooth", need.smooth)
-    if not (positive(need.reach) and need.reach <= 1):
-        raise InputError(f"{path}, {where}: reach: {need.reach!r}, but 0.5 would be right")
-    if not positive(need.margin):
-        raise InputError(f"{path}, {where}: margin: {need.margin!r}, but 0.1 would be right")
-    return need
+    if claim.steeper == claim.than:
+        raise InputError(f"{path}, {where}: {claim.than!r} is compared with itself")
+    count(path, where, "smooth", claim.smooth)
+    if not (positive(claim.reach) and claim.reach <= 1):
+        raise InputError(f"{path}, {where}: reach: {claim.reach!r}, but 0.5 would be right")
+    if not positive(claim.margin):
+        raise InputError(f"{path}, {where}: margin: {claim.margin!r}, but 0.1 would be right")
+    return claim
 
 
 def _checked(path: Path, where: str, study: Study) -> Study:
@@ -256,7 +298,7 @@ def _checked(path: Path, where: str, study: Study) -> Study:
             raise InputError(f"{path}, {where}: {arm.name}: only a network of one node votes")
     if study.probes is not None and study.probes not in trained:
         raise InputError(f"{path}, {where}: probes: {unknown('arm', study.probes, trained)}")
-    if study.kind == "coded":
+    if study.kind == "discrete":
         for arm in study.arms.values():
             try:
                 _check_layouts(arm, trained.get(arm.source or arm.name))

@@ -9,18 +9,20 @@ from typing import Any
 
 from neuromas_env.agents.learners.shaping import read_terms
 from neuromas_env.agents.tables.growth import INITS
+from neuromas_env.agents.tables.registry import find_algorithm, gradient_options
 from neuromas_env.envs.discrete.layout import Layout, make_layout
+from neuromas_env.envs.discrete.levels import LEVELS
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.experiments.marl import ALGORITHMS
 from neuromas_env.topology import Topology
 
-STARTS = ("uniform", "noise", "repeat")
+STARTS = ("uniform", "noise", "repeat", "own")
 CREDITS = ("shared", "leave_one_node_out")
-EVALUATED = ("evenly", "relatively")
+EVALUATED, EVALUATED_ON = ("evenly", "relatively"), ("validation", "all")
 _CHOICES = {
-    "learner": tuple(ALGORITHMS), "grow_init": INITS, "start": STARTS, "credit": CREDITS,
-    "evaluated": EVALUATED,
+    "grow_init": INITS, "start": STARTS, "credit": CREDITS, "evaluated": EVALUATED,
+    "evaluated_on": EVALUATED_ON,
 }  # fmt: skip
+_NETWORK = ("topology", "codebook", "bandwidth", "schedule")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class DiscreteOptions:
         topology: Layer widths, or `tree-4`.
         codebook: Number of symbols, None for as many as the task has answers.
         bandwidth: Symbols per message.
-        learner: An entry of `neuromas_env.experiments.marl.ALGORITHMS`.
+        learner: An algorithm, see `neuromas_env.agents.tables.registry`.
         credit: `shared` leaves it to the learner; `leave_one_node_out` compares each episode
             with those in which one node says anything at random and what follows is played anew.
         updates: Batches to train on.
@@ -44,11 +46,14 @@ class DiscreteOptions:
             one's observations is shared by them at random, so that the table is as large.
         shared: Nodes that see the same sort of things share one table, so that none can tell
             which one it is.
-        start: Tables start `uniform`, as `noise`, or with a bias to `repeat` what a node reads
-            first, a role written by hand.
+        start: Tables start `uniform`, as `noise`, with a bias to `repeat` what a node reads
+            first, a role written by hand, or as the learner's `own`.
         shaping: Terms that are added to the reward, see `neuromas_env.agents.learners.shaping`.
         evaluated: Twenty times `evenly` spread, or `relatively`: whenever there were a twentieth
             more updates, so that it is known to 5 % when a score was reached.
+        evaluated_on: The `validation` questions, or `all`, where no test questions are asked.
+        stream: Which stream of random numbers draws questions and messages, so that studies of
+            the same seeds need not share them.
     """
 
     topology: str = "2-1"
@@ -66,6 +71,8 @@ class DiscreteOptions:
     start: str = "uniform"
     shaping: str = ""
     evaluated: str = "evenly"
+    evaluated_on: str = "validation"
+    stream: int = 1
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> DiscreteOptions:
@@ -88,8 +95,9 @@ class DiscreteOptions:
             if getattr(options, key) not in allowed:
                 raise unknown(f"value of {key}:", getattr(options, key), allowed)
         read_terms(options.shaping)
-        if options.credit != "shared" and "explore" in ALGORITHMS[options.learner]:
-            raise InputError(f"credit: {options.learner} learns values, not from credit")
+        find_algorithm(options.learner)
+        if options.credit != "shared" and gradient_options(options.learner) is None:
+            raise InputError(f"credit: {options.learner} is no policy gradient, so it has none")
         options.stages()
         return options
 
@@ -112,11 +120,15 @@ class DiscreteOptions:
         return stages
 
     def layouts(self, task: str) -> list[tuple[Layout, int]]:
-        """Return the networks of the run on a task.
+        """Return the networks of the run on a task, or the one of a level.
 
         Raises:
             InputError: They do not fit the task.
         """
+        if task in LEVELS:
+            if any(getattr(self, key) != getattr(DiscreteOptions, key) for key in _NETWORK):
+                raise InputError(f"level {task} has a network of its own: no {', '.join(_NETWORK)}")
+            return [(make_layout(**LEVELS[task]), self.updates)]
         return [
             (make_layout(task, topology, self.codebook, self.bandwidth), updates)
             for topology, updates in self.stages()

@@ -2,8 +2,8 @@
 
 An experiment has *studies*: the discrete networks or one model of a scale. A study has *arms*, ways
 to make a network, each trained with every seed on every task, and *claims*, which arm answers
-better than which. It may also have a *need*: how many training questions arms take, by the size of
-their tasks.
+better than which. It may also have a *sample complexity*: how many training questions arms take, by
+the size of their tasks. A *table* claims nothing: it shows what its runs have reached.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.topology import Topology
 
 FILE, SCALES = "experiment.yaml", "scales.yaml"
-HOME = Path(__file__).resolve().parents[2] / "experiments"
-"""The experiments of a checkout; from elsewhere a folder's path is given."""
+HOME = Path(__file__).resolve().parent / "specs"
+"""The experiments of this package; another is given by the path of its folder."""
 SCORES = ("extracted", "strict", "parsed", "not_wrong")
 ABLATIONS = ("blank", "shuffle", "base", "swap")
-KINDS = ("coded", "language")
+KINDS = ("discrete", "language")
 SEEDS, TESTS = ("paired", "unpaired"), ("superior", "not_worse")
 
 
@@ -116,11 +116,12 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Need:
-    """That on one curve the need rises faster with the size of the task than on another.
+class SampleComplexity:
+    """That on one curve it rises faster with the size of the task than on another.
 
-    A run's need is the number of training questions after which its return, the mean of the last
-    `smooth` points of its learning curve, first is `reach` of the way from random to optimal.
+    A run's sample complexity is the number of training questions after which its return, the mean
+    of the last `smooth` points of its learning curve, first is `reach` of the way from random to
+    optimal.
 
     Attributes:
         curves: Name to size to the arm that is trained at that size; all have the same sizes.
@@ -129,7 +130,7 @@ class Need:
         reach: Above 0, at most 1.
         over: What the sizes count, for people.
         smooth: Points.
-        margin: The smallest difference of slopes, of log need per unit of size, that counts.
+        margin: The smallest difference of slopes, of the logarithm per unit of size, that counts.
     """
 
     curves: dict[str, dict[int, str]]
@@ -152,10 +153,10 @@ class Study:
 
     Attributes:
         name: Such as `coded` or `chars`.
-        kind: `coded` or `language`.
+        kind: `discrete` or `language`.
         tasks: All that an arm is trained on.
         seeds: How many.
-        rates: Learning rates that every arm tries.
+        rates: Learning rates that every arm tries, none for those of the algorithms.
         pilots: Seeds, apart from the others, with which each rate is tried.
         questions: Test questions of each task, None for all.
         model: Name of the language model.
@@ -163,7 +164,9 @@ class Study:
         arms: By name.
         claims: What is compared.
         probes: Arm whose nodes are compared with one another.
-        need: What decides instead of the claims, which then stand beside.
+        sample_complexity: What decides instead of the claims, which then stand beside.
+        table: Whether nothing is claimed. Then the runs' own scores are what is shown, no test
+            questions are asked, and runs of other arms and options may share the folder.
     """
 
     name: str
@@ -178,7 +181,8 @@ class Study:
     model: str | None = None
     script: str | None = None
     probes: str | None = None
-    need: Need | None = None
+    sample_complexity: SampleComplexity | None = None
+    table: bool = False
 
     def trained(self) -> list[Arm]:
         """Return the arms that are trained or adapted."""
@@ -194,8 +198,8 @@ class Experiment:
         folder: Where it stands.
         scale: At which it is run.
         title: For people.
-        claim: In words.
-        refuted_if: The result that would refute it.
+        claim: In words, or what a table shows.
+        refuted_if: The result that would refute it, empty for a table.
         studies: At this scale.
         matched: What the arms share and what they do not, in a sentence.
     """
@@ -212,7 +216,7 @@ class Experiment:
 
 def shape(study: Study, arm: Arm) -> Topology:
     """Return the network that a trained arm ends with."""
-    if study.kind == "coded":
+    if study.kind == "discrete":
         return DiscreteOptions.from_mapping(arm.options).stages()[-1][0]
     return TrainConfig.from_mapping(arm.options).stages()[-1][0]
 

@@ -86,11 +86,11 @@ def test_what_is_said_of_new_trainings_needs_runs_that_agree():
     better = than.copy()
     better[100:, :3] = 1
     better[:4, 3:] = 0
-    for kind in ("language", "coded"):
+    for kind in ("language", "discrete"):
         assert verdict(Scores(*[better] * 3), Scores(*[than] * 3), kind) == OPEN
     better[100:] = 1
     better[100, ::2] = 0
-    for kind in ("language", "coded"):
+    for kind in ("language", "discrete"):
         found = Scores(*[better[:, :5]] * 3), Scores(*[than[:, :5]] * 3)
         assert verdict(*found, kind) == HOLDS
 
@@ -102,7 +102,7 @@ def test_the_questions_of_discrete_networks_are_all_that_there_are():
     better[:2] = 1
     better[2, ::2] = 1
     found = Scores(*[better] * 3), Scores(*[than] * 3)
-    assert verdict(*found, kind="coded") == HOLDS and verdict(*found) == OPEN
+    assert verdict(*found, kind="discrete") == HOLDS and verdict(*found) == OPEN
 
 
 def test_unpaired_runs_do_not_depend_on_their_order():
@@ -358,11 +358,11 @@ def test_a_band_is_as_wide_as_the_runs_are_apart():
         ({"updates": -1}, "updates: -1 is too small"),
         ({"questions": 0}, "questions: 0 is too small"),
         ({"updates": "3"}, "int would be right"),
-        ({"learner": "grpo"}, "unknown value of learner"),
+        ({"learner": "grpo"}, "unknown algorithm 'grpo'"),
         ({"schedule": "2-1"}, "'2-1:100, 2-2-1:100' would be right"),
         ({"schedule": "2-2-1:1, 2-1:1"}, "2-1"),
         ({"shaping": "lenght=1"}, "Did you mean 'length'"),
-        ({"learner": "VDN", "credit": "leave_one_node_out"}, "learns values"),
+        ({"learner": "VDN", "credit": "leave_one_node_out"}, "VDN is no policy gradient"),
     ],
 )
 def test_wrong_options_are_named(options, said):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.tables.registry import has_critic
 from neuromas_env.bench.store import Answer
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.backends import tables
@@ -22,8 +23,18 @@ class Discrete:
     """Trains and asks the arms of a study on discrete networks."""
 
     def __init__(self, study: Study) -> None:
-        """Take the study."""
+        """Take the study.
+
+        Raises:
+            InputError: A table has an algorithm with a critic, and torch is not installed.
+        """
         self._study = study
+        learners = (arm.options.get("learner", DiscreteOptions.learner) for arm in study.trained())
+        if study.table and any(map(has_critic, learners)):
+            from neuromas_env.agents.tables import critic
+
+            # Critics are small: several threads would take longer to share out the work.
+            critic.torch.set_num_threads(1)
 
     def train(
         self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool,
@@ -31,7 +42,7 @@ class Discrete:
     ) -> None:  # fmt: skip
         """Train a run; one that was killed starts anew, as it takes seconds."""
         options = DiscreteOptions.from_mapping(arm.options)
-        tables.save(out, tables.train(options, task, seed, rate or 0.0, report))
+        tables.save(out, tables.train(options, task, seed, rate, report))
 
     def finished(self, arm: Arm, out: Path) -> bool:
         """Say whether a run has its result."""
