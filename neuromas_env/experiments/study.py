@@ -185,7 +185,7 @@ class Running:
 
     def _train(self, runs: Sequence[Run], what: str) -> None:
         todo = [run for run in runs if not self.backend.finished(run.arm, self.path(run))]
-        if self.study.table:
+        if self.study.table and todo:
             self._train_table(todo, len(runs))
             return
         weights = [_weight(run) for run in todo]

@@ -19,6 +19,7 @@ from support.paths import ROOT, ROWS
 
 from neuromas_env import __version__, tasks
 from neuromas_env.agents.learners import base
+from neuromas_env.agents.tables.registry import ALGORITHMS
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.app import app
 
@@ -49,6 +50,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("NEUROMAS_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(tasks, "_registered", {})
     monkeypatch.setattr(base, "_registered", {})
+    monkeypatch.setattr(ALGORITHMS, "registered", {})
 
 
 @pytest.mark.parametrize("page", list(filter(has_python, PAGES)), ids=name)

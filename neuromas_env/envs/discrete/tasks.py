@@ -8,7 +8,7 @@ output node's message is that integer, else 0. All questions of a task are equal
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from math import comb, prod
@@ -30,20 +30,27 @@ Dtype = np.int16
 
 @dataclass(frozen=True)
 class Returns:
-    """What a task on a network is worth, as expected reward of an episode.
+    """What a task on a network is worth, as expected reward of an episode: exact, or None.
 
     Attributes:
-        optimal: Of the best joint policy.
+        optimal: Of the best joint policy, None where it is not known.
         random: Of uniformly random messages at every node.
-        silent: Of the best policy whose output node hears nothing.
+        silent: Of the best policy whose output node hears nothing, None where there are too many
+            questions to count it out.
     """
 
-    optimal: float
+    optimal: float | None
     random: float
-    silent: float
+    silent: float | None
 
     def normalise(self, value: float) -> float:
-        """Place a return on the scale where random is 0 and optimal is 1."""
+        """Place a return on the scale where random is 0 and optimal is 1.
+
+        Raises:
+            InputError: The optimum is not known.
+        """
+        if self.optimal is None:
+            raise InputError("a return is normalised by the optimum, which is not known here")
         return (value - self.random) / (self.optimal - self.random)
 
 
@@ -103,9 +110,30 @@ class DiscreteTask:
     def returns(self, topology: Topology, messages: int) -> Returns:
         """Work out the known returns on a network whose nodes choose between `messages`.
 
+        Of a rule that says nothing more, the optimum is known for one node alone, which sees
+        everything. An output node that hears nothing gives the most frequent answer to the query.
+        """
+        if len(topology) == 1:
+            return Returns(1.0, 1 / messages, 1.0)
+        if self.questions() > MAX_LISTED:
+            return Returns(None, 1 / messages, None)
+        parts, query = self.every()
+        answers = self.rule(parts, query).astype(np.int64)
+        seen = np.unique(query, axis=1, return_inverse=True)[1].ravel() if len(query) else 0
+        counts = np.bincount(seen * self.answers + answers, minlength=self.answers)
+        counts.resize(-(-len(counts) // self.answers), self.answers)
+        return Returns(None, 1 / messages, float(counts.max(1).sum() / len(answers)))
+
+
+class Passed(DiscreteTask):
+    """A task whose answer is put together, or passed on, along the paths from the parts."""
+
+    def returns(self, topology: Topology, messages: int) -> Returns:
+        """Work out the known returns; see `DiscreteTask.returns`.
+
         Any network with a path from each part to the output reaches 1: along a tree of such
         paths every node sends the sum of what it has heard (relay, parity, modsum), or
-        what it heard from the leaf that is asked for (routing).
+        what it heard from the leaf that is asked for (routing). All answers are equally frequent.
         """
         silent = 1.0 if len(topology) == 1 else 1 / self.answers
         return Returns(1.0, 1 / messages, silent)
@@ -162,7 +190,7 @@ class Lewis(DiscreteTask):
         return Returns((classes - absent) / count, 1 / messages, 1 / count)
 
 
-class Knockout(DiscreteTask):
+class Knockout(Passed):
     """Rock, paper, scissors: which of the three the last match of a knock-out leaves.
 
     The matches are those of the tree with as many leaves: neighbours in pairs, the winners in
@@ -176,10 +204,8 @@ class Knockout(DiscreteTask):
         """Work out the known returns; see `DiscreteTask.returns`.
 
         The optimum is 1 where every match can be decided: somewhere both of its players are
-        heard of, when each node sends the winner of the most matches that it can decide.
-
-        Raises:
-            InputError: It cannot be said so of the last match, and the optimum is not known.
+        heard of, when each node sends the winner of the most matches that it can decide. Where
+        that is not so of the last match it is not known.
         """
         matches = _bracket(len(self.parts))
         sent: dict[str, _Players] = {}
@@ -192,12 +218,9 @@ class Knockout(DiscreteTask):
                 if known.issuperset(pair):
                     known.add(pair[0] + pair[1])
             sent[node] = max(known, key=lambda players: (len(players), players))
-        if sent and len(sent[topology.output]) < len(self.parts):
-            raise InputError(
-                f"the optimum of task {self.name} on {topology.name} is not known: its nodes do "
-                f"not hear of the players of each match; 'tree-{len(self.parts)}' would be right"
-            )
-        return super().returns(topology, messages)
+        found = super().returns(topology, messages)
+        decided = not sent or len(sent[topology.output]) == len(self.parts)
+        return found if decided else replace(found, optimal=None)
 
 
 _Players = tuple[int, ...]
@@ -254,11 +277,11 @@ def _knockout_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 def _relay(name: str, values: int) -> DiscreteTask:
-    return DiscreteTask(name, (values,), (), "later", values, partial(_sum_rule, values))
+    return Passed(name, (values,), (), "later", values, partial(_sum_rule, values))
 
 
 def _parity(name: str, bits: int) -> DiscreteTask:
-    return DiscreteTask(name, (2,) * bits, (), "later", 2, _xor_rule)
+    return Passed(name, (2,) * bits, (), "later", 2, _xor_rule)
 
 
 def _xor(name: str) -> DiscreteTask:
@@ -266,7 +289,7 @@ def _xor(name: str) -> DiscreteTask:
 
 
 def _modsum(name: str, parts: int, modulus: int) -> DiscreteTask:
-    return DiscreteTask(name, (modulus,) * parts, (), "later", modulus, partial(_sum_rule, modulus))
+    return Passed(name, (modulus,) * parts, (), "later", modulus, partial(_sum_rule, modulus))
 
 
 def _lewis(name: str, objects: int, candidates: int) -> DiscreteTask:
@@ -279,7 +302,7 @@ def _lewis(name: str, objects: int, candidates: int) -> DiscreteTask:
 
 
 def _routing(name: str, leaves: int, values: int) -> DiscreteTask:
-    return DiscreteTask(name, (values,) * leaves, (leaves,), "later", values, _pointed_rule)
+    return Passed(name, (values,) * leaves, (leaves,), "later", values, _pointed_rule)
 
 
 def _knockout(name: str, leaves: int) -> DiscreteTask:

@@ -10,6 +10,7 @@ import numpy as np
 
 from neuromas_env.agents.tables.registry import has_critic
 from neuromas_env.bench.store import Answer
+from neuromas_env.errors import InputError
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.backends import tables
 from neuromas_env.experiments.options import DiscreteOptions
@@ -26,9 +27,13 @@ class Discrete:
         """Take the study.
 
         Raises:
-            InputError: A table has an algorithm with a critic, and torch is not installed.
+            InputError: What the report needs is not known of a task, or a table has an algorithm
+                with a critic, and torch is not installed.
         """
         self._study = study
+        for arm in study.trained() if study.table or study.sample_complexity else ():
+            for task in arm.tasks:
+                self.bounds(arm, task)
         learners = (arm.options.get("learner", DiscreteOptions.learner) for arm in study.trained())
         if study.table and any(map(has_critic, learners)):
             from neuromas_env.agents.tables import critic
@@ -57,8 +62,15 @@ class Discrete:
         return answers.examples(task)[: self._study.questions]
 
     def bounds(self, arm: Arm, task: str) -> tuple[float, float]:
-        """Return what random messages and the best policy earn."""
-        known = self._layout(arm, task).returns
+        """Return what random messages and the best policy earn.
+
+        Raises:
+            InputError: The optimum is not known.
+        """
+        layout = self._layout(arm, task)
+        known = layout.returns
+        if known.optimal is None:
+            raise InputError(f"the optimum of {task} on {layout.topology.name} is not known")
         return known.random, known.optimal
 
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
