@@ -260,7 +260,7 @@ def single(study, arm, task):
         symbols = layout.task.parts + layout.task.query
         rows = min(options.rows(task) or math.inf, sum(layout.sizes))
         few = math.prod(map(power_of_two, symbols))
-        return study.name, name, len(layout.task.parts), layout.task.questions(), few, rows
+        return study.kind, name, len(layout.task.parts), layout.task.questions(), few, rows
     options, made = TrainConfig.from_mapping(arm.options), make_task(task)
     symbols = KINDS[made.variant].leaf_choices or made.modulus
     distinct = symbols == 90  # two-digit numbers are drawn without a repeat
