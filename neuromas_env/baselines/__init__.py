@@ -3,7 +3,7 @@
 A baseline is a function of one short file that takes a `Setup` (task, engine, decoding)
 and its options with their canonical values as defaults, and returns a `Method`:
 
-    topology, team   the network; `Ask` nodes call a model, `Script` and `Vote` nodes do not
+    topology, team   the network; `LLMPolicy` nodes call a model, `Script` and `Vote` nodes do not
     schedule         optional pure function of the messages so far: who acts next
     options          optional function of the question's text: mask or graph of its episode
     labels, name     for people
@@ -30,26 +30,17 @@ from importlib.metadata import EntryPoint, entry_points
 from math import isfinite
 from typing import Any, cast
 
-from neuromas_env.baselines.method import (
-    Ask,
-    Method,
-    Net,
-    Script,
-    Setup,
-    texts,
-    without_roles,
-)
+from neuromas_env.baselines.net import Net, Script, Setup, texts, without_roles
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import TRAINED, list_trained
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.method import Method
 from neuromas_env.policy import Engine
-from neuromas_env.rollout import whole_questions
 from neuromas_env.tasks.base import Task
 
 __all__ = [
-    "Ask",
     "Method",
     "Net",
     "Script",
@@ -62,7 +53,6 @@ __all__ = [
     "solve",
     "split_names",
     "texts",
-    "whole_questions",
 ]
 
 GROUP = "neuromas_env.baselines"

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from neuromas_env.baselines.method import Setup
+from neuromas_env.baselines.net import Setup
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.files import read_json, write, writing
 from neuromas_env.policy import Engine, Usage

@@ -21,7 +21,7 @@ from typing import Any
 
 from neuromas_env.baselines.similarity import similarities
 from neuromas_env.errors import unknown
-from neuromas_env.policy import Completion, Observation
+from neuromas_env.policy import Observation, Policy
 from neuromas_env.tasks.base import Task
 
 TIES = ("index", "seed")
@@ -102,7 +102,7 @@ def _strongest(
 
 
 @dataclass(frozen=True)
-class Vote:
+class Vote(Policy):
     """A node that counts the answers of the nodes it reads.
 
     Attributes:
@@ -118,7 +118,7 @@ class Vote:
     voters: Sequence[str] = ()
     weigh: Callable[[Observation], Sequence[float]] | None = None
     by: str = "agreement"
-    scripted = True
+    scripted = votes = True
 
     def __post_init__(self) -> None:
         """Check `ties` and `by`."""
@@ -128,7 +128,7 @@ class Vote:
             raise unknown("value of vote:", self.by, VOTES)
 
     @property
-    def sampled(self) -> bool:
+    def sampled(self) -> bool:  # type: ignore[override]
         """Whether the outcome depends on the seed."""
         return self.ties == "seed"
 
@@ -140,10 +140,6 @@ class Vote:
     def tied(self, observation: Observation) -> bool:
         """Say whether there is a tie to break."""
         return self._tally(observation, 0).tie
-
-    def read(self, completion: Completion) -> str:
-        """Never asked, because there is no call."""
-        raise AssertionError("a vote makes no call")
 
     def _tally(self, observation: Observation, seed: int) -> Tally:
         question, replies = observation["question"], self._replies(observation)

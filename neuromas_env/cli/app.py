@@ -19,7 +19,6 @@ from neuromas_env.baselines import (
     list_baselines,
     list_trained,
     make_baseline,
-    whole_questions,
 )
 from neuromas_env.cli import bench, downloads, printing
 from neuromas_env.cli.adapt import adapt_
@@ -34,7 +33,6 @@ from neuromas_env.topology import Topology
 
 if TYPE_CHECKING:
     from neuromas_env.agents.training.evaluate import Evaluation
-    from neuromas_env.policy import Team
 
 TOPOLOGIES = {
     "1": "one node: the control without a network",
@@ -63,7 +61,7 @@ _EVAL_OPTIONS = (
     "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",
     "max_new_tokens", "chunk_rows", "engine", "vllm_cache",
 )  # fmt: skip
-_RUN_OPTIONS = ("rank", "alpha", "targets", "learner")
+_RUN_OPTIONS = ("rank", "alpha", "targets", "learner", "prompt", "whole_questions")
 
 app = typer.Typer(
     help="Networks of language models, trained end to end from one shared reward.",
@@ -245,8 +243,8 @@ def _evaluate(
     if baseline is not None:  # a wrong name is told before a model is loaded
         make_baseline(baseline, task, None)
 
-    from neuromas_env.agents.llm import llm_team
-    from neuromas_env.agents.roles import prompt_of, reads_whole
+    from neuromas_env.agents.learners.base import learner_class
+    from neuromas_env.agents.llm import llm_network
     from neuromas_env.agents.training import checkpoint
     from neuromas_env.agents.training.api import make_engine
     from neuromas_env.agents.training.evaluate import communication_ablation, evaluate
@@ -259,25 +257,21 @@ def _evaluate(
     if checkpoint_folder is not None:
         expected = topology if "topology" in options else None
         topology = checkpoint.load(checkpoint_folder, engine, expected).topology
-    extra: dict[str, Any] = {}
-    team: Team
     if baseline is not None:
         method = make_baseline(baseline, task, engine, config.max_new_tokens or None)
-        topology, team, baseline = method.topology, method.team, method.name
-        extra = {"schedule": method.schedule, "options": method.options}
-        examples = whole_questions(examples)
-        if ablation and any(extra.values()):
+        if ablation and (method.schedule or method.options):
             raise InputError(
                 f"--ablation needs a network in which the same nodes speak on every question, "
-                f"and in {baseline} they differ; leave it out"
+                f"and in {method.name} they differ; leave it out"
             )
+    elif run is not None:
+        learner = learner_class(config.learner)
+        method = learner.method(config, topology, task, engine, sampling)
+        method = replace(method, name=f"trained {topology.name}")
     else:
-        trained, prompt = run is not None, prompt_of(config.learner)
-        team = llm_team(topology, task, engine, sampling, adapters=trained, prompt=prompt)
-        if reads_whole(config.learner):
-            examples = whole_questions(examples)
-    name = baseline or (f"trained {topology.name}" if run else f"frozen {topology.name}")
-    measured = (topology, task, team, examples, engine)
+        method = llm_network(topology, task, engine, sampling, adapter_of={})
+        method = replace(method, name=f"frozen {topology.name}")
+    name = method.name
     progress = ConsoleReporter()
 
     def advance(done: int, total: int) -> None:
@@ -286,17 +280,17 @@ def _evaluate(
     try:
         progress.begin(f"evaluating {name}", len(examples))
         found = {
-            name: evaluate(*measured, split=split, seed=config.seed, progress=advance, **extra)
+            name: evaluate(method, task, examples, split=split, seed=config.seed, progress=advance)
         }
         if ablation:
             progress.begin("evaluating without messages", len(examples))
             without = communication_ablation(
-                *measured, split=split, seed=config.seed, progress=advance
+                method, task, examples, split=split, seed=config.seed, progress=advance
             )
             found |= {f"messages {key}": row for key, row in without.items()}
     finally:
         progress.end()
-    if len(topology) == 1:  # there is no message to go without
+    if len(method.topology) == 1:  # there is no message to go without
         found = {key: replace(row, blind=None) for key, row in found.items()}
     model = f"{engine.name} (weights {engine.weights_hash})"
     printing.print_rows(Console(), task)

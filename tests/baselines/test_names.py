@@ -21,8 +21,9 @@ from neuromas_env.baselines import (
 )
 from neuromas_env.baselines.direct import direct
 from neuromas_env.baselines.vote import Vote, vote
-from neuromas_env.cli.app import app as cli
+from neuromas_env.cli import app as cli
 from neuromas_env.errors import InputError
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import SPLITS, make_task
 
 
@@ -145,7 +146,7 @@ def test_fraction_of_a_sample_goes_to_that_share_of_questions():
     engine = Told()
     method = make_baseline("sc:k=2.4", task, engine)
     taken = [
-        sum(s.completion is not None for s in t.steps.values()) for t in method.run(task, rows)
+        sum(s.completion is not None for s in t.turns) for t in run_episodes(method, task, rows)
     ]
     assert set(taken) == {2, 3} and method.calls == 3
     assert sum(taken) / len(rows) == pytest.approx(2.4, rel=0.05)

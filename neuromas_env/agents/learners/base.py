@@ -1,70 +1,141 @@
-"""The door for learners: what learns from trajectories, and by which name it is found."""
+"""The contract of learners, and their names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from neuromas_env.agents.learners.shaping import Shaped, read_terms
+from neuromas_env.agents.llm import llm_network
+from neuromas_env.agents.prompts import PROMPTS, Turns, build_prompt
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.policy import Trajectory
+from neuromas_env.method import Method
+from neuromas_env.policy import Engine, Sampling, Trajectory
+from neuromas_env.tasks.base import Task
+from neuromas_env.topology import Topology
 
 ENTRY_POINTS = "neuromas_env.learners"
+COMPARING = ("leave_one_out", "group_normalised")
+"""Advantages that compare the episodes of a question with one another."""
+
+Play = Callable[..., list[Trajectory]]
+"""`play(method, ...)` runs a step's questions with a method and the options of `run_episodes`."""
 
 
-class Learner(Protocol):
+class Learner:
     """Improves the adapters of an engine from whole-network episodes.
 
-    A learner that needs other episodes than `rollouts` of each question, sampled with the
-    adapters, also has `gather(play, team)`, which returns a step's episodes: `team(...)` makes
-    a team with the options of `llm_team`, and `play(team, ...)` runs the step's questions with
-    the options of `run_episodes`.
+    A base class: the constructor takes `(engine, nodes, config)`, an engine with trainable
+    adapters, the names of the nodes to train and the training configuration; `update`,
+    `state_dict` and `load_state_dict` are a learner's own.
+
+    Attributes:
+        prompt: Writes the chat turns of its networks' nodes, unless the option `prompt` says
+            otherwise.
+        deals_parts: Whether input nodes read the parts that a task deals.
+        own_advantages: Whether it finds advantages itself and does without the option `advantage`.
+        grows: Whether a trained network can become a larger one, see `grow`.
     """
 
+    prompt: Callable[..., Turns] = staticmethod(build_prompt)
+    deals_parts: bool = True
+    own_advantages: bool = False
+    grows: bool = False
+
+    @classmethod
+    def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+        """Build the learner."""
+        return cls(engine, nodes, config)  # type: ignore[call-arg]
+
+    @classmethod
+    def check(cls, config: Any) -> None:
+        """Refuse options that do not fit, before a model is loaded.
+
+        Raises:
+            InputError: The network grows and the learner does not, or there is one episode of
+                a question where several are compared.
+        """
+        if not cls.grows and (len(config.stages()) > 1 or config.grow_from is not None):
+            raise InputError(
+                f"learner {config.learner!r} belongs to one network: leave out schedule and "
+                "grow_from"
+            )
+        if config.rollouts < 2 and not cls.own_advantages and config.advantage in COMPARING:
+            raise InputError(
+                f"rollouts must be at least 2 with advantage {config.advantage!r}, which compares "
+                f"the episodes of a question, got {config.rollouts}"
+            )
+
+    @classmethod
+    def method(
+        cls, config: Any, topology: Topology, task: Task, engine: Engine, sampling: Sampling
+    ) -> Method:
+        """Return the network that is trained, each node with the adapter of its name.
+
+        Args:
+            config: Its `prompt` and `whole_questions` go before what the class says.
+            topology: The network.
+            task: Gives the answer format.
+            engine: Serves all nodes.
+            sampling: How to decode.
+        """
+        return llm_network(
+            topology, task, engine, sampling,
+            prompt=PROMPTS[config.prompt] if config.prompt else cls.prompt,
+            deals_parts=cls.deals_parts and not config.whole_questions,
+        )  # fmt: skip
+
+    def gather(self, play: Play, method: Method) -> list[Trajectory]:
+        """Return a step's episodes, by default `rollouts` of each question with the network."""
+        return play(method)
+
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
-        """Learn from one batch and return metrics by name.
+        """Learn from one batch and return metrics by name, `reward` among them.
 
         The batch holds the same number of episodes of every question, those of a
         question side by side, and no failed ones.
         """
-        ...
+        raise NotImplementedError
+
+    def grow(self, mapping: Mapping[str, str]) -> dict[str, Any]:
+        """Return the state from which the learner of a larger network starts.
+
+        Args:
+            mapping: Old node to the new node that inherits its adapter.
+        """
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Count steps from zero: a trained network becomes the start of another run."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything besides the adapters that a resumed run needs."""
-        ...
+        raise NotImplementedError
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        ...
+        """Take over what `state_dict` or `grow` gave; nodes that it does not know start afresh."""
+        raise NotImplementedError
 
-
-MakeLearner = Callable[..., Learner]
-"""`make(engine, nodes, config)`: an engine with trainable adapters, the names of the nodes
-to train and the training configuration."""
 
 _BUILT_IN = {
-    "joint": "neuromas_env.agents.learners.reinforce:joint",
-    "joint_unplaced": "neuromas_env.agents.learners.reinforce:joint",
-    "joint_roles": "neuromas_env.agents.learners.reinforce:joint",
-    "joint_whole": "neuromas_env.agents.learners.reinforce:joint",
-    "independent": "neuromas_env.agents.learners.reinforce:independent",
-    "collm_cc": "neuromas_env.agents.learners.actor_critic:collm_cc",
-    "collm_dc": "neuromas_env.agents.learners.actor_critic:collm_dc",
-    "magrpo": "neuromas_env.agents.learners.actor_critic:magrpo",
-    "counterfactual": "neuromas_env.agents.learners.counterfactual:counterfactual",
-    "malt": "neuromas_env.agents.learners.malt:malt",
-    "tabular": "neuromas_env.agents.learners.tabular:tabular",
+    "joint": "neuromas_env.agents.learners.reinforce:Reinforce",
+    "independent": "neuromas_env.agents.learners.independent:Independent",
+    "collm_cc": "neuromas_env.agents.learners.actor_critic:CollmCC",
+    "collm_dc": "neuromas_env.agents.learners.actor_critic:CollmDC",
+    "magrpo": "neuromas_env.agents.learners.actor_critic:Magrpo",
+    "counterfactual": "neuromas_env.agents.learners.counterfactual:Counterfactual",
+    "malt": "neuromas_env.agents.learners.malt:Malt",
+    "tabular": "neuromas_env.agents.learners.tabular:TabularReinforce",
 }
-_registered: dict[str, MakeLearner] = {}
+_registered: dict[str, type[Learner]] = {}
 
 
-def register_learner(name: str, make: MakeLearner) -> None:
+def register_learner(name: str, learner: type[Learner]) -> None:
     """Make a learner known under a name, for `neuromas train --learner NAME`."""
-    _registered[name] = make
+    _registered[name] = learner
 
 
 def list_learners() -> list[str]:
@@ -73,29 +144,37 @@ def list_learners() -> list[str]:
     return sorted({*_BUILT_IN, *_registered, *installed})
 
 
+def learner_class(name: str) -> type[Learner]:
+    """Return a learner by name.
+
+    Raises:
+        InputError: No such learner, or a package's learner cannot be imported.
+    """
+    if name in _registered:
+        return _registered[name]
+    if name in _BUILT_IN:
+        module, attribute = _BUILT_IN[name].split(":")
+        return getattr(import_module(module), attribute)
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name == name:
+            try:
+                return point.load()
+            except ImportError as error:
+                raise InputError(f"learner {name!r} of {point.value}: {error}") from error
+    raise unknown("learner", name, list_learners())
+
+
 def make_learner(name: str, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
     """Build a learner by name, shown shaped rewards if the configuration asks for them.
 
     Raises:
         InputError: No such learner, or a package's learner cannot be imported.
     """
-    learner, terms = _make(name, engine, nodes, config), read_terms(getattr(config, "shaping", ""))
+    from neuromas_env.agents.learners.shaping import Shaped, read_terms
+
+    learner = learner_class(name).make(engine, nodes, config)
+    terms = read_terms(config.shaping)
     return Shaped(learner, terms) if terms else learner
-
-
-def _make(name: str, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
-    if name in _registered:
-        return _registered[name](engine, nodes, config)
-    if name in _BUILT_IN:
-        module, function = _BUILT_IN[name].split(":")
-        return getattr(import_module(module), function)(engine, nodes, config)
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name == name:
-            try:
-                return point.load()(engine, nodes, config)
-            except ImportError as error:
-                raise InputError(f"learner {name!r} of {point.value}: {error}") from error
-    raise unknown("learner", name, list_learners())
 
 
 def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
@@ -116,3 +195,23 @@ def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
     ):
         raise InputError("a learner needs the same number of episodes of each question, in a row")
     return np.array([trajectory.reward for trajectory in trajectories]).reshape(count, -1)
+
+
+def per_turn(
+    trajectories: Sequence[Trajectory], advantages: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    """Give every turn of an episode its node's advantage: one array `[turns]` an episode.
+
+    Args:
+        trajectories: The batch.
+        advantages: Node to the advantage of each episode; turns of other nodes get 0.
+    """
+    return [
+        np.array([advantages[t.node][i] if t.node in advantages else 0.0 for t in episode.turns])
+        for i, episode in enumerate(trajectories)
+    ]
+
+
+def renamed(values: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is known of each old node under the new node's name."""
+    return {mapping[node]: value for node, value in values.items() if node in mapping}

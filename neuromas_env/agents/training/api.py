@@ -21,21 +21,29 @@ from neuromas_env.agents.engines.models import load_base, precision, resolve_mod
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.engines.two_devices import SplitEngine
 from neuromas_env.agents.engines.vllm import VLLMEngine, vllm_version
-from neuromas_env.agents.learners.base import make_learner
+from neuromas_env.agents.learners.base import learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig, read_config
 from neuromas_env.agents.training.evaluate import Evaluation
-from neuromas_env.agents.training.growth import restarted
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
-from neuromas_env.progress import Reporter
+from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
 from neuromas_env.tasks.ready import check_ready
 from neuromas_env.topology import Topology
 
-__all__ = ["Interrupted", "RunResult", "is_main", "make_engine", "read_result", "resume", "train"]
+__all__ = [
+    "Interrupted",
+    "RunResult",
+    "grow",
+    "is_main",
+    "make_engine",
+    "read_result",
+    "resume",
+    "train",
+]
 
 
 def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
@@ -43,13 +51,14 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
 
     Args:
         config: The options.
-        report: Told how the run goes on.
+        report: Told how the run goes on; by default a progress bar in a terminal or notebook.
 
     Raises:
         InputError: An option is wrong, an episode or a file failed, or the loss is not finite.
         Interrupted: The user stopped the run.
     """
     config.validate()
+    learner_class(config.learner).check(config)
     distributed.start(config.device)
     # The run keeps what `auto` came to, so that it goes on with it on any machine.
     config = replace(config, dtype=precision(config.dtype, config.device))
@@ -73,7 +82,8 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
         checkpoint.load(source, engine)
-        learner.load_state_dict(restarted(checkpoint.load_learner(source)))
+        learner.load_state_dict(checkpoint.load_learner(source))
+        learner.restart()
 
     def head() -> Path:
         folder = _new_folder(config, task, stages[-1][0])
@@ -114,6 +124,29 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     run = Run(folder, config, task, engine, stages, _reporter(report))
     run.restore(learner, state)
     return _finish(run)
+
+
+def grow(
+    run: str | Path | RunResult, topology: str, *, report: Reporter | None = None, **options: Any
+) -> RunResult:
+    """Train a larger network that keeps the adapters of a trained one.
+
+    Args:
+        run: The trained network: its run folder or result.
+        topology: The larger network, such as `2-2-1`.
+        report: As in `train`.
+        **options: Those of `TrainConfig` that differ from the run's, `out` and `grow_init` among
+            them.
+
+    Raises:
+        InputError: The topologies or the options do not fit; else as `train`.
+        Interrupted: The user stopped the run.
+    """
+    folder = run.folder if isinstance(run, RunResult) else Path(run)
+    saved = read_config(folder / "config.yaml")
+    kept = {key: value for key, value in saved.items() if key not in ("out", "schedule")}
+    given = {"grow_from": str(folder), "topology": topology, **options}
+    return train(TrainConfig.from_mapping(kept | given), report=report)
 
 
 def _finish(run: Run) -> RunResult:
@@ -183,7 +216,9 @@ def make_engine(config: TrainConfig) -> TransformersEngine:
 
 
 def _reporter(report: Reporter | None) -> Reporter:
-    return Reporter() if report is None or distributed.number() else report
+    if distributed.number():
+        return Reporter()
+    return usual_reporter() if report is None else report
 
 
 def _check_splits(config: TrainConfig, task: Task) -> None:
@@ -202,7 +237,7 @@ def _check_splits(config: TrainConfig, task: Task) -> None:
 def _check_learner(config: TrainConfig, source: Path) -> None:
     """Refuse to hand one learner's state to another, which would misread it or lose some of it."""
     path = source.resolve().parent.parent / "config.yaml"
-    learner = read_config(path).get("learner", TrainConfig.learner)
+    learner = TrainConfig.from_mapping(read_config(path), str(path)).learner
     if learner != config.learner:
         raise InputError(
             f"grow_from: learner {learner!r} trained {path.parent}, but {config.learner!r} is "

@@ -17,6 +17,7 @@ import yaml
 
 from neuromas_env.agents.learners.advantage import MODES
 from neuromas_env.agents.learners.shaping import read_terms
+from neuromas_env.agents.prompts import PROMPTS
 from neuromas_env.envs.episode import REWARDS
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import SPLITS
@@ -26,8 +27,12 @@ ENGINES = ("transformers", "vllm")
 DEVICES = ("cpu", "cuda", "cuda:N", "auto")
 PRECISIONS = ("auto", "bfloat16", "float32")
 IMPORTANCE_CAP = 2.0
-OWN_ADVANTAGES = ("collm_cc", "collm_dc", "magrpo", "malt")
-"""Learners that do not use the option `advantage`; they check `rollouts` themselves."""
+FORMER: dict[str, dict[str, Any]] = {
+    "joint_unplaced": {"prompt": "none"},
+    "joint_roles": {"prompt": "roles"},
+    "joint_whole": {"whole_questions": True},
+}
+"""Former names of learners in run folders and specs, and the options of `joint` behind them."""
 _EXAMPLE_SCHEDULE = "'1:10, 2-1:10, 2-2-1:20' (topology:steps, smallest first) would be right"
 
 
@@ -70,6 +75,15 @@ class TrainConfig:
     engine: str = _option("transformers", "what generates replies", choices=ENGINES)
     vllm_cache: float = _option(4.0, "GiB for the key-value cache of engine vllm", above=0)
     learner: str = _option("joint", "what learns from the episodes")
+    prompt: str | None = _option(
+        None,
+        "what a node is told of itself: its place, nothing or a role; by default as the learner's "
+        "source has it, which is its place for all but malt",
+        choices=tuple(PROMPTS),
+    )
+    whole_questions: bool = _option(
+        False, "let every node read the whole question, also where the task deals parts"
+    )
     seed: int = _option(0, "all random numbers derive from it", low=0)
     steps: int = _option(30, "training steps in all", low=0)
     questions: int = _option(16, "questions per step", low=1)
@@ -167,6 +181,8 @@ class TrainConfig:
                 taken[name] = _typed(name, value, hints[name])
             except InputError as error:
                 raise InputError(f"{prefix}{error}") from None
+        if taken.get("learner") in FORMER:
+            taken = FORMER[taken["learner"]] | taken | {"learner": "joint"}
         config = cls(**taken)
         try:
             config.validate()
@@ -197,12 +213,6 @@ class TrainConfig:
             )
         read_terms(self.shaping)
         final = self.stages()[-1][0]
-        compares = self.advantage in ("leave_one_out", "group_normalised")
-        if compares and self.rollouts < 2 and self.learner not in OWN_ADVANTAGES:
-            raise InputError(
-                f"rollouts: {self.rollouts}, but advantage {self.advantage!r} compares the "
-                "episodes of a question with one another; 2 or more would be right"
-            )
         if self.train_nodes != "all":
             if self.schedule is not None:
                 raise InputError(

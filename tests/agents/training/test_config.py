@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuromas_env.agents.learners.base import learner_class
 from neuromas_env.agents.training.config import TrainConfig, read_config
 from neuromas_env.errors import InputError
 
@@ -45,9 +46,17 @@ def test_a_yaml_file_may_use_dashes_and_plain_exponents(tmp_path):
 
 
 def test_learners_with_advantages_of_their_own_may_take_one_episode_of_a_question():
-    TrainConfig.from_mapping({"learner": "collm_cc", "rollouts": 1})
-    with pytest.raises(InputError, match="advantage 'leave_one_out' compares"):
-        TrainConfig.from_mapping({"learner": "independent", "rollouts": 1})
+    for name in ("collm_cc", "independent"):
+        learner_class(name).check(TrainConfig(learner=name, rollouts=1))
+    with pytest.raises(InputError, match="at least 2 with advantage 'leave_one_out'.*got 1"):
+        learner_class("joint").check(TrainConfig(rollouts=1))
+
+
+def test_former_names_of_learners_are_options_of_the_joint_one():
+    read = TrainConfig.from_mapping
+    assert read({"learner": "joint_roles"}) == read({"prompt": "roles"})
+    assert read({"learner": "joint_unplaced"}) == read({"prompt": "none"})
+    assert read({"learner": "joint_whole"}) == read({"whole_questions": True})
 
 
 def test_an_empty_file_holds_no_options(tmp_path):
@@ -68,7 +77,6 @@ def test_an_empty_file_holds_no_options(tmp_path):
         ({"max_new_tokens": 0}, "max_new_tokens: 0 is too small; 1 or more"),
         ({"learning_rate": 0.0}, "learning_rate: 0.0 is too small; more than 0"),
         ({"learning_rate": float("nan")}, "learning_rate: nan is not a finite number"),
-        ({"rollouts": 1}, "rollouts: 1, but advantage 'leave_one_out'"),
         ({"reward": "strcit"}, "Did you mean 'strict'"),
         ({"topology": "2-2"}, "did you mean '2-2-1'"),
         ({"train_nodes": "node_0,node_7"}, "unknown node in train_nodes: 'node_7'"),
