@@ -29,6 +29,11 @@ class BuiltIn:
     about: str
 
 
+def built_in(package: str, rows: Mapping[str, tuple[str, str]]) -> dict[str, BuiltIn]:
+    """Return entries from name to `("module:attribute", about)`, modules within `package`."""
+    return {name: BuiltIn(f"{package}.{path}", about) for name, (path, about) in rows.items()}
+
+
 class Registry(Generic[Made]):
     """Names of one kind of thing, such as tasks, and what each stands for.
 

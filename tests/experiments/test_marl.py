@@ -147,6 +147,38 @@ def test_growth_has_its_own_seeds_and_updates():
     assert arm.options["schedule"] == "1-1:20, 1-1-1:20, 1-1-1-1:21"
 
 
+THEIRS = """
+import numpy as np
+
+class Same:
+    def __init__(self, layout, *, seed, updates, message=0):
+        self.layout, self.table = layout, np.zeros((sum(layout.sizes), layout.messages))
+        self.table[:, message] = 1
+
+    def act(self, seen, rng):
+        return self.table.argmax(1)[seen]
+
+    def update(self, batch):
+        assert batch.seen.shape == batch.sent.shape and len(batch.rewards) == 512
+"""
+
+
+def test_an_algorithm_of_an_installed_package_is_one_file(tmp_path, monkeypatch):
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[neuromas_env.algorithms]\nsame = theirs:Same\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "theirs" in list_algorithms()["same"]
+    chosen = ("--algorithms", "same,same:message=1,IQL", "--levels", "relay-easy-v0")
+    assert bench_marl(*chosen, "--updates", 2, "--out", tmp_path / "out") == 0
+    with (tmp_path / "out" / "marl-levels.csv").open() as file:
+        means = {row["algorithm"]: row["mean"] for row in csv.DictReader(file)}
+    # One message answers one of four questions, as random ones do.
+    assert means["same"] == means["same:message=1"] == "0.0000" and "IQL" in means
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

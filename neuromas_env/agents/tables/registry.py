@@ -20,7 +20,7 @@ from neuromas_env.agents.tables.algorithms import PolicyGradient, QLearning
 from neuromas_env.agents.tables.play import TableLearner
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.registry import BuiltIn, Registry
+from neuromas_env.registry import Registry, built_in
 
 MakeAlgorithm = Callable[..., TableLearner]
 _GIVEN = ("layout", "seed", "updates")
@@ -39,26 +39,30 @@ hysteretic = partial(QLearning, rate=0.1, explore=0.3, negative=0.2)
 vdn = partial(QLearning, rate=0.1, explore=0.3, joint=True)
 
 
-def _built_in(attribute: str, about: str) -> BuiltIn:
-    return BuiltIn(f"{__name__}:{attribute}", about)
-
-
+_BUILT_IN = {
+    "REINFORCE, leave-one-out": (
+        "registry:leave_one_out",
+        "baseline: the mean reward of the question's other episodes",
+    ),
+    "REINFORCE, batch mean": ("registry:batch_mean", "baseline: the mean reward of the batch"),
+    "REINFORCE, moving average": (
+        "registry:moving_average",
+        "baseline: a moving average of rewards",
+    ),
+    "GRPO": ("registry:grpo", "rewards standardised within the episodes of a question"),
+    "independent actor-critic": (
+        "registry:actor_critic",
+        "baseline: each node's mean reward at what it saw",
+    ),
+    "IPPO": ("registry:ippo", "the same with the clipped objective of PPO"),
+    "MAPPO": ("registry:mappo", "PPO with a central critic"),
+    "COMA": ("registry:coma", "counterfactual credit by a central critic"),
+    "IQL": ("registry:iql", "independent Q-learning"),
+    "hysteretic IQL": ("registry:hysteretic", "Q-learning that moves less on bad news"),
+    "VDN": ("registry:vdn", "Q-learning of values that sum to the reward"),
+}
 ALGORITHMS: Registry[MakeAlgorithm] = Registry(
-    "algorithm",
-    "neuromas_env.algorithms",
-    {
-        "REINFORCE, leave-one-out": _built_in("leave_one_out", "minus the question's other ones"),
-        "REINFORCE, batch mean": _built_in("batch_mean", "minus the mean of the batch"),
-        "REINFORCE, moving average": _built_in("moving_average", "minus that of earlier batches"),
-        "GRPO": _built_in("grpo", "standardised within the episodes of a question"),
-        "independent actor-critic": _built_in("actor_critic", "each node has its own averages"),
-        "IPPO": _built_in("ippo", "the same with the clipped objective of PPO"),
-        "MAPPO": _built_in("mappo", "PPO with one critic that sees all"),
-        "COMA": _built_in("coma", "counterfactual credit of a critic that sees all"),
-        "IQL": _built_in("iql", "independent Q-learning"),
-        "hysteretic IQL": _built_in("hysteretic", "the same, which trusts good news more"),
-        "VDN": _built_in("vdn", "Q-learning of values that add up"),
-    },
+    "algorithm", "neuromas_env.algorithms", built_in("neuromas_env.agents.tables", _BUILT_IN)
 )
 
 
