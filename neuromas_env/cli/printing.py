@@ -104,7 +104,7 @@ def print_rows(console: Console, task: Task) -> None:
     """Print how many rows each split of a task has, and which broken ones were left out."""
     sizes = ", ".join(f"{split} {size}" for split, size in task.split_sizes().items())
     _line(console, f"rows of {task.name}: {sizes}")
-    if tier := getattr(task, "tier", None):
+    if tier := task.tier:
         _line(console, f"programs run in the sandbox tier: {tier}")
     _print_skipped(console, task.skipped)
 

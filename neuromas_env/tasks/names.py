@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from neuromas_env.config import split_options
 from neuromas_env.errors import InputError
 
 Value = int | str
@@ -16,18 +17,10 @@ def split_name(name: str) -> tuple[str, str, dict[str, Value]]:
     Raises:
         InputError: What follows the colon is not a list of `parameter=value`.
     """
-    head, _, tail = name.partition(":")
+    head, given = split_options(name, "task", "hierarchy/max:leaves=4,parts=2")
     family, _, variant = head.partition("/")
-    params: dict[str, Value] = {}
-    for item in filter(None, tail.split(",")):
-        key, equals, text = (part.strip() for part in item.partition("="))
-        if not (key and equals and text) or key in params:
-            raise InputError(
-                f"task {name!r}: {item!r} is not a parameter; "
-                "write each once, as in 'hierarchy/max:leaves=4,parts=2'"
-            )
-        params[key] = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text
-    return family, variant, params
+    number = re.compile(r"-?[0-9]{1,18}")
+    return family, variant, {k: int(v) if number.fullmatch(v) else v for k, v in given.items()}
 
 
 def full_name(base: str, params: Mapping[str, object], defaults: Mapping[str, object]) -> str:

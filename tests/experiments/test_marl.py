@@ -206,9 +206,13 @@ def test_a_table_takes_trained_discrete_arms_alone(tmp_path):
     [study] = write({"arms": {"IQL": {"learner": "IQL"}}}).studies
     assert study.table and study.rates == () and not study.claims
     for part, kind, said in (
-        ({"arms": {"a": {}}}, "language", "only discrete networks make a table"),
+        ({"arms": {"a": {}}, "tasks": ["xor"], "options": {"stream": 0}}, "discrete", "at least 1"),
         ({"arms": {"a": {"topology": "1"}}}, "discrete", "has a network of its own"),
-        ({"arms": {"a": {}, "v": {"vote": "a", "tokens_of": "a"}}}, "discrete", "votes"),
+        (
+            {"arms": {"a": {}, "v": {"vote": "a", "tokens_of": "a"}}},
+            "discrete",
+            "a table must have",
+        ),
         ({"arms": {"a": {}}, "probes": "a"}, "discrete", "unknown key 'probes'"),
     ):
         with pytest.raises(InputError, match=said):

@@ -355,14 +355,14 @@ def test_a_band_is_as_wide_as_the_runs_are_apart():
     ("options", "said"),
     [
         ({"topolgy": "1"}, "Did you mean 'topology'"),
-        ({"updates": -1}, "updates: -1 is too small"),
-        ({"questions": 0}, "questions: 0 is too small"),
-        ({"updates": "3"}, "int would be right"),
+        ({"updates": -1}, "updates must be at least 0, got -1"),
+        ({"questions": 0}, "questions must be at least 1, got 0"),
+        ({"updates": "3"}, "updates must be a whole number, got '3'"),
         ({"learner": "grpo"}, "unknown algorithm 'grpo'"),
-        ({"schedule": "2-1"}, "'2-1:100, 2-2-1:100' would be right"),
+        ({"schedule": "2-1"}, "as in '1:10, 2-1:10', got '2-1'"),
         ({"schedule": "2-2-1:1, 2-1:1"}, "2-1"),
         ({"shaping": "lenght=1"}, "Did you mean 'length'"),
-        ({"learner": "VDN", "credit": "leave_one_node_out"}, "VDN is no policy gradient"),
+        ({"learner": "VDN", "credit": "leave_one_node_out"}, "VDN, which is no policy gradient"),
     ],
 )
 def test_wrong_options_are_named(options, said):

@@ -112,6 +112,7 @@ class VLLMEngine(TransformersEngine):
         if rank > _RANKS[-1]:
             raise InputError(f"rank: {rank} is too high for vLLM; {_RANKS[-1]} or less is right")
         super().__init__(base, rank=rank, chunk_rows=chunk_rows, **options)
+        self.versions = {**self.versions, "vllm": self.version}
         self._folder, self._rank, self._slots = folder, rank, nodes
         self._cache_bytes = int(cache_gib * 2**30)
         self.llm: Any = None

@@ -18,6 +18,7 @@ from typing import Any
 
 from neuromas_env.agents.tables.algorithms import PolicyGradient, QLearning
 from neuromas_env.agents.tables.play import TableLearner
+from neuromas_env.config import split_options
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.registry import Registry, built_in
@@ -82,17 +83,13 @@ def find_algorithm(name: str) -> partial[TableLearner]:
     Raises:
         InputError: The name or an option is unknown, or an option has no value.
     """
-    head, _, tail = name.partition(":")
+    head, texts = split_options(name, "algorithm", "IQL:rate=0.2")
     make = ALGORITHMS.find(head)
     known = [key for key in inspect.signature(make).parameters if key not in _GIVEN]
-    options: dict[str, Any] = {}
-    for part in filter(None, tail.split(",")):
-        key, equals, text = (piece.strip() for piece in part.partition("="))
-        if not equals or not text:
-            raise InputError(f"algorithm {name!r}: options must be KEY=VALUE, got {part!r}")
+    for key in texts:
         if key not in known:
             raise unknown(f"option of algorithm {head}:", key, known)
-        options[key] = _value(text)
+    options = {key: _value(text) for key, text in texts.items()}
     return partial(make, **options)
 
 

@@ -9,23 +9,23 @@ import platform
 import re
 import sys
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from neuromas_env import __version__
 from neuromas_env.agents.engines import distributed
-from neuromas_env.agents.engines.models import load_base, precision, resolve_model
-from neuromas_env.agents.engines.transformers import TransformersEngine
-from neuromas_env.agents.engines.two_devices import SplitEngine
-from neuromas_env.agents.engines.vllm import VLLMEngine, vllm_version
+from neuromas_env.agents.engines.base import TrainableEngine
+from neuromas_env.agents.engines.base import make_engine as make_by_name
+from neuromas_env.agents.engines.models import precision
 from neuromas_env.agents.learners.base import learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
 from neuromas_env.progress import Reporter, usual_reporter
@@ -106,9 +106,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder} is no run folder: it holds no config.yaml")
-    config = TrainConfig.from_mapping(
-        read_config(folder / "config.yaml"), str(folder / "config.yaml")
-    )
+    config = TrainConfig.from_mapping(read_config(folder / "config.yaml"))
     if (folder / "result.json").is_file():
         return read_result(folder)
     distributed.start(config.device)
@@ -155,8 +153,7 @@ def _finish(run: Run) -> RunResult:
     except KeyboardInterrupt:  # a second one, which did not wait for the step to end
         raise Interrupted(run.folder, run.step) from None
     finally:
-        if isinstance(run.engine, VLLMEngine):
-            run.engine.close()
+        run.engine.close()
 
 
 def read_result(folder: str | Path) -> RunResult:
@@ -177,42 +174,19 @@ def is_main() -> bool:
     return distributed.number() == 0
 
 
-def make_engine(config: TrainConfig) -> TransformersEngine:
-    """Load the base model of a run and prepare it for adapters.
+def make_engine(config: TrainConfig) -> TrainableEngine:
+    """Make the engine of a run, ready for adapters.
 
     Raises:
-        InputError: The model cannot be loaded or does not fit the options, or vLLM is
-            asked for and missing.
+        InputError: It is unknown, cannot be made, or holds no adapters.
     """
-    if config.engine == "vllm":
-        vllm_version()  # said before a model is loaded
-    base = load_base(config.model, config.dtype, config.device)
-    options: dict[str, Any] = {
-        "rank": config.rank,
-        "alpha": config.alpha,
-        "targets": config.target_layers(),
-        "chunk_rows": config.chunk_rows,
-        "token_budget": config.token_budget,
-        "gradient_checkpointing": config.gradient_checkpointing,
-    }
-    if config.engine == "vllm":
-        return VLLMEngine(
-            base,
-            resolve_model(config.model),
-            nodes=len(config.stages()[-1][0]),
-            cache_gib=config.vllm_cache,
-            **options,
-        )
-    if config.rollout_device is None:
-        return TransformersEngine(base, **options)
-    if distributed.size() > 1:
+    engine = make_by_name(config.engine, config.engine_options())
+    if not isinstance(engine, TrainableEngine):
         raise InputError(
-            "rollout_device: each of several processes generates on its own device; leave it out, "
-            "or start one process"
+            f"engine {config.engine!r} holds no adapters, so nothing can be trained; "
+            "engine 'transformers' or 'vllm' does"
         )
-    return SplitEngine(
-        base, load_base(config.model, config.dtype, config.rollout_device), **options
-    )
+    return engine
 
 
 def _reporter(report: Reporter | None) -> Reporter:
@@ -271,11 +245,9 @@ def _write_head(
     folder: Path,
     config: TrainConfig,
     task: Task,
-    engine: TransformersEngine,
+    engine: TrainableEngine,
     stages: list[tuple[Topology, int]],
 ) -> None:
-    packages = ("torch", "transformers", "peft", "neuromas-env")
-    vllm = {"vllm": engine.version} if isinstance(engine, VLLMEngine) else {}
     head = {
         "model": engine.name,
         "weights_hash": engine.weights_hash,
@@ -286,12 +258,16 @@ def _write_head(
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
         "skipped_rows": list(task.skipped),
-        "sandbox": getattr(task, "tier", None),
-        "versions": {"python": sys.version.split()[0], **{p: version(p) for p in packages}} | vllm,
+        "sandbox": task.tier,
+        "versions": {
+            "python": sys.version.split()[0],
+            "neuromas-env": __version__,
+            **engine.versions,
+        },  # fmt: skip
         "machine": {
             "system": platform.platform(),
             "cores": os.cpu_count(),
-            "device": str(engine.model.device),
+            "device": str(engine.device),
             "rollout_device": config.rollout_device,
             "threads": torch.get_num_threads(),
         },

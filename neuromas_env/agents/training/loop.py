@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
-from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner, learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig
@@ -119,7 +119,7 @@ class Run:
         folder: Path,
         config: TrainConfig,
         task: Task,
-        engine: TransformersEngine,
+        engine: TrainableEngine,
         stages: list[tuple[Topology, int]],
         report: Reporter,
     ) -> None:

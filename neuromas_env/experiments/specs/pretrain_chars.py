@@ -1,6 +1,6 @@
 """Pretrain a small model on questions of the hierarchy family, in chat form.
 
-    python experiments/pretrain_chars.py FOLDER
+    python -m neuromas_env.experiments.specs.pretrain_chars FOLDER
 
 It sees the prompts that nodes of small networks get, placed, unplaced and with roles alike, on
 training questions of another seed than the experiments use. First it is taught to compare numbers,
@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from transformers import (
 )
 
 from neuromas_env.agents.engines.chat import ChatEncoder
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.prompts import Turns, build_prompt, role_prompt, unplaced_prompt
 from neuromas_env.agents.training.api import make_engine
 from neuromas_env.agents.training.config import TrainConfig
@@ -40,6 +41,8 @@ from neuromas_env.policy import Observation, Sampling
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.topology import Topology
 
+DIGEST = "13448c68fb061c4d"
+"""By which results and caches know the model: another where a change makes another model."""
 SEED = 12345
 STEPS, BATCH, RATE = 400, 64, 2e-3
 LEANING = 0.5
@@ -48,7 +51,7 @@ TASK = "hierarchy/max:leaves=4"
 NETWORKS = ("1", "2-1", "1-1-1", "2-2-1", "2-2-1:skip", "2-2-2-1", "4-1", "1-1-1-1-1")
 PROMPTS = (build_prompt, unplaced_prompt, role_prompt)
 MERGES = 300
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "hidden_size": 96,
     "intermediate_size": 192,
     "num_hidden_layers": 3,
@@ -191,14 +194,14 @@ def accuracy(folder: Path, shapes: tuple[str, ...] = ("1", "2-1")) -> dict[str, 
     engine = make_engine(TrainConfig(model=str(folder), dtype="float32"))
     task, found = make_task(TASK), {}
     for name in shapes:
-        topology = Topology.parse(name)
-        team = llm_team(topology, task, engine, Sampling(temperature=0.0, max_new_tokens=6), False)
+        sampling = Sampling(temperature=0.0, max_new_tokens=6)
+        method = llm_network(name, task, engine, sampling, adapter_of={})
         examples = list(task.examples("validation"))
-        found[name] = evaluate(topology, task, team, examples, engine, split="validation").extracted
+        found[name] = evaluate(method, task, examples, split="validation").extracted
     return found
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python experiments/pretrain_chars.py FOLDER")
+        sys.exit("usage: python -m neuromas_env.experiments.specs.pretrain_chars FOLDER")
     pretrain(Path(sys.argv[1]))

@@ -17,8 +17,9 @@ from support.engines import (
 )
 from support.tiny_models import FAMILIES
 
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.forward.lm_head import draw
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
+from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling

@@ -70,7 +70,7 @@ def test_exploration_ends_half_way():
     [
         ("IQLL", "unknown algorithm 'IQLL'. Did you mean 'IQL'"),
         ("IQL:rte=1", "unknown option of algorithm IQL: 'rte'. Did you mean 'rate'"),
-        ("IQL:rate", "options must be KEY=VALUE, got 'rate'"),
+        ("IQL:rate", "options must be key=value, .* got 'rate'"),
         ("IQL:seed=1", "unknown option of algorithm IQL: 'seed'"),
         ("bare", "algorithm bare: got an unexpected keyword argument 'seed'"),
         ("small", r"algorithm small: the table must have shape \(13, 2\), got \(2, 2\)"),

@@ -21,7 +21,7 @@ from neuromas_env.bench.store import FILE, Answer, Cell, Store
 from neuromas_env.cli.app import main
 from neuromas_env.method import Method
 from neuromas_env.policy import Policy
-from neuromas_env.tasks import Example, Task, make_task
+from neuromas_env.tasks import TASKS, Example, Task, make_task, register_task
 from neuromas_env.tasks.readers import READERS, Form, get_reader, grade_reply
 from neuromas_env.topology import Topology
 
@@ -224,7 +224,8 @@ SCORED = Answer(
 
 
 def test_scores_that_no_reader_gives_stay(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("neuromas_env.tasks._registered", {"kept": Kept})
+    monkeypatch.setattr(TASKS, "registered", {})
+    register_task("kept", Kept)
     with Store(tmp_path, write=True) as store:
         for task, model in (("kept", "m"), ("relay-easy", "coded")):
             store.add_questions(task, "test", [Example("0", "Why?", "x")])
