@@ -20,6 +20,7 @@ from support.paths import ROOT, ROWS
 
 from neuromas_env import __version__, tasks
 from neuromas_env.agents.learners import base
+from neuromas_env.agents.tables.registry import ALGORITHMS
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli.app import app
 from neuromas_env.cli.schema import OPTIONS
@@ -50,7 +51,7 @@ def place(tmp_path, monkeypatch):
         found = real / made.name
         (tmp_path / "data" / made.name).symlink_to(found if found.is_dir() else made)
     monkeypatch.setenv("NEUROMAS_DATA", str(tmp_path / "data"))
-    for names in (tasks.TASKS, base.LEARNERS, DISCRETE_TASKS):
+    for names in (tasks.TASKS, base.LEARNERS, DISCRETE_TASKS, ALGORITHMS):
         monkeypatch.setattr(names, "registered", {})
 
 
