@@ -1,4 +1,4 @@
-"""The discrete tasks that come with the package: their rules, and what is known of their returns."""
+"""The discrete tasks that come with the package: their rules and known returns."""
 
 from __future__ import annotations
 
