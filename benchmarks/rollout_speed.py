@@ -15,7 +15,7 @@ from model_setup import RANK, alternate, make_engine, options
 from peft import LoraConfig, get_peft_model
 
 from neuromas_env.agents.engines.models import load_base
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
@@ -40,9 +40,9 @@ def record(engine, network, questions, rollouts, new_tokens):
     """Run some episodes and return the engine's batches, one per layer."""
     topology, task = Topology.parse(network), make_task("hierarchy/max")
     recorder = Recorder(engine)
-    team = llm_team(topology, task, recorder, Sampling(1.0, new_tokens))
+    network = llm_network(topology, task, recorder, Sampling(1.0, new_tokens))
     examples = task.examples("train")[:questions]
-    run_episodes(topology, task, team, examples, rollouts=rollouts)
+    run_episodes(network, task, examples, rollouts=rollouts)
     return recorder.batches
 
 

@@ -15,7 +15,7 @@ from model_setup import RANK, alternate, options
 
 from neuromas_env.agents.engines.models import load_base, resolve_model
 from neuromas_env.agents.engines.vllm import VLLMEngine
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
@@ -64,8 +64,8 @@ class Ours:
         started = time.perf_counter()
         self.engine.hand_over(NETWORK.nodes)
         self.hand_over.append(time.perf_counter() - started)
-        team = llm_team(NETWORK, self.task, engine or self.engine, self.sampling)
-        runs = run_episodes(NETWORK, self.task, team, self.examples, rollouts=self.rollouts)
+        network = llm_network(NETWORK, self.task, engine or self.engine, self.sampling)
+        runs = run_episodes(network, self.task, self.examples, rollouts=self.rollouts)
         assert not any(run.error for run in runs)
 
 

@@ -21,7 +21,8 @@ import torch
 from neuromas_env.agents.engines.models import load_base
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.learners.reinforce import Reinforce
-from neuromas_env.policy import Request, Sampling
+from neuromas_env.method import Method
+from neuromas_env.policy import Policy, Request, Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
@@ -30,20 +31,17 @@ MODEL, RANK, TARGETS = "smollm2-135m", 8, ["q_proj", "k_proj", "v_proj", "o_proj
 PROMPT, ROLLOUTS, NEW, RATE = 96, 8, 32, 1e-5
 
 
-class Says:
+class Says(Policy):
     """A node whose prompt is always the same, or whose answer is."""
 
     def __init__(self, engine=None, node=None, text="", new=NEW):
-        self.engine, self.node, self.text, self.new = engine, node, text, new
+        self.engine, self.adapter, self.text, self.new = engine, node, text, new
 
     def request(self, observation, seed):
         if self.engine is None:
             return self.text
         turns, sampling = (("user", self.text),), Sampling(1.0, self.new)
-        return Request(turns, self.engine, self.node, sampling, seed)
-
-    def read(self, completion):
-        return completion.text
+        return Request(turns, self.engine, self.adapter, sampling, seed)
 
 
 class Ours:
@@ -59,8 +57,9 @@ class Ours:
             self.engine.adapters.add_noise(node, 0.01, number)
         self.engine.chat.end_ids = frozenset()  # every reply has its full length
         text = text_of(lambda text: len(self.engine.chat.encode((("user", text),))), prompt)
-        self.team = {node: Says(self.engine, node, text, new) for node in self.nodes}
-        self.team[self.topology.nodes[-1]] = Says(text="an answer")
+        team = {node: Says(self.engine, node, text, new) for node in self.nodes}
+        team[self.topology.nodes[-1]] = Says(text="an answer")
+        self.method = Method(self.topology, team)
         self.learner = Reinforce(self.engine, self.nodes, learning_rate=RATE, kl_every=1 << 30)
         self.learner._steps = 1  # the divergence is measured in the first step alone
         self.count = 0
@@ -69,7 +68,7 @@ class Ours:
         self.count += 1
         question = self.task.examples("train")[:1]
         runs = run_episodes(
-            self.topology, self.task, self.team, question, seed=self.count, rollouts=self.rollouts
+            self.method, self.task, question, seed=self.count, rollouts=self.rollouts
         )
         return [dataclasses.replace(run, reward=float(i % 3)) for i, run in enumerate(runs)]
 

@@ -2,7 +2,7 @@
 
 A policy works in two phases, so that a runner can batch model calls across
 nodes and episodes: `request(observation, seed)` answers with the message
-itself (a scripted node, no model call) or with a `Request` for an engine;
+itself (a script, no model call) or with a `Request` for an engine;
 `read(completion)` makes the message of what the engine returned.
 """
 
@@ -148,49 +148,33 @@ class Cost:
         return total
 
 
-@runtime_checkable
-class Policy(Protocol):
-    """What sits at a node. Subclasses implement `request`; the rest has defaults.
+class Policy:
+    """What sits at a node: a base class whose defaults are those of a script.
 
-    Any object with `request` and `read` can sit at a node; a `Method` takes the defaults for it.
+    Attributes:
+        engine: Whose calls the node makes, None for a node without a model.
+        adapter: Name of the adapter that speaks at the node, None for the bare base or a script.
+        sampled: Whether what the node says depends on the seed. A method in which none does is
+            run with one seed alone.
+        scripted: Whether the node makes no call, so that it counts as none.
     """
+
+    engine: Engine | None = None
+    adapter: str | None = None
+    sampled: bool = True
+    scripted: bool = False
 
     def request(self, observation: Observation, seed: int) -> str | Request:
         """Answer with a ready message, or with a model call."""
-        ...
+        raise NotImplementedError
 
     def read(self, completion: Completion) -> str:
         """Make the message of what the engine returned."""
         return completion.message
 
-    @property
-    def sampled(self) -> bool:
-        """Whether the message depends on the seed, so that several seeds tell more than one."""
-        return True
-
-    @property
-    def scripted(self) -> bool:
-        """Whether it never calls a model."""
-        return False
-
     def tied(self, observation: Observation) -> bool | None:
-        """Whether a vote had to break a tie, None for a node that counts no votes."""
+        """Say whether a vote had to break a tie, None for a node that counts no votes."""
         return None
-
-
-@dataclass(frozen=True)
-class Plain(Policy):
-    """A policy of a class that has `request` and `read` alone."""
-
-    of: Any
-
-    def request(self, observation: Observation, seed: int) -> str | Request:
-        """Answer as it does."""
-        return self.of.request(observation, seed)
-
-    def read(self, completion: Completion) -> str:
-        """Read as it does."""
-        return self.of.read(completion)
 
 
 Team = Mapping[str, Policy]
@@ -198,13 +182,22 @@ Team = Mapping[str, Policy]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One node's turn: the message it sent and, for a model call, the exact tokens."""
+class Turn:
+    """One node's turn.
+
+    Attributes:
+        node: Who spoke.
+        text: The message it sent.
+        adapter: Name of the adapter that spoke, None for the bare base or a script.
+        completion: The exact tokens of a model call, None where there was none.
+        round: In which round of the episode, counted from 0.
+    """
 
     node: str
     text: str
     adapter: str | None = None
     completion: Completion | None = None
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -215,7 +208,7 @@ class Trajectory:
         example: The question.
         group: Episodes of the same question in one batch share this number.
         seed: Seed from which the seeds of all the episode's calls derive.
-        steps: Node name to its turn, in the order in which the nodes acted.
+        turns: What the nodes said, in the order of speaking.
         answer: The text that was scored.
         score: The score, None if the episode failed.
         reward: The one reward that every node receives.
@@ -225,8 +218,16 @@ class Trajectory:
     example: Example
     group: int
     seed: int
-    steps: Mapping[str, Step]
+    turns: tuple[Turn, ...]
     answer: str
     score: Score | None
     reward: float
     error: str | None = None
+
+    def by_node(self, node: str) -> tuple[Turn, ...]:
+        """Return a node's turns, in the order of speaking."""
+        return tuple([turn for turn in self.turns if turn.node == node])
+
+    def last(self, node: str) -> Turn | None:
+        """Return a node's last turn, None if it did not speak."""
+        return next((turn for turn in reversed(self.turns) if turn.node == node), None)

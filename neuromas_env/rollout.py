@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from neuromas_env.envs.episode import Episode, Schedule, score_all
-from neuromas_env.policy import Completion, Engine, Policy, Request, Step, Team, Trajectory
+from neuromas_env.envs.episode import Episode, score_all
+from neuromas_env.envs.text import TextChannel
+from neuromas_env.method import Method
+from neuromas_env.policy import Completion, Engine, Request, Team, Trajectory, Turn
 from neuromas_env.tasks.base import Example, Task
-from neuromas_env.topology import Topology
 
 Intervene = Callable[[Sequence[Mapping[str, str]]], Sequence[Mapping[str, str]]]
 """Replaces the messages of a layer, one mapping from node to text for each episode."""
 
-EpisodeOptions = Callable[[str], Mapping[str, Any]]
-"""Arguments of `Episode` for a question's text, such as a mask or a graph."""
-
-_QUESTIONS = 2  # stream of random numbers, beside those of `agents/run.py`
+_QUESTIONS = 2  # stream of random numbers, beside those of a training run
 
 
 @dataclass
@@ -28,7 +25,7 @@ class _Run:
     episode: Episode
     group: int
     seed: int
-    steps: dict[str, Step]
+    turns: list[Turn]
     error: str | None = None
 
 
@@ -68,34 +65,28 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 def run_episodes(
-    topology: Topology,
+    method: Method,
     task: Task,
-    team: Team,
     examples: Sequence[Example],
     *,
     seed: int = 0,
     rollouts: int = 1,
     reward: str = "strict",
-    schedule: Schedule | None = None,
     intervene: Intervene | None = None,
-    options: EpisodeOptions | None = None,
     numbers: Sequence[int] | None = None,
     branches: int = 1,
 ) -> list[Trajectory]:
     """Run every example `rollouts` times.
 
     Args:
-        topology: The network.
+        method: What is run.
         task: Scores the answers.
-        team: A policy for every node.
         examples: The questions.
         seed: The seeds of episode `k` of example `i` at node `n` derive from
             `(seed, i, k, n)`, so they do not depend on what else is in the batch.
         rollouts: Independent episodes per example.
         reward: `strict`, `extracted` or the mean of `both`.
-        schedule: Asked at layer boundaries who acts next.
         intervene: Replaces messages between layers, for ablations.
-        options: Further arguments of `Episode` for a question.
         numbers: What stands for `i` in the seeds, by default the place in the list; a
             question's own number makes its seeds the same in whichever batch it runs.
         branches: Into how many an episode forks after every layer but its last. Episodes of a
@@ -105,23 +96,27 @@ def run_episodes(
         Trajectories, those of an example side by side, and those that share a turn, too. An
         episode in which a call failed ends there and carries the error.
     """
+    channel = TextChannel(task, reward=reward)
     numbers = range(len(examples)) if numbers is None else numbers
-    more: list[Mapping[str, Any]] = [options(e.question) if options else {} for e in examples]
+    read = examples if method.deals_parts else whole_questions(examples)
     runs = [
         _Run(
-            Episode(topology, task, example, schedule=schedule, reward=reward, **more[group]),
+            Episode(
+                method.topology, channel, example, schedule=method.schedule,
+                **(method.options(example.question) if method.options else {}),
+            ),
             group,
             derive_seed(seed, number, rollout),
-            {},
+            [],
         )
-        for group, (number, example) in enumerate(zip(numbers, examples, strict=True))
+        for group, (number, example) in enumerate(zip(numbers, read, strict=True))
         for rollout in range(rollouts)
-    ]
+    ]  # fmt: skip
     # Layers are numbered alike in all episodes, whether or not a schedule skips some.
     while waiting := [run for run in runs if not run.error and not run.episode.done]:
         layer = min(run.episode.layer for run in waiting)
         acting = [run for run in waiting if run.episode.layer == layer]
-        _run_layer(acting, team, intervene)
+        _run_layer(acting, method.team, intervene)
         if branches > 1:
             acted = {id(run) for run in acting}
             runs = [r for run in runs for r in _fork(run, branches if id(run) in acted else 1)]
@@ -134,7 +129,7 @@ def _fork(run: _Run, count: int) -> list[_Run]:
         return [run]
     layer = run.episode.layer
     seeds = [derive_seed(run.seed, layer, number) for number in range(count)]
-    return [_Run(run.episode.fork(), run.group, seed, dict(run.steps)) for seed in seeds]
+    return [_Run(run.episode.fork(), run.group, seed, list(run.turns)) for seed in seeds]
 
 
 def _run_layer(runs: Sequence[_Run], team: Team, intervene: Intervene | None) -> None:
@@ -149,14 +144,15 @@ def _run_layer(runs: Sequence[_Run], team: Team, intervene: Intervene | None) ->
     where = {id(run): i for i, run in enumerate(runs)}
     for (run, node, request), answer in zip(turns, answers, strict=True):
         if isinstance(answer, str):
-            run.steps[node] = Step(node, answer)
+            turn = Turn(node, answer)
         elif answer.error is not None:
             run.error = run.error or f"{node}: {answer.error}"
             continue
         else:
             adapter = request.adapter if isinstance(request, Request) else None
-            run.steps[node] = Step(node, _read(team[node], answer), adapter, answer)
-        spoken[where[id(run)]][node] = run.steps[node].text
+            turn = Turn(node, team[node].read(answer), adapter, answer)
+        run.turns.append(turn)
+        spoken[where[id(run)]][node] = turn.text
     # A failed episode's layer is incomplete, so it goes neither on nor into others.
     whole = [(run, messages) for run, messages in zip(runs, spoken, strict=True) if not run.error]
     layer = [messages for _, messages in whole]
@@ -164,10 +160,6 @@ def _run_layer(runs: Sequence[_Run], team: Team, intervene: Intervene | None) ->
         layer = [dict(messages) for messages in intervene(layer)]
     for (run, _), messages in zip(whole, layer, strict=True):
         run.episode.commit(messages)
-
-
-def _read(policy: Policy, completion: Completion) -> str:
-    return policy.read(completion)
 
 
 def call_engines(requests: Iterable[str | Request]) -> list[str | Completion]:
@@ -187,15 +179,8 @@ def call_engines(requests: Iterable[str | Request]) -> list[str | Completion]:
 
 
 def _trajectory(run: _Run) -> Trajectory:
-    episode = run.episode
+    episode, turns = run.episode, tuple(run.turns)
+    common = (episode.example, run.group, run.seed, turns)
     if run.error:
-        return Trajectory(episode.example, run.group, run.seed, run.steps, "", None, 0.0, run.error)
-    return Trajectory(
-        episode.example,
-        run.group,
-        run.seed,
-        run.steps,
-        episode.answer,
-        episode.score,
-        episode.reward,
-    )
+        return Trajectory(*common, "", None, 0.0, run.error)
+    return Trajectory(*common, episode.answer, episode.score, episode.reward)

@@ -1,68 +1,85 @@
-"""A language model at a node."""
+"""A language model at a node, and networks of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from neuromas_env.agents.prompts import build_prompt
-from neuromas_env.agents.roles import Prompt
-from neuromas_env.policy import Completion, Engine, Observation, Policy, Request, Sampling
+from neuromas_env.agents.prompts import Prompt, Turns, build_prompt
+from neuromas_env.method import Method
+from neuromas_env.policy import Engine, Observation, Policy, Request, Sampling
 from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
 
 
 @dataclass(frozen=True)
 class LLMPolicy(Policy):
-    """Answers every turn with one call of an engine.
+    """Answers a turn with a call of an engine.
 
     Attributes:
         engine: Who generates. Each node may have an engine of its own.
-        answer_format: The task's sentence on the form of an answer.
-        adapter: The node's adapter, None for the bare base model.
+        prompt: Writes the chat turns.
         sampling: How to decode.
-        prompt: Writes the chat turns, by default role-free.
+        adapter: Name of the node's adapter, None for the bare base model.
+        control: Whether a script reads the reply as data, so that its prompt is part of the
+            method's mechanism and stays even where role prompts are taken away.
     """
 
-    engine: Engine
-    answer_format: str
-    adapter: str | None = None
+    engine: Engine = field()  # not the None of the base class
+    prompt: Prompt = field()
     sampling: Sampling = Sampling()
-    prompt: Prompt = build_prompt
+    adapter: str | None = None
+    control: bool = False
 
     @property
-    def sampled(self) -> bool:
+    def sampled(self) -> bool:  # type: ignore[override]
         """Whether the reply depends on the seed."""
         return self.sampling.temperature > 0
 
-    def request(self, observation: Observation, seed: int) -> Request:
+    def request(self, observation: Observation, seed: int) -> str | Request:
         """Ask the engine."""
-        turns = self.prompt(observation, self.answer_format)
+        turns = self.prompt(observation)
+        if isinstance(turns, str):
+            return turns
         return Request(turns, self.engine, self.adapter, self.sampling, seed)
 
-    def read(self, completion: Completion) -> str:
-        """Send what the model wrote."""
-        return completion.message
 
-
-def llm_team(
-    topology: Topology,
+def llm_network(
+    topology: Topology | str,
     task: Task,
     engine: Engine,
-    sampling: Sampling,
-    adapters: bool = True,
-    prompt: Prompt = build_prompt,
-) -> dict[str, Policy]:
-    """Put a language model at every node, each with the adapter of the node's name.
+    sampling: Sampling | None = None,
+    *,
+    adapter_of: Mapping[str, str] | None = None,
+    prompt: Callable[..., Turns] = build_prompt,
+    deals_parts: bool = True,
+) -> Method:
+    """Put a language model at every node.
 
     Args:
-        topology: The network.
+        topology: The network, or its text such as `2-1`.
         task: Gives the answer format.
         engine: Serves all nodes.
-        sampling: How to decode.
-        adapters: False runs the bare base model at every node.
-        prompt: Writes the chat turns.
+        sampling: How to decode, by default at temperature 1.
+        adapter_of: Node to the name of its adapter, by default each node's own name. Nodes
+            that it leaves out run the bare base model.
+        prompt: Writes the chat turns from an observation and `answer_format`.
+        deals_parts: Whether input nodes read the parts that the task deals.
     """
-    return {
-        node: LLMPolicy(engine, task.answer_format, node if adapters else None, sampling, prompt)
-        for node in topology.nodes
+    shape = topology if isinstance(topology, Topology) else Topology.parse(topology)
+    names = {node: node for node in shape.nodes} if adapter_of is None else adapter_of
+    ask = LLMPolicy(
+        engine, partial(prompt, answer_format=task.answer_format), sampling or Sampling()
+    )
+    team = {node: replace(ask, adapter=names.get(node)) for node in shape.nodes}
+    return Method(shape, team, deals_parts=deals_parts)
+
+
+def without_adapters(method: Method) -> Method:
+    """Return the method with the bare base model at every node."""
+    bare = {
+        node: replace(policy, adapter=None) if isinstance(policy, LLMPolicy) else policy
+        for node, policy in method.team.items()
     }
+    return replace(method, team=bare)

@@ -9,9 +9,14 @@ models lose the question behind a wordy one (`docs/first-run.md` has the figures
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from neuromas_env.policy import Observation
 
 Turns = tuple[tuple[str, str], ...]
+Prompt = Callable[[Observation], Turns | str]
+"""Writes the chat turns of a call from what the node sees, and from nothing else; a text in
+place of turns is the node's message, said without a call."""
 
 
 def build_prompt(observation: Observation, answer_format: str) -> Turns:
@@ -60,3 +65,11 @@ def role_prompt(observation: Observation, answer_format: str) -> Turns:
     else:
         role = "You are a reviewer: you check the messages that you read and correct them."
     return ("system", f"{role}\n{answer_format}"), user
+
+
+PROMPTS: dict[str, Callable[..., Turns]] = {
+    "place": build_prompt,
+    "none": unplaced_prompt,
+    "roles": role_prompt,
+}
+"""What a node is told of itself: its place, nothing, or a role."""

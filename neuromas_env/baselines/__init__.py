@@ -3,7 +3,7 @@
 A baseline is a function of one short file that takes a `Setup` (task, engine, decoding)
 and its options with their canonical values as defaults, and returns a `Method`:
 
-    topology, team   the network; `Ask` nodes call a model, `Script` and `Vote` nodes do not
+    topology, team   the network; `LLMPolicy` nodes call a model, `Script` and `Vote` nodes do not
     schedule         optional pure function of the messages so far: who acts next
     options          optional function of the question's text: mask or graph of its episode
     labels, name     for people
@@ -26,31 +26,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import isfinite
 from typing import Any, cast
 
 from neuromas_env.baselines.adapted import Fitted
-from neuromas_env.baselines.method import (
-    Ask,
-    Method,
-    Net,
-    Script,
-    Setup,
-    texts,
-    without_roles,
-)
+from neuromas_env.baselines.net import Net, Script, Setup, texts, without_roles
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import TRAINED, list_trained
 from neuromas_env.baselines.vote import Vote
+from neuromas_env.config import checked, from_text, placed
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.method import Method
 from neuromas_env.policy import Engine
 from neuromas_env.registry import Registry, built_in
-from neuromas_env.rollout import whole_questions
 from neuromas_env.tasks.base import Task
+from neuromas_env.tasks.names import split_options
 
 __all__ = [
-    "Ask",
     "Fitted",
     "Method",
     "Net",
@@ -65,7 +57,6 @@ __all__ = [
     "solve",
     "split_names",
     "texts",
-    "whole_questions",
 ]
 
 PROMPTS = ("roles", "role_free")
@@ -199,13 +190,18 @@ def read_options(name: str, build: Callable[..., Any]) -> tuple[dict[str, Any], 
     Raises:
         InputError: An option or a value is unknown.
     """
-    family, given = _split(name)
+    family, given = split_options(name, "baseline", "sc:k=5,temperature=0.7")
     known = list(inspect.signature(build).parameters.values())[1:]
     defaults = {parameter.name: parameter.default for parameter in known} | COMMON
     for key in given:
         if key not in defaults:
             raise unknown(f"option of baseline {family!r}:", key, defaults)
-    options = {key: _value(name, key, text, defaults[key]) for key, text in given.items()}
+    kinds = {key: type(default) for key, default in defaults.items()}
+    with placed(f"baseline {name!r}"):
+        options = {
+            key: checked(key, from_text(text, kinds[key]), kinds[key])
+            for key, text in given.items()
+        }
     return options, defaults
 
 
@@ -220,35 +216,6 @@ def split_names(text: str) -> list[str]:
         else:
             names.append(part)
     return names
-
-
-def _split(name: str) -> tuple[str, dict[str, str]]:
-    family, _, tail = name.partition(":")
-    given: dict[str, str] = {}
-    for item in filter(None, tail.split(",")):
-        key, equals, text = (part.strip() for part in item.partition("="))
-        if not (key and equals and text) or key in given:
-            raise InputError(
-                f"baseline {name!r}: {item!r} is not an option; "
-                "write each once, as in 'sc:k=5,temperature=0.7'"
-            )
-        given[key] = text
-    return family, given
-
-
-def _value(name: str, key: str, text: str, default: Any) -> Any:
-    """Read an option's value; its default says of which type it is."""
-    kind = type(default)
-    if kind is str:
-        return text
-    try:
-        value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
-        if not isfinite(value):
-            raise ValueError
-        return value
-    except (KeyError, ValueError):
-        right = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-        raise InputError(f"baseline {name!r}: {key} must be {right}, not {text!r}") from None
 
 
 def as_text(value: Any) -> str:

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from neuromas_env.baselines.method import Method, Setup
+from neuromas_env.baselines.net import Setup
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
+from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Usage
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import derive_seed, step_questions
@@ -164,8 +165,8 @@ def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
     if weights and loaded and weights != loaded:  # a server does not tell its weights
         raise InputError(
             f"baseline {setup.name!r}: {folder} was learned with the model "
-            f"{held.facts.get('name')!r} (weights {weights}), but {loaded} are loaded; that model "
-            "would be right"
+            f"{held.facts.get('name')!r} (weights {weights}), but {loaded} are loaded; load that "
+            "model"
         )
     return held.state
 
@@ -183,7 +184,7 @@ def _check_options(setup: Setup, held: Adapted, folder: str) -> None:
         if value != wanted:
             raise InputError(
                 f"baseline {setup.name!r}: {folder} was learned with {option}={as_text(wanted)}, "
-                f"not {as_text(value)}; the same option {option} as in adapting would be right"
+                f"not {as_text(value)}; give the same {option} as in adapting"
             )
 
 
@@ -214,8 +215,8 @@ def _learning(name: str, task: Task, engine: Engine) -> Learning:
     setup = make_setup(name, task, engine, common)
     if common.get("prompts", "roles") != "roles":
         raise InputError(
-            f"baseline {name!r} learns with prompts of its own; without prompts, or prompts=roles, "
-            "would be right"
+            f"baseline {name!r} learns with prompts of its own: leave prompts out, or give "
+            "prompts=roles"
         )
     return make(setup, **options)
 
@@ -226,7 +227,7 @@ def _going_on(folder: Path, begun: Adapted) -> Adapted:
         if getattr(held, key) != getattr(begun, key):
             raise InputError(
                 f"{folder} holds an adaptation with {key} {getattr(held, key)!r}, not "
-                f"{getattr(begun, key)!r}; another folder would be right"
+                f"{getattr(begun, key)!r}; give another folder"
             )
     return held
 

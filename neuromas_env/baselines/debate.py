@@ -18,10 +18,12 @@ import random
 from dataclasses import dataclass
 from functools import partial
 
-from neuromas_env.baselines.method import Method, Net, Prompt, Setup, Turns, texts
+from neuromas_env.agents.prompts import Prompt, Turns
+from neuromas_env.baselines.net import Net, Setup, texts
 from neuromas_env.baselines.prompts import AGGREGATORS, answer_in, numbered, reasoned, solve
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 from neuromas_env.tasks.base import Task
 

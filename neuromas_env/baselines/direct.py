@@ -8,8 +8,9 @@ Both decode greedily.
 
 from __future__ import annotations
 
-from neuromas_env.baselines.method import Method, Net, Setup
+from neuromas_env.baselines.net import Net, Setup
 from neuromas_env.baselines.prompts import solve
+from neuromas_env.method import Method
 
 
 def direct(setup: Setup) -> Method:

@@ -24,9 +24,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.cards import CARDS
-from neuromas_env.baselines.method import Method, Net, Prompt, Script, Setup, Turns, texts
+from neuromas_env.baselines.net import Net, Script, Setup, texts
 from neuromas_env.baselines.prompts import numbered, reasoned
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 from neuromas_env.tasks.base import Task
 

@@ -26,9 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.baselines.method import Method, Net, Prompt, Setup, Turns, texts
+from neuromas_env.agents.prompts import Prompt, Turns
+from neuromas_env.baselines.net import Net, Setup, texts
 from neuromas_env.baselines.prompts import numbered, solve
 from neuromas_env.errors import InputError
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 
 

@@ -26,11 +26,14 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.adapted import Fitted, learned
-from neuromas_env.baselines.method import Method, Net, Prompt, Setup, Turns
+from neuromas_env.baselines.net import Net, Setup
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks.base import Example
 
 Edge = tuple[int, int]
@@ -90,8 +93,8 @@ class GptSwarmLearning:
         theta = np.array(self.state["theta"])
         drawn = {example.question: draw(theta, self._edges, rng) for example in examples}
         sampled = replace(self._method, options=lambda question: {"graph": drawn[question][0]})
-        runs = sampled.run(
-            self._setup.task, examples, seed=int(rng.integers(2**62)), reward="extracted"
+        runs = run_episodes(
+            sampled, self._setup.task, examples, seed=int(rng.integers(2**62)), reward="extracted"
         )
         if failed := next((run for run in runs if run.error), None):
             raise InputError(f"question {failed.example.id!r}: {failed.error}")

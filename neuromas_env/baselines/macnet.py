@@ -21,10 +21,12 @@ import random
 from itertools import pairwise
 from math import log2
 
+from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.cards import CARDS, card
-from neuromas_env.baselines.method import Method, Net, Prompt, Setup, Turns, texts
+from neuromas_env.baselines.net import Net, Setup, texts
 from neuromas_env.baselines.prompts import numbered, reasoned
 from neuromas_env.dag import longest_paths
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 
 SHAPES = ("chain", "star", "tree", "net", "mlp", "random")

@@ -14,9 +14,11 @@ options), and a failed proposer fails the episode where theirs is dropped withou
 
 from __future__ import annotations
 
-from neuromas_env.baselines.method import Method, Net, Setup, Turns
+from neuromas_env.agents.prompts import Turns
+from neuromas_env.baselines.net import Net, Setup
 from neuromas_env.baselines.prompts import AGGREGATORS, numbered, reasoned, solve
 from neuromas_env.baselines.vote import Vote
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 
 

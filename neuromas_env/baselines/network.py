@@ -12,9 +12,10 @@ greedily, and both read the whole question at every node.
 
 from __future__ import annotations
 
-from neuromas_env.agents.prompts import build_prompt
+from neuromas_env.agents.prompts import Prompt, Turns, build_prompt
 from neuromas_env.baselines.cards import card
-from neuromas_env.baselines.method import Method, Prompt, Setup, Turns
+from neuromas_env.baselines.net import Setup
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 from neuromas_env.topology import Topology
 
@@ -39,4 +40,4 @@ def network(setup: Setup, topology: str = "2-2-1") -> Method:
         elif shape.layer_of(node) == 0:
             role = card(number)
         team[node] = setup.ask(play(role), 0.0, short=True)
-    return Method(shape, team)
+    return Method(shape, team, deals_parts=False)

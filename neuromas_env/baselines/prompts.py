@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from neuromas_env.agents.prompts import build_prompt
-from neuromas_env.baselines.method import Turns
+from neuromas_env.agents.prompts import Turns, build_prompt
 from neuromas_env.errors import unknown
 from neuromas_env.policy import Observation
 from neuromas_env.tasks.base import Task

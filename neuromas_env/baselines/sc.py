@@ -16,10 +16,11 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
-from neuromas_env.baselines.method import Method, Net, Setup
+from neuromas_env.baselines.net import Net, Setup
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError
+from neuromas_env.method import Method
 
 MOST = 500
 TOLERANCE = 0.05

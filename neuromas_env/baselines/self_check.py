@@ -24,9 +24,11 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from neuromas_env.baselines.method import Method, Net, Prompt, Script, Setup, Turns, texts
+from neuromas_env.agents.prompts import Prompt, Turns
+from neuromas_env.baselines.net import Net, Script, Setup, texts
 from neuromas_env.baselines.prompts import numbered, reasoned
 from neuromas_env.baselines.vote import Vote
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 
 

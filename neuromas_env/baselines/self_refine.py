@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from neuromas_env.baselines.method import Method, Net, Prompt, Script, Setup, Turns, texts
+from neuromas_env.agents.prompts import Prompt, Turns
+from neuromas_env.baselines.net import Net, Script, Setup, texts
 from neuromas_env.baselines.prompts import reasoned, solve
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 from neuromas_env.tasks.answers import normalise
 

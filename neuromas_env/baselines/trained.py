@@ -51,6 +51,10 @@ TRAINED = {
 }
 
 
+OWN_FORM = ("malt",)
+"""Rows whose network has a form of its own at test time."""
+
+
 def list_trained() -> dict[str, str]:
     """Return name and one-line description of every trained row, with its command."""
     return {f"{name}@RUN": f"{row.about}; {row.command()}" for name, row in TRAINED.items()}

@@ -21,7 +21,7 @@ from typing import Any
 
 from neuromas_env.baselines.similarity import similarities
 from neuromas_env.errors import unknown
-from neuromas_env.policy import Completion, Observation, Policy
+from neuromas_env.policy import Observation, Policy
 from neuromas_env.tasks.base import Task
 
 TIES = ("index", "seed")
@@ -128,7 +128,7 @@ class Vote(Policy):
             raise unknown("value of vote:", self.by, VOTES)
 
     @property
-    def sampled(self) -> bool:
+    def sampled(self) -> bool:  # type: ignore[override]
         """Whether the outcome depends on the seed."""
         return self.ties == "seed"
 
@@ -140,10 +140,6 @@ class Vote(Policy):
     def tied(self, observation: Observation) -> bool:
         """Say whether there is a tie to break."""
         return self._tally(observation, 0).tie
-
-    def read(self, completion: Completion) -> str:
-        """Never asked, because there is no call."""
-        raise AssertionError("a vote makes no call")
 
     def _tally(self, observation: Observation, seed: int) -> Tally:
         question, replies = observation["question"], self._replies(observation)

@@ -67,8 +67,8 @@ class Cluster:
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"--ray {address}: {str(error).splitlines()[0]}; the address of a running "
-                "cluster such as 10.0.0.1:6379, or local, would be right"
+                f"--ray {address}: {str(error).splitlines()[0]}; give the address of a "
+                "running cluster such as 10.0.0.1:6379, or local"
             ) from error
         gpu = config.device != "cpu"
         resource = "GPU" if gpu else "CPU"

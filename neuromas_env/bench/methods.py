@@ -9,13 +9,15 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuromas_env.agents.roles import ROLES, prompt_of, reads_whole
-from neuromas_env.agents.training.config import TrainConfig, read_config
-from neuromas_env.baselines import Method, make_baseline
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.adapted import FILE
+from neuromas_env.baselines.trained import OWN_FORM
 from neuromas_env.baselines.trained import TRAINED as ROWS
+from neuromas_env.config import read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.files import read_json, read_lines
+from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling
 from neuromas_env.tasks.base import Task
 
@@ -101,10 +103,10 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
 
 def _check_row(name: str, learner: str, nodes: int, right: str) -> None:
     row = ROWS[name.partition("@")[0]]
-    if row.learner is None and learner in ROLES:
+    if row.learner is None and learner in OWN_FORM:
         raise InputError(
             f"method {name!r}: learner {learner!r} trained this run, and its network has a form of "
-            f"its own at test time; {learner}@RUN would be right"
+            f"its own at test time; write {learner}@RUN"
         )
     if row.learner not in (None, learner) or row.nodes not in (0, nodes):
         found = f"learner {learner!r} trained a network of {nodes}"
@@ -146,7 +148,7 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
         if "@" in name:
             raise unknown("method", name, [f"{row}@RUN" for row in ROWS])
         return make_baseline(name, task, engine, config.max_new_tokens, config.temperature)
-    from neuromas_env.agents.llm import llm_team
+    from neuromas_env.agents.learners.base import learner_class
 
     run = read_run(name, task.name)
     length = config.max_new_tokens or task.max_new_tokens
@@ -156,10 +158,12 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
         usual = run.saved["temperature"]
         drawn = Sampling(usual if config.temperature is None else config.temperature, length)
         return replace(malt(task, engine, drawn), name=name)
-    topology, sampling = run.state.topology, Sampling(config.temperature or 0.0, length)
-    learner = run.saved.get("learner", TrainConfig.learner)
-    team = llm_team(topology, task, engine, sampling, prompt=prompt_of(learner))
-    return Method(topology, team, name=name, dealt=not reads_whole(learner))
+    trained, sampling = (
+        TrainConfig.from_mapping(run.saved),
+        Sampling(config.temperature or 0.0, length),
+    )
+    learner = learner_class(trained.learner)
+    return replace(learner.method(trained, run.state.topology, task, engine, sampling), name=name)
 
 
 def learned_files(name: str) -> dict[str, str]:

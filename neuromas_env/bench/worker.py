@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine
-from neuromas_env.baselines import Method, whole_questions
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import Adapters, Identity, make_engine
 from neuromas_env.bench.methods import (
@@ -22,6 +21,7 @@ from neuromas_env.bench.methods import (
 )
 from neuromas_env.bench.store import Answer, Cell
 from neuromas_env.errors import InputError
+from neuromas_env.method import Method
 from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajectory
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import Task, make_task
@@ -89,13 +89,9 @@ class Worker:
         engine = self._engine_for(None)[0]
         examples = [task.examples(cell.split)[row] for row in rows]
         before = engine.cost.total("eval").seconds
-        done = run_episodes(
-            method.topology, task, method.team,
-            examples if method.dealt else whole_questions(examples),
-            seed=cell.seed or 0, numbers=rows, schedule=method.schedule, options=method.options,
-        )  # fmt: skip
+        done = run_episodes(method, task, examples, seed=cell.seed or 0, numbers=rows)
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
-        if not any(step.completion for t in done for step in t.steps.values()):
+        if not any(turn.completion for t in done for turn in t.turns):
             self._check_alive(engine, cell, task, done)
         sandbox = task.tier
         return [
@@ -184,7 +180,7 @@ class Worker:
             raise InputError(
                 f"method {name!r} was trained on the base {run.state.model!r} (weights "
                 f"{run.state.weights_hash}), but {identity['model']!r} (weights "
-                f"{identity['weights_hash']}) is loaded; --model {run.state.model} would be right"
+                f"{identity['weights_hash']}) is loaded; give --model {run.state.model}"
             )
         return run
 
@@ -236,7 +232,7 @@ def answer_of(
         reader: By whose rules the answer was scored.
     """
     score = trajectory.score
-    calls = [step.completion for step in trajectory.steps.values() if step.completion]
+    calls = [turn.completion for turn in trajectory.turns if turn.completion]
     return Answer(
         row=row,
         row_id=trajectory.example.id,
@@ -252,9 +248,7 @@ def answer_of(
         completion_tokens=sum(len(call.ids) for call in calls),
         seconds=seconds,
         sandbox=sandbox,
-        transcript=json.dumps(
-            [_said(s.node, s.text, s.completion) for s in trajectory.steps.values()]
-        ),
+        transcript=json.dumps([_said(t.node, t.text, t.completion) for t in trajectory.turns]),
         reader=reader,
     )
 

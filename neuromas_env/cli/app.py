@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,18 +14,19 @@ from rich.console import Console
 from neuromas_env import __version__
 from neuromas_env.agents.engines.base import list_engines
 from neuromas_env.agents.learners.base import list_learners
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import (
     list_baselines,
     list_trained,
     make_baseline,
-    whole_questions,
 )
 from neuromas_env.cli import bench, downloads, printing
 from neuromas_env.cli.adapt import adapt_
 from neuromas_env.cli.experiment import experiment
 from neuromas_env.cli.marl import bench_marl
-from neuromas_env.cli.options import config_options
+from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.schema import schema_
+from neuromas_env.config import canonical, read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import Example, Task, list_tasks, make_task
 from neuromas_env.tasks.gold import check_gold
@@ -33,7 +34,6 @@ from neuromas_env.topology import Topology
 
 if TYPE_CHECKING:
     from neuromas_env.agents.training.evaluate import Evaluation
-    from neuromas_env.policy import Team
 
 TOPOLOGIES = {
     "1": "one node: the control without a network",
@@ -61,7 +61,7 @@ _EVAL_OPTIONS = (
     "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",
     "max_new_tokens", "chunk_rows", "engine", "vllm_cache",
 )  # fmt: skip
-_RUN_OPTIONS = ("rank", "alpha", "targets", "learner")
+_RUN_OPTIONS = ("rank", "alpha", "targets", "learner", "prompt", "whole_questions")
 
 app = typer.Typer(
     help="Networks of language models, trained end to end from one shared reward.",
@@ -76,6 +76,7 @@ app.command("adapt", epilog="Example: neuromas adapt gptswarm --task hierarchy/m
     adapt_
 )
 app.command(epilog="Example: neuromas experiment parameters --scale tiny --out DIR")(experiment)
+app.command("schema", epilog="Example: neuromas schema train > train.schema.json")(schema_)
 app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out runs/marl")(bench_marl)
 
 
@@ -111,7 +112,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
     "neuromas train --resume runs/NAME\n\n"
     "neuromas train --grow-from runs/NAME --topology 2-2-1"
 )
-@config_options()
+@config_options(TrainConfig)
 def train(
     config: Annotated[
         Path | None, typer.Option(help="YAML file with these options; the command line wins")
@@ -129,7 +130,7 @@ def train(
             f"--resume goes on with the options of the run, so --{extra.replace('_', '-')} "
             "cannot be given with it; leave it out, or start a new run"
         )
-    chosen = TrainConfig.from_mapping(_from_file(config, options) | options)
+    chosen = TrainConfig.from_mapping(filed(config, options))
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
 
@@ -146,17 +147,6 @@ def train(
         printing.print_training(Console(), result.to_dict())
 
 
-def _from_file(config: Path | None, options: Collection[str]) -> dict[str, Any]:
-    """Read the options of a file but for those given on the command line, which wins.
-
-    In a file an option may be spelt with `-` as well. What is wrong in it is told by its name.
-    """
-    values = {} if config is None else read_config(config)
-    values = {k: v for k, v in values.items() if str(k).replace("-", "_") not in options}
-    TrainConfig.from_mapping(values, str(config or ""))
-    return {str(k).replace("-", "_"): v for k, v in values.items()}
-
-
 @app.command(
     "eval",
     epilog="Examples:\n\n"
@@ -166,7 +156,7 @@ def _from_file(config: Path | None, options: Collection[str]) -> dict[str, Any]:
     "neuromas eval --baseline direct --task hierarchy/max --limit 64\n\n"
     "neuromas eval --policy gold --task mmlu --data DIR",
 )
-@config_options(*_EVAL_OPTIONS, topology="1, or the run's", connect="dense")
+@config_options(TrainConfig, *_EVAL_OPTIONS, topology="1, or the run's", connect="dense")
 def evaluate_(
     run: Annotated[
         Path | None, typer.Option(help="a run's trained network; its options are the defaults")
@@ -201,8 +191,9 @@ def evaluate_(
             unused.pop(key, None)
         if clash := [key.replace("_", "-") for key, value in unused.items() if value]:
             raise InputError(f"--policy gold runs no network; leave --{clash[0]} out")
-    filed = {k: v for k, v in _from_file(config, options).items() if k in _EVAL_OPTIONS}
-    options = filed | options
+    held = filed(config, options)
+    TrainConfig.from_mapping(held)  # a file of `train` has options that an evaluation leaves
+    options = {canonical(k): v for k, v in held.items() if canonical(k) in _EVAL_OPTIONS}
     if policy is not None:
         sys.exit(_check_gold(TrainConfig.from_mapping(options), split, limit))
     if "topology" in options:
@@ -243,8 +234,8 @@ def _evaluate(
     if baseline is not None:  # a wrong name is told before a model is loaded
         make_baseline(baseline, task, None)
 
-    from neuromas_env.agents.llm import llm_team
-    from neuromas_env.agents.roles import prompt_of, reads_whole
+    from neuromas_env.agents.learners.base import learner_class
+    from neuromas_env.agents.llm import llm_network
     from neuromas_env.agents.training import checkpoint
     from neuromas_env.agents.training.api import make_engine
     from neuromas_env.agents.training.evaluate import communication_ablation, evaluate
@@ -257,25 +248,21 @@ def _evaluate(
     if checkpoint_folder is not None:
         expected = topology if "topology" in options else None
         topology = checkpoint.load(checkpoint_folder, engine, expected).topology
-    extra: dict[str, Any] = {}
-    team: Team
     if baseline is not None:
         method = make_baseline(baseline, task, engine, config.max_new_tokens or None)
-        topology, team, baseline = method.topology, method.team, method.name
-        extra = {"schedule": method.schedule, "options": method.options}
-        examples = whole_questions(examples)
-        if ablation and any(extra.values()):
+        if ablation and (method.schedule or method.options):
             raise InputError(
                 f"--ablation needs a network in which the same nodes speak on every question, "
-                f"and in {baseline} they differ; leave it out"
+                f"and in {method.name} they differ; leave it out"
             )
+    elif run is not None:
+        learner = learner_class(config.learner)
+        method = learner.method(config, topology, task, engine, sampling)
+        method = replace(method, name=f"trained {topology.name}")
     else:
-        trained, prompt = run is not None, prompt_of(config.learner)
-        team = llm_team(topology, task, engine, sampling, adapters=trained, prompt=prompt)
-        if reads_whole(config.learner):
-            examples = whole_questions(examples)
-    name = baseline or (f"trained {topology.name}" if run else f"frozen {topology.name}")
-    measured = (topology, task, team, examples, engine)
+        method = llm_network(topology, task, engine, sampling, adapter_of={})
+        method = replace(method, name=f"frozen {topology.name}")
+    name = method.name
     progress = ConsoleReporter()
 
     def advance(done: int, total: int) -> None:
@@ -284,17 +271,17 @@ def _evaluate(
     try:
         progress.begin(f"evaluating {name}", len(examples))
         found = {
-            name: evaluate(*measured, split=split, seed=config.seed, progress=advance, **extra)
+            name: evaluate(method, task, examples, split=split, seed=config.seed, progress=advance)
         }
         if ablation:
             progress.begin("evaluating without messages", len(examples))
             without = communication_ablation(
-                *measured, split=split, seed=config.seed, progress=advance
+                method, task, examples, split=split, seed=config.seed, progress=advance
             )
             found |= {f"messages {key}": row for key, row in without.items()}
     finally:
         progress.end()
-    if len(topology) == 1:  # there is no message to go without
+    if len(method.topology) == 1:  # there is no message to go without
         found = {key: replace(row, blind=None) for key, row in found.items()}
     model = f"{engine.name} (weights {engine.weights_hash})"
     printing.print_rows(Console(), task)

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from neuromas_env.agents.engines.base import TrainableEngine
+from neuromas_env.agents.learners.base import Learner
 from neuromas_env.agents.learners.tabular import TabularEngine
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.policy import Engine, Sampling, Trajectory
 from neuromas_env.rollout import run_episodes
@@ -26,7 +27,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def check_learner(
-    make: Callable[..., Any],
+    learner: type[Learner],
     make_engine: Callable[[], Engine] | None = None,
     config: Any = None,
 ) -> None:
@@ -36,7 +37,7 @@ def check_learner(
     one of its class takes its state over; both must then do the same.
 
     Args:
-        make: The learner's class or function: `make(engine, nodes, config)`.
+        learner: A subclass of `Learner`.
         make_engine: Makes the engine whose adapters it trains, by default a `TabularEngine`,
             which needs no torch.
         config: A training configuration, by default `TrainConfig()`.
@@ -50,20 +51,21 @@ def check_learner(
             if node not in engine.adapters.names:
                 engine.adapters.add(node, seed=number)
     options = TrainConfig(topology="2-1") if config is None else config
-    learner = make(engine, _TOPOLOGY.nodes, options)
-    name = f"learner {type(learner).__name__}"
-    methods = ("update", "state_dict", "load_state_dict")
-    lacking = [m for m in methods if not callable(getattr(learner, m, None))]
-    tell(name, [f"it has no method {m}; see agents.learners.base.Learner" for m in lacking])
+    name = f"learner {getattr(learner, '__name__', learner)}"
+    if not (isinstance(learner, type) and issubclass(learner, Learner)):
+        tell(name, ["it must be a subclass of neuromas_env.Learner"])
+    made = learner.make(engine, _TOPOLOGY.nodes, options)
 
-    def again() -> tuple[Any, Engine]:
+    def again() -> tuple[Learner, Engine]:
         twin = _twin(engine, make_engine)
-        return make(twin, _TOPOLOGY.nodes, options), twin
+        return learner.make(twin, _TOPOLOGY.nodes, options), twin
 
-    tell(name, dict.fromkeys(guarded("learning", lambda: _faults(learner, engine, again))))
+    tell(name, dict.fromkeys(guarded("learning", lambda: _faults(made, engine, again))))
 
 
-def _faults(learner: Any, engine: Engine, again: Callable[[], tuple[Any, Engine]]) -> Iterator[str]:
+def _faults(
+    learner: Learner, engine: Engine, again: Callable[[], tuple[Learner, Engine]]
+) -> Iterator[str]:
     yield from _metrics(learner.update(_episodes(engine, 0)))
     state = learner.state_dict()
     if not isinstance(state, dict):
@@ -81,6 +83,10 @@ def _faults(learner: Any, engine: Engine, again: Callable[[], tuple[Any, Engine]
         yield f"load_state_dict() loses something: it learns {short(found)}, not {short(metrics)}"
     elif not equal(learner.state_dict(), other.state_dict()):
         yield "after load_state_dict() and one more update the states differ"
+    if learner.grows:
+        grown = learner.grow({node: node for node in _TOPOLOGY.nodes})
+        if not equal(grown, learner.state_dict()):
+            yield "grow() of every node to itself is not state_dict()"
 
 
 def _unclocked(metrics: Any) -> Any:
@@ -92,9 +98,8 @@ def _unclocked(metrics: Any) -> Any:
 
 def _episodes(engine: Engine, seed: int) -> list[Trajectory]:
     task = make_task("signal")
-    team = llm_team(_TOPOLOGY, task, engine, Sampling(1.0, 4))
-    questions = task.examples("train")[:4]
-    runs = run_episodes(_TOPOLOGY, task, team, questions, seed=seed, rollouts=2)
+    network = llm_network(_TOPOLOGY, task, engine, Sampling(1.0, 4))
+    runs = run_episodes(network, task, task.examples("train")[:4], seed=seed, rollouts=2)
     # A model that has learned nothing earns nothing, and equal rewards teach nothing.
     return [replace(run, reward=float(i % 2)) for i, run in enumerate(runs)]
 

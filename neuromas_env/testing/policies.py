@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from neuromas_env.envs.episode import MAX_MESSAGE
-from neuromas_env.envs.spaces import Message
-from neuromas_env.policy import Completion, Engine, Observation, Plain, Policy, Request
+from neuromas_env.envs.spaces import MAX_MESSAGE, Message
+from neuromas_env.method import Method
+from neuromas_env.policy import Completion, Engine, Observation, Policy, Request
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.testing.faults import equal, guarded, short, tell
@@ -32,7 +32,7 @@ def check_policy(policy: Any, observations: Sequence[Observation] | None = None)
     No engine is called. A policy with state of its own is asked as given, so give a new one.
 
     Args:
-        policy: An object with `request` and `read`, such as a `Policy`.
+        policy: An instance of a subclass of `Policy`.
         observations: What it is to see, by default what an input node and the output node of
             the network `2-1` see of two questions of `hierarchy/max`.
 
@@ -40,9 +40,9 @@ def check_policy(policy: Any, observations: Sequence[Observation] | None = None)
         InputError: Something is wrong; the message has one line for each fault.
     """
     name = f"policy {type(policy).__name__}"
-    lacking = [m for m in ("request", "read") if not callable(getattr(policy, m, None))]
-    tell(name, [f"it has no method {method}; see neuromas_env.policy.Policy" for method in lacking])
-    whole = policy if isinstance(policy, Policy) else Plain(policy)
+    if not isinstance(policy, Policy):
+        tell(name, ["it must be a subclass of neuromas_env.Policy"])
+    whole: Policy = policy
     seen = list(_observations() if observations is None else observations)
     faults = [*_facts(whole), *guarded("request", lambda: _requests(whole, seen))]
     if whole.scripted is not True:
@@ -67,7 +67,7 @@ class _Recorder(Policy):
 def _observations() -> list[Observation]:
     topology, task = Topology.parse("2-1"), make_task("hierarchy/max")
     team = {node: _Recorder() for node in topology.nodes}
-    run_episodes(topology, task, team, task.examples("test")[:2])
+    run_episodes(Method(topology, team), task, task.examples("test")[:2])
     return [*team["node_0"].seen, *team["node_2"].seen]
 
 

@@ -11,8 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, get_args
 
-from neuromas_env.envs.episode import MAX_QUESTION
-from neuromas_env.envs.spaces import Message
+from neuromas_env.envs.spaces import MAX_QUESTION, Message
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.answers import list_form
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task

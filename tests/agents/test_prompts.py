@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from support.toy_tasks import TOPOLOGIES, Whole, messages
 
 from neuromas_env.agents.engines.mock import MockEngine
-from neuromas_env.agents.llm import LLMPolicy, llm_team
+from neuromas_env.agents.llm import LLMPolicy, llm_network
 from neuromas_env.agents.prompts import build_prompt
-from neuromas_env.envs.episode import MAX_MESSAGE, Episode
+from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.spaces import MAX_MESSAGE
 from neuromas_env.policy import Completion, Sampling
 from neuromas_env.tasks.base import Example
 
@@ -103,13 +104,13 @@ def test_any_text_arrives_whole(question, text):
 
 def test_a_policy_asks_its_engine_with_its_adapter_and_sends_the_stripped_reply():
     engine = MockEngine()
-    team = llm_team(TOPOLOGIES["2-1"], Whole(), engine, Sampling(0.0, 7))
-    assert {name: policy.adapter for name, policy in team.items()} == {
+    network = llm_network(TOPOLOGIES["2-1"], Whole(), engine, Sampling(0.0, 7))
+    assert {name: policy.adapter for name, policy in network.team.items()} == {
         name: name for name in TOPOLOGIES["2-1"].nodes
     }
-    bare = llm_team(TOPOLOGIES["2-1"], Whole(), engine, Sampling(), adapters=False)
-    assert {policy.adapter for policy in bare.values()} == {None}
-    request = team["node_1"].request(observe(), 5)
+    bare = llm_network(TOPOLOGIES["2-1"], Whole(), engine, Sampling(), adapter_of={})
+    assert {policy.adapter for policy in bare.team.values()} == {None}
+    request = network.team["node_1"].request(observe(), 5)
     assert request.engine is engine and request.seed == 5 and request.sampling == Sampling(0.0, 7)
     assert request.turns == build_prompt(observe(), Whole.answer_format)
-    assert LLMPolicy(engine, "").read(Completion(" a b\n")) == "a b"
+    assert LLMPolicy(engine, build_prompt).read(Completion(" a b\n")) == "a b"

@@ -33,7 +33,7 @@ from neuromas_env.baselines.agentnet.walk import (
     read_field,
     result,
 )
-from neuromas_env.baselines.method import Setup
+from neuromas_env.baselines.net import Setup
 from neuromas_env.errors import InputError
 
 
@@ -218,7 +218,9 @@ def test_edges_that_are_gone_carry_no_question(tmp_path):
     save(tmp_path, state)
     engine = Told(replies("Decision: forward\nNext: 7"))
     method, [trajectory] = run(tmp_path, engine)
-    routers = [method.labels[n] for n in trajectory.steps if "router" in method.labels[n]]
+    routers = [
+        method.labels[n] for n in [t.node for t in trajectory.turns] if "router" in method.labels[n]
+    ]
     # From 2 to the fitter of its two neighbours, which has an edge to nobody.
     assert routers == ["router of agent 2, hop 0 step 0", "router of agent 0, hop 0 step 1"]
     first, second = (text_of(request) for request in engine.requests[:2])
@@ -243,7 +245,7 @@ def test_order_of_agents_does_not_matter(tmp_path):
         save(tmp_path / str(number), held)
         engine = Told(replies(lambda r: FORWARD.replace("1", ""), "Decision: continue"))
         method, [trajectory] = run(tmp_path / str(number), engine)
-        labels = [method.labels[node] for node in trajectory.steps][1:-1]
+        labels = [method.labels[node] for node in [t.node for t in trajectory.turns]][1:-1]
         numbers = [int(re.search(r"agent (\d)", label)[1]) for label in labels]
         walked.append(([re.sub(r"agent \d", "", label) for label in labels], numbers))
     assert walked[1][0] == walked[0][0] and walked[1][1] == [new[i] for i in walked[0][1]]

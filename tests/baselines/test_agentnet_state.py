@@ -18,8 +18,9 @@ from neuromas_env.baselines.agentnet.walk import (
     RESULT,
     Spot,
 )
-from neuromas_env.cli.app import app as cli
+from neuromas_env.cli import app as cli
 from neuromas_env.errors import InputError
+from neuromas_env.rollout import run_episodes
 
 
 def test_a_state_is_frozen_when_it_is_tested(tmp_path):
@@ -27,11 +28,11 @@ def test_a_state_is_frozen_when_it_is_tested(tmp_path):
     saved = (tmp_path / FILE).read_bytes()
     engine = Told(replies("Decision: split\nPart: x", "Decision: continue"))
     method, once = run(tmp_path, engine, count=6)
-    again = method.run(Sums(), Sums().examples("test")[:6])
+    again = run_episodes(method, Sums(), Sums().examples("test")[:6])
     _, anew = run(
         tmp_path, Told(replies("Decision: split\nPart: x", "Decision: continue")), count=6
     )
-    said = [[step.text for t in runs for step in t.steps.values()] for runs in (once, again, anew)]
+    said = [[step.text for t in runs for step in t.turns] for runs in (once, again, anew)]
     assert said[0] == said[1] == said[2] and (tmp_path / FILE).read_bytes() == saved
     asked = [text_of(request) for request in engine.requests]
     assert asked[: len(asked) // 2] == asked[len(asked) // 2 :]

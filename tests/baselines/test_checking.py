@@ -67,7 +67,7 @@ def test_a_step_is_derived_anew_without_sight_of_it():
 def by_label_texts(trajectory):
     method, again, _ = ask_one("self_check:n=3", reply(["Support"] * 6))
     assert again.answer == trajectory.answer
-    return [(method.labels[node], step.text) for node, step in again.steps.items()]
+    return [(method.labels[step.node], step.text) for step in again.turns]
 
 
 @pytest.mark.parametrize(

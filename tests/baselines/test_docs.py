@@ -9,6 +9,7 @@ from support.paths import ROOT
 
 from neuromas_env import baselines
 from neuromas_env.baselines import list_baselines, make_baseline
+from neuromas_env.rollout import run_episodes
 
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "baselines.md").read_text()
@@ -36,7 +37,7 @@ def test_example_of_the_page_runs():
     exec(code, space)
     task, engine = Sums(), Told()
     method = space["best_of_two_styles"](baselines.Setup("two_styles", task, engine))
-    [trajectory] = method.run(task, task.examples("test")[:1])
+    [trajectory] = run_episodes(method, task, task.examples("test")[:1])
     assert trajectory.answer == "The answer is 1." and len(engine.requests) == 4 == method.calls
 
 

@@ -18,9 +18,9 @@ from neuromas_env.baselines.gptswarm import (
     draw,
     strongest,
 )
-from neuromas_env.baselines.method import Setup
+from neuromas_env.baselines.net import Setup
 from neuromas_env.errors import InputError
-from neuromas_env.rollout import step_questions
+from neuromas_env.rollout import run_episodes, step_questions
 
 
 def setup():
@@ -105,7 +105,7 @@ def test_it_learns_who_is_to_vote(tmp_path):
     assert done.cost["questions"] == 480 and 0 < done.cost["calls"] <= 960
     engine = Told(right_or_wrong)
     method = make_baseline(f"gptswarm:agents=1,state={tmp_path}", Sums(), engine)
-    assert method.run(Sums(), Sums().examples("test")[:1])[0].reward == 1
+    assert run_episodes(method, Sums(), Sums().examples("test")[:1])[0].reward == 1
 
 
 def test_a_killed_adaptation_goes_on_as_if_it_had_not_been(tmp_path):
@@ -129,7 +129,7 @@ def test_text_goes_along_edges_only_if_asked(tmp_path, carry):
     (tmp_path / FILE).write_text(json.dumps(held))
     engine = Told("hello")
     method = make_baseline(f"{name},state={tmp_path}", Sums(), engine)
-    method.run(Sums(), Sums().examples("test")[:1])
+    run_episodes(method, Sums(), Sums().examples("test")[:1])
     assert [("- hello" in request.turns[1][1]) for request in engine.requests] == [
         False, carry == "true"
     ]  # fmt: skip

@@ -119,11 +119,11 @@ def test_a_walk_follows_from_its_seed_and_any_failing_call_ends_it():
 
     def walk(engine):
         _, trajectory, requests = ask_one(name, engine, task, seed=5)
-        return trajectory, [(node, s.text) for node, s in trajectory.steps.items()], requests
+        return trajectory, [(s.node, s.text) for s in trajectory.turns], requests
 
     _, said, requests = walk(MockEngine())
     assert said == walk(MockEngine())[1] and len(requests) > 2
     for number, node in enumerate(requests):
         failed = walk(MockEngine(fail={number}))[0]
         assert failed.error.startswith(f"{node}:") and failed.score is None
-        assert failed.reward == 0 and node not in failed.steps
+        assert failed.reward == 0 and not failed.by_node(node)

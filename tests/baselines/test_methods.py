@@ -6,8 +6,8 @@ import pytest
 from support.asking import Sums, Told, ask_one, by_label, text_of
 
 from neuromas_env.agents.engines.mock import MockEngine
-from neuromas_env.agents.llm import llm_team
-from neuromas_env.baselines import list_baselines, make_baseline, whole_questions
+from neuromas_env.agents.llm import llm_network
+from neuromas_env.baselines import list_baselines, make_baseline
 from neuromas_env.baselines.macnet import SHAPES, shape_edges
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes
@@ -71,16 +71,18 @@ def test_transcript_follows_from_the_seed(name):
 
     def transcript(seed, **options):
         method = make_baseline(name, task, MockEngine())
-        done = method.run(task, rows, seed=seed, **options)
-        return [[(n, s.text) for n, s in t.steps.items()] for t in done]
+        done = run_episodes(method, task, rows, seed=seed, **options)
+        return [[(s.node, s.text) for s in t.turns] for t in done]
 
     first = transcript(5)
     assert first == transcript(5)
     sampled = make_baseline(name, task, None).sampled
     assert sampled == (name.split(":")[0] not in ("direct", "cot", "network"))
     assert first != transcript(6)  # the mock engine uses the seed even where a model would not
-    alone = make_baseline(name, task, MockEngine()).run(task, rows[2:], seed=5, numbers=[2])
-    assert [(n, s.text) for n, s in alone[0].steps.items()] == first[2]
+    alone = run_episodes(
+        make_baseline(name, task, MockEngine()), task, rows[2:], seed=5, numbers=[2]
+    )
+    assert [(s.node, s.text) for s in alone[0].turns] == first[2]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -102,7 +104,7 @@ def test_any_failing_call_is_an_error_of_the_episode(name):
     for number, node in enumerate(requests):
         method, failed, _ = ask_one(name, MockEngine(fail={number}))
         assert failed.error.startswith(f"{node}:") and failed.score is None
-        assert failed.reward == 0 and node not in failed.steps
+        assert failed.reward == 0 and not failed.by_node(node)
 
 
 @pytest.mark.parametrize("name", VOTING)
@@ -123,7 +125,7 @@ def test_vote_keeps_the_winners_own_words_and_tells_ties():
 def transcripts(name, seed=3):
     engine = MockEngine()
     _, trajectory, _ = ask_one(name, engine, seed=seed)
-    calls = [s.completion for s in trajectory.steps.values() if s.completion]
+    calls = [s.completion for s in trajectory.turns if s.completion]
     return [(bytes(c.prompt_ids.astype("uint8")), c.text) for c in calls], trajectory.answer
 
 
@@ -146,7 +148,7 @@ def test_without_exchange_all_votes_are_self_consistency(name):
 def test_tokens_are_those_of_the_transcript(name):
     engine = MockEngine()
     _, trajectory, _ = ask_one(name, engine)
-    calls = [s.completion for s in trajectory.steps.values() if s.completion]
+    calls = [s.completion for s in trajectory.turns if s.completion]
     cost = engine.cost.total("eval")
     assert cost.completion_tokens == sum(len(c.ids) for c in calls)
     assert cost.prompt_tokens == sum(len(c.prompt_ids) for c in calls)
@@ -281,10 +283,12 @@ def test_macnet_edges_carry_answers_and_cool_down():
 def test_untrained_network_differs_from_training_start_in_its_roles_alone():
     task, topology = Sums(), Topology.parse("2-2-1")
     frozen, plain, told = Told(tagged), Told(tagged), Told(tagged)
-    team = llm_team(topology, task, frozen, Sampling(0.0, task.max_new_tokens), adapters=False)
+    network = llm_network(
+        topology, task, frozen, Sampling(0.0, task.max_new_tokens), adapter_of={}, deals_parts=False
+    )
     ask_one("network:prompts=role_free", plain)
     ask_one("network", told)
-    run_episodes(topology, task, team, whole_questions(task.examples("test")[:1]))
+    run_episodes(network, task, task.examples("test")[:1])
     asked = [(r.turns, r.sampling, r.adapter) for r in frozen.requests]
     assert asked == [(r.turns, r.sampling, r.adapter) for r in plain.requests]
     roles = set()

@@ -24,6 +24,7 @@ from neuromas_env.baselines.direct import direct
 from neuromas_env.baselines.vote import Vote, vote
 from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import SPLITS, make_task
 
 
@@ -33,13 +34,16 @@ from neuromas_env.tasks import SPLITS, make_task
         ("dirct", "unknown baseline 'dirct'. Did you mean 'direct'"),
         ("sc:kk=5", "unknown option of baseline 'sc': 'kk'. Did you mean 'k'?"),
         ("direct:k=5", "unknown option of baseline 'direct': 'k'"),
-        ("sc:k", "'k' is not an option; write each once, as in 'sc:k=5,temperature=0.7'"),
-        ("sc:k=5,k=6", "'k=6' is not an option; write each once"),
-        ("sc:k=five", "k must be a number, not 'five'"),
-        ("sc:k=nan", "k must be a number, not 'nan'"),
+        (
+            "sc:k",
+            "options must be key=value, each key once, as in 'sc:k=5,temperature=0.7'",
+        ),
+        ("sc:k=5,k=6", "each key once, as in 'sc:k=5,temperature=0.7', got 'k=6'"),
+        ("sc:k=five", "'sc:k=five': k must be a number, got 'five'"),
+        ("sc:k=nan", "k must be finite, got nan"),
         ("sc:k=0.5", "k must be from 1 to 500, not 0.5"),
-        ("debate:rounds=2.5", "rounds must be a whole number, not '2.5'"),
-        ("debate:history=yes", "history must be true or false, not 'yes'"),
+        ("debate:rounds=2.5", "rounds must be a whole number, got '2.5'"),
+        ("debate:history=yes", "history must be true or false, got 'yes'"),
         ("debate:agents=0", "agents must be from 1 to 32, not 0"),
         ("debate:order=shufled", "Did you mean 'shuffled'?"),
         ("debate:agents=1,history=false", "one agent without history reads nothing"),
@@ -151,7 +155,7 @@ def test_fraction_of_a_sample_goes_to_that_share_of_questions():
     engine = Told()
     method = make_baseline("sc:k=2.4", task, engine)
     taken = [
-        sum(s.completion is not None for s in t.steps.values()) for t in method.run(task, rows)
+        sum(s.completion is not None for s in t.turns) for t in run_episodes(method, task, rows)
     ]
     assert set(taken) == {2, 3} and method.calls == 3
     assert sum(taken) / len(rows) == pytest.approx(2.4, rel=0.05)

@@ -33,6 +33,7 @@ from neuromas_env.cli.app import main
 from neuromas_env.envs.episode import Episode
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 
 DRAWN = Sampling(0.7, 9)
@@ -41,7 +42,7 @@ DRAWN = Sampling(0.7, 9)
 def ask(engine, seed=0, task=None):
     task = task or Sums()
     method = malt(task, engine, DRAWN)
-    [trajectory] = method.run(task, task.examples("test")[:1], seed=seed)
+    [trajectory] = run_episodes(method, task, task.examples("test")[:1], seed=seed)
     return method, trajectory
 
 
@@ -52,7 +53,7 @@ def test_three_chains_of_three_calls_each_read_their_own():
     engine = Told(lambda request, number: f"tag{number}x 800{number}")
     method, trajectory = ask(engine)
     assert method.calls == 9 == len(engine.requests) and method.sampled
-    asked = [node for node, step in trajectory.steps.items() if step.completion]
+    asked = [step.node for step in trajectory.turns if step.completion]
     requests = by_label(method, dict(zip(asked, engine.requests, strict=True)))
     tags = {label: text_of(r) for label, r in requests.items()}
     order = list(requests)
@@ -83,7 +84,7 @@ def test_the_majority_of_the_solutions_is_the_answer():
 
 def test_a_seed_is_a_transcript_and_a_failed_call_is_an_error():
     def texts(seed):
-        return [step.text for step in ask(MockEngine(), seed)[1].steps.values()]
+        return [step.text for step in ask(MockEngine(), seed)[1].turns]
 
     assert texts(1) == texts(1) != texts(2)
     for number in range(9):
@@ -211,7 +212,7 @@ def test_nodes_read_the_whole_question_in_training_and_test_if_their_learner_say
     assert len(seen) > 12 and {text.count(",") for text in seen} == ({2} if whole else {0, 1})
     name = f"neuromas@{tmp_path / 'run'}"
     asked = configure(tmp_path, methods=(name,))
-    assert make_method(name, task, MockEngine(), asked).dealt != whole
+    assert make_method(name, task, MockEngine(), asked).deals_parts != whole
 
 
 def test_one_node_of_three_times_the_rank_has_as_many_parameters(runs):
@@ -226,7 +227,7 @@ def test_one_node_of_three_times_the_rank_has_as_many_parameters(runs):
     [
         ("malt@{}/nowhere", "no checkpoint.*neuromas train --learner malt.*--task even --out RUN"),
         ("malt@{}/network", "'joint' trained a network of 3; `neuromas train --learner malt"),
-        ("neuromas@{}/malt", "'malt' trained this run.*malt@RUN would be right"),
+        ("neuromas@{}/malt", "'malt' trained this run.*write malt@RUN"),
         ("single_llm@{}/network", "'joint' trained a network of 3; .*--topology 1 --rank 48"),
         ("magrpo@{}/network", "'joint' trained .*--learner magrpo"),
         ("malted@{}/malt", "unknown method.*malt@RUN"),

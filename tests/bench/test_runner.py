@@ -174,19 +174,19 @@ def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
         ({"methods": ("neuromas@nowhere",)}, "nowhere"),
         ({"methods": ("neuromass@runs/x",)}, "neuromas@RUN"),
         ({"methods": ("sc:k=3",), "temperature": 0.0}, "temperature 0"),
-        ({"methods": ()}, "--methods: at least one"),
-        ({"methods": ("direct", "direct")}, "direct is given twice"),
-        ({"seeds": (0, -1)}, "--seeds: -1"),
-        ({"limit": 0}, "--limit: 0"),
-        ({"chunk": 0}, "--chunk: 0"),
+        ({"methods": ()}, "methods must have at least one"),
+        ({"methods": ("direct", "direct")}, "methods must differ, got direct twice"),
+        ({"seeds": (0, -1)}, "each of seeds must be at least 0, got -1"),
+        ({"limit": 0}, "limit must be at least 1, got 0"),
+        ({"chunk": 0}, "chunk must be at least 1, got 0"),
         ({"split": "tests"}, "'tests'. Did you mean 'test'"),
         ({"tasks": ("hierarchy/maxx",)}, "hierarchy/max"),
         ({"engine": "transformer"}, "Did you mean 'transformers'"),
         ({"engine": "nowhere:make"}, "nowhere"),
         ({"engine": "support.bench_engines:nothing"}, "nothing"),
-        ({"prices": (-1.0, 1.0)}, "--prices"),
-        ({"requests_per_minute": 0.0}, "--requests-per-minute"),
-        ({"temperature": 11.0}, "--temperature"),
+        ({"prices": (-1.0, 1.0)}, "each of prices must be at least 0, got -1.0"),
+        ({"requests_per_minute": 0.0}, "requests_per_minute must be above 0, got 0.0"),
+        ({"temperature": 11.0}, "temperature must be at least 0 and at most 10, got 11.0"),
         ({"matched": True, "temperature": 0.0}, "temperature 0"),
     ],
 )
@@ -200,7 +200,7 @@ def test_bad_input_is_said_before_anything_is_asked(tmp_path, options, message):
 
 def test_the_directory_must_be_one(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--out.*is a file"):
+    with pytest.raises(InputError, match="out must be a directory, got the file"):
         run(tmp_path / "file")
 
 
@@ -219,8 +219,8 @@ def test_a_benchmark_is_run_and_reported_by_command(tmp_path, capsys, monkeypatc
     assert "…" not in out
     for arguments, text in (
         (("--workers", "2"), "--workers is for --ray"),
-        (("--prices", "1"), "--prices: '1' are not two numbers"),
-        (("--seeds", "a"), "--seeds: 'a' are no whole numbers"),
+        (("--prices", "1"), "prices must have 2 entries, got 1"),
+        (("--seeds", "a"), "each of seeds must be a whole number, got 'a'"),
     ):
         common = ("bench", "--methods", "direct", "--tasks", TASK, "--out", tmp_path / "x")
         assert command(*common, *arguments) == 2

@@ -8,10 +8,10 @@ from support.engines import tiny_engine
 
 from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.learners.advantage import Advantage
-from neuromas_env.agents.learners.base import make_learner
+from neuromas_env.agents.learners.base import Learner, make_learner
 from neuromas_env.agents.learners.counterfactual import Counterfactual, hearers, without
 from neuromas_env.agents.learners.shaping import Shaped, bonus, informative, read_terms
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.tables.algorithms import softmax
 from neuromas_env.agents.tables.play import play
 from neuromas_env.agents.training.config import TrainConfig
@@ -19,7 +19,7 @@ from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.backends import tables
 from neuromas_env.experiments.probes import adapter_similarity
-from neuromas_env.policy import Completion, Sampling, Step, Trajectory
+from neuromas_env.policy import Completion, Sampling, Trajectory, Turn
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.base import Score
@@ -48,28 +48,28 @@ def test_those_who_hear_of_a_message(topology, node, wanted):
 
 def test_without_a_node_only_those_who_hear_of_it_speak_anew():
     topology, engine = Topology.parse("2-2-1"), MockEngine(repeat)
-    team = llm_team(topology, SIGNAL, engine, Sampling(1.0, 4))
-    batch = run_episodes(topology, SIGNAL, team, SIGNAL.examples("train"), rollouts=2)
+    network = llm_network(topology, SIGNAL, engine, Sampling(1.0, 4))
+    batch = run_episodes(network, SIGNAL, SIGNAL.examples("train"), rollouts=2)
     assert [t.reward for t in batch] == [1, 1, 1, 1]
     assert sum(engine.batches) == 4 * 5
-    first = without("node_1", batch, topology, SIGNAL, team, seed=0)
+    first = without("node_1", batch, network, SIGNAL, seed=0)
     assert sum(engine.batches) == 4 * 5 + 4 * 3
     # node_2 and node_3 now end with node_1's empty message and have nothing to repeat but its name.
     assert first.tolist() == [0, 0, 0, 0]
-    second = without("node_0", batch, topology, SIGNAL, team, seed=0)
+    second = without("node_0", batch, network, SIGNAL, seed=0)
     # The last word that they read is node_1's, which stays.
     assert second.tolist() == [1, 1, 1, 1]
 
 
 def test_a_call_that_fails_in_the_replay_is_an_error():
     topology, engine = Topology.parse("1-1"), MockEngine(repeat, fail=[4])
-    team = llm_team(topology, SIGNAL, engine, Sampling(1.0, 4))
-    batch = run_episodes(topology, SIGNAL, team, SIGNAL.examples("train"))
+    network = llm_network(topology, SIGNAL, engine, Sampling(1.0, 4))
+    batch = run_episodes(network, SIGNAL, SIGNAL.examples("train"))
     with pytest.raises(InputError, match="without node_0: node_1: request 4 was told to fail"):
-        without("node_0", batch, topology, SIGNAL, team, seed=0)
+        without("node_0", batch, network, SIGNAL, seed=0)
 
 
-class Keeps:
+class Keeps(Learner):
     """A learner that keeps what it is given."""
 
     def update(self, trajectories, advantages=None):
@@ -84,8 +84,8 @@ class Keeps:
 
 
 def episode(group, reward, reason="ok", **said):
-    steps = {n: Step(n, t, n, Completion(t, ids=np.zeros(len(t), int))) for n, t in said.items()}
-    return Trajectory(None, group, 0, steps, "", Score(reward, reward, reason), reward)
+    turns = [Turn(n, t, n, Completion(t, ids=np.zeros(len(t), int))) for n, t in said.items()]
+    return Trajectory(None, group, 0, tuple(turns), "", Score(reward, reward, reason), reward)
 
 
 BATCH = [
@@ -102,8 +102,7 @@ def test_each_node_gets_the_difference_with_a_baseline_of_its_own():
     learner = Counterfactual(kept, topology.nodes, topology, lambda node, batch, seed: lost)
     metrics = learner.update(BATCH)
     # D of node_0: 0 0 | 1 0, of the output: 1 0 | 1 1, each minus the other of its question.
-    assert kept.advantages["node_0"].tolist() == [0, 0, 1, -1]
-    assert kept.advantages["node_1"].tolist() == [1, -1, 0, 0]
+    assert [a.tolist() for a in kept.advantages] == [[0, 1], [0, -1], [1, 0], [-1, 0]]
     assert metrics == {"reward": 0.75, "brought/node_0": 0.25}
 
 
@@ -130,17 +129,16 @@ def test_the_learner_trains_a_tiny_model_and_books_its_calls():
         task="signal:symbols=2", topology="2-1", learner="counterfactual", max_new_tokens=3
     )
     learner = make_learner("counterfactual", engine, ("node_0", "node_1", "node_2"), config)
-    topology = Topology.parse("2-1")
     engine.cost.phase = "train"
     batch = run_episodes(
-        topology, SIGNAL, llm_team(topology, SIGNAL, engine, Sampling(0.7, 3)),
-        SIGNAL.examples("train"), rollouts=2,
+        llm_network("2-1", SIGNAL, engine, Sampling(0.7, 3)),
+        SIGNAL, SIGNAL.examples("train"), rollouts=2,
     )  # fmt: skip
     assert engine.cost.total("train").calls == 12
     assert {"brought/node_0", "brought/node_1", "reward"} <= learner.update(batch).keys()
     assert engine.cost.total("train").calls == 12 + 4 * 2
     with pytest.raises(InputError, match="belongs to one network"):
-        make_learner("counterfactual", engine, ("node_0",), TrainConfig(schedule="1:1, 2-1:1"))
+        Counterfactual.check(TrainConfig(learner="counterfactual", schedule="1:1, 2-1:1"))
 
 
 def expected_reward(layout, table, rows):
@@ -252,7 +250,7 @@ def test_the_baseline_of_a_difference_may_be_any_mode():
     rewards = [t.reward for t in BATCH]
     learner.update([episode(t.group, t.reward, node_0="a") for t in BATCH])
     wanted = Advantage("batch_mean")(np.array(rewards).reshape(2, 2)).ravel()
-    assert kept.advantages["node_0"].tolist() == wanted.tolist()
+    assert np.concatenate(kept.advantages).tolist() == wanted.tolist()
 
 
 def test_adapters_that_are_copies_point_the_same_way_and_fresh_ones_nowhere():

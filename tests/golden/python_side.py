@@ -16,11 +16,11 @@ import pettingzoo
 
 from neuromas_env import neuromas_v0
 from neuromas_env.agents.engines.mock import MockEngine
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.prompts import build_prompt
-from neuromas_env.agents.roles import prompt_of
+from neuromas_env.agents.roles import malt
 from neuromas_env.policy import Sampling
-from neuromas_env.rollout import run_episodes, whole_questions
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task, register_task
 from neuromas_env.tasks.base import Example, Score, Task
 from neuromas_env.topology import Topology
@@ -134,16 +134,16 @@ def trees() -> list[dict[str, Any]]:
     """Episodes that fork as MALT's do: two drafts, critiques and solutions of each turn before."""
     chain, task = Topology.parse("1-1-1:skip"), make_task("hierarchy/max")
     engine = MockEngine(_reply)
-    team = llm_team(chain, task, engine, Sampling(1.0, 9), False, prompt_of("malt"))
-    rows = whole_questions(task.examples("train")[:2])
-    leaves = run_episodes(
-        chain, task, team, rows, seed=3, rollouts=2, branches=2, reward="extracted"
+    network = llm_network(
+        chain, task, engine, Sampling(1.0, 9), adapter_of={}, prompt=malt, deals_parts=False
     )
+    rows = task.examples("train")[:2]
+    leaves = run_episodes(network, task, rows, seed=3, rollouts=2, branches=2, reward="extracted")
     return [
         {
             "id": leaf.example.id, "group": leaf.group, "seed": leaf.seed, "reward": leaf.reward,
-            "answer": leaf.answer, "texts": [step.text for step in leaf.steps.values()],
-            "prompts": [step.completion.prompt_ids.tolist() for step in leaf.steps.values()],
+            "answer": leaf.answer, "texts": [step.text for step in leaf.turns],
+            "prompts": [step.completion.prompt_ids.tolist() for step in leaf.turns],
         }
         for leaf in leaves
     ]  # fmt: skip

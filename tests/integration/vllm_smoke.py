@@ -16,7 +16,7 @@ from neuromas_env import Topology
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.learners.base import make_learner
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.api import make_engine
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.policy import Request, Sampling
@@ -43,15 +43,15 @@ def say(what, since):
 
 
 def episodes(engine, temperature):
-    team = llm_team(TOPOLOGY, TASK, engine, Sampling(temperature, 12))
-    runs = run_episodes(TOPOLOGY, TASK, team, TASK.examples("train")[:2], rollouts=4)
+    network = llm_network(TOPOLOGY, TASK, engine, Sampling(temperature, 12))
+    runs = run_episodes(network, TASK, TASK.examples("train")[:2], rollouts=4)
     assert not any(run.error for run in runs), [run.error for run in runs]
     return [dataclasses.replace(run, reward=float(i % 2)) for i, run in enumerate(runs)]
 
 
 def gap(engine, runs, temperature):
     """Largest difference between vLLM's log-probabilities and those of the trainer."""
-    steps = [step for run in runs for step in run.steps.values()]
+    steps = [step for run in runs for step in run.turns]
     rows = [Row(s.adapter, s.completion.prompt_ids, s.completion.ids) for s in steps]
     with torch.no_grad(), engine.training(rows, temperature=temperature) as scored:
         drawn = np.concatenate([step.completion.logprobs for step in steps])

@@ -7,6 +7,7 @@ from support.asking import Sums, Told
 
 from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.adapted import FILE, adapt
+from neuromas_env.rollout import run_episodes
 
 EXECUTE = "Decision: execute\nPart: add them"
 FORWARD, SPLIT = "Decision: forward\nNext: 1", "Decision: split\nPart: half"
@@ -56,7 +57,7 @@ def questions(split="train"):
 def run(folder, engine, name="agentnet", count=1):
     comma = "," if ":" in name else ":"
     method = make_baseline(f"{name}{comma}state={folder}", Sums(), engine)
-    return method, method.run(Sums(), Sums().examples("test")[:count])
+    return method, run_episodes(method, Sums(), Sums().examples("test")[:count])
 
 
 # The rule

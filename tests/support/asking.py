@@ -2,6 +2,7 @@
 
 from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.baselines import make_baseline
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks.answers import extract_number, grade
 from neuromas_env.tasks.base import Example, Task
 
@@ -60,8 +61,8 @@ def ask_one(name, engine, task=None, seed=0):
     """Run one question; return the method, its trajectory and the request of every node."""
     task = task or Sums()
     method = make_baseline(name, task, engine)
-    [trajectory] = method.run(task, task.examples("test")[:1], seed=seed)
-    asked = [node for node, step in trajectory.steps.items() if step.completion]
+    [trajectory] = run_episodes(method, task, task.examples("test")[:1], seed=seed)
+    asked = [step.node for step in trajectory.turns if step.completion]
     requests = dict(zip(asked, getattr(engine, "requests", [None] * len(asked)), strict=True))
     return method, trajectory, requests
 

@@ -108,8 +108,8 @@ def test_a_task_passes_through():
         ("arc/easy:shot=3", "Did you mean 'shots'"),
         ("signal/x", "unknown task 'signal/x'"),
         ("signal:symbol=3", "Did you mean 'symbols'"),
-        ("signal:symbols", "'symbols' is not a parameter"),
-        ("signal:symbols=3,symbols=4", "write each once"),
+        ("signal:symbols", "got 'symbols'"),
+        ("signal:symbols=3,symbols=4", "each key once"),
         ("", "unknown task ''"),
     ],
 )

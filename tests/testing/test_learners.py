@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from support.engines import tiny_engine
 
-from neuromas_env.agents.learners.reinforce import independent, joint
-from neuromas_env.agents.learners.tabular import tabular
+from neuromas_env.agents.learners.base import Learner
+from neuromas_env.agents.learners.independent import Independent
+from neuromas_env.agents.learners.reinforce import Reinforce
+from neuromas_env.agents.learners.tabular import TabularReinforce
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.errors import InputError
 from neuromas_env.testing import check_learner
 
 
-class Counter:
+class Counter(Learner):
     """Counts episodes."""
 
     def __init__(self, engine, nodes, config):
@@ -44,12 +46,12 @@ class Unstorable(Counter):
         return {"seen": self.state["seen"], "loss": float("nan")}
 
 
-@pytest.mark.parametrize("make", [Counter, tabular])
+@pytest.mark.parametrize("make", [Counter, TabularReinforce])
 def test_sound_learners_have_no_fault(make):
     check_learner(make)
 
 
-@pytest.mark.parametrize("make", [joint, independent])
+@pytest.mark.parametrize("make", [Reinforce, Independent])
 def test_learners_of_language_models_have_no_fault(make):
     config = TrainConfig(topology="2-1", learning_rate=1e-2)
     check_learner(make, lambda: tiny_engine("llama"), config)
@@ -58,7 +60,7 @@ def test_learners_of_language_models_have_no_fault(make):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda *_: object(), ["no method update", "no method state_dict"]),
+        (dict, ["must be a subclass of neuromas_env.Learner"]),
         (Forgetful, ["state_dict() is not what load_state_dict() was given", "loses something"]),
         (
             Unstorable,

@@ -51,10 +51,10 @@ def _too_large(
         for parameter in engine.adapters.parameters(name).values():
             parameter.grad = None  # what the attempts left behind means nothing
     remedy = (
-        f"token_budget {budget} fits and would be right"
+        f"token_budget {budget} fits"
         if budget
-        else "not even one row fits: gradient_checkpointing, a smaller model or shorter "
-        "replies would be right"
+        else "not even one row fits: turn gradient_checkpointing on, or take a smaller model or "
+        "shorter replies"
     )
     return InputError(
         f"{engine.device} ran out of memory in training, with micro-batches of up to "

@@ -123,6 +123,6 @@ class CachedEngine(Engine):
 
     def _broken(self, error: sqlite3.Error) -> InputError:
         return InputError(
-            f"cache {self._path}: {error}; free space and a file that 'neuromas bench --cache' "
-            "made, or a new one, would be right"
+            f"cache {self._path}: {error}; it needs free space and a file that "
+            "'neuromas bench --cache' made, or a new one"
         )

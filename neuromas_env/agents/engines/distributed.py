@@ -27,8 +27,9 @@ import torch
 from neuromas_env import rollout
 from neuromas_env.agents.engines.models import place_of
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Cost, Team, Trajectory, Usage
-from neuromas_env.tasks.base import Example
+from neuromas_env.method import Method
+from neuromas_env.policy import Trajectory, Usage
+from neuromas_env.tasks.base import Example, Task
 
 T = TypeVar("T")
 _TIMEOUT = timedelta(hours=2)  # of a process that hangs; one that is gone is noticed at once
@@ -50,7 +51,7 @@ def start(device: str) -> None:
     if by_accelerate and meant_for_several:
         raise InputError(
             "`accelerate launch --cpu` has started this process alone, whatever the number of "
-            "processes; `torchrun --nproc-per-node N -m neuromas_env train` would be right"
+            "processes; run `torchrun --nproc-per-node N -m neuromas_env train`"
         )
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
@@ -148,47 +149,51 @@ def check_same(values: Mapping[str, Any], kind: str = "option") -> None:
             if first.get(name) != found.get(name):
                 raise InputError(
                     f"process {process} has another {name} ({found.get(name)!r}) than process 0 "
-                    f"({first.get(name)!r}); the same in all processes would be right"
+                    f"({first.get(name)!r}); it must be the same in all processes"
                 )
 
 
 def run_episodes(
-    topology: Any,
-    task: Any,
-    team: Team,
+    method: Method,
+    task: Task,
     examples: Sequence[Example],
     *,
-    cost: Cost,
     intervene: rollout.Intervene | None = None,
     **options: Any,
 ) -> list[Trajectory]:
     """Run episodes as `rollout.run_episodes` does, each process those of some questions.
 
+    Every process books the calls of all.
+
     Args:
-        topology: The network.
+        method: What is run.
         task: Scores the answers.
-        team: A policy for every node.
         examples: The questions.
-        cost: The account of the team's engine; every process books the calls of all.
         intervene: Replaces messages. It may mix the episodes of a batch, so with it every
             process runs all of them.
         options: Further arguments of `rollout.run_episodes`.
     """
     if size() == 1 or intervene is not None:
-        return rollout.run_episodes(topology, task, team, examples, intervene=intervene, **options)
+        return rollout.run_episodes(method, task, examples, intervene=intervene, **options)
     own = np.array_split(np.arange(len(examples)), size())[number()].tolist()
-    before = {key: replace(usage) for key, usage in cost.usage.items()}
+    costs = [engine.cost for engine in method.engines]
+    before = [{key: replace(usage) for key, usage in cost.usage.items()} for cost in costs]
 
-    def play() -> tuple[list[Trajectory], dict[tuple[str, str], Usage]]:
+    def play() -> tuple[list[Trajectory], list[dict[tuple[str, str], Usage]]]:
         chosen = [examples[i] for i in own]
-        runs = rollout.run_episodes(topology, task, team, chosen, numbers=own, **options)
+        runs = rollout.run_episodes(method, task, chosen, numbers=own, **options)
         runs = [replace(run, group=own[run.group]) for run in runs]
-        return runs, {key: _spent(usage, before.get(key)) for key, usage in cost.usage.items()}
+        spent = [
+            {key: _spent(usage, old.get(key)) for key, usage in cost.usage.items()}
+            for cost, old in zip(costs, before, strict=True)
+        ]
+        return runs, spent
 
     parts = together(play)
-    for process, (_, spent) in enumerate(parts):
-        for key, usage in spent.items() if process != number() else ():
-            cost.usage.setdefault(key, Usage()).add(usage)
+    for process, (_, accounts) in enumerate(parts):
+        for cost, spent in zip(costs, accounts, strict=True):
+            for key, usage in spent.items() if process != number() else ():
+                cost.usage.setdefault(key, Usage()).add(usage)
     return [run for runs, _ in parts for run in runs]
 
 

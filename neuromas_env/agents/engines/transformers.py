@@ -144,7 +144,7 @@ class TransformersEngine(Engine):
                         raise
                     raise InputError(
                         f"{self.model.device} ran out of memory in generating {len(chunk)} replies "
-                        f"at once; chunk_rows {max(1, len(chunk) // 2)} or less would be right"
+                        f"at once; take chunk_rows {max(1, len(chunk) // 2)} or less"
                     ) from error
                 for index, reply in zip(chunk, replies, strict=True):
                     results[index] = reply

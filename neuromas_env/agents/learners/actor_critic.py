@@ -43,8 +43,8 @@ import torch
 from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.learners.base import reward_table
-from neuromas_env.agents.learners.reinforce import Independent, independent_nodes
+from neuromas_env.agents.learners.base import Learner, per_turn, reward_table
+from neuromas_env.agents.learners.independent import Independent, independent_nodes
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Trajectory
 from neuromas_env.rollout import derive_seed
@@ -144,8 +144,8 @@ class Critic:
         if room is not None and longest > room:
             raise InputError(
                 f"the critic {self._name!r} would read {longest} tokens, but the context of "
-                f"{self._engine.name} holds {room}; fewer nodes a layer, shorter replies or "
-                "learner 'collm_dc', whose critics read one prompt each, would be right"
+                f"{self._engine.name} holds {room}; take fewer nodes a layer, shorter replies or "
+                "learner 'collm_dc', whose critics read one prompt each"
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -166,8 +166,10 @@ class Critic:
         self._optimiser.load_state_dict(state["optimiser"])
 
 
-class ActorCritic:
+class ActorCritic(Learner):
     """Nodes that each learn from an advantage of their own; see the module."""
+
+    own_advantages = True
 
     def __init__(
         self, actors: Independent, advantages: Advantages, critics: Mapping[str, Critic]
@@ -189,7 +191,7 @@ class ActorCritic:
         if self._critics:
             metrics["critic_tokens"] = float(self._read() - read)
             metrics["critic_parameters"] = float(sum(c.size for c in self._critics.values()))
-        return self._actors.update(trajectories, advantages) | metrics
+        return self._actors.update(trajectories, per_turn(trajectories, advantages)) | metrics
 
     def _read(self) -> int:
         return sum(critic.tokens for critic in self._critics.values())
@@ -258,47 +260,58 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / (values.std() + 1e-8)
 
 
-def collm_cc(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
-    """Make the learner with one centralised critic."""
-    layers = _layers("collm_cc", nodes, config)
-    critic = _critic(engine, "critic", config)
-    return _actor_critic(engine, nodes, config, layers, [(critic, layers)], {"critic": critic})
+class CollmCC(ActorCritic):
+    """CoLLM with one centralised critic."""
+
+    @classmethod
+    def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+        """Make the learner from a training configuration."""
+        critic = _critic(engine, "critic", config)
+        readers = [(critic, _layers(nodes, config))]
+        return _with_critics(engine, nodes, config, readers, {"critic": critic})
 
 
-def collm_dc(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
-    """Make the learner with a critic for every node."""
-    layers = _layers("collm_dc", nodes, config)
-    critics = {node: _critic(engine, f"critic_{node}", config) for node in nodes}
-    readers = [(critic, [(node,)]) for node, critic in critics.items()]
-    return _actor_critic(engine, nodes, config, layers, readers, critics)
+class CollmDC(ActorCritic):
+    """CoLLM with a critic for every node."""
+
+    @classmethod
+    def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+        """Make the learner from a training configuration."""
+        critics = {node: _critic(engine, f"critic_{node}", config) for node in nodes}
+        readers = [(critic, [(node,)]) for node, critic in critics.items()]
+        return _with_critics(engine, nodes, config, readers, critics)
 
 
-def _actor_critic(
+class Magrpo(ActorCritic):
+    """Compares the episodes of a question, without a critic."""
+
+    @classmethod
+    def check(cls, config: Any) -> None:
+        """Refuse a network that grows, and one episode of each question."""
+        super().check(config)
+        if config.rollouts < 2:
+            raise InputError(
+                "rollouts must be at least 2 with learner 'magrpo', which compares the episodes of "
+                f"a question, got {config.rollouts}"
+            )
+
+    @classmethod
+    def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+        """Make the learner from a training configuration."""
+        rule = group_relative(_discounts(_layers(nodes, config), config.gamma))
+        return ActorCritic(independent_nodes(engine, nodes, config), rule, {})
+
+
+def _with_critics(
     engine: TrainableEngine,
     nodes: Sequence[str],
     config: Any,
-    layers: Sequence[Sequence[str]],
     readers: Sequence[tuple[Critic, Sequence[Sequence[str]]]],
     critics: Mapping[str, Critic],
 ) -> ActorCritic:
-    discounts = _discounts(layers, config.gamma)
+    discounts = _discounts(_layers(nodes, config), config.gamma)
     rule = learned_baseline(readers, discounts, config.value_coef, config.standardise)
     return ActorCritic(independent_nodes(engine, nodes, config), rule, critics)
-
-
-def magrpo(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> ActorCritic:
-    """Make the learner that compares the episodes of a question.
-
-    Raises:
-        InputError: There is one episode of each question.
-    """
-    if config.rollouts < 2:
-        raise InputError(
-            f"rollouts: {config.rollouts}, but learner 'magrpo' compares the episodes of a "
-            "question with one another; 2 or more would be right"
-        )
-    rule = group_relative(_discounts(_layers("magrpo", nodes, config), config.gamma))
-    return ActorCritic(independent_nodes(engine, nodes, config), rule, {})
 
 
 def _critic(engine: TrainableEngine, name: str, config: Any) -> Critic:
@@ -309,15 +322,10 @@ def _critic(engine: TrainableEngine, name: str, config: Any) -> Critic:
     )
 
 
-def _layers(learner: str, nodes: Sequence[str], config: Any) -> list[tuple[str, ...]]:
+def _layers(nodes: Sequence[str], config: Any) -> list[tuple[str, ...]]:
     """Return the trained nodes by layer."""
-    stages = config.stages()
-    if len(stages) > 1 or config.grow_from is not None:
-        raise InputError(
-            f"learner {learner!r}: its critics and discounts belong to one network; without "
-            "schedule and grow_from would be right"
-        )
-    trained = [tuple(node for node in layer if node in nodes) for layer in stages[0][0].layers]
+    layers = config.stages()[0][0].layers
+    trained = [tuple(node for node in layer if node in nodes) for layer in layers]
     return [layer for layer in trained if layer]
 
 
@@ -327,7 +335,7 @@ def _discounts(layers: Sequence[Sequence[str]], gamma: float | None) -> dict[str
 
 
 def _prompt(episode: Trajectory, node: str) -> np.ndarray:
-    step = episode.steps.get(node)
-    if step is None or step.completion is None:
+    turn = episode.last(node)
+    if turn is None or turn.completion is None:
         raise InputError(f"{node} made no model call in the episode of {episode.example.id!r}")
-    return step.completion.prompt_ids
+    return turn.completion.prompt_ids

@@ -1,90 +1,170 @@
-"""The door for learners: what learns from trajectories, and by which name it is found."""
+"""The contract of learners, and their names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from neuromas_env.agents.learners.shaping import Shaped, read_terms
+from neuromas_env.agents.llm import llm_network
+from neuromas_env.agents.prompts import PROMPTS, Turns, build_prompt
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Engine, Trajectory
+from neuromas_env.method import Method
+from neuromas_env.policy import Engine, Sampling, Trajectory
 from neuromas_env.registry import Registry, built_in
+from neuromas_env.tasks.base import Task
+from neuromas_env.topology import Topology
+
+COMPARING = ("leave_one_out", "group_normalised")
+"""Advantages that compare the episodes of a question with one another."""
+
+Play = Callable[..., list[Trajectory]]
+"""`play(method, ...)` runs a step's questions with a method and the options of `run_episodes`."""
 
 
-class Learner(Protocol):
+class Learner:
     """Improves the adapters of an engine from whole-network episodes.
 
-    A learner that needs other episodes than `rollouts` of each question, sampled with the
-    adapters, also has `gather(play, team)`, which returns a step's episodes: `team(...)` makes
-    a team with the options of `llm_team`, and `play(team, ...)` runs the step's questions with
-    the options of `run_episodes`.
+    A base class: the constructor takes `(engine, nodes, config)`, an engine with trainable
+    adapters, the names of the nodes to train and the training configuration; `update`,
+    `state_dict` and `load_state_dict` are a learner's own.
+
+    Attributes:
+        prompt: Writes the chat turns of its networks' nodes, unless the option `prompt` says
+            otherwise.
+        deals_parts: Whether input nodes read the parts that a task deals.
+        own_advantages: Whether it finds advantages itself and does without the option `advantage`.
+        grows: Whether a trained network can become a larger one, see `grow`.
     """
 
+    prompt: Callable[..., Turns] = staticmethod(build_prompt)
+    deals_parts: bool = True
+    own_advantages: bool = False
+    grows: bool = False
+
+    @classmethod
+    def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+        """Build the learner."""
+        return cls(engine, nodes, config)  # type: ignore[call-arg]
+
+    @classmethod
+    def check(cls, config: Any) -> None:
+        """Refuse options that do not fit, before a model is loaded.
+
+        Raises:
+            InputError: The network grows and the learner does not, or there is one episode of
+                a question where several are compared.
+        """
+        if not cls.grows and (len(config.stages()) > 1 or config.grow_from is not None):
+            raise InputError(
+                f"learner {config.learner!r} belongs to one network: leave out schedule and "
+                "grow_from"
+            )
+        if config.rollouts < 2 and not cls.own_advantages and config.advantage in COMPARING:
+            raise InputError(
+                f"rollouts must be at least 2 with advantage {config.advantage!r}, which compares "
+                f"the episodes of a question, got {config.rollouts}"
+            )
+
+    @classmethod
+    def method(
+        cls, config: Any, topology: Topology, task: Task, engine: Engine, sampling: Sampling
+    ) -> Method:
+        """Return the network that is trained, each node with the adapter of its name.
+
+        Args:
+            config: Its `prompt` and `whole_questions` go before what the class says.
+            topology: The network.
+            task: Gives the answer format.
+            engine: Serves all nodes.
+            sampling: How to decode.
+        """
+        return llm_network(
+            topology, task, engine, sampling,
+            prompt=PROMPTS[config.prompt] if config.prompt else cls.prompt,
+            deals_parts=cls.deals_parts and not config.whole_questions,
+        )  # fmt: skip
+
+    def gather(self, play: Play, method: Method) -> list[Trajectory]:
+        """Return a step's episodes, by default `rollouts` of each question with the network."""
+        return play(method)
+
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
-        """Learn from one batch and return metrics by name.
+        """Learn from one batch and return metrics by name, `reward` among them.
 
         The batch holds the same number of episodes of every question, those of a
         question side by side, and no failed ones.
         """
-        ...
+        raise NotImplementedError
+
+    def grow(self, mapping: Mapping[str, str]) -> dict[str, Any]:
+        """Return the state from which the learner of a larger network starts.
+
+        Args:
+            mapping: Old node to the new node that inherits its adapter.
+        """
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Count steps from zero: a trained network becomes the start of another run."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything besides the adapters that a resumed run needs."""
-        ...
+        raise NotImplementedError
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        ...
+        """Take over what `state_dict` or `grow` gave; nodes that it does not know start afresh."""
+        raise NotImplementedError
 
-
-MakeLearner = Callable[..., Learner]
-"""`make(engine, nodes, config)`: an engine with trainable adapters, the names of the nodes
-to train and the training configuration."""
 
 _BUILT_IN = {
-    "joint": ("reinforce:joint", "REINFORCE on all nodes from one reward"),
-    "joint_unplaced": (
-        "reinforce:joint",
-        "joint, with prompts that do not place a node",
-    ),
-    "joint_roles": ("reinforce:joint", "joint, with a role for every node"),
-    "joint_whole": ("reinforce:joint", "joint, where every node reads the whole question"),
-    "independent": ("reinforce:independent", "REINFORCE by every node for itself"),
-    "collm_cc": ("actor_critic:collm_cc", "CoLLM with a centralised critic"),
-    "collm_dc": ("actor_critic:collm_dc", "CoLLM with a critic for every node"),
-    "magrpo": ("actor_critic:magrpo", "MAGRPO: advantages relative to a question's group"),
+    "joint": ("reinforce:Reinforce", "REINFORCE on all nodes from one reward"),
+    "independent": ("independent:Independent", "REINFORCE by every node for itself"),
+    "collm_cc": ("actor_critic:CollmCC", "CoLLM with a centralised critic"),
+    "collm_dc": ("actor_critic:CollmDC", "CoLLM with a critic for every node"),
+    "magrpo": ("actor_critic:Magrpo", "MAGRPO: advantages relative to a question's group"),
     "counterfactual": (
-        "counterfactual:counterfactual",
+        "counterfactual:Counterfactual",
         "difference rewards: the episode again without one node's message",
     ),
-    "malt": ("malt:malt", "MALT: trees of replies, then imitation and preferences"),
-    "tabular": ("tabular:tabular", "exact REINFORCE on a table of logits"),
+    "malt": ("malt:Malt", "MALT: trees of replies, then imitation and preferences"),
+    "tabular": ("tabular:TabularReinforce", "exact REINFORCE on a table of logits"),
 }
-LEARNERS: Registry[MakeLearner] = Registry(
+LEARNERS: Registry[type[Learner]] = Registry(
     "learner", "neuromas_env.learners", built_in("neuromas_env.agents.learners", _BUILT_IN)
 )
 
 
-def register_learner(name: str, make: MakeLearner | None = None, *, about: str = "") -> Any:
+def register_learner(name: str, learner: type[Learner] | None = None, *, about: str = "") -> Any:
     """Make a learner known under a name, for `neuromas train --learner NAME`.
 
     Args:
         name: A plain word that no learner of this project has.
-        make: The learner's class, or a function with its parameters. Left out, what comes
-            back is a decorator.
+        learner: A subclass of `Learner`. Left out, what comes back is a decorator.
         about: One line for lists; by default the first line of the docstring.
 
     Raises:
         InputError: The name is no plain word, or is one of this project's.
     """
-    return LEARNERS.register(name, make, about=about)
+    return LEARNERS.register(name, learner, about=about)
 
 
 def list_learners() -> dict[str, str]:
     """Return name and one-line description of every learner."""
     return LEARNERS.abouts()
+
+
+def learner_class(name: str) -> type[Learner]:
+    """Return a learner by name.
+
+    Raises:
+        InputError: No such learner, it is no `Learner`, or a package's cannot be imported.
+    """
+    found = LEARNERS.find(name)
+    if not (isinstance(found, type) and issubclass(found, Learner)):
+        raise InputError(f"learner {name!r} must be a subclass of Learner, got {found!r}")
+    return found
 
 
 def make_learner(name: str, engine: Engine, nodes: Sequence[str], config: Any) -> Learner:
@@ -93,7 +173,9 @@ def make_learner(name: str, engine: Engine, nodes: Sequence[str], config: Any) -
     Raises:
         InputError: No such learner, or a package's learner cannot be imported.
     """
-    learner = LEARNERS.find(name)(engine, nodes, config)
+    from neuromas_env.agents.learners.shaping import Shaped, read_terms
+
+    learner = learner_class(name).make(engine, nodes, config)
     terms = read_terms(config.shaping)
     return Shaped(learner, terms) if terms else learner
 
@@ -116,3 +198,23 @@ def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
     ):
         raise InputError("a learner needs the same number of episodes of each question, in a row")
     return np.array([trajectory.reward for trajectory in trajectories]).reshape(count, -1)
+
+
+def per_turn(
+    trajectories: Sequence[Trajectory], advantages: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    """Give every turn of an episode its node's advantage: one array `[turns]` an episode.
+
+    Args:
+        trajectories: The batch.
+        advantages: Node to the advantage of each episode; turns of other nodes get 0.
+    """
+    return [
+        np.array([advantages[t.node][i] if t.node in advantages else 0.0 for t in episode.turns])
+        for i, episode in enumerate(trajectories)
+    ]
+
+
+def renamed(values: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is known of each old node under the new node's name."""
+    return {mapping[node]: value for node, value in values.items() if node in mapping}

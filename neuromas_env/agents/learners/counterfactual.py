@@ -6,7 +6,7 @@ The credit of node i in an episode is the difference reward (Wolpert and Tumer 2
 
 where R(without i) is the reward of the same episode with an empty message in place of i's:
 what was said before or beside it stays, and the nodes that hear of it, directly or through
-others, speak anew. Without the output node there is no answer, so there D = R. From D_i its
+others, speak again. Without the output node there is no answer, so there D = R. From D_i its
 baseline is taken away as from a reward. R(without i) does not depend on what i said, so the
 gradient is that of the expected reward, as with the reward itself.
 
@@ -17,31 +17,32 @@ that hears of it; they are booked as calls of training.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.advantage import Advantage
+from neuromas_env.agents.learners.base import Learner, per_turn
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Observation, Policy, Team, Trajectory
+from neuromas_env.method import Method
+from neuromas_env.policy import Observation, Policy, Sampling, Trajectory
 from neuromas_env.rollout import derive_seed, run_episodes
+from neuromas_env.tasks import make_task
 from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
 
 _REPLAY = 17  # stream of random numbers
 
 
-class _Said(Policy):
-    """A node that says nothing of its own: its message is put in afterwards."""
+class _Recorded(Policy):
+    """A node whose message is put in afterwards."""
+
+    sampled, scripted = False, True
 
     def request(self, observation: Observation, seed: int) -> str:
         """Say nothing."""
         return ""
-
-    def read(self, completion: Completion) -> str:
-        """Never asked, because there is no call."""
-        raise AssertionError("a recorded node makes no call")
 
 
 def hearers(topology: Topology, node: str) -> set[str]:
@@ -56,9 +57,8 @@ def hearers(topology: Topology, node: str) -> set[str]:
 def without(
     node: str,
     batch: Sequence[Trajectory],
-    topology: Topology,
+    method: Method,
     task: Task,
-    team: Team,
     *,
     seed: int,
     reward: str = "strict",
@@ -68,10 +68,9 @@ def without(
     Args:
         node: The node; not the output node.
         batch: Whole-network episodes.
-        topology: Their network.
+        method: Their network, which speaks again where the message is heard of.
         task: Scores the answers.
-        team: Speaks anew where the message is heard of.
-        seed: Of what is said anew.
+        seed: Of what is said again.
         reward: Which score is the reward.
 
     Returns:
@@ -80,23 +79,23 @@ def without(
     Raises:
         InputError: A model call failed.
     """
-    heard = hearers(topology, node)
-    kept = {n: t for n, t in team.items() if n in heard}
-    replay = {n: kept.get(n, _Said()) for n in topology.nodes}
+    heard = hearers(method.topology, node)
+    team = {n: policy if n in heard else _Recorded() for n, policy in method.team.items()}
+    said = [{turn.node: turn.text for turn in trajectory.turns} for trajectory in batch]
 
     def recorded(layer: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
         if len(layer) < len(batch):  # a call failed, which is told at the end
             return [dict(messages) for messages in layer]
         return [
             {
-                n: text if n in heard else "" if n == node else trajectory.steps[n].text
+                n: text if n in heard else "" if n == node else before[n]
                 for n, text in messages.items()
             }
-            for messages, trajectory in zip(layer, batch, strict=True)
+            for messages, before in zip(layer, said, strict=True)
         ]
 
     done = run_episodes(
-        topology, task, replay, [t.example for t in batch],
+        replace(method, team=team), task, [t.example for t in batch],
         seed=seed, reward=reward, intervene=recorded,
     )  # fmt: skip
     for trajectory in done:
@@ -106,8 +105,26 @@ def without(
     return np.array([trajectory.reward for trajectory in done])
 
 
-class Counterfactual:
+class Counterfactual(Learner):
     """Gives every node the credit of what it alone has brought."""
+
+    @classmethod
+    def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+        """Make the learner from a training configuration."""
+        from neuromas_env.agents.learners.reinforce import Reinforce
+
+        topology = config.stages()[0][0]
+        task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+        sampling = Sampling(config.temperature, config.max_new_tokens or task.max_new_tokens)
+        method = cls.method(config, topology, task, engine, sampling)
+
+        def replay(node: str, batch: Sequence[Trajectory], seed: int) -> np.ndarray:
+            return without(node, batch, method, task, seed=seed, reward=config.reward)
+
+        return cls(
+            Reinforce.make(engine, nodes, config), nodes, topology, replay,
+            advantage=config.advantage, seed=config.seed,
+        )  # fmt: skip
 
     def __init__(
         self,
@@ -122,12 +139,12 @@ class Counterfactual:
         """Prepare to train.
 
         Args:
-            learner: Takes its step by `update(trajectories, advantages)`.
+            learner: Takes its step by `update(trajectories, advantages)`, with those of each turn.
             nodes: Who is trained.
             topology: The network.
             replay: Node, episodes and seed to the rewards without the node.
             advantage: The baseline of each node's differences, see `Advantage`.
-            seed: Of what is played anew.
+            seed: Of what is played again.
         """
         self._learner, self._nodes, self._topology = learner, tuple(nodes), topology
         self._replay, self._seed, self._steps = replay, seed, 0
@@ -146,7 +163,7 @@ class Counterfactual:
                 gain = rewards - self._replay(node, trajectories, seed)
                 metrics[f"brought/{node}"] = float(gain.mean())
             found[node] = self._advantages[node](gain.reshape(count, -1)).ravel()
-        return self._learner.update(trajectories, found) | metrics
+        return self._learner.update(trajectories, per_turn(trajectories, found)) | metrics
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's state, the baselines' and the number of steps."""
@@ -163,34 +180,3 @@ class Counterfactual:
             if node in state["advantages"]:
                 advantage.load_state_dict(state["advantages"][node])
         self._steps = state["steps"]
-
-
-def counterfactual(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> Counterfactual:
-    """Make the learner from a training configuration.
-
-    Raises:
-        InputError: The network grows, so that it is not known who hears of whom.
-    """
-    from neuromas_env.agents.learners.reinforce import joint
-    from neuromas_env.agents.llm import llm_team
-    from neuromas_env.policy import Sampling
-    from neuromas_env.tasks import make_task
-
-    stages = config.stages()
-    if len(stages) > 1 or config.grow_from is not None:
-        raise InputError(
-            "learner 'counterfactual' belongs to one network; without schedule and grow_from "
-            "would be right"
-        )
-    topology = stages[0][0]
-    task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
-    sampling = Sampling(config.temperature, config.max_new_tokens or task.max_new_tokens)
-    team = llm_team(topology, task, engine, sampling)
-
-    def replay(node: str, batch: Sequence[Trajectory], seed: int) -> np.ndarray:
-        return without(node, batch, topology, task, team, seed=seed, reward=config.reward)
-
-    return Counterfactual(
-        joint(engine, nodes, config), nodes, topology, replay,
-        advantage=config.advantage, seed=config.seed,
-    )  # fmt: skip

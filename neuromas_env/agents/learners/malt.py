@@ -24,7 +24,7 @@ DPO afterwards, where the source uses the trees of all questions for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,17 +34,45 @@ import torch
 from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.learners.reinforce import independent_nodes
+from neuromas_env.agents.learners.base import Learner, Play, per_turn
+from neuromas_env.agents.learners.independent import independent_nodes
+from neuromas_env.agents.llm import without_adapters
+from neuromas_env.agents.roles import malt
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Team, Trajectory
+from neuromas_env.method import Method
+from neuromas_env.policy import Trajectory
 from neuromas_env.topology import Topology
 
 CHAIN = Topology.parse("1-1-1:skip")
 _ROLES = {"node_0": "generator", "node_1": "verifier", "node_2": "refiner"}
 
 
-class Malt:
+class Malt(Learner):
     """Learns from trees; see the module."""
+
+    prompt = staticmethod(malt)
+    deals_parts = False
+    own_advantages = True
+
+    @classmethod
+    def check(cls, config: Any) -> None:
+        """Refuse another network than the chain, and options without a place in the two losses."""
+        super().check(config)
+        if config.stages()[0][0] != CHAIN:
+            raise InputError(
+                "learner 'malt' trains a generator, a verifier and a refiner that reads both: "
+                f"topology must be {CHAIN.name!r}, got {config.stages()[0][0].name!r}"
+            )
+        if config.rollouts < 2:
+            raise InputError(
+                "rollouts must be at least 2 with learner 'malt', which compares siblings in a "
+                f"tree, got {config.rollouts}"
+            )
+        for option in ("kl_coef", "entropy_coef", "importance_cap"):
+            if getattr(config, option):
+                raise InputError(
+                    f"{option} must be 0 with learner 'malt', which has a loss of its own"
+                )
 
     def __init__(self, engine: TrainableEngine, nodes: Sequence[str], config: Any) -> None:
         """Prepare to train the adapters of some of the three nodes."""
@@ -60,11 +88,9 @@ class Malt:
         for name in self._references.values():
             engine.adapters.add(name, seed=0)
 
-    def gather(
-        self, play: Callable[..., list[Trajectory]], team: Callable[..., Team]
-    ) -> list[Trajectory]:
-        """Play the step's questions with the base in all roles, as trees; see `Learner`."""
-        return play(team(adapters=False), branches=self._branches)
+    def gather(self, play: Play, method: Method) -> list[Trajectory]:
+        """Play the step's questions with the base in all roles, as trees."""
+        return play(without_adapters(method), branches=self._branches)
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Let every role take one step; see `Learner.update`.
@@ -83,7 +109,7 @@ class Malt:
         found = distributed.together(lambda: self._weights(trajectories))
         weights, metrics = found[distributed.number()]
         own = [_with_adapters(leaf) for leaf in trajectories]
-        learned = self._learners.update(own, weights)
+        learned = self._learners.update(own, per_turn(own, weights))
         self._steps += 1
         # How far the roles have come from the base says nothing about the sampler.
         learned = {k: v for k, v in learned.items() if k not in ("sampler_gap", "importance_ratio")}
@@ -205,37 +231,12 @@ def sibling_pairs(values: np.ndarray) -> np.ndarray:
     return np.stack([chosen, rejected], axis=1) + values.shape[1] * parent[:, None]
 
 
-def malt(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> Malt:
-    """Make the learner from a training configuration.
-
-    Raises:
-        InputError: The network is not the chain of three, it grows, or an option has no place
-            in the two losses.
-    """
-    stages = config.stages()
-    if len(stages) > 1 or config.grow_from is not None or stages[0][0] != CHAIN:
-        raise InputError(
-            "learner 'malt' trains a generator, a verifier and a refiner that reads both: "
-            f"topology {CHAIN.name!r}, without schedule and grow_from, would be right"
-        )
-    if config.rollouts < 2:
-        raise InputError(
-            f"rollouts: {config.rollouts}, but learner 'malt' compares siblings in a tree; 2 or "
-            "more would be right"
-        )
-    for option in ("kl_coef", "entropy_coef", "importance_cap"):
-        if getattr(config, option):
-            raise InputError(f"{option}: learner 'malt' has a loss of its own; 0 would be right")
-    return Malt(engine, nodes, config)
-
-
 def _turn(leaf: Trajectory, node: str) -> Row:
-    completion = leaf.steps[node].completion
-    assert completion is not None  # every node of the chain asks the model
-    return Row(node, completion.prompt_ids, completion.ids)
+    turn = leaf.last(node)
+    assert turn and turn.completion  # every node of the chain asks the model
+    return Row(node, turn.completion.prompt_ids, turn.completion.ids)
 
 
 def _with_adapters(leaf: Trajectory) -> Trajectory:
     """Return an episode of the base as one of the adapters that are to learn from it."""
-    steps = {node: replace(step, adapter=node) for node, step in leaf.steps.items()}
-    return replace(leaf, steps=steps)
+    return replace(leaf, turns=tuple([replace(turn, adapter=turn.node) for turn in leaf.turns]))

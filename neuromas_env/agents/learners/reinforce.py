@@ -23,13 +23,13 @@ from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import Row, Scored, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
 from neuromas_env.agents.learners.advantage import Advantage
-from neuromas_env.agents.learners.base import reward_table
+from neuromas_env.agents.learners.base import Learner, renamed, reward_table
 from neuromas_env.policy import Trajectory
 
 _KL_ROWS = 4  # of each node, to measure the divergence on
 
 
-class Reinforce:
+class Reinforce(Learner):
     """The joint learner: one optimiser over the adapters of all nodes.
 
     The loss of a batch is
@@ -42,11 +42,19 @@ class Reinforce:
     its exact divergence from the base model.
     """
 
+    grows = True
+
+    @classmethod
+    def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+        """Make the joint learner from a training configuration."""
+        return cls(engine, nodes, advantage=config.advantage, **options_of(config))
+
     def __init__(
         self,
         engine: TrainableEngine,
         nodes: Sequence[str],
         *,
+        adapter_of: Mapping[str, str] | None = None,
         learning_rate: float = 1e-3,
         warmup_steps: int = 0,
         decay_steps: int = 0,
@@ -62,8 +70,10 @@ class Reinforce:
         """Prepare to train the adapters of some nodes.
 
         Args:
-            engine: Holds the adapters; each node's has the node's name.
-            nodes: Whose adapters are trained.
+            engine: Holds the adapters.
+            nodes: Whose turns are learned from.
+            adapter_of: Node to the name of its adapter, by default each node's own name. Nodes
+                may share one, which has one optimiser.
             learning_rate: Of AdamW.
             warmup_steps: The rate grows linearly over so many first steps.
             decay_steps: The rate falls linearly to zero over so many steps; 0 for never.
@@ -91,26 +101,27 @@ class Reinforce:
         self._advantage = Advantage(advantage)
         self._before = self._advantage.state_dict()
         self._steps = 0
+        names = dict.fromkeys((adapter_of or {}).get(node, node) for node in self._nodes)
         self._optimisers = {
-            node: torch.optim.AdamW(
-                list(engine.adapters.parameters(node).values()),
+            name: torch.optim.AdamW(
+                list(engine.adapters.parameters(name).values()),
                 lr=learning_rate,
                 weight_decay=weight_decay,
             )
-            for node in self._nodes
+            for name in names
         }
 
     def update(
         self,
         trajectories: Sequence[Trajectory],
-        advantages: Mapping[str, np.ndarray] | None = None,
+        advantages: Sequence[np.ndarray] | None = None,
     ) -> dict[str, float]:
         """Take one optimiser step; see `Learner.update`.
 
         Args:
             trajectories: The batch.
-            advantages: Node to the advantage of each episode, where something else than the
-                rewards alone has found them.
+            advantages: For each episode those of its turns, float array `[turns]`, where something
+                else than the rewards alone has found them.
 
         Raises:
             FloatingPointError: The loss or gradient is not finite; nothing is changed.
@@ -122,7 +133,7 @@ class Reinforce:
     def gradient(
         self,
         trajectories: Sequence[Trajectory],
-        advantages: Mapping[str, np.ndarray] | None = None,
+        advantages: Sequence[np.ndarray] | None = None,
     ) -> dict[str, float]:
         """Do all of an update but the optimiser's step, which `step` takes or `discard` spares.
 
@@ -133,19 +144,19 @@ class Reinforce:
         rewards = reward_table(trajectories)
         self._before = self._advantage.state_dict()
         if advantages is None:
-            advantages = dict.fromkeys(self._nodes, self._advantage(rewards).ravel())
-        work = np.abs([advantages[node] for node in self._nodes]).sum(0)
+            each = self._advantage(rewards).ravel()
+            advantages = [np.full(len(t.turns), a) for t, a in zip(trajectories, each, strict=True)]
+        by_node = self._by_node(trajectories, advantages)
+        work = [float(np.abs(a).sum()) for a in advantages]
         own = distributed.share([t.group for t in trajectories], work)
-        batch = self._rows(
-            [trajectories[i] for i in own], {n: a[own] for n, a in advantages.items()}
-        )
+        batch = self._rows([trajectories[i] for i in own], [advantages[i] for i in own])
         try:
             parts = distributed.together(lambda: self._backward(*batch, len(trajectories)))
         except Exception:
             self.discard()
             raise
         parameters = [
-            p for node in self._nodes for p in self._engine.adapters.parameters(node).values()
+            p for name in self._optimisers for p in self._engine.adapters.parameters(name).values()
         ]
         distributed.sum_gradients(parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._clip))
@@ -157,32 +168,40 @@ class Reinforce:
             )
         return {
             "reward": float(rewards.mean()),
-            "advantage_std": float(np.mean([advantages[node].std() for node in self._nodes])),
+            "advantage_std": float(np.mean([values.std() for values in by_node])),
             "gradient_norm": norm,
             "train_rows": float(sum(rows for rows, _ in parts)),
             "train_seconds": time.perf_counter() - started,
             **self._metrics([tokens for _, tokens in parts]),
         }
 
+    def _by_node(
+        self, trajectories: Sequence[Trajectory], advantages: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Collect the advantages of each trained node's turns."""
+        found: dict[str, list[float]] = {node: [] for node in self._nodes}
+        for trajectory, values in zip(trajectories, advantages, strict=True):
+            for turn, value in zip(trajectory.turns, values, strict=True):
+                if turn.node in found:
+                    found[turn.node].append(float(value))
+        return [np.array(values) for values in found.values() if values]
+
     def _rows(
-        self, trajectories: Sequence[Trajectory], advantages: Mapping[str, np.ndarray]
+        self, trajectories: Sequence[Trajectory], advantages: Sequence[np.ndarray]
     ) -> tuple[list[Row], list[float], list[np.ndarray]]:
         """Rows worth training on, their advantages and the sampler's log-probabilities."""
         # With a bonus or a penalty every row has a gradient, whatever its advantage.
         keep_all = bool(self._kl_coef or self._entropy_coef)
         rows, weights, sampled = [], [], []
-        for number, trajectory in enumerate(trajectories):
-            for node in self._nodes:
-                advantage = advantages[node][number]
-                step = trajectory.steps.get(node)
-                if step is None or step.completion is None or not (advantage or keep_all):
+        for trajectory, values in zip(trajectories, advantages, strict=True):
+            for turn, advantage in zip(trajectory.turns, values, strict=True):
+                if turn.node not in self._nodes or not (advantage or keep_all):
                     continue
-                if step.adapter is None:
-                    continue  # the bare base spoke at this node
-                completion = step.completion
-                rows.append(Row(step.adapter, completion.prompt_ids, completion.ids))
+                if turn.completion is None or turn.adapter is None:
+                    continue  # a script or the bare base spoke at this node
+                rows.append(Row(turn.adapter, turn.completion.prompt_ids, turn.completion.ids))
                 weights.append(float(advantage))
-                sampled.append(completion.logprobs)
+                sampled.append(turn.completion.logprobs)
         return rows, weights, sampled
 
     def _backward(
@@ -305,92 +324,33 @@ class Reinforce:
             optimiser.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Optimiser state by node, the advantage's state and the number of steps."""
+        """Optimiser state by adapter, the advantage's state and the number of steps."""
         return {
-            "optimisers": {node: o.state_dict() for node, o in self._optimisers.items()},
+            "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
             "advantage": self._advantage.state_dict(),
             "steps": self._steps,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state; nodes that it does not know keep a fresh optimiser."""
-        for node, optimiser in self._optimisers.items():
-            if node in state["optimisers"]:
-                optimiser.load_state_dict(state["optimisers"][node])
+        """Take over a state; adapters that it does not know keep a fresh optimiser."""
+        for name, optimiser in self._optimisers.items():
+            if name in state["optimisers"]:
+                optimiser.load_state_dict(state["optimisers"][name])
         self._advantage.load_state_dict(state["advantage"])
         self._steps = state["steps"]
 
+    def grow(self, mapping: Mapping[str, str]) -> dict[str, Any]:
+        """Return the state with the optimisers of inherited adapters under their new names."""
+        state = self.state_dict()
+        return state | {"optimisers": renamed(state["optimisers"], mapping)}
 
-class Independent:
-    """Every node learns for itself: own optimiser, own clipping, own moving average.
-
-    The nodes share nothing but the reward, as in independent learners of multi-agent
-    reinforcement learning (Tan 1993). As that reward is the same for all, so is the expected
-    gradient of a node: that of the joint learner. Baseline and clipping differ.
-    """
-
-    def __init__(self, learners: Mapping[str, Reinforce]) -> None:
-        """Hold one learner for each node, by node name."""
-        self._learners = dict(learners)
-
-    def update(
-        self,
-        trajectories: Sequence[Trajectory],
-        advantages: Mapping[str, np.ndarray] | None = None,
-    ) -> dict[str, float]:
-        """Let every node take its step; metrics are means over the nodes, tokens are summed.
-
-        Raises:
-            FloatingPointError: A node's gradient is not finite; no node is changed.
-        """
-        each = []
-        for learner in self._learners.values():
-            try:
-                each.append(learner.gradient(trajectories, advantages))
-            except Exception:
-                for done, _ in zip(self._learners.values(), each, strict=False):
-                    done.discard()
-                raise
-        for learner in self._learners.values():
-            learner.step()
-        together: dict[str, float] = {}
-        for name in dict.fromkeys(name for metrics in each for name in metrics):
-            values = [metrics[name] for metrics in each if name in metrics]
-            together[name] = sum(values) if name.startswith("train_") else float(np.mean(values))
-        return together
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of each node's learner, by node."""
-        return {node: learner.state_dict() for node, learner in self._learners.items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state; nodes that it does not know start afresh."""
-        for node, learner in self._learners.items():
-            if node in state:
-                learner.load_state_dict(state[node])
+    def restart(self) -> None:
+        """Begin the schedule of the learning rate again."""
+        self._steps = 0
 
 
-def joint(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> Reinforce:
-    """Make the joint learner from a training configuration."""
-    return Reinforce(engine, nodes, advantage=config.advantage, **_options(config))
-
-
-def independent(engine: TrainableEngine, nodes: Sequence[str], config: Any) -> Independent:
-    """Make one learner per node; the baseline is a moving average whatever `config` says."""
-    return independent_nodes(engine, nodes, config, advantage="moving_average")
-
-
-def independent_nodes(
-    engine: TrainableEngine, nodes: Sequence[str], config: Any, advantage: str = "none"
-) -> Independent:
-    """Make one learner per node with a given way to find advantages."""
-    options = _options(config)
-    return Independent(
-        {node: Reinforce(engine, [node], advantage=advantage, **options) for node in nodes}
-    )
-
-
-def _options(config: Any) -> dict[str, Any]:
+def options_of(config: Any) -> dict[str, Any]:
+    """Return the arguments of `Reinforce` that a training configuration gives."""
     return {
         "learning_rate": config.learning_rate,
         "warmup_steps": config.warmup_steps,

@@ -15,10 +15,10 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.learners.base import Learner
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Trajectory
 
@@ -44,7 +44,7 @@ def read_terms(text: str) -> dict[str, float]:
             weight = math.nan
         if name in terms or not math.isfinite(weight):
             raise InputError(
-                f"shaping: {part!r}, but each term once with its weight would be right, as in "
+                f"shaping must hold each term once with its weight, got {part!r}; write it as in "
                 "'format=0.2,length=0.1'"
             )
         terms[name] = weight
@@ -84,24 +84,22 @@ def bonus(batch: Sequence[Trajectory], terms: Mapping[str, float]) -> np.ndarray
         total += terms["format"] * np.array(read, dtype=float)
     if "informative" in terms:
         groups = [t.group for t in batch]
-        nodes = sorted({node for t in batch for node in list(t.steps)[:-1]})
-        each = [
-            informative([t.steps[n].text if n in t.steps else "" for t in batch], groups)
-            for n in nodes
-        ]
+        said = [{turn.node: turn.text for turn in t.turns[:-1]} for t in batch]
+        nodes = sorted({node for texts in said for node in texts})
+        each = [informative([texts.get(node, "") for texts in said], groups) for node in nodes]
         total += terms["informative"] * (np.mean(each, axis=0) if each else 0.0)
     return total
 
 
 def _length(trajectory: Trajectory) -> float:
-    replies = [s.completion for s in trajectory.steps.values() if s.completion is not None]
+    replies = [turn.completion for turn in trajectory.turns if turn.completion is not None]
     return float(np.mean([len(reply.ids) for reply in replies])) if replies else 0.0
 
 
-class Shaped:
+class Shaped(Learner):
     """A learner that is shown shaped rewards."""
 
-    def __init__(self, learner: Any, terms: Mapping[str, float]) -> None:
+    def __init__(self, learner: Learner, terms: Mapping[str, float]) -> None:
         """Wrap a learner.
 
         Args:
@@ -109,10 +107,8 @@ class Shaped:
             terms: Weight of each term.
         """
         self._learner, self._terms = learner, dict(terms)
-
-    def __getattr__(self, name: str) -> Any:
-        """Do all else as the learner does."""
-        return getattr(self._learner, name)
+        self.gather, self.grow, self.restart = learner.gather, learner.grow, learner.restart  # type: ignore[method-assign]
+        self.state_dict, self.load_state_dict = learner.state_dict, learner.load_state_dict  # type: ignore[method-assign]
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Learn from one batch; the metric `reward` stays the task's, `shaped` is what was seen."""
@@ -124,11 +120,3 @@ class Shaped:
         metrics = self._learner.update(seen)
         task = float(np.mean([t.reward for t in trajectories]))
         return metrics | {"shaped": metrics["reward"], "reward": task}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The learner's."""
-        return self._learner.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the learner's."""
-        self._learner.load_state_dict(state)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from neuromas_env.agents.learners.advantage import Advantage
-from neuromas_env.agents.learners.base import reward_table
+from neuromas_env.agents.learners.base import Learner, reward_table
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Engine, Request, Trajectory, Usage
 
@@ -77,8 +77,30 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum())
 
 
-class TabularReinforce:
+class TabularReinforce(Learner):
     """REINFORCE by plain gradient ascent on the tables of some nodes."""
+
+    grows = True
+
+    @classmethod
+    def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+        """Make the learner from a training configuration.
+
+        Raises:
+            InputError: The engine has no table.
+        """
+        if not isinstance(engine, TabularEngine):
+            raise InputError(
+                "learner 'tabular' trains a TabularEngine from Python; "
+                "for language models take 'joint' or 'independent'"
+            )
+        return cls(
+            engine,
+            nodes,
+            learning_rate=config.learning_rate,
+            advantage=config.advantage,
+            entropy_coef=config.entropy_coef,
+        )
 
     def __init__(
         self,
@@ -121,17 +143,20 @@ class TabularReinforce:
         """
         total: dict[Key, np.ndarray] = {}
         for trajectory, advantage in zip(trajectories, advantages, strict=True):
-            for node in self._nodes:
-                step = trajectory.steps.get(node)
-                if step is None or step.completion is None:
+            for turn in trajectory.turns:
+                if turn.node not in self._nodes or turn.completion is None:
                     continue
-                entry = key(step.adapter, step.completion.prompt_ids)
+                entry = key(turn.adapter, turn.completion.prompt_ids)
                 logp = log_softmax(self._engine.table[entry])
                 p = np.exp(logp)
-                direction = advantage * (np.eye(len(p))[step.completion.ids[0]] - p)
+                direction = advantage * (np.eye(len(p))[turn.completion.ids[0]] - p)
                 direction -= self._entropy_coef * p * (logp - p @ logp)
                 total[entry] = total.get(entry, 0.0) + direction / len(trajectories)
         return total
+
+    def grow(self, mapping: Mapping[str, str]) -> dict[str, Any]:
+        """Return the state, which holds nothing of single nodes."""
+        return self.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
         """The advantage's state; the table is the engine's."""
@@ -140,23 +165,3 @@ class TabularReinforce:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         self._advantage.load_state_dict(state["advantage"])
-
-
-def tabular(engine: Engine, nodes: Sequence[str], config: Any) -> TabularReinforce:
-    """Make the learner from a training configuration.
-
-    Raises:
-        InputError: The engine has no table.
-    """
-    if not isinstance(engine, TabularEngine):
-        raise InputError(
-            "learner 'tabular' trains a TabularEngine from Python; "
-            "for language models take 'joint' or 'independent'"
-        )
-    return TabularReinforce(
-        engine,
-        nodes,
-        learning_rate=config.learning_rate,
-        advantage=config.advantage,
-        entropy_coef=config.entropy_coef,
-    )

@@ -11,7 +11,7 @@ import numpy as np
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.envs.discrete.vector import Questions, VectorNetwork
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Engine, Request, Sampling, Step, Trajectory
+from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajectory, Turn
 from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks.base import Example, Score
 
@@ -56,7 +56,7 @@ def run_discrete(
     network.reset(questions=(parts, query))
     targets = layout.task.rule(parts, query)
     seeds = [derive_seed(seed, i // rollouts, i % rollouts) for i in range(count)]
-    steps: list[dict[str, Step]] = [{} for _ in range(count)]
+    turns: list[list[Turn]] = [[] for _ in range(count)]
     rewards = np.zeros(count)
     for layer in layout.layers:
         requests = [
@@ -74,7 +74,7 @@ def run_discrete(
         messages = np.array([_message(reply, layout) for reply in replies]).reshape(-1, count)
         for at, reply in enumerate(replies):
             node, i = f"node_{layer[at // count]}", at % count
-            steps[i][node] = Step(node, reply.text, node, reply)
+            turns[i].append(Turn(node, reply.text, node, reply))
         _, earned = network.step(messages)
         rewards = rewards if earned is None else earned.astype(np.float64)
     return [
@@ -82,13 +82,13 @@ def run_discrete(
             Example("-".join(map(str, numbers)), str(tuple(numbers)), str(target)),
             i // rollouts,
             seeds[i],
-            turns,
-            turns[layout.topology.output].text,
+            tuple(said),
+            said[-1].text,  # the output node speaks last
             Score(reward, reward, "ok" if reward else "wrong"),
             float(reward),
         )
-        for i, (numbers, target, turns, reward) in enumerate(
-            zip(np.concatenate([parts, query]).T.tolist(), targets, steps, rewards, strict=True)
+        for i, (numbers, target, said, reward) in enumerate(
+            zip(np.concatenate([parts, query]).T.tolist(), targets, turns, rewards, strict=True)
         )
     ]
 
@@ -96,7 +96,7 @@ def run_discrete(
 def _message(reply: Completion, layout: Layout) -> int:
     if reply.error or not reply.text.isdecimal() or int(reply.text) >= layout.messages:
         raise InputError(
-            f"the engine replied {reply.text!r}, which is no message: "
-            f"0 to {layout.messages - 1} would be right" + (f" ({reply.error})" * bool(reply.error))
+            f"a message must be 0 to {layout.messages - 1}, but the engine replied {reply.text!r}"
+            + (f" ({reply.error})" * bool(reply.error))
         )
     return int(reply.text)

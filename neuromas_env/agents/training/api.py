@@ -10,6 +10,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -19,21 +20,30 @@ from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.engines.base import make_engine as make_by_name
 from neuromas_env.agents.engines.models import precision
-from neuromas_env.agents.learners.base import make_learner
+from neuromas_env.agents.learners.base import learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation
-from neuromas_env.agents.training.growth import restarted
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
-from neuromas_env.progress import Reporter
+from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
 from neuromas_env.tasks.ready import check_ready
 from neuromas_env.topology import Topology
 
-__all__ = ["Interrupted", "RunResult", "is_main", "make_engine", "read_result", "resume", "train"]
+__all__ = [
+    "Interrupted",
+    "RunResult",
+    "grow",
+    "is_main",
+    "make_engine",
+    "read_result",
+    "resume",
+    "train",
+]
 
 
 def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
@@ -41,13 +51,14 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
 
     Args:
         config: The options.
-        report: Told how the run goes on.
+        report: Told how the run goes on; by default a progress bar in a terminal or notebook.
 
     Raises:
         InputError: An option is wrong, an episode or a file failed, or the loss is not finite.
         Interrupted: The user stopped the run.
     """
     config.validate()
+    learner_class(config.learner).check(config)
     distributed.start(config.device)
     # The run keeps what `auto` came to, so that it goes on with it on any machine.
     config = replace(config, dtype=precision(config.dtype, config.device))
@@ -71,7 +82,8 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
         checkpoint.load(source, engine)
-        learner.load_state_dict(restarted(checkpoint.load_learner(source)))
+        learner.load_state_dict(checkpoint.load_learner(source))
+        learner.restart()
 
     def head() -> Path:
         folder = _new_folder(config, task, stages[-1][0])
@@ -94,9 +106,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder} is no run folder: it holds no config.yaml")
-    config = TrainConfig.from_mapping(
-        read_config(folder / "config.yaml"), str(folder / "config.yaml")
-    )
+    config = TrainConfig.from_mapping(read_config(folder / "config.yaml"))
     if (folder / "result.json").is_file():
         return read_result(folder)
     distributed.start(config.device)
@@ -112,6 +122,29 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     run = Run(folder, config, task, engine, stages, _reporter(report))
     run.restore(learner, state)
     return _finish(run)
+
+
+def grow(
+    run: str | Path | RunResult, topology: str, *, report: Reporter | None = None, **options: Any
+) -> RunResult:
+    """Train a larger network that keeps the adapters of a trained one.
+
+    Args:
+        run: The trained network: its run folder or result.
+        topology: The larger network, such as `2-2-1`.
+        report: As in `train`.
+        **options: Those of `TrainConfig` that differ from the run's, `out` and `grow_init` among
+            them.
+
+    Raises:
+        InputError: The topologies or the options do not fit; else as `train`.
+        Interrupted: The user stopped the run.
+    """
+    folder = run.folder if isinstance(run, RunResult) else Path(run)
+    saved = read_config(folder / "config.yaml")
+    kept = {key: value for key, value in saved.items() if key not in ("out", "schedule")}
+    given = {"grow_from": str(folder), "topology": topology, **options}
+    return train(TrainConfig.from_mapping(kept | given), report=report)
 
 
 def _finish(run: Run) -> RunResult:
@@ -157,18 +190,18 @@ def make_engine(config: TrainConfig) -> TrainableEngine:
 
 
 def _reporter(report: Reporter | None) -> Reporter:
-    return Reporter() if report is None or distributed.number() else report
+    if distributed.number():
+        return Reporter()
+    return usual_reporter() if report is None else report
 
 
 def _check_splits(config: TrainConfig, task: Task) -> None:
     if not len(task.examples("train")):
-        raise InputError(
-            f"task {task.name!r} has no training questions; another task would be right"
-        )
+        raise InputError(f"task {task.name!r} has no training questions; take another")
     if config.eval_questions and not len(task.examples(config.eval_split)):
         raise InputError(
             f"task {task.name!r} has no questions in its {config.eval_split} split; "
-            "another eval_split, or eval_questions 0, would be right"
+            "take another eval_split, or eval_questions 0"
         )
     check_ready(task)
 
@@ -176,11 +209,11 @@ def _check_splits(config: TrainConfig, task: Task) -> None:
 def _check_learner(config: TrainConfig, source: Path) -> None:
     """Refuse to hand one learner's state to another, which would misread it or lose some of it."""
     path = source.resolve().parent.parent / "config.yaml"
-    learner = read_config(path).get("learner", TrainConfig.learner)
+    learner = TrainConfig.from_mapping(read_config(path), str(path)).learner
     if learner != config.learner:
         raise InputError(
             f"grow_from: learner {learner!r} trained {path.parent}, but {config.learner!r} is "
-            f"asked for; --learner {learner} would be right"
+            f"asked for; give --learner {learner}"
         )
 
 
@@ -189,7 +222,7 @@ def _new_folder(config: TrainConfig, task: Task, topology: Topology) -> Path:
         folder = Path(config.out)
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise InputError(
-                f"out: {folder} holds files already; a new folder would be right, or resume the run"
+                f"out: {folder} holds files already; give a new folder, or resume the run"
             )
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)

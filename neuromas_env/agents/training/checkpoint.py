@@ -98,9 +98,7 @@ def latest(folder: str | Path) -> Path:
         return folder
     found = _checkpoints(folder)
     if not found:
-        raise InputError(
-            f"no checkpoint in {folder}; a run folder, with checkpoints/ in it, would be right"
-        )
+        raise InputError(f"no checkpoint in {folder}; give a run folder, with checkpoints/ in it")
     return found[-1]
 
 
@@ -134,7 +132,7 @@ def load(folder: Path, engine: TrainableEngine, topology: Topology | None = None
         raise InputError(
             f"checkpoint {folder} was trained on the base {state.model!r} (weights "
             f"{state.weights_hash}), but {engine.name!r} (weights {engine.weights_hash}) is "
-            f"loaded; model {state.model!r} would be right"
+            f"loaded; give model {state.model!r}"
         )
     if topology is not None and topology != state.topology:
         raise InputError(

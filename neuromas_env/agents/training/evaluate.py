@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.envs.episode import Schedule
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Engine, Team, Trajectory, Usage
-from neuromas_env.rollout import EpisodeOptions, Intervene, run_episodes
+from neuromas_env.method import Method
+from neuromas_env.policy import Cost, Trajectory, Usage
+from neuromas_env.rollout import Intervene, run_episodes
 from neuromas_env.tasks.base import Example, Task
-from neuromas_env.topology import Topology
 
 CHUNK = 64
 """Questions that run at once. Low-precision arithmetic depends on it, so it is fixed."""
@@ -73,34 +72,27 @@ class Evaluation:
 
 
 def evaluate(
-    topology: Topology,
+    method: Method,
     task: Task,
-    team: Team,
     examples: Sequence[Example],
-    engine: Engine,
     *,
     split: str = "test",
     seed: int = 0,
     intervene: Intervene | None = None,
     progress: Progress | None = None,
-    schedule: Schedule | None = None,
-    options: EpisodeOptions | None = None,
     play: Callable[..., list[Trajectory]] = run_episodes,
 ) -> Evaluation:
     """Run every question once and score the answers.
 
     Args:
-        topology: The network.
+        method: What is run; decode greedily for comparable figures. The cost of its engines is
+            booked under the phase `eval`.
         task: Scores the answers.
-        team: A policy for every node; decode greedily for comparable figures.
         examples: The questions.
-        engine: Whose cost is counted, under the phase `eval`.
         split: Where the questions come from, for the constant and the blind baseline.
         seed: For policies that sample.
         intervene: Replaces messages between layers.
         progress: Told after every chunk of questions.
-        schedule: Asked at layer boundaries who acts next.
-        options: Further arguments of `Episode` for a question.
         play: Runs the episodes, as `run_episodes` does.
 
     Raises:
@@ -108,31 +100,29 @@ def evaluate(
     """
     if not examples:
         raise InputError("an evaluation needs at least one question")
-    phase, engine.cost.phase = engine.cost.phase, "eval"
+    costs = [engine.cost for engine in method.engines]
+    phases, before = [cost.phase for cost in costs], _total(costs)
+    for cost in costs:
+        cost.phase = "eval"
     try:
-        before = engine.cost.total("eval")
         done: list[Trajectory] = []
         # Of equal size, so that no chunk is left with one question, which could not be shuffled.
         for part in np.array_split(np.arange(len(examples)), math.ceil(len(examples) / CHUNK)):
             chunk = [examples[int(i)] for i in part]
-            done += play(
-                topology, task, team, chunk, seed=seed + len(done),
-                intervene=intervene, schedule=schedule, options=options,
-            )  # fmt: skip
+            done += play(method, task, chunk, seed=seed + len(done), intervene=intervene)
             if progress is not None:
                 progress(len(done), len(examples))
-        cost = _difference(engine.cost.total("eval"), before)
+        spent = _difference(_total(costs), before)
     finally:
-        engine.cost.phase = phase
-    return _summary(done, task, split, cost)
+        for cost, phase in zip(costs, phases, strict=True):
+            cost.phase = phase
+    return _summary(done, task, split, spent)
 
 
 def communication_ablation(
-    topology: Topology,
+    method: Method,
     task: Task,
-    team: Team,
     examples: Sequence[Example],
-    engine: Engine,
     *,
     split: str = "test",
     seed: int = 0,
@@ -147,16 +137,16 @@ def communication_ablation(
     Raises:
         InputError: There are fewer than two questions, or only one node.
     """
-    if len(examples) < 2 or len(topology) < 2:
+    if len(examples) < 2 or len(method.topology) < 2:
         raise InputError("taking messages away needs two questions and two nodes at least")
-    interventions = {"blanked": blank(topology.output), "shuffled": shuffle(topology.output, seed)}
+    output = method.topology.output
+    interventions = {"blanked": blank(output), "shuffled": shuffle(output, seed)}
     return {
         name: evaluate(
-            topology, task, team, examples, engine,
-            split=split, seed=seed, intervene=intervene, progress=progress,
+            method, task, examples, split=split, seed=seed, intervene=intervene, progress=progress
         )
         for name, intervene in interventions.items()
-    }  # fmt: skip
+    }
 
 
 def blank(output: str, nodes: Collection[str] | None = None) -> Intervene:
@@ -237,6 +227,13 @@ def _summary(
         cost=cost,
         reader=task.read_by,
     )
+
+
+def _total(costs: Sequence[Cost]) -> Usage:
+    total = Usage()
+    for cost in costs:
+        total.add(cost.total("eval"))
+    return total
 
 
 def _difference(after: Usage, before: Usage) -> dict[str, float]:

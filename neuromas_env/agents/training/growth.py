@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -21,29 +20,27 @@ def grow(
     engine: TrainableEngine,
     old: Topology,
     new: Topology,
-    learner_state: Mapping[str, Any],
     *,
     init: str = "zero",
     seed: int = 0,
     mapping: Mapping[str, str] | None = None,
-) -> tuple[dict[str, str], dict[str, Any]]:
+) -> dict[str, str]:
     """Turn the adapters of a network into those of a larger one.
 
-    Learners made before hold weights that are gone afterwards: make a new one and
-    give it the returned state.
+    Learners made before hold weights that are gone afterwards: make a new one and give it what
+    the old one's `grow` returned before.
 
     Args:
         engine: Holds an adapter for every old node, afterwards for every new one.
         old: The trained network.
         new: The larger network.
-        learner_state: The learner's state.
         init: New nodes start as the bare base (`zero`), as a copy of the nearest
             inherited node (`copy`), or as the base with small noise (`noise`).
         seed: Of the new nodes' random numbers.
         mapping: Old to new node, instead of `Topology.grow_to`'s default.
 
     Returns:
-        Old node to new node, and the learner's state under the new names.
+        Old node to the new node that inherits its adapter.
 
     Raises:
         InputError: The topologies do not fit, or `init` is unknown.
@@ -72,29 +69,7 @@ def grow(
             adapters.copy(_sibling(new, node, tuple(kept)), node)
         elif init == "noise":
             adapters.add_noise(node, NOISE, derive_seed(seed, number, 1))
-    return inherited, rename_nodes(learner_state, old, inherited)
-
-
-def rename_nodes(state: Mapping[str, Any], old: Topology, names: Mapping[str, str]) -> dict:
-    """Rename the nodes in a learner's state.
-
-    Wherever the state holds a mapping whose keys are all nodes of the old topology, its
-    keys are renamed, and nodes without a new name are left out. Anything else stays.
-    """
-    if state and state.keys() <= set(old.nodes):
-        return {names[node]: value for node, value in state.items() if node in names}
-    return {
-        key: rename_nodes(value, old, names) if isinstance(value, dict) else value
-        for key, value in state.items()
-    }
-
-
-def restarted(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Let a learner that counts under the key `steps`, at any depth, count from zero again."""
-    return {
-        key: 0 if key == "steps" else restarted(value) if isinstance(value, dict) else value
-        for key, value in state.items()
-    }
+    return inherited
 
 
 def _sibling(topology: Topology, node: str, candidates: tuple[str, ...]) -> str:

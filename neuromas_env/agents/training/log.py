@@ -123,12 +123,12 @@ def transcript(trajectory: Trajectory) -> dict[str, Any]:
         "seed": trajectory.seed,
         "messages": [
             {
-                "node": step.node,
-                "text": step.text,
-                "tokens": 0 if step.completion is None else len(step.completion.ids),
-                "finished": step.completion is None or step.completion.finished,
+                "node": turn.node,
+                "text": turn.text,
+                "tokens": 0 if turn.completion is None else len(turn.completion.ids),
+                "finished": turn.completion is None or turn.completion.finished,
             }
-            for step in trajectory.steps.values()
+            for turn in trajectory.turns
         ],
         "answer": trajectory.answer,
         "reward": trajectory.reward,

@@ -24,9 +24,7 @@ import torch
 
 from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import TrainableEngine
-from neuromas_env.agents.learners.base import Learner, make_learner
-from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.roles import prompt_of, reads_whole
+from neuromas_env.agents.learners.base import Learner, learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation, communication_ablation, evaluate
@@ -34,9 +32,10 @@ from neuromas_env.agents.training.growth import grow
 from neuromas_env.agents.training.log import NoLog, RunLog
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write
-from neuromas_env.policy import Sampling, Team, Trajectory, Usage
+from neuromas_env.method import Method
+from neuromas_env.policy import Sampling, Trajectory, Usage
 from neuromas_env.progress import Reporter
-from neuromas_env.rollout import derive_seed, step_questions, whole_questions
+from neuromas_env.rollout import derive_seed, step_questions
 from neuromas_env.tasks import Example, Task
 from neuromas_env.topology import Topology
 
@@ -58,7 +57,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run came to.
+    """The result of a run; as a text, its scores in a few lines.
 
     Attributes:
         folder: The run folder.
@@ -84,12 +83,26 @@ class RunResult:
         """Return a dict for JSON, as written to `result.json`."""
         return {**asdict(self), "folder": str(self.folder)}
 
+    def __str__(self) -> str:
+        """Return the scores and their intervals, and where the run is."""
+        shape, task = self.facts["topology"]["name"], self.facts["task"]
+        rows = {"before training": self.before, "after training": self.after}
+        rows |= {f"messages {name}": found for name, found in self.ablation.items()}
+        lines = [f"{shape} on {task}, {self.steps} steps, {self.folder}"]
+        for name, found in rows.items():
+            if found is not None:
+                low, high = found.extracted_interval
+                lines.append(
+                    f"{name:18} {found.extracted:6.1%} [{low:.1%}, {high:.1%}] of {found.n}"
+                )
+        return "\n".join(lines)
+
 
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     """Return the mean reward and scores of a batch and the number of its sampled tokens."""
     scores = [t.score for t in trajectories if t.score is not None]
     # Episodes of a tree share replies.
-    replies = {id(s.completion): s.completion for t in trajectories for s in t.steps.values()}
+    replies = {id(s.completion): s.completion for t in trajectories for s in t.turns}
     return {
         "reward": float(np.mean([t.reward for t in trajectories])),
         "strict": float(np.mean([score.strict for score in scores])),
@@ -191,7 +204,7 @@ class Run:
             metrics = self.learner.update(trajectories)
         except FloatingPointError as error:
             raise InputError(
-                f"step {self.step + 1}: {error}; a smaller learning_rate would be right. "
+                f"step {self.step + 1}: {error}; take a smaller learning_rate. "
                 f"{self.folder} holds the checkpoints of earlier steps"
             ) from error
         trained = time.perf_counter()
@@ -222,16 +235,13 @@ class Run:
         questions = step_questions(rows, config.seed, step, config.questions)
         play = partial(
             distributed.run_episodes,
-            self.topology,
-            self.task,
-            examples=self._as_read(questions),
+            task=self.task,
+            examples=questions,
             seed=derive_seed(config.seed, _EPISODES, step),
-            cost=self.engine.cost,
             rollouts=config.rollouts,
             reward=config.reward,
         )
-        gather = getattr(self.learner, "gather", lambda play, team: play(team()))
-        trajectories = gather(play, partial(self._team, config.temperature))
+        trajectories = self.learner.gather(play, self._method(config.temperature))
         for trajectory in trajectories:
             if trajectory.error is not None:
                 raise InputError(
@@ -243,11 +253,11 @@ class Run:
         self._save()  # everything from here on is repeated if it is interrupted
         old, new = self.topology, self.stages[stage][0]
         before = self._evaluate(f"{old.name} before growing")
-        names, state = grow(
+        state = self.learner.grow(old.grow_to(new))
+        names = grow(
             self.engine,
             old,
             new,
-            self.learner.state_dict(),
             init=self.config.grow_init,
             seed=derive_seed(self.config.seed, _GROWTH, stage),
         )
@@ -276,17 +286,15 @@ class Run:
             }
         )
 
-    def _team(self, temperature: float, **options: Any) -> Team:
+    def _method(self, temperature: float) -> Method:
         limit = self.config.max_new_tokens or self.task.max_new_tokens
-        sampling, prompt = Sampling(temperature, limit), prompt_of(self.config.learner)
-        return llm_team(self.topology, self.task, self.engine, sampling, prompt=prompt, **options)
-
-    def _as_read(self, examples: list[Example]) -> list[Example]:
-        return whole_questions(examples) if reads_whole(self.config.learner) else examples
+        return learner_class(self.config.learner).method(
+            self.config, self.topology, self.task, self.engine, Sampling(temperature, limit)
+        )
 
     def _held_out(self) -> list[Example]:
         rows = self.task.examples(self.config.eval_split)
-        return self._as_read([rows[i] for i in range(min(self.config.eval_questions, len(rows)))])
+        return [rows[i] for i in range(min(self.config.eval_questions, len(rows)))]
 
     def _evaluate(self, when: str, stoppable: bool = True) -> Evaluation | None:
         examples, place = self._held_out(), (self.step, self.stage)
@@ -295,14 +303,12 @@ class Run:
         if self._last is None or self._last[0] != place:
             self.report.begin(f"evaluating {when}", len(examples))
             result = evaluate(
-                self.topology,
+                self._method(temperature=0.0),
                 self.task,
-                self._team(temperature=0.0),
                 examples,
-                self.engine,
                 split=self.config.eval_split,
                 progress=self._progress(stoppable),
-                play=partial(distributed.run_episodes, cost=self.engine.cost),
+                play=distributed.run_episodes,
             )
             self._last = place, result
         result = self._last[1]
@@ -316,11 +322,9 @@ class Run:
         examples = self._held_out()
         self.report.begin("evaluating without messages", len(examples))
         return communication_ablation(
-            self.topology,
+            self._method(temperature=0.0),
             self.task,
-            self._team(temperature=0.0),
             examples,
-            self.engine,
             split=self.config.eval_split,
             seed=self.config.seed,
             progress=self._progress(stoppable=True),

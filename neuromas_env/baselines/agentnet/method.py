@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.adapted import Fitted, learned
 from neuromas_env.baselines.agentnet.pool import TFIDF, Entry, Lesson, Pool, Rule, State, fresh
 from neuromas_env.baselines.agentnet.prompts import Prompts
@@ -38,9 +39,11 @@ from neuromas_env.baselines.agentnet.walk import (
     actions,
     progress,
 )
-from neuromas_env.baselines.method import Method, Net, Prompt, Script, Setup, Turns
+from neuromas_env.baselines.net import Net, Script, Setup
 from neuromas_env.errors import InputError
+from neuromas_env.method import Method
 from neuromas_env.policy import Observation, Trajectory
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks.base import Example
 
 SAMPLE = 1000
@@ -102,7 +105,8 @@ class AgentNetLearning:
         """Route each question with what is known so far, then learn from all."""
         self.state = self.state or self._begin()
         self._crew.pool.state = self.state
-        runs = self._crew.method.run(self._setup.task, examples, seed=seed, reward="extracted")
+        task = self._setup.task
+        runs = run_episodes(self._crew.method, task, examples, seed=seed, reward="extracted")
         if failed := next((run for run in runs if run.error), None):
             raise InputError(f"question {failed.example.id!r}: {failed.error}")
         for lesson in [self._crew.lesson(run) for run in runs]:
@@ -138,7 +142,7 @@ class _Crew:
 
     def hops(self, run: Trajectory) -> list[Hop]:
         """Return the hops of an episode."""
-        return self._follow({node: step.text for node, step in run.steps.items()})[0]
+        return self._follow({turn.node: turn.text for turn in run.turns})[0]
 
     def lesson(self, run: Trajectory) -> Lesson:
         """Return what an episode teaches."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from neuromas_env.agents.prompts import Turns
 from neuromas_env.baselines.agentnet.pool import Pool
 from neuromas_env.baselines.agentnet.walk import Hop, Spot, Walks, progress
-from neuromas_env.baselines.method import Turns
 from neuromas_env.tasks.base import Task
 
 

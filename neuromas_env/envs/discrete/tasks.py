@@ -75,7 +75,9 @@ class DiscreteTask:
         parts, query = (
             np.stack([rng.integers(size, size=n, dtype=Dtype) for size in sizes])
             if len(set(sizes)) > 1
-            else rng.integers(max(sizes, default=1), size=(len(sizes), n), dtype=Dtype)
+            else rng.integers(sizes[0], size=(len(sizes), n), dtype=Dtype)
+            if sizes
+            else np.empty((0, n), Dtype)
             for sizes in (self.parts, self.query)
         )
         return parts, query
@@ -197,7 +199,7 @@ class Knockout(DiscreteTask):
         if sent and len(sent[topology.output]) < len(self.parts):
             raise InputError(
                 f"the optimum of task {self.name} on {topology.name} is not known: its nodes do "
-                f"not hear of the players of each match; 'tree-{len(self.parts)}' would be right"
+                f"not hear of the players of each match; take 'tree-{len(self.parts)}'"
             )
         return super().returns(topology, messages)
 

@@ -10,23 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.roles import ROLES
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import blank, shuffle
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE as ADAPTED
 from neuromas_env.baselines.adapted import adapt
+from neuromas_env.baselines.trained import OWN_FORM
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import TrainedRun, make_method, read_run
 from neuromas_env.bench.store import Answer
 from neuromas_env.bench.worker import answer_of
+from neuromas_env.config import read_config
 from neuromas_env.downloads import build_once, cache_dir
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.bound import Bound
 from neuromas_env.experiments.spec import Arm, Study, digest
 from neuromas_env.files import read_json, read_lines, write
 from neuromas_env.progress import Reporter
-from neuromas_env.rollout import Intervene, run_episodes, whole_questions
+from neuromas_env.rollout import Intervene, run_episodes
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.ready import check_ready
@@ -59,8 +60,8 @@ class Language:
             for name, task in self.tasks.items():
                 if task.chance() is None:
                     raise InputError(
-                        f"need: what a guess scores on {name} is not known; a task with a method "
-                        "`chance`, such as hierarchy/max, would be right"
+                        f"need: what a guess scores on {name} is not known; take a task with a "
+                        "method `chance`, such as hierarchy/max"
                     )
         self.model = study.model or str(_made(folder / str(study.script)))
         self._held: tuple[dict[str, Any], Any] | None = None
@@ -181,12 +182,7 @@ class Language:
         chosen = [made.examples("test")[row] for row in rows]
         before = engine.cost.total("eval").seconds
         engine.cost.phase = "eval"
-        done = run_episodes(
-            method.topology, made, method.team,
-            chosen if method.dealt else whole_questions(chosen),
-            seed=seed, numbers=rows, schedule=method.schedule, options=method.options,
-            intervene=intervene,
-        )  # fmt: skip
+        done = run_episodes(method, made, chosen, seed=seed, numbers=rows, intervene=intervene)
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
         return [
             answer_of(row, trajectory, seconds, method, reader=made.read_by)
@@ -258,7 +254,7 @@ def _saved(out: Path) -> dict[str, Any]:
 def _name(out: Path) -> str:
     """Name a run as the benchmark does: learners with roles have a form of their own."""
     learner = _saved(out)["learner"]
-    return f"{learner if learner in ROLES else 'neuromas'}@{out}"
+    return f"{learner if learner in OWN_FORM else 'neuromas'}@{out}"
 
 
 def _run(out: Path) -> TrainedRun:

@@ -20,7 +20,7 @@ from support.tiny_models import FAMILIES
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.forward.lm_head import draw
 from neuromas_env.agents.engines.transformers import TransformersEngine
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling
 from neuromas_env.rollout import run_episodes
@@ -133,10 +133,10 @@ def test_a_failed_call_names_the_node_in_the_trajectory(engine):
         answer_format = "yes " * 3000
 
     task, topology = Long(4), Topology.parse("1-1")
-    team = llm_team(topology, task, engine, Sampling(1.0, 4))
-    (run, *_) = run_episodes(topology, task, team, task.examples("train")[:1])
+    network = llm_network(topology, task, engine, Sampling(1.0, 4))
+    (run, *_) = run_episodes(network, task, task.examples("train")[:1])
     assert run.error.startswith("node_0: ") and "context" in run.error
-    assert run.score is None and run.steps == {}
+    assert run.score is None and run.turns == ()
 
 
 def test_no_requests_no_answers(engine):
@@ -341,9 +341,10 @@ def test_runs_in_bfloat16(family):
 def test_an_engine_of_its_own_per_node_works_side_by_side():
     task, topology = make_task("signal"), Topology.parse("1-1")
     first, second = tiny_engine("llama"), tiny_engine("qwen3")
-    team = llm_team(topology, task, first, Sampling(1.0, 4))
-    team |= {"node_1": llm_team(topology, task, second, Sampling(1.0, 4))["node_1"]}
-    runs = run_episodes(topology, task, team, task.examples("train"))
+    network = llm_network(topology, task, first, Sampling(1.0, 4))
+    other = llm_network(topology, task, second, Sampling(1.0, 4)).team["node_1"]
+    network = dataclasses.replace(network, team={**network.team, "node_1": other})
+    runs = run_episodes(network, task, task.examples("train"))
     assert not any(run.error for run in runs)
     assert set(first.cost.usage) == {("eval", "node_0")}
     assert set(second.cost.usage) == {("eval", "node_1")}

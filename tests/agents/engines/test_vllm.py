@@ -26,7 +26,7 @@ from neuromas_env.agents.engines.forward.lm_head import draw
 from neuromas_env.agents.engines.models import load_base
 from neuromas_env.agents.engines.vllm import VLLMEngine
 from neuromas_env.agents.learners.reinforce import Reinforce
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.api import make_engine, train
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.bench.config import BenchConfig
@@ -186,8 +186,8 @@ def test_answers_as_the_transformers_engine_does_and_books_the_cost(vllm, temper
 def test_a_step_is_handed_over_at_once_and_only_for_who_took_it(vllm):
     engine, other = make(), tiny_engine("llama")
     topology, task = Topology.parse("2-1"), make_task("signal:symbols=2")
-    team = llm_team(topology, task, engine, Sampling(1.0, 3))
-    runs = run_episodes(topology, task, team, task.examples("train"), rollouts=2)
+    network = llm_network(topology, task, engine, Sampling(1.0, 3))
+    runs = run_episodes(network, task, task.examples("train"), rollouts=2)
     runs = [dataclasses.replace(run, reward=float(i % 2)) for i, run in enumerate(runs)]
     metrics = Reinforce(engine, ["node_1"], learning_rate=0.1, importance_cap=2.0).update(runs)
     assert metrics["sampler_gap"] < 1e-4 and abs(metrics["importance_ratio"] - 1) < 1e-4

@@ -19,20 +19,20 @@ from support.tiny_runs import At, Killed, assert_same_end, kill, lines, tiny_con
 
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.learners.actor_critic import (
+    CollmCC,
+    CollmDC,
     Critic,
-    collm_cc,
-    collm_dc,
+    Magrpo,
     group_relative,
     learned_baseline,
-    magrpo,
 )
-from neuromas_env.agents.learners.base import make_learner
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.learners.base import learner_class
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.api import resume, train
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.bench.methods import training_of
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Sampling, Step, Trajectory
+from neuromas_env.policy import Completion, Sampling, Trajectory, Turn
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
@@ -57,11 +57,11 @@ class Told:
 
 
 def episode(group, reward, **prompts):
-    steps = {
-        node: Step(node, "", node, Completion("", np.array(ids), np.array([1])))
+    turns = [
+        Turn(node, "", node, Completion("", np.array(ids), np.array([1])))
         for node, ids in prompts.items()
-    }
-    return Trajectory(None, group, 0, steps, "", None, reward)
+    ]
+    return Trajectory(None, group, 0, tuple(turns), "", None, reward)
 
 
 BATCH = [
@@ -121,9 +121,9 @@ def test_magrpo_compares_the_episodes_of_a_question():
 
 def episodes(engine, seed=0, rollouts=3):
     topology, task = Topology.parse("2-1"), make_task("signal:symbols=2")
-    team = llm_team(topology, task, engine, Sampling(1.0, 3))
+    network = llm_network(topology, task, engine, Sampling(1.0, 3))
     examples = task.examples("train")
-    runs = run_episodes(topology, task, team, examples, seed=seed, rollouts=rollouts)
+    runs = run_episodes(network, task, examples, seed=seed, rollouts=rollouts)
     return [dataclasses.replace(run, reward=float(i % 3 == 0)) for i, run in enumerate(runs)]
 
 
@@ -162,11 +162,11 @@ def test_a_critic_learns_returns():
 
 @pytest.mark.parametrize(
     ("make", "critics"),
-    [(collm_cc, ["critic"]), (collm_dc, [f"critic_{n}" for n in NODES]), (magrpo, [])],
+    [(CollmCC, ["critic"]), (CollmDC, [f"critic_{n}" for n in NODES]), (Magrpo, [])],
 )
 def test_every_node_and_critic_learns_and_goes_on_after_a_stop(make, critics, tmp_path):
     engine, other = tiny_engine("llama"), tiny_engine("llama")
-    learner = make(engine, NODES, OPTIONS)
+    learner = make.make(engine, NODES, OPTIONS)
     names = [*NODES, *critics]
     before = weights(engine, names)
     for _ in range(2):  # the first one moves a critic's head alone, which starts at zero
@@ -176,13 +176,13 @@ def test_every_node_and_critic_learns_and_goes_on_after_a_stop(make, critics, tm
     assert not any(same({n: before[n]}, {n: after[n]}) for n in names)
     assert ("value_error" in metrics) == bool(critics) and metrics["train_rows"] == 18
     if critics:
-        prompts = [len(s.completion.prompt_ids) for e in batch for s in e.steps.values()]
+        prompts = [len(s.completion.prompt_ids) for e in batch for s in e.turns]
         heads = len(critics) * (engine.model.get_input_embeddings().weight.shape[1] + 1)
         adapters = [p.numel() for n in critics for p in engine.adapters.parameters(n).values()]
         assert metrics["critic_parameters"] == heads + sum(adapters)
         assert metrics["critic_tokens"] == sum(prompts)
     torch.save(learner.state_dict(), tmp_path / "state.pt")
-    resumed = make(other, NODES, OPTIONS)
+    resumed = make.make(other, NODES, OPTIONS)
     for node in NODES:
         engine.adapters.save(node, tmp_path / node)
         other.adapters.load(node, tmp_path / node)
@@ -195,7 +195,7 @@ def test_every_node_and_critic_learns_and_goes_on_after_a_stop(make, critics, tm
 def lead(engine, batch, node):
     """How much likelier a node's rewarded messages are than the others, in log-probability."""
     runs = sorted(batch, key=lambda run: -run.reward)
-    replies = [run.steps[node].completion for run in runs]
+    replies = [run.last(node).completion for run in runs]
     rows = [Row(node, reply.prompt_ids, reply.ids) for reply in replies]
     with torch.no_grad(), engine.training(rows) as scored:
         totals = torch.zeros(len(rows)).index_add(0, scored.row, scored.logprobs).numpy()
@@ -203,16 +203,16 @@ def lead(engine, batch, node):
     return totals[good].mean() - totals[~good].mean()
 
 
-@pytest.mark.parametrize("make", [collm_cc, collm_dc, magrpo])
+@pytest.mark.parametrize("make", [CollmCC, CollmDC, Magrpo])
 def test_a_first_layer_whose_message_alone_counts_learns_from_the_first_step(make):
     """The reward is 1 where node_0's first token is even; what the others say is for nothing."""
     engine = tiny_engine("llama")
     batch = [
-        dataclasses.replace(run, reward=float(run.steps["node_0"].completion.ids[0] % 2 == 0))
+        dataclasses.replace(run, reward=float(run.last("node_0").completion.ids[0] % 2 == 0))
         for run in episodes(engine, rollouts=8)
     ]
     assert 4 <= sum(run.reward for run in batch) <= 12
-    learner, leads = make(engine, NODES, OPTIONS), [lead(engine, batch, "node_0")]
+    learner, leads = make.make(engine, NODES, OPTIONS), [lead(engine, batch, "node_0")]
     for _ in range(3):
         learner.update(batch)
         leads.append(lead(engine, batch, "node_0"))
@@ -234,7 +234,7 @@ def test_a_critic_has_a_rate_and_a_scale_of_its_own():
     assert moved[1e-2, 10.0] == pytest.approx(10 * moved[1e-3, 10.0], rel=1e-2)
     assert moved[1e-3, 1.0] == pytest.approx(moved[1e-3, 10.0] / 10, rel=1e-2)
     config = dataclasses.replace(OPTIONS, critic_learning_rate=3e-2)
-    made = collm_cc(engine, ("node_0",), dataclasses.replace(config, topology="1"))
+    made = CollmCC.make(engine, ("node_0",), dataclasses.replace(config, topology="1"))
     rates = {group["lr"] for group in made._critics["critic"]._optimiser.param_groups}
     assert rates == {3e-2}
 
@@ -263,20 +263,20 @@ def test_a_state_that_is_too_long_is_refused():
         critic.learn([np.ones(room + 1, dtype=np.int64)], np.ones(1), 1.0)
 
 
-@pytest.mark.parametrize("make", [collm_cc, collm_dc])
+@pytest.mark.parametrize("make", [CollmCC, CollmDC])
 def test_out_of_memory_in_a_critic_says_which_budget_fits(make):
     engine = tiny_engine("llama")
-    batch, learner = episodes(engine), make(engine, NODES, OPTIONS)
+    batch, learner = episodes(engine), make.make(engine, NODES, OPTIONS)
     names = engine.adapters.names
     before = weights(engine, names)
-    room = 250 if make is collm_cc else 150  # holds what a critic reads in one episode
+    room = 250 if make is CollmCC else 150  # holds what a critic reads in one episode
     cramp(engine, room)
     with pytest.raises(InputError, match="cpu ran out of memory in training") as caught:
         learner.update(batch)
     assert same(before, weights(engine, names))
     retry = tiny_engine("llama", token_budget=fitting(caught))
     cramp(retry, room)
-    assert make(retry, NODES, OPTIONS).update(batch)["train_rows"] > 0
+    assert make.make(retry, NODES, OPTIONS).update(batch)["train_rows"] > 0
 
 
 def test_a_critic_that_cannot_learn_for_lack_of_memory_is_left_as_it_was():
@@ -292,9 +292,9 @@ def test_a_critic_that_cannot_learn_for_lack_of_memory_is_left_as_it_was():
 
 @pytest.mark.parametrize("name", ["collm_cc", "collm_dc", "magrpo"])
 def test_a_growing_network_is_refused(name):
-    config = dataclasses.replace(OPTIONS, schedule="1:2, 2-1:2")
+    config = dataclasses.replace(OPTIONS, learner=name, schedule="1:2, 2-1:2")
     with pytest.raises(InputError, match=f"{name}.*one network"):
-        make_learner(name, tiny_engine("llama"), NODES, config)
+        learner_class(name).check(config)
 
 
 # --- whole runs ---------------------------------------------------------------------------
@@ -321,5 +321,5 @@ def test_a_critic_needs_no_other_episode_of_a_question_but_a_group_does(tmp_path
     options = {"rollouts": 1, "steps": 1, "eval_questions": 0}
     model = tiny_folder("llama")
     train(tiny_config(model, tmp_path / "cc", learner="collm_cc", **options))
-    with pytest.raises(InputError, match="rollouts: 1, but learner 'magrpo' compares"):
+    with pytest.raises(InputError, match="rollouts must be at least 2 with learner 'magrpo'"):
         train(tiny_config(model, tmp_path / "magrpo", learner="magrpo", **options))

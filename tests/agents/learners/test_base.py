@@ -3,7 +3,7 @@ from support.plugins import install
 
 from neuromas_env.agents.learners import base as door
 from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling
@@ -14,7 +14,7 @@ from neuromas_env.topology import Topology
 CONFIG = TrainConfig(learning_rate=5.0)
 
 
-class Counter:
+class Counter(door.Learner):
     """Learns nothing, counts episodes."""
 
     def __init__(self, engine, nodes, config):
@@ -79,8 +79,8 @@ def test_the_learners_for_language_models_train_every_node(name):
     engine = tiny_engine("llama")
     task, topology = make_task("signal"), Topology.parse("2-1")
     made = door.make_learner(name, engine, NODES, CONFIG)
-    team = llm_team(topology, task, engine, Sampling(1.0, 3))
-    runs = run_episodes(topology, task, team, task.examples("train"), rollouts=2)
+    network = llm_network(topology, task, engine, Sampling(1.0, 3))
+    runs = run_episodes(network, task, task.examples("train"), rollouts=2)
     before = {n: [p.sum().item() for p in engine.adapters.parameters(n).values()] for n in NODES}
     object.__setattr__(runs[0], "reward", 1.0)
     metrics = made.update(runs)

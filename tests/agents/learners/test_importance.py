@@ -9,9 +9,9 @@ from support.engines import collect_gradients, tiny_engine
 
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.learners.reinforce import Reinforce
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.policy import Completion, Sampling, Step, Trajectory
+from neuromas_env.policy import Completion, Sampling, Trajectory, Turn
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
@@ -35,7 +35,7 @@ def engine():
 def one_token(engine, token, reward, logprob):
     prompt = np.array(engine.chat.encode((("user", "q"),)))
     reply = Completion("", prompt, np.array([token]), np.array([logprob], dtype=np.float32))
-    return Trajectory(None, 0, 0, {"node_0": Step("node_0", "", "node_0", reply)}, "", None, reward)
+    return Trajectory(None, 0, 0, (Turn("node_0", "", "node_0", reply),), "", None, reward)
 
 
 def test_another_sampler_gives_the_exact_gradient_in_expectation(engine):
@@ -62,18 +62,18 @@ def test_another_sampler_gives_the_exact_gradient_in_expectation(engine):
 def episodes(engine, noise):
     """Some episodes whose sampler claims other log-probabilities than the trainer finds."""
     topology, task = Topology.parse("1-1"), make_task("signal:symbols=2")
-    team = llm_team(topology, task, engine, Sampling(1.0, 3))
-    runs = run_episodes(topology, task, team, task.examples("train"), rollouts=4)
+    network = llm_network(topology, task, engine, Sampling(1.0, 3))
+    runs = run_episodes(network, task, task.examples("train"), rollouts=4)
     rng = np.random.default_rng(0)
     claimed = []
     for number, run in enumerate(runs):
-        steps = {}
-        for node, step in run.steps.items():
+        turns = []
+        for step in run.turns:
             logprobs = step.completion.logprobs
             logprobs = logprobs + noise * rng.normal(size=len(logprobs)).astype(np.float32)
             completion = dataclasses.replace(step.completion, logprobs=logprobs)
-            steps[node] = dataclasses.replace(step, completion=completion)
-        claimed.append(dataclasses.replace(run, steps=steps, reward=float(number % 3 == 0)))
+            turns.append(dataclasses.replace(step, completion=completion))
+        claimed.append(dataclasses.replace(run, turns=tuple(turns), reward=float(number % 3 == 0)))
     return claimed
 
 
@@ -85,7 +85,7 @@ def test_every_token_weighs_its_ratio_up_to_the_cap(budget):
     metrics = learner.update(runs)
     loss, ratios, gaps = 0.0, [], []
     for run in runs:
-        for step in run.steps.values():
+        for step in run.turns:
             reply = step.completion
             with engine.training([Row(step.adapter, reply.prompt_ids, reply.ids)]) as scored:
                 for logp, drawn in zip(scored.logprobs, reply.logprobs, strict=True):

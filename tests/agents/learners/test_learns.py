@@ -11,7 +11,7 @@ from neuromas_env import Topology
 from neuromas_env.agents.engines.models import load_base
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.learners.reinforce import Reinforce
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import derive_seed, run_episodes
 from neuromas_env.tasks import make_task
@@ -65,9 +65,9 @@ def test_a_random_network_learns_to_signal(tmp_path, seed):
     questions = task.examples("train")
 
     def run(temperature, rollouts, seed):
-        team = llm_team(topology, task, engine, Sampling(temperature, max_new_tokens=1))
+        network = llm_network(topology, task, engine, Sampling(temperature, max_new_tokens=1))
         return run_episodes(
-            topology, task, team, questions, seed=seed, rollouts=rollouts, reward="extracted"
+            network, task, questions, seed=seed, rollouts=rollouts, reward="extracted"
         )
 
     for step in range(STEPS):

@@ -15,9 +15,8 @@ from torch.nn.functional import logsigmoid
 
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.learners.base import make_learner
-from neuromas_env.agents.learners.malt import CHAIN, node_values, sibling_pairs
-from neuromas_env.agents.llm import llm_team
-from neuromas_env.agents.roles import prompt_of
+from neuromas_env.agents.learners.malt import CHAIN, Malt, node_values, sibling_pairs
+from neuromas_env.agents.llm import without_adapters
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import resume, train
 from neuromas_env.agents.training.config import TrainConfig
@@ -25,7 +24,7 @@ from neuromas_env.agents.training.loop import summary
 from neuromas_env.envs.episode import Episode
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling
-from neuromas_env.rollout import run_episodes, whole_questions
+from neuromas_env.rollout import run_episodes
 
 GENERATOR, VERIFIER, REFINER = CHAIN.nodes
 OPTIONS = TrainConfig(
@@ -39,31 +38,29 @@ OPTIONS = TrainConfig(
 
 def trees(engine, n, questions=2, seed=3):
     task = Sums()
-    team = llm_team(CHAIN, task, engine, Sampling(1.0, 9), False, prompt_of("malt"))
-    rows = whole_questions(task.examples("train")[:questions])
-    leaves = run_episodes(CHAIN, task, team, rows, seed=seed, rollouts=n, branches=n)
-    return task, team, leaves
+    network = without_adapters(Malt.method(TrainConfig(), CHAIN, task, engine, Sampling(1.0, 9)))
+    rows = task.examples("train")[:questions]
+    leaves = run_episodes(network, task, rows, seed=seed, rollouts=n, branches=n)
+    return task, network, leaves
 
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_a_tree_asks_every_turn_once_and_its_leaves_share_what_was_said_before(n):
     engine = Told(lambda request, number: f"reply {number} of {request.seed}")
-    task, team, leaves = trees(engine, n)
+    task, network, leaves = trees(engine, n)
     assert len(leaves) == 2 * n**3 and len(engine.requests) == 2 * (n + n**2 + n**3)
     assert all(request.adapter is None for request in engine.requests)
     assert len({request.seed for request in engine.requests}) == len(engine.requests)
     assert [leaf.group for leaf in leaves] == [0] * n**3 + [1] * n**3
     for depth, node in enumerate(CHAIN.nodes):
-        turns = np.array([id(leaf.steps[node]) for leaf in leaves]).reshape(
-            2 * n ** (depth + 1), -1
-        )
+        turns = np.array([id(leaf.last(node)) for leaf in leaves]).reshape(2 * n ** (depth + 1), -1)
         assert (turns == turns[:, :1]).all() and len(set(turns[:, 0])) == len(turns)
     # Replaying the turns before leads to the very prompt that the refiner was asked.
     for leaf in leaves:
-        prefix = {node: leaf.steps[node].text for node in (GENERATOR, VERIFIER)}
+        prefix = {node: leaf.last(node).text for node in (GENERATOR, VERIFIER)}
         seen = Episode(CHAIN, task, leaf.example, prefix=prefix).observe(REFINER)
-        asked = team[REFINER].request(seen, 0).turns
-        assert bytes(leaf.steps[REFINER].completion.prompt_ids.astype("uint8")) == (
+        asked = network.team[REFINER].request(seen, 0).turns
+        assert bytes(leaf.last(REFINER).completion.prompt_ids.astype("uint8")) == (
             "\n".join(text for _, text in asked).encode()
         )
     assert summary(leaves)["rollout_tokens"] == engine.cost.total("eval").completion_tokens
@@ -71,7 +68,7 @@ def test_a_tree_asks_every_turn_once_and_its_leaves_share_what_was_said_before(n
 
 def test_a_tree_follows_from_the_seed_and_a_failed_call_ends_its_branch_alone():
     def texts(leaves):
-        return [[step.text for step in leaf.steps.values()] for leaf in leaves]
+        return [[step.text for step in leaf.turns] for leaf in leaves]
 
     def grow(**options):
         return trees(Told(lambda request, number: str(request.seed), **options), 2)[2]
@@ -121,9 +118,9 @@ PAIRS = {VERIFIER: [(0, 1)], REFINER: [(3, 2), (6, 7)]}
 
 def leaves_of(engine, seed=0):
     task = Sums()
-    team = llm_team(CHAIN, task, engine, Sampling(0.8, 4), False, prompt_of("malt"))
-    rows = whole_questions(task.examples("train")[:2])
-    leaves = run_episodes(CHAIN, task, team, rows, seed=seed, rollouts=2, branches=2)
+    network = without_adapters(Malt.method(TrainConfig(), CHAIN, task, engine, Sampling(0.8, 4)))
+    rows = task.examples("train")[:2]
+    leaves = run_episodes(network, task, rows, seed=seed, rollouts=2, branches=2)
     return [
         dataclasses.replace(leaf, reward=float(reward))
         for leaf, reward in zip(leaves, REWARDS, strict=True)
@@ -132,7 +129,7 @@ def leaves_of(engine, seed=0):
 
 def turns_of(leaves, node):
     """The different turns of a node, in order, as rows of its adapter."""
-    found = {id(leaf.steps[node]): leaf.steps[node].completion for leaf in leaves}
+    found = {id(leaf.last(node)): leaf.last(node).completion for leaf in leaves}
     return [Row(node, c.prompt_ids, c.ids) for c in found.values()]
 
 
@@ -291,14 +288,14 @@ def test_some_roles_can_be_trained_alone(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"topology": "1-1-1"}, "topology '1-1-1:skip'"),
+        ({"topology": "1-1-1"}, "topology must be '1-1-1:skip', got '1-1-1'"),
         ({"topology": "2-1"}, "generator, a verifier and a refiner"),
-        ({"schedule": "1:1, 1-1-1:1"}, "without schedule"),
-        ({"rollouts": 1, "advantage": "none"}, "rollouts: 1.*2 or more"),
+        ({"schedule": "1:1, 1-1-1:1"}, "leave out schedule"),
+        ({"rollouts": 1, "advantage": "none"}, "rollouts must be at least 2.*got 1"),
         ({"entropy_coef": 0.1}, "entropy_coef.*loss of its own"),
         ({"importance_cap": 2.0}, "importance_cap.*loss of its own"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        make_learner("malt", None, CHAIN.nodes, malt_config(tmp_path / "run", **options))
+        Malt.check(malt_config(tmp_path / "run", **options))

@@ -6,11 +6,12 @@ import torch
 from support.engines import NODES, Reference, collect_gradients, cramp, fitting, tiny_engine
 
 from neuromas_env.agents.learners.advantage import MODES
-from neuromas_env.agents.learners.reinforce import Reinforce, independent, joint
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.learners.independent import Independent
+from neuromas_env.agents.learners.reinforce import Reinforce
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Sampling, Step, Trajectory
+from neuromas_env.policy import Completion, Sampling, Trajectory, Turn
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
@@ -27,8 +28,8 @@ def engine():
 
 def episodes(engine, rollouts=4, seed=0, nodes="1-1", temperature=1.0):
     topology, task = Topology.parse(nodes), make_task("signal:symbols=2")
-    team = llm_team(topology, task, engine, Sampling(temperature, 3))
-    runs = run_episodes(topology, task, team, task.examples("train"), seed=seed, rollouts=rollouts)
+    network = llm_network(topology, task, engine, Sampling(temperature, 3))
+    runs = run_episodes(network, task, task.examples("train"), seed=seed, rollouts=rollouts)
     # A random model never scores: rewards that differ within a question.
     return [dataclasses.replace(run, reward=float(i % 3 == 0)) for i, run in enumerate(runs)]
 
@@ -85,14 +86,14 @@ def test_the_expected_gradient_is_that_of_the_expected_reward(engine):
     table = np.array([[1.0, 0.2], [0.0, 0.7], [0.5, 0.9]])
 
     def chain(message, answer):
-        steps = {}
+        turns = []
         for node, ids, token in (
             ("node_0", prompt, message),
             ("node_1", np.append(prompt, message), answer),
         ):
             reply = Completion("", ids, np.array([token]), np.zeros(1, dtype=np.float32))
-            steps[node] = Step(node, "", node, reply)
-        return steps
+            turns.append(Turn(node, "", node, reply))
+        return tuple(turns)
 
     outcomes = {
         (i, j): Trajectory(None, 0, 0, chain(m, a), "", None, table[i, j])
@@ -107,7 +108,7 @@ def test_the_expected_gradient_is_that_of_the_expected_reward(engine):
     for run in outcomes.values():
         if not run.reward:
             continue
-        rows, _, _ = learner._rows([run], dict.fromkeys(PAIR, np.ones(1)))
+        rows, _, _ = learner._rows([run], [np.ones(2)])
         with engine.training(rows) as scored:
             probability = scored.logprobs.sum().exp()
             (run.reward * probability).backward()
@@ -173,7 +174,7 @@ def test_the_loss_has_exactly_the_gradient_that_its_formula_says(
         parameter.requires_grad_(True)
     loss = 0.0
     for run, advantage in zip(runs, advantages, strict=True):
-        for step in run.steps.values():
+        for step in run.turns:
             logp, base, ids = log_probabilities(reference, step, temperature)
             p = logp.exp()
             loss = loss - advantage * logp[torch.arange(len(ids)), ids].sum()
@@ -208,7 +209,7 @@ def test_only_the_given_nodes_learn_and_those_by_the_base_are_passed_over():
     assert changed(engine, before) == {"node_1"}
     bare = [
         dataclasses.replace(
-            run, steps={n: dataclasses.replace(s, adapter=None) for n, s in run.steps.items()}
+            run, turns=tuple(dataclasses.replace(turn, adapter=None) for turn in run.turns)
         )
         for run in episodes(engine)
     ]
@@ -222,7 +223,7 @@ def test_metrics_tell_what_happened():
     assert metrics["reward"] == np.mean([run.reward for run in runs])
     assert metrics["sampler_gap"] < 1e-4 and metrics["gradient_norm"] > 0
     assert metrics["train_tokens"] == sum(
-        len(step.completion.ids) for run in runs for step in run.steps.values()
+        len(step.completion.ids) for run in runs for step in run.turns
     )
     assert 0 < metrics["entropy/node_0"] < 6 and 0 < metrics["entropy/node_1"] < 6
 
@@ -239,7 +240,7 @@ def test_the_divergence_is_measured_now_and_then_and_costs_no_gradient():
     assert all(torch.equal(*pair) for n in PAIR for pair in zip(first[n], second[n], strict=True))
 
 
-@pytest.mark.parametrize("make", [joint, independent])
+@pytest.mark.parametrize("make", [Reinforce.make, Independent.make])
 def test_the_divergence_is_that_of_every_node(make):
     found = []
     for moved in (PAIR, PAIR[:1], PAIR[1:], ()):
@@ -296,7 +297,7 @@ def test_out_of_memory_says_which_budget_fits():
     cramp(engine, room)
     with pytest.raises(InputError, match="cpu ran out of memory in training") as caught:
         learner.update(runs)
-    largest = engine.largest(learner._rows(runs, dict.fromkeys(PAIR, np.ones(len(runs))))[0])
+    largest = engine.largest(learner._rows(runs, [np.ones(len(run.turns)) for run in runs])[0])
     assert str(largest) in str(caught.value) and room / 2 <= fitting(caught) <= largest / 2
     assert not changed(engine, before)
     assert all(gradient is None for gradient in collect_gradients(engine).values())
@@ -328,18 +329,21 @@ def test_advantage_modes_differ():
 def test_every_adapter_learns_from_messages_of_one_token():
     engine = tiny_engine("llama")
     runs = episodes(engine, nodes="2-1")
+    cut = []
     for run in runs:
-        for node, step in run.steps.items():
-            reply = step.completion
+        turns = []
+        for turn in run.turns:
+            reply = turn.completion
             short = dataclasses.replace(reply, ids=reply.ids[:1], logprobs=reply.logprobs[:1])
-            run.steps[node] = dataclasses.replace(step, completion=short)
+            turns.append(dataclasses.replace(turn, completion=short))
+        cut.append(dataclasses.replace(run, turns=tuple(turns)))
     before = weights(engine)
-    metrics = Reinforce(engine, NODES).update(runs)
+    metrics = Reinforce(engine, NODES).update(cut)
     assert metrics["train_tokens"] == metrics["train_rows"] == 3 * len(runs)
     assert changed(engine, before) == set(NODES)
 
 
-@pytest.mark.parametrize("make", [joint, independent])
+@pytest.mark.parametrize("make", [Reinforce.make, Independent.make])
 def test_a_resumed_learner_goes_on_bit_for_bit(make, tmp_path):
     engine, other = tiny_engine("llama"), tiny_engine("llama")
     learner = make(engine, PAIR, OPTIONS)
@@ -358,7 +362,7 @@ def test_a_resumed_learner_goes_on_bit_for_bit(make, tmp_path):
 
 def test_no_independent_node_moves_where_one_gradient_is_not_finite():
     engine = tiny_engine("llama")
-    learner = independent(engine, NODES, OPTIONS)
+    learner = Independent.make(engine, NODES, OPTIONS)
     runs = episodes(engine, seed=0, nodes="2-1")
     before, state = weights(engine), str(learner.state_dict())
     with torch.no_grad():
@@ -371,7 +375,7 @@ def test_no_independent_node_moves_where_one_gradient_is_not_finite():
 
 def test_independent_nodes_each_take_a_step_of_their_own():
     engine, alone = tiny_engine("llama"), tiny_engine("llama")
-    learner = independent(engine, NODES, OPTIONS)
+    learner = Independent.make(engine, NODES, OPTIONS)
     before = weights(engine)
     for seed in range(2):
         metrics = learner.update(episodes(engine, seed=seed, nodes="2-1"))
@@ -380,8 +384,10 @@ def test_independent_nodes_each_take_a_step_of_their_own():
     assert set(learner.state_dict()) == set(NODES)
     # One node's step is what it would be if it were the only one to learn.
     for run_engine, nodes in ((alone, ["node_1"]),):
-        independent(run_engine, nodes, OPTIONS).update(episodes(run_engine, seed=0, nodes="2-1"))
+        Independent.make(run_engine, nodes, OPTIONS).update(
+            episodes(run_engine, seed=0, nodes="2-1")
+        )
     again = tiny_engine("llama")
-    independent(again, NODES, OPTIONS).update(episodes(again, seed=0, nodes="2-1"))
+    Independent.make(again, NODES, OPTIONS).update(episodes(again, seed=0, nodes="2-1"))
     pairs = zip(weights(again)["node_1"], weights(alone)["node_1"], strict=True)
     assert all(torch.equal(*pair) for pair in pairs)

@@ -8,9 +8,9 @@ from neuromas_env.agents.learners.actor_critic import group_relative, learned_ba
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import reward_table
 from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce, key, log_softmax
-from neuromas_env.agents.llm import llm_team
+from neuromas_env.agents.llm import llm_network
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Request, Sampling, Step, Trajectory
+from neuromas_env.policy import Completion, Request, Sampling, Trajectory, Turn
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
@@ -71,17 +71,17 @@ class Case:
         self.example = self.task.examples("train")[1]
         self.engine = TabularEngine(["A", "B"])
         self.learner = TabularReinforce(self.engine, CHAIN.nodes)
-        team = llm_team(CHAIN, self.task, self.engine, Sampling(1.0, 1))
+        network = llm_network(CHAIN, self.task, self.engine, Sampling(1.0, 1))
         self.outcomes = {}
         for seed in range(100):
-            (run,) = run_episodes(CHAIN, self.task, team, [self.example], seed=seed)
-            self.outcomes[tuple(step.text for step in run.steps.values())] = run
+            (run,) = run_episodes(network, self.task, [self.example], seed=seed)
+            self.outcomes[tuple(step.text for step in run.turns)] = run
         assert len(self.outcomes) == 4
         for entry in list(self.engine.table):
             self.engine.table[entry] = rng.normal(size=2)
 
     def probability(self, run):
-        steps = run.steps.values()
+        steps = run.turns
         return np.exp(sum(self.logp(s)[s.completion.ids[0]] for s in steps))
 
     def logp(self, step):
@@ -157,7 +157,7 @@ def test_the_entropy_bonus_is_the_gradient_of_the_entropy():
     run = case.outcomes["A", "B"]
 
     def bonus():
-        return -0.5 * sum(np.exp(p) @ p for p in map(case.logp, run.steps.values()))
+        return -0.5 * sum(np.exp(p) @ p for p in map(case.logp, run.turns))
 
     exact = case.finite_differences(bonus)
     found = case.learner.gradient([run], np.zeros(1))
@@ -172,21 +172,19 @@ def test_solves_the_signalling_game_exactly(seed):
     learner = TabularReinforce(engine, CHAIN.nodes, learning_rate=5.0)
     examples = task.examples("train")
     for step in range(120):
-        team = llm_team(CHAIN, task, engine, Sampling(1.0, 1))
-        learner.update(
-            run_episodes(CHAIN, task, team, examples, seed=1000 * seed + step, rollouts=8)
-        )
-    greedy = llm_team(CHAIN, task, engine, Sampling(0.0, 1))
-    runs = run_episodes(CHAIN, task, greedy, task.examples("test"))
+        network = llm_network(CHAIN, task, engine, Sampling(1.0, 1))
+        learner.update(run_episodes(network, task, examples, seed=1000 * seed + step, rollouts=8))
+    greedy = llm_network(CHAIN, task, engine, Sampling(0.0, 1))
+    runs = run_episodes(greedy, task, task.examples("test"))
     assert [run.reward for run in runs] == [1.0] * 4
-    assert len({run.steps["node_0"].text for run in runs}) == 4
+    assert len({run.last("node_0").text for run in runs}) == 4
 
 
 def test_trains_the_given_nodes_only_and_passes_over_scripted_ones():
     case = Case()
     before = {entry: logits.copy() for entry, logits in case.engine.table.items()}
     run = case.outcomes["A", "B"]
-    scripted = Trajectory(run.example, 0, 0, {"node_0": Step("node_0", "A")}, "A", run.score, 1.0)
+    scripted = Trajectory(run.example, 0, 0, (Turn("node_0", "A"),), "A", run.score, 1.0)
     learner = TabularReinforce(case.engine, ["node_0"], advantage="none")
     assert learner.update([run, scripted])["reward"] == 1.0
     for (adapter, prompt), logits in case.engine.table.items():

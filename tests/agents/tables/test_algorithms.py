@@ -139,7 +139,7 @@ def test_batches_and_trajectories_give_the_same_gradient(mode):
     runs = run_discrete(layout, engine, questions, seed=5, rollouts=4)
     network = VectorNetwork(layout.task, layout.topology, 3, batch=len(runs))
     network.reset(questions=tuple(np.repeat(numbers, 4, 1) for numbers in questions))
-    said = np.array([[int(step.text) for step in run.steps.values()] for run in runs]).T
+    said = np.array([[int(step.text) for step in run.turns] for run in runs]).T
     turns = iter(layout.layers)
     batch = play(network, lambda seen: said[list(next(turns))], rollouts=4)
     assert batch.rewards.tolist() == [run.reward for run in runs]
@@ -173,7 +173,7 @@ def test_the_tabular_learner_solves_xor(seed):
         learner.update(run_discrete(layout, engine, questions, seed=seed * 999 + step, rollouts=8))
     runs = run_discrete(layout, engine, questions, temperature=0)
     assert [run.reward for run in runs] == [1.0] * 4
-    assert {run.steps["node_2"].adapter for run in runs} == {"node_2"}
+    assert {run.last("node_2").adapter for run in runs} == {"node_2"}
 
 
 def test_draws_by_probability_at_what_was_seen():
@@ -258,5 +258,5 @@ def test_bad_input():
     with pytest.raises(InputError, match="unknown credit 'leave_one'. Did you mean"):
         PolicyGradient(layout, credit="leave_one")
     engine = TabularEngine(["0", "7"])
-    with pytest.raises(InputError, match="the engine replied '7', which is no message: 0 to 1"):
+    with pytest.raises(InputError, match="a message must be 0 to 1, but the engine replied '7'"):
         run_discrete(layout, engine, layout.task.every(), rollouts=20)

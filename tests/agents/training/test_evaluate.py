@@ -17,22 +17,20 @@ from neuromas_env.agents.training.evaluate import (
     wilson,
 )
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Cost, Request, Usage
+from neuromas_env.method import Method
+from neuromas_env.policy import Completion, Cost, Policy, Request, Usage
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
 
 CHAIN = Topology.parse("1-1")
 
 
-class Echo:
+class Echo(Policy):
     """A scripted node: a sender says its part, a receiver repeats its first message."""
 
     def request(self, observation, seed):
         inbox = observation["inbox"]
         return inbox[0]["text"] if inbox else observation["question"].splitlines()[-1]
-
-    def read(self, completion):
-        return completion.text
 
 
 class Answering:
@@ -64,15 +62,15 @@ def signal(symbols=4):
 
 
 def echo_team(topology=CHAIN):
-    return {node: Echo() for node in topology.nodes}
+    return Method(topology, {node: Echo() for node in topology.nodes})
 
 
 def test_a_perfect_team_scores_one_and_needs_its_messages():
     task, examples = signal()
-    result = evaluate(CHAIN, task, echo_team(), examples, Answering())
+    result = evaluate(echo_team(), task, examples)
     assert (result.n, result.strict, result.extracted, result.parse_rate) == (4, 1.0, 1.0, 1.0)
     assert (result.majority, result.blind, result.reasons) == (0.25, 0.25, {"ok": 4})
-    ablation = communication_ablation(CHAIN, task, echo_team(), examples, Answering())
+    ablation = communication_ablation(echo_team(), task, examples)
     assert ablation["blanked"].extracted == 0 and ablation["blanked"].reasons == {"no_answer": 4}
     # Every question gets another symbol's message, so nothing is right and all is readable.
     assert ablation["shuffled"].extracted == 0 and ablation["shuffled"].parse_rate == 1
@@ -84,8 +82,8 @@ def test_the_ablation_leaves_a_deaf_output_node_alone():
             return "A"
 
     task, examples = signal()
-    team = {"node_0": Echo(), "node_1": Deaf()}
-    for result in communication_ablation(CHAIN, task, team, examples, Answering()).values():
+    team = Method(CHAIN, {"node_0": Echo(), "node_1": Deaf()})
+    for result in communication_ablation(team, task, examples).values():
         assert result.extracted == 0.25
 
 
@@ -95,7 +93,7 @@ def test_cost_is_counted_for_this_evaluation_alone():
     engine.cost.phase = "train"
     team = {"node_0": Caller(engine)}
     for _ in range(2):
-        result = evaluate(Topology.parse("1"), task, team, examples, engine)
+        result = evaluate(Method(Topology.parse("1"), team), task, examples)
         assert result.cost == {
             "calls": 3, "prompt_tokens": 21, "completion_tokens": 6, "seconds": 1.5
         }  # fmt: skip
@@ -106,10 +104,10 @@ def test_cost_is_counted_for_this_evaluation_alone():
 def test_failed_episodes_count_as_wrong_and_are_reported():
     task, examples = signal(2)
     engine = Answering("A", error="too long")
-    result = evaluate(Topology.parse("1"), task, {"node_0": Caller(engine)}, examples, engine)
+    result = evaluate(Method(Topology.parse("1"), {"node_0": Caller(engine)}), task, examples)
     assert (result.extracted, result.errors, result.first_error) == (0.5, 1, "node_0: too long")
     with pytest.raises(InputError, match="every episode failed; the first: node_0: too long"):
-        evaluate(Topology.parse("1"), task, {"node_0": Caller(engine)}, examples[1:], engine)
+        evaluate(Method(Topology.parse("1"), {"node_0": Caller(engine)}), task, examples[1:])
 
 
 def test_progress_can_stop_an_evaluation():
@@ -121,22 +119,22 @@ def test_progress_can_stop_an_evaluation():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(CHAIN, task, echo_team(), examples * 40, Answering(), progress=progress)
+        evaluate(echo_team(), task, examples * 40, progress=progress)
     assert seen[0][1] == 160 and 0 < seen[0][0] <= CHUNK
 
 
 def test_an_evaluation_survives_json():
     task, examples = signal()
-    result = evaluate(CHAIN, task, echo_team(), examples, Answering())
+    result = evaluate(echo_team(), task, examples)
     assert Evaluation.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 def test_too_little_for_an_evaluation_is_refused():
     task, examples = signal()
     with pytest.raises(InputError, match="at least one question"):
-        evaluate(CHAIN, task, echo_team(), [], Answering())
+        evaluate(echo_team(), task, [])
     with pytest.raises(InputError, match="two questions and two nodes"):
-        communication_ablation(CHAIN, task, echo_team(), examples[:1], Answering())
+        communication_ablation(echo_team(), task, examples[:1])
 
 
 @given(st.integers(2, 40), st.integers(0, 2**32))
@@ -158,9 +156,9 @@ def test_taking_messages_away_goes_on_after_a_chunk_in_which_every_episode_faile
     task, examples = signal(2)
     bad, good = sorted(examples, key=lambda e: e.target == "A")
     engine = Answering("A", error="too long")
-    team = {"node_0": Caller(engine), "node_1": Echo()}
+    team = Method(CHAIN, {"node_0": Caller(engine), "node_1": Echo()})
     questions = [bad] * CHUNK + [good] * CHUNK
-    found = communication_ablation(CHAIN, task, team, questions, engine)
+    found = communication_ablation(team, task, questions)
     assert {name: row.errors for name, row in found.items()} == {
         "blanked": CHUNK,
         "shuffled": CHUNK,

@@ -12,7 +12,7 @@ from support.tiny_runs import lines, tiny_config
 from neuromas_env.agents.learners.base import make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import make_engine, train
-from neuromas_env.agents.training.growth import grow, rename_nodes
+from neuromas_env.agents.training.growth import grow
 from neuromas_env.errors import InputError
 from neuromas_env.topology import Topology
 
@@ -46,7 +46,7 @@ def b_size(engine, node):
 @pytest.mark.parametrize("init", ["zero", "copy", "noise"])
 def test_inherited_nodes_keep_their_weights_and_new_ones_start_as_asked(engine, init):
     before = {node: weights(engine, node) for node in SMALL.nodes}
-    names, _ = grow(engine, SMALL, LARGE, {}, init=init)
+    names = grow(engine, SMALL, LARGE, init=init)
     assert names == MAPPING
     assert sorted(engine.adapters.names) == sorted(LARGE.nodes)
     for old, new in MAPPING.items():
@@ -63,32 +63,46 @@ def test_inherited_nodes_keep_their_weights_and_new_ones_start_as_asked(engine, 
 def test_names_that_overlap_do_not_overwrite_each_other(engine):
     before = {node: weights(engine, node) for node in SMALL.nodes}
     turned = {"node_0": "node_1", "node_1": "node_2", "node_2": "node_3"}
-    state = {"optimisers": dict(zip(SMALL.nodes, "abc", strict=True)), "steps": 3}
-    _, state = grow(engine, SMALL, Topology.parse("3-1"), state, mapping=turned)
+    grow(engine, SMALL, Topology.parse("3-1"), mapping=turned)
     for old, new in turned.items():
         assert torch.equal(weights(engine, new), before[old])
-    assert state == {"optimisers": {"node_1": "a", "node_2": "b", "node_3": "c"}, "steps": 3}
 
 
 def test_a_grown_network_can_still_be_trained(engine, model, tmp_path):
-    _, state = grow(engine, SMALL, LARGE, {})
+    grow(engine, SMALL, LARGE)
     config = tiny_config(model, tmp_path)
     learner = make_learner("joint", engine, LARGE.nodes, config)
     assert learner.state_dict()["optimisers"].keys() == set(LARGE.nodes)
     assert all(p.requires_grad for n in LARGE.nodes for p in engine.adapters.parameters(n).values())
-    assert state == {}
 
 
-def test_a_state_without_nodes_stays_as_it_is():
-    state = {"table": {"a": 1}, "node_9": {"x": [1, 2]}, "empty": {}}
-    assert rename_nodes(state, SMALL, MAPPING) == state
+@pytest.mark.parametrize("name", ["joint", "independent"])
+def test_a_learner_hands_on_what_it_knows_of_each_node(engine, model, tmp_path, name):
+    config = tiny_config(model, tmp_path, advantage="moving_average")
+    old = make_learner(name, engine, SMALL.nodes, config)
+    for parameter in engine.adapters.parameters("node_0").values():
+        parameter.grad = torch.ones_like(parameter)
+    {"joint": old, "independent": getattr(old, "_learners", {}).get("node_0")}[name].step()
+    state = old.grow({"node_0": "node_1", "node_1": "node_0", "node_2": "node_3"})
+    grow(engine, SMALL, Topology.parse("3-1"))
+    new = make_learner(name, engine, Topology.parse("3-1").nodes, config)
+    new.load_state_dict(state)
+    found = new.state_dict()
+    if name == "joint":
+        moved, steps = found["optimisers"], found["steps"]
+    else:
+        moved = {node: each["optimisers"][node] for node, each in found.items()}
+        steps = found["node_1"]["steps"]
+    assert steps == 1 and [node for node in moved if moved[node]["state"]] == ["node_1"]
+    new.restart()
+    assert 0 in (new.state_dict().get("steps"), new.state_dict().get("node_1", {}).get("steps"))
 
 
 def test_wrong_growth_is_refused(engine):
     with pytest.raises(InputError, match="unknown initialisation 'zeor'. Did you mean 'zero'"):
-        grow(engine, SMALL, LARGE, {}, init="zeor")
+        grow(engine, SMALL, LARGE, init="zeor")
     with pytest.raises(InputError, match="cannot grow"):
-        grow(engine, SMALL, Topology.parse("1-1"), {})
+        grow(engine, SMALL, Topology.parse("1-1"))
     assert engine.adapters.names == list(SMALL.nodes)
 
 
@@ -150,7 +164,7 @@ def test_growing_into_a_smaller_network_is_refused_before_anything_is_written(mo
 def test_growing_with_another_learner_is_refused(model, tmp_path, first, second):
     train(tiny_config(model, tmp_path / "small", steps=1, eval_questions=0, learner=first))
     grown = {"topology": "2-1", "grow_from": str(tmp_path / "small"), "eval_questions": 0}
-    with pytest.raises(InputError, match=f"--learner {first} would be right"):
+    with pytest.raises(InputError, match=f"give --learner {first}"):
         train(tiny_config(model, tmp_path / "new", learner=second, **grown))
     assert not (tmp_path / "new").exists()
     train(tiny_config(model, tmp_path / "new", learner=first, **grown))

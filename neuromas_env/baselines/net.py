@@ -1,0 +1,150 @@
+"""What a baseline is made of: nodes that ask a model or follow a script, in a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from neuromas_env.agents.llm import LLMPolicy, Prompt
+from neuromas_env.agents.prompts import Turns, build_prompt
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.method import Method
+from neuromas_env.policy import Engine, Observation, Policy, Sampling
+from neuromas_env.tasks.base import Task
+from neuromas_env.topology import Topology
+
+REASONING_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class Script(Policy):
+    """A node without a model: its message is a function of what it sees."""
+
+    say: Callable[[Observation], str]
+    sampled, scripted = False, True
+
+    def request(self, observation: Observation, seed: int) -> str:
+        """Answer with the message."""
+        return self.say(observation)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a baseline is built from.
+
+    Attributes:
+        name: As the user wrote it, for messages.
+        task: Gives the answer format and reads answers out of replies.
+        engine: Serves all nodes.
+        temperature: Of every node, None for what is canonical.
+        max_new_tokens: Of every reply, None for what is canonical.
+    """
+
+    name: str
+    task: Task
+    engine: Engine
+    temperature: float | None = None
+    max_new_tokens: int | None = None
+
+    def ask(
+        self,
+        prompt: Prompt,
+        temperature: float,
+        *,
+        alike: bool = False,
+        short: bool = False,
+        control: bool = False,
+    ) -> LLMPolicy:
+        """Make a node that asks the model.
+
+        Args:
+            prompt: Writes the chat turns.
+            temperature: The canonical temperature.
+            alike: Whether other nodes ask exactly the same, so that it must be sampled.
+            short: Whether the reply is an answer without reasoning, as long as the task says.
+            control: See `LLMPolicy`.
+
+        Raises:
+            InputError: The node would only repeat what others say at temperature 0.
+        """
+        chosen = temperature if self.temperature is None else self.temperature
+        if alike and chosen == 0:
+            raise InputError(
+                f"baseline {self.name!r} asks the same of several nodes, and at temperature 0 "
+                f"they would all give the same reply; its usual temperature is {temperature:g}"
+            )
+        usual = self.task.max_new_tokens
+        usual = usual if short else max(usual, REASONING_TOKENS)
+        sampling = Sampling(chosen, self.max_new_tokens or usual)
+        return LLMPolicy(self.engine, prompt, sampling, control=control)
+
+    def check(self, low: float, high: float, **options: float) -> None:
+        """Raise an InputError unless all the options are from `low` to `high`."""
+        for option, value in options.items():
+            if not low <= value <= high:
+                raise InputError(
+                    f"baseline {self.name!r}: {option} must be from {low:g} to {high:g}, "
+                    f"not {value:g}"
+                )
+
+    def choose(self, allowed: Iterable[str], **options: str) -> None:
+        """Raise an InputError unless all the options are among those allowed."""
+        for option, value in options.items():
+            if value not in allowed:
+                raise unknown(f"value of {option} of baseline {self.name!r}:", value, allowed)
+
+
+class Net:
+    """Collects nodes, sources before their readers, the output node last."""
+
+    def __init__(self) -> None:
+        """Start without nodes."""
+        self.team: dict[str, Policy] = {}
+        self.labels: dict[str, str] = {}
+        self._edges: list[tuple[int | str, int | str]] = []
+
+    def add(self, label: str, policy: Policy, reads: Iterable[str] = ()) -> str:
+        """Add a node and return its name."""
+        node = f"node_{len(self.team)}"
+        self.team[node], self.labels[node] = policy, label
+        self._edges += [(source, node) for source in reads]
+        return node
+
+    def method(self, **rest: Any) -> Method:
+        """Return the method over all nodes, which read whole questions.
+
+        `rest` are further fields of it.
+        """
+        topology = Topology.from_edges(self._edges, len(self.team))
+        return Method(topology, self.team, labels=self.labels, deals_parts=False, **rest)
+
+
+def texts(observation: Observation, nodes: Iterable[str]) -> list[str]:
+    """Return what those of the nodes said that spoke, in the order of `nodes`."""
+    said = {message["source"]: message["text"] for message in observation["inbox"]}
+    return [said[node] for node in nodes if node in said]
+
+
+def without_roles(setup: Setup, method: Method) -> Method:
+    """Return the method with the role-free, structure-aware prompt of trained networks.
+
+    Raises:
+        InputError: No model reads another, so there is no role to take away; or scripts
+            choose what a model reads, so that the method is nothing without its prompts.
+    """
+    asked = {n: p for n, p in method.team.items() if isinstance(p, LLMPolicy)}
+    sources = {source for node in asked for source in method.topology.sources(node)}
+    if not sources:
+        raise InputError(f"baseline {setup.name!r} has no roles: none of its models reads another")
+    if any(policy.control for policy in asked.values()) or sources - asked.keys():
+        raise InputError(
+            f"baseline {setup.name!r} has no role-free form: its scripts read replies as data, "
+            "and its prompts say in which form these come"
+        )
+
+    def prompt(observation: Observation) -> Turns:
+        return build_prompt(observation, setup.task.answer_format)
+
+    bare = {node: replace(policy, prompt=prompt) for node, policy in asked.items()}
+    return replace(method, team={**method.team, **bare})
