@@ -31,6 +31,7 @@ TEMPERATURE = 0.5
 LEARNING_RATE = 1e-3  # falls linearly to zero
 LORA = LoraConfig(r=16, lora_alpha=32, target_modules=["q_proj", "v_proj"])
 MICRO_BATCH = 8  # rows of a backward pass, bounds the memory of their logits
+ASKING = {"add_generation_prompt": True, "enable_thinking": False, "return_dict": False}
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Turn = namedtuple("Turn", "node prompt reply")  # as token ids, that which ends the reply included
 
@@ -86,9 +87,7 @@ def play(model, tokenizer, task, topology, questions):
         for node in layer:
             model.set_adapter(node)
             chats = [write_prompt(observed[node], task.answer_format) for observed in seen]
-            prompts = tokenizer.apply_chat_template(
-                chats, add_generation_prompt=True, enable_thinking=False, return_dict=False
-            )
+            prompts = tokenizer.apply_chat_template(chats, **ASKING)
             replies = generate(model, tokenizer, prompts)
             for i, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
                 turns[i].append(Turn(node, prompt, reply))
