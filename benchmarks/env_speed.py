@@ -15,8 +15,8 @@ from gymnasium.spaces import Dict, Sequence
 from pettingzoo import AECEnv
 from pettingzoo.utils import AssertOutOfBoundsWrapper, OrderEnforcingWrapper
 
-from neuromas_env.envs.aec import ClipMessage, env
 from neuromas_env.envs.spaces import Message
+from neuromas_env.neuromas_v0 import env
 from neuromas_env.tasks import Example, Score, Task
 
 TARGET = 0.7
@@ -117,7 +117,7 @@ def steps_per_second(environment):
 
 def main():
     ours = env(Constant(), "2-2-2-1")
-    bare = OrderEnforcingWrapper(ClipMessage(AssertOutOfBoundsWrapper(Bare())))
+    bare = OrderEnforcingWrapper(AssertOutOfBoundsWrapper(Bare()))
     pairs = [(steps_per_second(ours), steps_per_second(bare)) for _ in range(REPEATS)]
     ratio = statistics.median(a / b for a, b in pairs)
     ours_speed, bare_speed = (statistics.median(column) for column in zip(*pairs, strict=True))

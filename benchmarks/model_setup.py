@@ -9,8 +9,9 @@ import time
 import numpy as np
 import torch
 
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.models import load_base, precision
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
+from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.training.config import PRECISIONS
 
 THREADS = 2

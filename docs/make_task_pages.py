@@ -12,12 +12,13 @@ import argparse
 import inspect
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 from string import Template
 from unittest import mock
 
 from neuromas_env.envs.registration import SINGLE
 from neuromas_env.errors import InputError
-from neuromas_env.tasks import _FAMILIES, SPLITS, Task, _load, make_task, sources
+from neuromas_env.tasks import _FAMILIES, SPLITS, Task, make_task, sources
 
 FOLDER = Path(__file__).parent / "tasks"
 _NOTE = "<!-- Written by docs/make_task_pages.py: change the docstrings, then run it again. -->\n"
@@ -96,7 +97,7 @@ def cache_by_file(read):
 def describe(family: str, data: str | None = None) -> dict[str, object]:
     """Return what the page of a family says."""
     entry = _FAMILIES[family]
-    task_class = _load(entry.factory)
+    task_class = resolve_name(entry.path)
     module = inspect.getmodule(task_class)
     summary, _, description = inspect.getdoc(module).partition("\n\n")
     origin = _DATA.search(f"\n{description}")
@@ -162,10 +163,10 @@ _MEANINGS = {
 
 
 def _baselines(task: Task | type[Task]) -> dict[str, float]:
-    measures = {"chance": getattr(task, "chance", None)}
-    if blind := getattr(task, "blind_accuracy", None):
-        measures["blind"] = lambda: blind("test")
-    return {name: measure() for name, measure in measures.items() if measure}
+    if isinstance(task, type):  # its rows are not there
+        return {}
+    measures = {"chance": task.chance(), "blind": task.blind_accuracy("test")}
+    return {name: measure for name, measure in measures.items() if measure is not None}
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

@@ -209,16 +209,16 @@ def _install(asset: Asset, folder: Path, advance: Advance | None) -> None:
         complaints.append(said)
     wanted = f"cannot fetch {asset.name} {asset.version} ({asset.what})"
     if not complaints:
-        raise InputError(f"{wanted}: neither uv nor pip is there. `pip install uv` would be right.")
+        raise InputError(f"{wanted}: neither uv nor pip is there: pip install uv")
     if re.search("hash mismatch|not match the hashes", "".join(complaints), re.IGNORECASE):
         raise InputError(
             f"{wanted}: what the package index offers under this name and version has another "
-            f"content than the pinned sha256 {asset.sha256}. An index that mirrors PyPI "
-            "unaltered would be right."
+            f"content than the pinned sha256 {asset.sha256}. Take an index that "
+            "mirrors PyPI unaltered."
         )
     raise InputError(
-        f"{wanted} from the package index: {_summary(complaints[0])}. A package index within "
-        "reach would be right (for another one than PyPI set UV_DEFAULT_INDEX or PIP_INDEX_URL), "
+        f"{wanted} from the package index: {_summary(complaints[0])}. It takes a package index "
+        "within reach (for another one than PyPI set UV_DEFAULT_INDEX or PIP_INDEX_URL), "
         f"or the package's content, copied from another machine, in {asset.path}."
     )
 

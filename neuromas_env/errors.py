@@ -1,4 +1,4 @@
-"""Bad input, said in one message: what is wrong, where, and what would be right."""
+"""Bad input, said in one message: what is wrong, where, and what is right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LISTED = 60  # a split may have thousands of ids
 
 
 class InputError(ValueError):
-    """Something that the user gave is wrong; the message says what would be right.
+    """Something that the user gave is wrong; the message says what is right.
 
     The command line prints the message alone, without a traceback, and exits with 2.
     """

@@ -80,10 +80,11 @@ class Method:
 
     def tied(self, trajectory: Trajectory) -> bool | None:
         """Say whether a tie had to be broken, None for a method that never counts votes."""
-        voting = [node for node in self.topology.nodes if self.team[node].votes]
-        return any(self._tied(node, trajectory) for node in voting) if voting else None
+        each = [self._tied(node, trajectory) for node in self.topology.nodes]
+        found = [tied for tied in each if tied is not None]
+        return any(found) if found else None
 
-    def _tied(self, node: str, trajectory: Trajectory) -> bool:
+    def _tied(self, node: str, trajectory: Trajectory) -> bool | None:
         heard = [(source, trajectory.last(source)) for source in self.topology.sources(node)]
         inbox = [{"source": source, "text": turn.text} for source, turn in heard if turn]
         return self.team[node].tied({"question": trajectory.example.question, "inbox": inbox})

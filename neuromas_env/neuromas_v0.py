@@ -1,6 +1,63 @@
-"""The versioned PettingZoo module: `env`, `raw_env` and `parallel_env`."""
+"""The versioned PettingZoo module of networks that exchange texts.
 
-from neuromas_env.envs.aec import env, raw_env
-from neuromas_env.envs.parallel import parallel_env
+`env`, `raw_env` and `parallel_env` take the arguments of `make` but its first.
+"""
 
-__all__ = ["env", "parallel_env", "raw_env"]
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from neuromas_env.envs.aec import AECNetwork, checked
+from neuromas_env.envs.episode import Schedule
+from neuromas_env.envs.parallel import ParallelNetwork
+from neuromas_env.envs.spaces import MAX_MESSAGE
+from neuromas_env.envs.text import TextChannel
+from neuromas_env.tasks import Task, make_task
+from neuromas_env.topology import Topology
+
+Form = TypeVar("Form")
+
+__all__ = ["env", "make", "parallel_env", "raw_env"]
+
+
+def make(
+    form: Callable[..., Form],
+    task: Task | str = "hierarchy/max",
+    topology: Topology | str = "2-1",
+    split: str = "train",
+    schedule: Schedule | None = None,
+    reward: str = "strict",
+    max_message_length: int = MAX_MESSAGE,
+    render_mode: str | None = None,
+) -> Form:
+    """Load the questions of a split and make a network of text nodes in one of its forms.
+
+    Args:
+        form: `AECNetwork`, `checked` or `ParallelNetwork`.
+        task: A task, or its name; by default one that needs no data.
+        topology: A topology, or its text such as `2-2-1`.
+        split: `train`, `validation` or `test`.
+        schedule: Pure function from the messages so far to the nodes that may act in
+            the next layer, None for all; asked at layer boundaries.
+        reward: Which score every node receives: `strict`, `extracted` or the mean of `both`.
+        max_message_length: Longer messages are cut to this many characters.
+        render_mode: `human` prints, `ansi` returns a text, None renders nothing.
+
+    Raises:
+        InputError: An argument is wrong or the split is empty.
+    """
+    topology = topology if isinstance(topology, Topology) else Topology.parse(topology)
+    channel = TextChannel(make_task(task), split, reward, max_message_length)
+    return form(topology, channel, schedule, render_mode)
+
+
+env = partial(make, checked)
+"""The AEC environment, with a check of the order of calls."""
+
+raw_env = partial(make, AECNetwork)
+"""The bare AEC environment."""
+
+parallel_env = partial(make, ParallelNetwork)
+"""The environment in which one step is one layer."""

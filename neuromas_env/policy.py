@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -75,14 +76,33 @@ class Completion:
         return Reply(self.text.strip(), cut_off=not self.finished)
 
 
+@runtime_checkable
 class Engine(Protocol):
-    """Answers requests in one batch; the only place where cost is counted."""
+    """Answers requests in one batch; the only place where cost is counted.
+
+    An engine of one's own subclasses it, sets `cost` and implements `generate`.
+
+    Attributes:
+        cost: What calls have cost so far.
+        name: Of the model, empty where none is known.
+        weights_hash: Of the model's weights, empty where they are not known, as at a server.
+        settings: What else can change a reply, for JSON: stored answers are told apart by it.
+        versions: Of the packages that compute.
+    """
 
     cost: Cost
+    name: str = ""
+    weights_hash: str = ""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    versions: Mapping[str, str] = MappingProxyType({})
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer all requests, in their order."""
+        """Answer all requests, in their order; a call that fails is a completion with an error."""
         ...
+
+    def close(self) -> None:
+        """End what runs beside this process, if anything does."""
+        return None
 
 
 @dataclass
@@ -137,14 +157,12 @@ class Policy:
         sampled: Whether what the node says depends on the seed. A method in which none does is
             run with one seed alone.
         scripted: Whether the node makes no call, so that it counts as none.
-        votes: Whether the node counts votes, see `tied`.
     """
 
     engine: Engine | None = None
     adapter: str | None = None
     sampled: bool = True
     scripted: bool = False
-    votes: bool = False
 
     def request(self, observation: Observation, seed: int) -> str | Request:
         """Answer with a ready message, or with a model call."""
@@ -154,9 +172,9 @@ class Policy:
         """Make the message of what the engine returned."""
         return completion.message
 
-    def tied(self, observation: Observation) -> bool:
-        """Say whether a tie had to be broken for this observation; asked if the node `votes`."""
-        return False
+    def tied(self, observation: Observation) -> bool | None:
+        """Say whether a vote had to break a tie, None for a node that counts no votes."""
+        return None
 
 
 Team = Mapping[str, Policy]

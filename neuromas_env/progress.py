@@ -34,6 +34,12 @@ class Reporter:
         """End the current stretch of work."""
 
 
+def usual_reporter() -> Reporter:
+    """Return what shows progress in a terminal or a notebook, and keeps silent elsewhere."""
+    console = Console(stderr=True)
+    return ConsoleReporter(console) if console.is_terminal or console.is_jupyter else Reporter()
+
+
 class ConsoleReporter(Reporter):
     """Shows a progress bar on a terminal, one line per training step elsewhere."""
 

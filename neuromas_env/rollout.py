@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from neuromas_env.envs.episode import Episode, score_all
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.method import Method
 from neuromas_env.policy import Completion, Engine, Request, Team, Trajectory, Turn
 from neuromas_env.tasks.base import Example, Task
@@ -95,12 +96,13 @@ def run_episodes(
         Trajectories, those of an example side by side, and those that share a turn, too. An
         episode in which a call failed ends there and carries the error.
     """
+    channel = TextChannel(task, reward=reward)
     numbers = range(len(examples)) if numbers is None else numbers
     read = examples if method.deals_parts else whole_questions(examples)
     runs = [
         _Run(
             Episode(
-                method.topology, task, example, schedule=method.schedule, reward=reward,
+                method.topology, channel, example, schedule=method.schedule,
                 **(method.options(example.question) if method.options else {}),
             ),
             group,

@@ -7,8 +7,8 @@ from support.toy_tasks import TOPOLOGIES, Dealt, Whole, topologies
 
 from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.llm import llm_network
-from neuromas_env.envs.aec import env
 from neuromas_env.method import Method
+from neuromas_env.neuromas_v0 import env
 from neuromas_env.policy import Policy, Sampling
 from neuromas_env.rollout import derive_seed, run_episodes
 from neuromas_env.topology import Topology

@@ -42,7 +42,7 @@ class DiscreteClass(TaskClass):
         )  # fmt: skip
 
     def max_steps(self, env):
-        return len(discrete_v0.parallel_env(**level(self.config["level"])).layout.layers)
+        return len(make_layout(**level(self.config["level"])).layers)
 
     def group_map(self, env):
         return env.group_map

@@ -36,10 +36,10 @@ def main():
     torch.set_num_threads(1)
     torch.manual_seed(given.seed)
     network = discrete_v0.parallel_env(**level(given.level))
-    if network.layout.bandwidth > 1:
+    if network.channel.layout.bandwidth > 1:
         raise SystemExit("this script's policy sends one symbol: take a level of bandwidth 1")
     env = PettingZooWrapper(network, categorical_actions=True, seed=given.seed)
-    width, messages = network.observation_space("node_0").shape[0], network.layout.messages
+    width, messages = network.observation_space("node_0").shape[0], network.channel.layout.messages
     scores = MLP(width, messages, num_cells=[32, 32], activation_class=nn.Tanh)
     values = MLP(width, 1, num_cells=[32, 32], activation_class=nn.Tanh)
     actor = ProbabilisticActor(

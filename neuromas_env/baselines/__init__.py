@@ -16,8 +16,9 @@ options every baseline takes `temperature` (of all nodes), `max_new_tokens` (of 
 reply) and, where models read one another, `prompts=role_free` for the prompt of trained
 networks in place of the method's own. What is not given is canonical.
 
-To add one: write the function in a file, and add a line to `_BUILT_IN`. Other packages
-name theirs in the entry point group `neuromas_env.baselines`.
+`register_baseline` adds one in code, other packages do by the entry point group
+`neuromas_env.baselines`: the entry's name is the baseline's, its value the function, or a `Fitted`
+for one that learns before it is tested.
 """
 
 from __future__ import annotations
@@ -25,22 +26,24 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from math import isfinite
 from typing import Any, cast
 
+from neuromas_env.baselines.adapted import Fitted
 from neuromas_env.baselines.net import Net, Script, Setup, texts, without_roles
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import TRAINED, list_trained
 from neuromas_env.baselines.vote import Vote
+from neuromas_env.config import checked, from_text, placed
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine
+from neuromas_env.registry import Registry, built_in
 from neuromas_env.tasks.base import Task
+from neuromas_env.tasks.names import split_options
 
 __all__ = [
+    "Fitted",
     "Method",
     "Net",
     "Script",
@@ -50,12 +53,12 @@ __all__ = [
     "list_trained",
     "make_baseline",
     "matched_self_consistency",
+    "register_baseline",
     "solve",
     "split_names",
     "texts",
 ]
 
-GROUP = "neuromas_env.baselines"
 PROMPTS = ("roles", "role_free")
 COMMON = {"temperature": -1.0, "max_new_tokens": 0, "prompts": "roles"}
 """Options that every baseline takes."""
@@ -80,30 +83,43 @@ _BUILT_IN = {
     ),
     "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
     "network": ("network:network", "an untrained network, with role prompts or role-free"),
-    "gptswarm": ("gptswarm:gptswarm", "GPTSwarm: who votes, learned over sampled graphs"),
+    "gptswarm": ("gptswarm:GPTSWARM", "GPTSwarm: who votes, learned over sampled graphs"),
     "agentnet": (
-        "agentnet.method:agentnet",
+        "agentnet.method:AGENTNET",
         "AgentNet: agents pass on, split or solve, as learned",
     ),
 }
 
-ADAPTIVE = {
-    "gptswarm": "gptswarm:GptSwarmLearning",
-    "agentnet": "agentnet.method:AgentNetLearning",
-}
-"""Those that learn from training questions before they are tested; see `adapted.py`."""
+BASELINES: Registry[Callable[..., Method] | Fitted] = Registry(
+    "baseline", "neuromas_env.baselines", built_in(__name__, _BUILT_IN)
+)
+
+
+def register_baseline(
+    name: str, build: Callable[..., Method] | Fitted | None = None, *, about: str = ""
+) -> Any:
+    """Make a baseline known under a name, in this process.
+
+    Args:
+        name: A plain word that no baseline of this project has.
+        build: Takes a `Setup` and options with their defaults, and returns a `Method`; or a
+            `Fitted` for one that learns before it is tested. Left out, what comes back is a
+            decorator of a function.
+        about: One line for lists; by default the first line of the docstring.
+
+    Raises:
+        InputError: The name is no plain word, or is one of this project's.
+    """
+    return BASELINES.register(name, build, about=about)
 
 
 def list_baselines() -> dict[str, str]:
-    """Return name and one-line description of every baseline, with its number of calls."""
-    listed = {}
+    """Return name and one-line description of every baseline, built-in ones with their calls."""
+    listed = BASELINES.abouts()
     for name, (_, about) in _BUILT_IN.items():
         method = make_baseline(name, _AnyTask(), None)
         most = "at most " if method.schedule or method.options else ""
         listed[name] = f"{about}; {most}{method.calls} call{'s' * (method.calls > 1)}"
-    for name, entry in _plugins().items():
-        package = f" of the package {entry.dist.name}" if entry.dist else ""
-        listed.setdefault(name, f"{entry.value}{package}")
     return listed
 
 
@@ -174,13 +190,18 @@ def read_options(name: str, build: Callable[..., Any]) -> tuple[dict[str, Any], 
     Raises:
         InputError: An option or a value is unknown.
     """
-    family, given = _split(name)
+    family, given = split_options(name, "baseline", "sc:k=5,temperature=0.7")
     known = list(inspect.signature(build).parameters.values())[1:]
     defaults = {parameter.name: parameter.default for parameter in known} | COMMON
     for key in given:
         if key not in defaults:
             raise unknown(f"option of baseline {family!r}:", key, defaults)
-    options = {key: _value(name, key, text, defaults[key]) for key, text in given.items()}
+    kinds = {key: type(default) for key, default in defaults.items()}
+    with placed(f"baseline {name!r}"):
+        options = {
+            key: checked(key, from_text(text, kinds[key]), kinds[key])
+            for key, text in given.items()
+        }
     return options, defaults
 
 
@@ -197,44 +218,11 @@ def split_names(text: str) -> list[str]:
     return names
 
 
-def _split(name: str) -> tuple[str, dict[str, str]]:
-    family, _, tail = name.partition(":")
-    given: dict[str, str] = {}
-    for item in filter(None, tail.split(",")):
-        key, equals, text = (part.strip() for part in item.partition("="))
-        if not (key and equals and text) or key in given:
-            raise InputError(
-                f"baseline {name!r}: {item!r} is not an option; "
-                "write each once, as in 'sc:k=5,temperature=0.7'"
-            )
-        given[key] = text
-    return family, given
-
-
-def _value(name: str, key: str, text: str, default: Any) -> Any:
-    """Read an option's value; its default says of which type it is."""
-    kind = type(default)
-    if kind is str:
-        return text
-    try:
-        value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
-        if not isfinite(value):
-            raise ValueError
-        return value
-    except (KeyError, ValueError):
-        right = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
-        raise InputError(f"baseline {name!r}: {key} must be {right}, not {text!r}") from None
-
-
 def as_text(value: Any) -> str:
     """Write an option's value as it stands in a name."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def builder(family: str, name: str) -> Callable[..., Method]:
@@ -243,23 +231,13 @@ def builder(family: str, name: str) -> Callable[..., Method]:
     Raises:
         InputError: There is none, or a package's does not load.
     """
-    if family in _BUILT_IN:
-        module, _, function = _BUILT_IN[family][0].partition(":")
-        return getattr(import_module(f"neuromas_env.baselines.{module}"), function)
-    plugins = _plugins()
-    if (row := family.partition("@")[0]) in TRAINED and family not in plugins:
+    if (row := family.partition("@")[0]) in TRAINED and family not in BASELINES:
         raise InputError(
             f"baseline {name!r} is trained: `{TRAINED[row].command()}` makes it, and "
             f"`neuromas bench --methods {row}@RUN` takes it"
         )
-    if family not in plugins:
-        raise unknown("baseline", family, {*_BUILT_IN, *plugins})
-    try:
-        return plugins[family].load()
-    except Exception as error:
-        raise InputError(
-            f"baseline {name!r}: the plug-in {plugins[family].value} does not load: {error!r}"
-        ) from error
+    found = BASELINES.find(family)
+    return found.build if isinstance(found, Fitted) else found
 
 
 class _AnyTask(Task):

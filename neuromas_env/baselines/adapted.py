@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from neuromas_env.baselines.net import Setup
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
+from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Usage
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import derive_seed, step_questions
@@ -37,6 +37,19 @@ class Learning(Protocol):
     def iterate(self, examples: Sequence[Example], seed: int) -> dict[str, float]:
         """Learn from some questions and return metrics, `reward` among them."""
         ...
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A baseline that learns before it is tested, by something else than weights.
+
+    Attributes:
+        build: Takes a `Setup` and options, the folder `state` among them, and returns a `Method`.
+        learning: Takes a `Setup` and options and returns what learns.
+    """
+
+    build: Callable[..., Method]
+    learning: Callable[..., Learning]
 
 
 @dataclass(frozen=True)
@@ -151,8 +164,8 @@ def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
     if weights and loaded and weights != loaded:  # a server does not tell its weights
         raise InputError(
             f"baseline {setup.name!r}: {folder} was learned with the model "
-            f"{held.facts.get('name')!r} (weights {weights}), but {loaded} are loaded; that model "
-            "would be right"
+            f"{held.facts.get('name')!r} (weights {weights}), but {loaded} are loaded; load that "
+            "model"
         )
     return held.state
 
@@ -162,7 +175,7 @@ def _check_options(setup: Setup, held: Adapted, folder: str) -> None:
 
     family = held.method.partition(":")[0]
     given, tested = read_options(setup.name, builder(family, setup.name))
-    learnt, learning = read_options(held.method, _learner(held.method))
+    learnt, learning = read_options(held.method, learning_of(held.method))
     for option in tested:
         if option in COMMON or option not in learning:
             continue
@@ -170,31 +183,39 @@ def _check_options(setup: Setup, held: Adapted, folder: str) -> None:
         if value != wanted:
             raise InputError(
                 f"baseline {setup.name!r}: {folder} was learned with {option}={as_text(wanted)}, "
-                f"not {as_text(value)}; the same option {option} as in adapting would be right"
+                f"not {as_text(value)}; give the same {option} as in adapting"
             )
 
 
-def _learner(name: str) -> Callable[..., Learning]:
-    from neuromas_env.baselines import ADAPTIVE
+def learning_of(name: str) -> Callable[..., Learning]:
+    """Return what makes the learning of a baseline.
 
-    family = name.partition(":")[0]
-    if family not in ADAPTIVE:
-        raise unknown("baseline that learns:", family, ADAPTIVE)
-    module, _, factory = ADAPTIVE[family].partition(":")
-    return getattr(import_module(f"neuromas_env.baselines.{module}"), factory)
+    Raises:
+        InputError: There is no such baseline, or it does not learn.
+    """
+    from neuromas_env.baselines import BASELINES
+
+    found = BASELINES.find(family := name.partition(":")[0])
+    if not isinstance(found, Fitted):
+        learn = [name for name in BASELINES.built_in if isinstance(BASELINES.find(name), Fitted)]
+        raise InputError(
+            f"baseline {family!r} learns nothing before it is tested; of those built in, "
+            f"{' and '.join(learn)} do"
+        )
+    return found.learning
 
 
 def _learning(name: str, task: Task, engine: Engine) -> Learning:
     from neuromas_env.baselines import COMMON, make_setup, read_options
 
-    make = _learner(name)
+    make = learning_of(name)
     options, _ = read_options(name, make)
     common = {key: options.pop(key) for key in COMMON if key in options}
     setup = make_setup(name, task, engine, common)
     if common.get("prompts", "roles") != "roles":
         raise InputError(
-            f"baseline {name!r} learns with prompts of its own; without prompts, or prompts=roles, "
-            "would be right"
+            f"baseline {name!r} learns with prompts of its own: leave prompts out, or give "
+            "prompts=roles"
         )
     return make(setup, **options)
 
@@ -205,7 +226,7 @@ def _going_on(folder: Path, begun: Adapted) -> Adapted:
         if getattr(held, key) != getattr(begun, key):
             raise InputError(
                 f"{folder} holds an adaptation with {key} {getattr(held, key)!r}, not "
-                f"{getattr(begun, key)!r}; another folder would be right"
+                f"{getattr(begun, key)!r}; give another folder"
             )
     return held
 

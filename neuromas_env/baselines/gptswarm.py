@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.agents.prompts import Prompt, Turns
-from neuromas_env.baselines.adapted import learned
+from neuromas_env.baselines.adapted import Fitted, learned
 from neuromas_env.baselines.net import Net, Setup
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError
@@ -112,6 +112,9 @@ class GptSwarmLearning:
             "reward": mean,
             "edges": float(np.mean([len(graph) for graph, _ in drawn.values()])),
         }
+
+
+GPTSWARM = Fitted(gptswarm, GptSwarmLearning)
 
 
 def candidates(agents: int) -> list[Edge]:

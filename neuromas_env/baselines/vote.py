@@ -118,7 +118,7 @@ class Vote(Policy):
     voters: Sequence[str] = ()
     weigh: Callable[[Observation], Sequence[float]] | None = None
     by: str = "agreement"
-    scripted = votes = True
+    scripted = True
 
     def __post_init__(self) -> None:
         """Check `ties` and `by`."""

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from neuromas_env.bench.config import BenchConfig
-from neuromas_env.bench.engines import LOCAL
 from neuromas_env.bench.runner import Job
 from neuromas_env.bench.store import Answer, Cell
 from neuromas_env.bench.worker import Worker
@@ -68,10 +67,10 @@ class Cluster:
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"--ray {address}: {str(error).splitlines()[0]}; the address of a running "
-                "cluster such as 10.0.0.1:6379, or local, would be right"
+                f"--ray {address}: {str(error).splitlines()[0]}; give the address of a "
+                "running cluster such as 10.0.0.1:6379, or local"
             ) from error
-        gpu = config.engine in LOCAL and config.device != "cpu"
+        gpu = config.device != "cpu"
         resource = "GPU" if gpu else "CPU"
         there = int(ray.cluster_resources().get(resource, 0))
         count = workers or there

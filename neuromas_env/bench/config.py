@@ -6,65 +6,56 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.baselines import split_names
+from neuromas_env.config import REQUIRED, Options, inherited, option
+from neuromas_env.errors import InputError
 from neuromas_env.tasks.base import SPLITS
 
 
 @dataclass(frozen=True)
-class BenchConfig:
-    """Methods × tasks × seeds, and how to answer.
+class BenchConfig(Options):
+    """Methods × tasks × seeds, and how to answer; each field's `metadata["help"]` says what it is.
 
-    Attributes:
-        out: The benchmark directory.
-        methods: Baselines by name, and `neuromas@RUN` for the trained network of a run.
-        tasks: Tasks by name.
-        seeds: Of the methods that sample; the others run once.
-        limit: Only so many questions of each task, None for all.
-        split: Which questions.
-        data: Folder with benchmark rows.
-        skip_bad_rows: Leave broken rows out, instead of refusing their table.
-        matched: Also give every method of several calls a self-consistency row of its budget.
-        engine: `transformers`, `vllm`, `openai`, `mock`, or `module:function` of one's own.
-        model: Name of the model.
-        dtype: Precision of a local model.
-        device: Where a local model computes.
-        chunk_rows: Model calls that a local engine answers at once.
-        max_new_tokens: Of every reply, None for what is canonical.
-        temperature: Of all nodes, None for what is canonical.
-        chunk: Questions that run at once; they are stored together.
-        cache: File with the replies of earlier calls, None for none.
-        base_url: Of an OpenAI-compatible server.
-        concurrency: Calls to the server at once.
-        requests_per_minute: At most so many, None for no limit.
-        tokens_per_minute: At most so many, None for no limit.
-        retries: How often a call to the server is tried again.
-        prices: Price of a million prompt and of a million completion tokens.
+    An option that is None by default is what is usual for a method, or no limit.
     """
 
-    out: str
-    methods: tuple[str, ...]
-    tasks: tuple[str, ...]
-    seeds: tuple[int, ...] = (0,)
-    limit: int | None = None
-    split: str = "test"
-    data: str | None = None
-    skip_bad_rows: bool = False
-    matched: bool = False
-    engine: str = "transformers"
-    model: str = TrainConfig.model
-    dtype: str = TrainConfig.dtype
-    device: str = TrainConfig.device
-    chunk_rows: int = TrainConfig.chunk_rows
-    max_new_tokens: int | None = None
-    temperature: float | None = None
-    chunk: int = 64
-    cache: str | None = None
-    base_url: str | None = None
-    concurrency: int = 8
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    retries: int = 6
-    prices: tuple[float, float] | None = None
+    out: str = option(REQUIRED, "benchmark directory; goes on with what it holds")
+    methods: tuple[str, ...] = option(
+        REQUIRED,
+        "frozen ones, and NAME@RUN for trained ones: neuromas list baselines",
+        split=split_names,
+    )
+    tasks: tuple[str, ...] = option(REQUIRED, "tasks, comma separated", split=split_names)
+    seeds: tuple[int, ...] = option((0,), "of the methods that sample; the others run once", low=0)
+    limit: int | None = option(None, "only so many questions of each task", low=1)
+    split: str = option("test", "which questions", choices=SPLITS)
+    data: str | None = inherited(TrainConfig, "data")
+    skip_bad_rows: bool = inherited(TrainConfig, "skip_bad_rows")
+    matched: bool = option(
+        False,
+        "also self-consistency with the completion tokens of every method of several calls",
+    )
+    engine: str = option(
+        "transformers", "transformers, vllm, openai, mock or module:function of your own"
+    )
+    model: str = inherited(TrainConfig, "model")
+    dtype: str = inherited(TrainConfig, "dtype")
+    device: str = inherited(TrainConfig, "device")
+    chunk_rows: int = inherited(TrainConfig, "chunk_rows")
+    max_new_tokens: int | None = inherited(TrainConfig, "max_new_tokens")
+    temperature: float | None = option(
+        None, "of all nodes; by default what is usual for a method", low=0, high=10
+    )
+    chunk: int = option(64, "questions that run and are stored together", low=1)
+    cache: str | None = option(None, "file that keeps replies, so that no call is made twice")
+    base_url: str | None = option(None, "of an OpenAI-compatible server; key: OPENAI_API_KEY")
+    concurrency: int = option(8, "calls to the server at once", low=1)
+    requests_per_minute: float | None = option(None, "to the server", above=0)
+    tokens_per_minute: float | None = option(None, "to the server", above=0)
+    retries: int = option(6, "how often a failed call is tried again", low=0)
+    prices: tuple[float, float] | None = option(
+        None, "of a million prompt and completion tokens, such as 0.15,0.60", low=0
+    )
 
     def validate(self) -> None:
         """Check what can be checked without model and data.
@@ -72,27 +63,12 @@ class BenchConfig:
         Raises:
             InputError: Something is missing, given twice or out of range.
         """
-        for option in ("methods", "tasks", "seeds"):
-            values = getattr(self, option)
+        super().validate()
+        for name in ("methods", "tasks", "seeds"):
+            values = getattr(self, name)
             if not values:
-                raise InputError(f"--{option}: at least one would be right")
+                raise InputError(f"{name} must have at least one entry, got none")
             if doubled := {str(value) for value in values if values.count(value) > 1}:
-                raise InputError(f"--{option}: {', '.join(sorted(doubled))} is given twice")
-        if self.split not in SPLITS:
-            raise unknown("split", self.split, SPLITS)
-        if min(self.seeds) < 0:
-            raise InputError(f"--seeds: {min(self.seeds)} is below 0; 0,1,2 would be right")
-        for option in ("limit", "max_new_tokens", "chunk", "concurrency"):
-            value = getattr(self, option)
-            if value is not None and value < 1:
-                raise InputError(f"--{option.replace('_', '-')}: {value}, but 1 is the least")
-        for option in ("requests_per_minute", "tokens_per_minute"):
-            value = getattr(self, option)
-            if value is not None and value <= 0:
-                raise InputError(f"--{option.replace('_', '-')} must be above 0, not {value}")
-        if self.temperature is not None and not 0 <= self.temperature <= 10:
-            raise InputError(f"--temperature must be from 0 to 10, not {self.temperature}")
-        if self.prices is not None and min(self.prices) < 0:
-            raise InputError(f"--prices must not be below 0, as {self.prices} are")
+                raise InputError(f"{name} must differ, got {', '.join(sorted(doubled))} twice")
         if Path(self.out).is_file():
-            raise InputError(f"--out: {self.out} is a file; a directory would be right")
+            raise InputError(f"out must be a directory, got the file {self.out}")

@@ -9,11 +9,12 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.adapted import FILE
 from neuromas_env.baselines.trained import OWN_FORM
 from neuromas_env.baselines.trained import TRAINED as ROWS
+from neuromas_env.config import read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.files import read_json, read_lines
 from neuromas_env.method import Method

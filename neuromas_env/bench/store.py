@@ -228,8 +228,8 @@ class Store:
                 if known.setdefault(example.id, content) != content:
                     raise InputError(
                         f"{self.path}: question {example.id!r} of task {task} reads differently "
-                        "now than when it was answered; a new directory for the changed rows "
-                        "would be right"
+                        "now than when it was answered; take a new directory for the changed "
+                        "rows"
                     )
                 new.append((task, split, example.id, *content))
             self._db.executemany(
@@ -259,8 +259,8 @@ class Store:
             if found["row_id"] != name:
                 raise InputError(
                     f"{self.path}: row {row} of task {cell.task} is question {name!r} now and was "
-                    f"{found['row_id']!r} when it was answered; the rows in their former order, or "
-                    "a new directory for the changed ones, would be right"
+                    f"{found['row_id']!r} when it was answered; give the rows in their former "
+                    "order, or a new directory for the changed ones"
                 )
 
     def add(self, number: int, answers: Sequence[Answer]) -> None:
@@ -364,7 +364,7 @@ class Store:
             script = f"{_SCHEMA}PRAGMA application_id = {_APPLICATION};"
             self._db.executescript(f"BEGIN;{script}PRAGMA user_version = {VERSION};COMMIT;")
         elif application != _APPLICATION:
-            raise InputError(f"{self.path} is no benchmark store; another directory would be right")
+            raise InputError(f"{self.path} is no benchmark store; give another directory")
         elif version > VERSION:
             raise InputError(
                 f"{self.path} was written by a newer neuromas-env: it is of version {version}, "

@@ -93,7 +93,7 @@ class Worker:
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
         if not any(turn.completion for t in done for turn in t.turns):
             self._check_alive(engine, cell, task, done)
-        sandbox = getattr(task, "tier", None)
+        sandbox = task.tier
         return [
             answer_of(row, trajectory, seconds, method, sandbox, task.read_by)
             for row, trajectory in zip(rows, done, strict=True)
@@ -159,7 +159,6 @@ class Worker:
         if task.name not in self._facts:
             split = self._config.split
             questions = len(task.examples(split))
-            blind = getattr(task, "blind_accuracy", None)
             try:
                 majority: float | None = float(task.majority(split))
             except NotImplementedError:
@@ -168,7 +167,7 @@ class Worker:
                 "questions": questions,
                 "skipped_rows": list(task.skipped),
                 "majority": majority,
-                "blind": None if blind is None else float(blind(split)),
+                "blind": task.blind_accuracy(split),
             }
             # Last, since it may read further tables and add to what was skipped.
             check_ready(task)
@@ -181,7 +180,7 @@ class Worker:
             raise InputError(
                 f"method {name!r} was trained on the base {run.state.model!r} (weights "
                 f"{run.state.weights_hash}), but {identity['model']!r} (weights "
-                f"{identity['weights_hash']}) is loaded; --model {run.state.model} would be right"
+                f"{identity['weights_hash']}) is loaded; give --model {run.state.model}"
             )
         return run
 

@@ -8,15 +8,15 @@ import typer
 from rich.console import Console
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.baselines import ADAPTIVE
-from neuromas_env.baselines.adapted import FILE, adapt
-from neuromas_env.cli.options import config_options
-from neuromas_env.errors import unknown
+from neuromas_env.baselines.adapted import FILE, adapt, learning_of
+from neuromas_env.cli.options import config_options, filed
 from neuromas_env.progress import ConsoleReporter
 from neuromas_env.tasks import make_task
 
 
-@config_options("task", "data", "skip_bad_rows", "model", "dtype", "device", "seed", "chunk_rows")
+@config_options(
+    TrainConfig, "task", "data", "skip_bad_rows", "model", "dtype", "device", "seed", "chunk_rows"
+)
 def adapt_(
     baseline: Annotated[str, typer.Argument(help="with its options, such as gptswarm:agents=2")],
     out: Annotated[str, typer.Option(help="folder of what is learned; goes on with what it holds")],
@@ -24,10 +24,8 @@ def adapt_(
     **given: Any,
 ) -> None:
     """Let a baseline that learns, but not by its model's weights, adapt to a task."""
-    family = baseline.partition(":")[0]
-    if family not in ADAPTIVE:
-        raise unknown("baseline that learns:", family, ADAPTIVE)
-    config = TrainConfig.from_mapping({k: v for k, v in given.items() if v is not None})
+    learning_of(baseline)  # said before a model is loaded
+    config = TrainConfig.from_mapping(filed(None, given))
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     from neuromas_env.agents.training.api import make_engine
 
@@ -36,6 +34,7 @@ def adapt_(
         baseline, task, engine, iterations, out, seed=config.seed, report=ConsoleReporter()
     )
     console = Console()
+    family = baseline.partition(":")[0]
     lines = [
         f"{baseline} on {task.name}: {done.iterations} iterations, seed {done.seed}",
         "training cost: " + ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in done.cost.items()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from neuromas_env import __version__
+from neuromas_env.agents.engines.base import list_engines
 from neuromas_env.agents.learners.base import list_learners
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import (
     list_baselines,
     list_trained,
@@ -23,7 +24,9 @@ from neuromas_env.cli import bench, downloads, printing
 from neuromas_env.cli.adapt import adapt_
 from neuromas_env.cli.experiment import experiment
 from neuromas_env.cli.marl import bench_marl
-from neuromas_env.cli.options import config_options
+from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.schema import schema_
+from neuromas_env.config import canonical, read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import Example, Task, list_tasks, make_task
 from neuromas_env.tasks.gold import check_gold
@@ -48,7 +51,8 @@ MODELS = {
 }
 LISTS = {
     "tasks": list_tasks,
-    "learners": lambda: dict.fromkeys(list_learners(), ""),
+    "learners": list_learners,
+    "engines": list_engines,
     "baselines": lambda: list_baselines() | list_trained(),
     "models": lambda: MODELS,
     "topologies": lambda: TOPOLOGIES,
@@ -72,6 +76,7 @@ app.command("adapt", epilog="Example: neuromas adapt gptswarm --task hierarchy/m
     adapt_
 )
 app.command(epilog="Example: neuromas experiment parameters --scale tiny --out DIR")(experiment)
+app.command("schema", epilog="Example: neuromas schema train > train.schema.json")(schema_)
 app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out runs/marl")(bench_marl)
 
 
@@ -107,7 +112,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
     "neuromas train --resume runs/NAME\n\n"
     "neuromas train --grow-from runs/NAME --topology 2-2-1"
 )
-@config_options()
+@config_options(TrainConfig)
 def train(
     config: Annotated[
         Path | None, typer.Option(help="YAML file with these options; the command line wins")
@@ -125,7 +130,7 @@ def train(
             f"--resume goes on with the options of the run, so --{extra.replace('_', '-')} "
             "cannot be given with it; leave it out, or start a new run"
         )
-    chosen = TrainConfig.from_mapping(_from_file(config, options) | options)
+    chosen = TrainConfig.from_mapping(filed(config, options))
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
 
@@ -142,17 +147,6 @@ def train(
         printing.print_training(Console(), result.to_dict())
 
 
-def _from_file(config: Path | None, options: Collection[str]) -> dict[str, Any]:
-    """Read the options of a file but for those given on the command line, which wins.
-
-    In a file an option may be spelt with `-` as well. What is wrong in it is told by its name.
-    """
-    values = {} if config is None else read_config(config)
-    values = {k: v for k, v in values.items() if str(k).replace("-", "_") not in options}
-    TrainConfig.from_mapping(values, str(config or ""))
-    return {str(k).replace("-", "_"): v for k, v in values.items()}
-
-
 @app.command(
     "eval",
     epilog="Examples:\n\n"
@@ -162,7 +156,7 @@ def _from_file(config: Path | None, options: Collection[str]) -> dict[str, Any]:
     "neuromas eval --baseline direct --task hierarchy/max --limit 64\n\n"
     "neuromas eval --policy gold --task mmlu --data DIR",
 )
-@config_options(*_EVAL_OPTIONS, topology="1, or the run's", connect="dense")
+@config_options(TrainConfig, *_EVAL_OPTIONS, topology="1, or the run's", connect="dense")
 def evaluate_(
     run: Annotated[
         Path | None, typer.Option(help="a run's trained network; its options are the defaults")
@@ -197,8 +191,9 @@ def evaluate_(
             unused.pop(key, None)
         if clash := [key.replace("_", "-") for key, value in unused.items() if value]:
             raise InputError(f"--policy gold runs no network; leave --{clash[0]} out")
-    filed = {k: v for k, v in _from_file(config, options).items() if k in _EVAL_OPTIONS}
-    options = filed | options
+    held = filed(config, options)
+    TrainConfig.from_mapping(held)  # a file of `train` has options that an evaluation leaves
+    options = {canonical(k): v for k, v in held.items() if canonical(k) in _EVAL_OPTIONS}
     if policy is not None:
         sys.exit(_check_gold(TrainConfig.from_mapping(options), split, limit))
     if "topology" in options:

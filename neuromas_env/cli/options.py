@@ -1,27 +1,29 @@
-"""Options of commands, made from the fields of `TrainConfig`."""
+"""Options of commands, made from the fields of `Options`, and files that hold them."""
 
 from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.config import REQUIRED, Options, Section, canonical, read_config
 
 F = TypeVar("F", bound=Callable[..., None])
 
 
-def config_options(*names: str, **defaults: str) -> Callable[[F], F]:
-    """Give a command fields of `TrainConfig` as options, all unless some are named.
+def config_options(cls: type[Options], *names: str, **defaults: str) -> Callable[[F], F]:
+    """Give a command fields of a class as options, all unless some are named.
 
     The command receives them by keyword; an option that was not given is None, so that
-    a configuration file can tell.
+    a configuration file can tell. A list is one text with commas.
 
     Args:
+        cls: Declares them.
         *names: The fields.
         **defaults: What the help says to be the default where it is not the field's.
     """
@@ -29,22 +31,21 @@ def config_options(*names: str, **defaults: str) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         signature = inspect.signature(command, eval_str=True)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        hints = typing.get_type_hints(TrainConfig)
+        hints = typing.get_type_hints(cls)
         options = [
             inspect.Parameter(
-                option.name,
+                one.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
                 annotation=Annotated[
-                    hints[option.name] | None,
+                    _kind(hints[one.name]),
                     typer.Option(
-                        help=_help(option.metadata),
-                        show_default=defaults.get(option.name, _shown(option.default)),
+                        help=_help(one.metadata), show_default=defaults.get(one.name, _shown(one))
                     ),
                 ],
             )
-            for option in fields(TrainConfig)
-            if not names or option.name in names
+            for one in fields(cls)
+            if not names or one.name in names
         ]
         command.__signature__ = signature.replace(parameters=own + options)  # type: ignore[attr-defined]
         return command
@@ -52,10 +53,32 @@ def config_options(*names: str, **defaults: str) -> Callable[[F], F]:
     return decorate
 
 
-def _help(metadata: typing.Mapping[str, Any]) -> str:
+def filed(config: Path | None, given: Mapping[str, Any]) -> Section:
+    """Return the options of a file and those of the command line, which wins.
+
+    Args:
+        config: The file, None for none.
+        given: Options of the command line, None where one was not given.
+    """
+    options = {name: value for name, value in given.items() if value is not None}
+    values = Section() if config is None else read_config(config)
+    for key in [key for key in values if canonical(key) in options]:
+        del values[key]
+    return values.updated(options)
+
+
+def _kind(hint: Any) -> Any:
+    kinds = typing.get_args(hint) or (hint,)
+    listed = any(typing.get_origin(kind) is tuple for kind in (hint, *kinds))
+    return (str if listed else hint) | None
+
+
+def _help(metadata: Mapping[str, Any]) -> str:
     choices = metadata["choices"]
     return metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
 
 
-def _shown(default: Any) -> str | bool:
-    return False if default in (None, False) else str(default)
+def _shown(one: Field) -> str | bool:
+    if one.default in (None, False, REQUIRED):
+        return False
+    return ",".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)

@@ -104,7 +104,7 @@ def print_rows(console: Console, task: Task) -> None:
     """Print how many rows each split of a task has, and which broken ones were left out."""
     sizes = ", ".join(f"{split} {size}" for split, size in task.split_sizes().items())
     _line(console, f"rows of {task.name}: {sizes}")
-    if tier := getattr(task, "tier", None):
+    if tier := task.tier:
         _line(console, f"programs run in the sandbox tier: {tier}")
     _print_skipped(console, task.skipped)
 
@@ -120,7 +120,7 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
     Raises:
         InputError: The folder is no run, or has no such step or episode.
     """
-    head = _read(run / "run.json", "a run folder, as training writes it, would be right")
+    head = _read(run / "run.json", "give a run folder, as training writes it")
     topology = Topology.from_json(head["topology"])
     _line(console, f"{topology.name} of {head['model']} on {head['task']}\n")
     _line(console, draw_text(topology) + "\n")
@@ -149,7 +149,7 @@ def _transcript(run: Path, step: int | None, episode: int) -> dict[str, Any]:
     path = run / "transcripts.jsonl"
     lines = read_lines(path)
     if not lines:
-        raise InputError(f"{path} holds no episode; a run of one step or more would be right")
+        raise InputError(f"{path} holds no episode; it takes a run of one step or more")
     steps = sorted({line["step"] for line in lines})
     step = steps[-1] if step is None else step
     found = [line for line in lines if line["step"] == step]

@@ -1,63 +1,137 @@
 """The dynamics of one episode, without any framework: who acts, who reads what, what it earns.
 
 The AEC environment, the parallel environment and the batched rollout all run
-this class, so that the three agree by construction.
+this class, so that the three agree by construction. What a message is, texts or
+symbols of a code book, is the business of a channel.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from neuromas_env.dag import edge_indices, group_layers, longest_paths, neighbours
+from neuromas_env.envs.spaces import Spaces
+from neuromas_env.envs.text import TextChannel
+from neuromas_env.envs.wiring import Wiring, named_edges, wiring
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks.base import Example, Reply, Score, Task
-from neuromas_env.tasks.ready import checked_score
+from neuromas_env.tasks.base import Score, Task
 from neuromas_env.topology import Topology
 
-Schedule = Callable[[Mapping[str, str]], Collection[str] | None]
+Schedule = Callable[[Mapping[str, Any]], Collection[str] | None]
 """Messages committed so far to the nodes that may act in the next layer, None for all."""
 
-MAX_MESSAGE = 20_000
-MAX_QUESTION = 1_000_000
-REWARDS = ("both", "strict", "extracted")
+
+class Said(NamedTuple):
+    """One message of an episode.
+
+    Attributes:
+        node: Who sent it.
+        round: In which pass over the layers, counted from 0.
+        message: What was sent.
+    """
+
+    node: str
+    round: int
+    message: Any
+
+
+class Channel(Protocol):
+    """What the messages of a network are, and what they earn.
+
+    It knows nothing of who acts when, and holds nothing that changes, so that an
+    environment, its episodes and their copies share one.
+
+    Attributes:
+        name: Name and version of the environment, such as `neuromas_v0`.
+        options: Names of the options by which a reset may pick a question.
+    """
+
+    name: str
+    options: tuple[str, ...]
+
+    def draw(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Any:
+        """Return the question that the options pick, or else a random one."""
+        ...
+
+    def deal(self, example: Any, topology: Topology, wiring: Wiring) -> Any:
+        """Return what an episode keeps for `observe` as `dealt`; refuse what does not fit."""
+        ...
+
+    def check(self, node: str, message: Any) -> Any:
+        """Return a node's message as it is kept, or raise an `InputError`."""
+        ...
+
+    def observe(self, episode: Episode, node: str) -> Any:
+        """Return what a node sees now. Free of side effects."""
+        ...
+
+    def state(self, episode: Episode) -> Any:
+        """Return what a critic that sees all is shown."""
+        ...
+
+    def score(self, examples: Sequence[Any], answers: Sequence[Any]) -> list[Score]:
+        """Score an answer to each question."""
+        ...
+
+    def reward(self, score: Score) -> float:
+        """Return the reward of a score."""
+        ...
+
+    def outcome(self, episode: Episode) -> dict[str, Any]:
+        """Return what the nodes' infos say when the episode has ended."""
+        ...
+
+    def spaces(self, topology: Topology) -> Spaces:
+        """Make the spaces, the same for every node."""
+        ...
+
+    def question(self, example: Any) -> str:
+        """Return a question as text, for a picture."""
+        ...
+
+    def write(self, message: Any) -> str:
+        """Return a message as text, for a picture."""
+        ...
 
 
 class Episode:
     """One question on its way through the network.
 
     Attributes:
+        topology: The network.
+        channel: What messages are.
         example: The question.
+        wiring: Who acts in which order and who reads whom.
+        dealt: What the channel made of the question for the nodes.
         active: The nodes of the current layer that have still to act, in their order;
             empty when the episode has ended.
-        messages: What the nodes said so far, in the order in which they acted.
         layer: Number of the current layer; the number of layers when the episode has ended.
-        wiring: Who acts in which order and who reads whom.
+        said: The messages of this round by node, in order of speaking; not to be changed.
+        truncated: Whether the episode ended before its question was over. Never so with a
+            question that takes one answer.
     """
+
+    truncated = False
 
     def __init__(
         self,
         topology: Topology,
-        task: Task,
-        example: Example,
+        task: Task | Channel,
+        example: Any,
         *,
         graph: Iterable[Iterable[int | str]] | None = None,
         mask: Mapping[str, bool] | Sequence[bool] | None = None,
         schedule: Schedule | None = None,
-        prefix: Mapping[str, str] | None = None,
-        max_length: int = MAX_MESSAGE,
-        reward: str = "strict",
+        prefix: Mapping[str, Any] | None = None,
     ) -> None:
         """Start at the first layer in which a node acts, after replaying `prefix`.
 
         Args:
             topology: The network's nodes and, unless `graph` is given, its edges.
-            task: Scores the answer.
+            task: Scores the answer; or a channel, such as `TextChannel(task, reward="both")`.
             example: The question.
             graph: Acyclic `(source, reader)` edges over the topology's nodes, for this
                 episode alone. They may run against the numbering; the output stays
@@ -66,28 +140,19 @@ class Episode:
             schedule: Asked at every layer boundary, the first included, which nodes may
                 act next. Must be a pure function.
             prefix: Messages already said, by node: the first ones in the order of acting.
-            max_length: Messages are cut to this many characters.
-            reward: Which score is the reward: `strict`, `extracted`, or the mean of `both`,
-                which pays half for a right answer in the wrong form.
 
         Raises:
             InputError: An argument names unknown nodes, the graph has a cycle, the
                 prefix skips a node, or no node would act at all.
         """
-        if reward not in REWARDS:
-            raise unknown("reward", str(reward), REWARDS)
-        if len(example.question) > MAX_QUESTION:
-            raise InputError(
-                f"example {example.id!r}: the question has {len(example.question)} characters, "
-                f"at most {MAX_QUESTION} are allowed"
-            )
-        self.topology, self.task, self.example = topology, task, example
-        self._edges = None if graph is None else _edges(topology, graph)
+        self.topology, self.example = topology, example
+        self.channel = TextChannel(task) if isinstance(task, Task) else task
+        self._edges = None if graph is None else named_edges(topology, graph)
         self.wiring = wiring(topology, self._edges)
+        self.dealt = self.channel.deal(example, topology, self.wiring)
         self._masked = _masked_nodes(topology, mask)
-        self._schedule, self._max_length, self._reward = schedule, max_length, reward
-        self._common, self._dealt = _deal(example, self.wiring.inputs, topology.output)
-        self.messages: dict[str, str] = {}
+        self._schedule = schedule
+        self.said: dict[str, Any] = {}
         self.active: tuple[str, ...] = ()
         self.layer = -1
         self._score: Score | None = None
@@ -98,52 +163,56 @@ class Episode:
             )
         self._replay(prefix or {})
 
-    def observe(self, node: str) -> dict[str, Any]:
-        """Return what a node sees now: `question`, `inbox` and `place`. Free of side effects.
+    def observe(self, node: str) -> Any:
+        """Return what a node sees now. Free of side effects.
 
-        The inbox holds the messages of the node's sources that spoke, as
-        `{"source", "text"}` in the order of acting. The place holds the numbers `node`,
-        `layer` and `index` (in the layer) and the read-only int8 arrays `[n_nodes]`
-        `sources` and `readers`, 1 where there is an edge.
+        Raises:
+            InputError: There is no such node.
         """
-        said = self.messages
         try:
-            place, sources = self.wiring.places[node], self.wiring.sources[node]
+            return self.channel.observe(self, node)
         except KeyError:
+            if node in self.wiring.sources:
+                raise
             raise unknown("node", str(node), self.topology.nodes) from None
-        return {
-            "question": self._dealt.get(node, self._common),
-            "inbox": tuple([{"source": s, "text": said[s]} for s in sources if s in said]),
-            "place": place.copy(),
-        }
 
-    def say(self, node: str, text: str) -> None:
+    def say(self, node: str, message: Any) -> None:
         """Commit the message of the first active node; a full layer leads to the next.
 
         Raises:
-            InputError: It is not this node's turn, or the message is not a text.
+            InputError: It is not this node's turn, or the channel refuses the message.
         """
         if self.active[:1] != (node,):
             turn = f"it is {self.active[0]}'s turn" if self.active else "the episode has ended"
             raise InputError(f"{node} cannot speak now: {turn}")
-        self.messages[node] = self._checked(node, text)
+        self.said[node] = self.channel.check(node, message)
         self.active = self.active[1:]
         if not self.active:
             self._advance()
 
-    def commit(self, messages: Mapping[str, str]) -> None:
+    def commit(self, messages: Mapping[str, Any]) -> None:
         """Commit the messages of all active nodes at once and go to the next layer.
 
         Raises:
-            InputError: The messages are not exactly those of the active nodes, or one
-                is not a text. Nothing is committed then.
+            InputError: The messages are not exactly those of the active nodes, or the
+                channel refuses one. Nothing is committed then.
         """
         if messages.keys() != set(self.active) or not self.active:
             expected = ", ".join(self.active) or "nobody, the episode has ended"
             raise InputError(f"messages of {sorted(messages)} given; expected from: {expected}")
-        checked = {node: self._checked(node, messages[node]) for node in self.active}
-        self.messages.update(checked)
+        check = self.channel.check
+        self.said.update({node: check(node, messages[node]) for node in self.active})
         self._advance()
+
+    @property
+    def turns(self) -> tuple[Said, ...]:
+        """What was said, in order of speaking."""
+        return tuple([Said(node, 0, message) for node, message in self.said.items()])
+
+    @property
+    def messages(self) -> dict[str, Any]:
+        """The messages so far by node, in order of speaking."""
+        return self.said.copy()
 
     @property
     def done(self) -> bool:
@@ -151,10 +220,17 @@ class Episode:
         return not self.active
 
     @property
-    def answer(self) -> str:
-        """The output node's message, or the last message if the output node did not act."""
-        self._require_end()
-        return self.messages.get(self.topology.output, next(reversed(self.messages.values())))
+    def answer(self) -> Any:
+        """The output node's message, or the last message if the output node did not act.
+
+        Raises:
+            InputError: The episode has not ended.
+        """
+        if not self.done:
+            raise InputError(f"the episode has no answer yet: {', '.join(self.active)} must act")
+        if self.topology.output in self.said:
+            return self.said[self.topology.output]
+        return next(reversed(self.said.values()))
 
     @property
     def score(self) -> Score:
@@ -164,23 +240,23 @@ class Episode:
             InputError: The episode has not ended, or what the task returns is no score.
         """
         if self._score is None:
-            score = self.task.score(self.example, self.answer)
-            self._score = checked_score(self.task, self.example, score)
+            [self._score] = self.channel.score([self.example], [self.answer])
         return self._score
 
     @property
     def reward(self) -> float:
         """The one reward that every node receives."""
-        score = self.score
-        if self._reward == "both":
-            return (score.strict + score.extracted) / 2
-        return getattr(score, self._reward)
+        return self.channel.reward(self.score)
 
     def fork(self) -> Episode:
         """Return an independent copy at the same point."""
         twin = copy.copy(self)
-        twin.messages = self.messages.copy()
+        twin.said = self.said.copy()
         return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Episode:
+        """Copy what changes; task, question and messages are the same for all copies."""
+        return self.fork()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs; the wiring, which no copy may change, it looks up again."""
@@ -191,19 +267,6 @@ class Episode:
         self.__dict__.update(state)
         self.wiring = wiring(self.topology, self._edges)
 
-    def _checked(self, node: str, text: str) -> str:
-        if not isinstance(text, str):
-            raise InputError(f"the message of {node} must be a text, not {type(text).__name__}")
-        if len(text) > self._max_length:
-            text = Reply(text[: self._max_length], cut_off=True)
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"the message of {node} is not valid Unicode: lone surrogate at {error.start}"
-            ) from None
-        return text
-
     def _advance(self) -> None:
         layers = self.wiring.layers
         self.active = ()
@@ -213,7 +276,7 @@ class Episode:
                 self.active = self._who_acts(layers[self.layer])
 
     def _who_acts(self, layer: tuple[str, ...]) -> tuple[str, ...]:
-        chosen = None if self._schedule is None else self._schedule(self.messages.copy())
+        chosen = None if self._schedule is None else self._schedule(self.said.copy())
         if chosen is not None:
             _check_names(chosen, self.topology, "the schedule")
             layer = tuple([node for node in layer if node in chosen])
@@ -221,26 +284,22 @@ class Episode:
             layer = tuple([node for node in layer if node not in self._masked])
         return layer
 
-    def _replay(self, prefix: Mapping[str, str]) -> None:
+    def _replay(self, prefix: Mapping[str, Any]) -> None:
         if prefix:
             _check_names(prefix, self.topology, "the prefix")
         for _ in prefix:
             if self.done or self.active[0] not in prefix:
                 turn = f"{self.active[0]}, whose turn is next," if self.active else "no other node"
-                left = [node for node in prefix if node not in self.messages]
+                left = [node for node in prefix if node not in self.said]
                 raise InputError(
                     f"the prefix gives a message of {', '.join(left)}, but {turn} "
                     f"{'is missing in it' if self.active else 'acts in this episode'}"
                 )
             self.say(self.active[0], prefix[self.active[0]])
 
-    def _require_end(self) -> None:
-        if not self.done:
-            raise InputError(f"the episode has no answer yet: {', '.join(self.active)} must act")
-
 
 def score_all(episodes: Sequence[Episode]) -> None:
-    """Score ended episodes of one task at once: where scores come of programs, side by side.
+    """Score ended episodes of one channel at once: where scores come of programs, side by side.
 
     Raises:
         InputError: An episode has not ended, or what the task returns is no score.
@@ -248,108 +307,9 @@ def score_all(episodes: Sequence[Episode]) -> None:
     if episodes:
         examples = [episode.example for episode in episodes]
         answers = [episode.answer for episode in episodes]
-        scores = episodes[0].task.score_many(examples, answers)
+        scores = episodes[0].channel.score(examples, answers)
         for episode, score in zip(episodes, scores, strict=True):
-            episode._score = checked_score(episode.task, episode.example, score)
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """Who acts in which order and who reads whom, over the fixed nodes of a topology.
-
-    Attributes:
-        layers: The nodes with a path to the output, by layer.
-        inputs: The nodes of the first layer.
-        sources: For every node whom it reads, in the order of acting.
-        places: For every node the `place` of its observation.
-    """
-
-    layers: tuple[tuple[str, ...], ...]
-    inputs: tuple[str, ...]
-    sources: Mapping[str, tuple[str, ...]]
-    places: Mapping[str, dict[str, Any]]
-
-
-@lru_cache(maxsize=128)
-def wiring(topology: Topology, edges: tuple[tuple[str, str], ...] | None = None) -> Wiring:
-    """Work out the wiring of a topology, with its own edges or with others.
-
-    Raises:
-        InputError: The edges hold a cycle.
-    """
-    edges = topology.edges if edges is None else edges
-    depth = longest_paths(topology.nodes, edges)
-    all_layers = group_layers(topology.nodes, depth)
-    order = {node: position for position, node in enumerate(sum(all_layers, ()))}
-    sources = neighbours(
-        topology.nodes, sorted(((b, a) for a, b in edges), key=lambda e: order[e[1]])
-    )
-    useful = {topology.output}
-    for node in sorted(order, key=order.__getitem__, reverse=True):
-        if node in useful:
-            useful.update(sources[node])
-    acting = [tuple(node for node in layer if node in useful) for layer in all_layers]
-    number = {node: position for position, node in enumerate(topology.nodes)}
-    links = np.zeros((2, len(topology), len(topology)), dtype=np.int8)
-    for source, reader in edges:
-        links[0, number[reader], number[source]] = links[1, number[source], number[reader]] = 1
-    # The rows are shared between observations; a policy must not be able to change them.
-    links.setflags(write=False)
-    places = {
-        node: {
-            "node": number[node],
-            "layer": layer,
-            "index": index,
-            "sources": links[0, number[node]],
-            "readers": links[1, number[node]],
-        }
-        for layer, nodes in enumerate(all_layers)
-        for index, node in enumerate(nodes)
-    }
-    layers = tuple(layer for layer in acting if layer)
-    return Wiring(layers, layers[0], sources, places)
-
-
-def part_text(query: str, parts: Sequence[str]) -> str:
-    """Word the question of an input node that sees only some parts of it."""
-    return "\n".join([query, *parts])
-
-
-def deal(parts: int, inputs: int) -> list[range]:
-    """Return the numbers of the parts that each input node gets.
-
-    Up to as many nodes as parts get blocks of neighbours, as equal as can be: node i of n gets
-    parts floor(i P / n) to floor((i + 1) P / n) - 1, so that a small network gets whole subtrees.
-    With more nodes, node i gets part i modulo P: a wider network keeps what its first nodes read.
-
-    Args:
-        parts: How many there are, at least 1.
-        inputs: How many input nodes.
-    """
-    if inputs > parts:
-        return [range(i % parts, i % parts + 1) for i in range(inputs)]
-    return [range(i * parts // inputs, (i + 1) * parts // inputs) for i in range(inputs)]
-
-
-def _deal(example: Example, inputs: tuple[str, ...], output: str) -> tuple[str, dict[str, str]]:
-    """Return what every node reads, and what the input nodes read instead."""
-    if not example.parts:
-        return example.question, {}
-    if inputs == (output,):
-        return example.query, {output: example.question}
-    blocks = deal(len(example.parts), len(inputs))
-    return example.query, {
-        node: part_text(example.query, [example.parts[i] for i in block])
-        for node, block in zip(inputs, blocks, strict=True)
-    }
-
-
-def _edges(topology: Topology, graph: Iterable[Iterable[int | str]]) -> tuple[tuple[str, str], ...]:
-    pairs = sorted({edge_indices(edge) for edge in graph})
-    for pair in pairs:
-        if max(pair) >= len(topology):
-            raise unknown("node in the graph", f"node_{max(pair)}", topology.nodes)
-    return tuple((topology.nodes[source], topology.nodes[reader]) for source, reader in pairs)
+            episode._score = score
 
 
 def _masked_nodes(

@@ -1,4 +1,4 @@
-"""A topology on a task as a PettingZoo parallel environment: one step is one layer."""
+"""A network as a PettingZoo parallel environment: one step is one layer."""
 
 from __future__ import annotations
 
@@ -7,30 +7,24 @@ from typing import Any
 
 from pettingzoo import ParallelEnv
 
-from neuromas_env.envs.aec import RENDER_MODES, Network
+from neuromas_env.envs.network import Network
 from neuromas_env.errors import InputError
 
 Infos = dict[str, dict[str, Any]]
 
 
-class parallel_env(Network, ParallelEnv):
+class ParallelNetwork(Network, ParallelEnv):
     """One parallel step commits one layer; all nodes stay alive until the end.
 
     Actions of nodes that are not in the current layer are ignored. Every node always
     sees its true observation; whose turn it is stands in `infos[node]["active"]`.
-    Arguments as in `raw_env`.
     """
 
-    metadata = {
-        "name": "neuromas_v0",
-        "render_modes": list(RENDER_MODES),
-        "render_fps": 1,
-        "is_parallelizable": True,
-    }
+    metadata = Network.metadata | {"is_parallelizable": True}
 
     def reset(  # type: ignore[override]
         self, seed: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[dict[str, dict[str, Any]], Infos]:
+    ) -> tuple[dict[str, Any], Infos]:
         """Start an episode; arguments as in the AEC environment's `reset`.
 
         Raises:
@@ -44,26 +38,26 @@ class parallel_env(Network, ParallelEnv):
         return self._observations(), self._infos()
 
     def step(  # type: ignore[override]
-        self, actions: Mapping[str, str]
-    ) -> tuple[
-        dict[str, dict[str, Any]], dict[str, float], dict[str, bool], dict[str, bool], Infos
-    ]:
+        self, actions: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], Infos]:
         """Commit the messages of the current layer's nodes.
 
         Raises:
-            InputError: A node of the layer has no action, or one that is not a text.
+            InputError: The episode has ended, or a node of the layer has no action or one that
+                is no message. Nothing is committed then.
         """
-        missing = [node for node in self.episode.active if node not in actions]
+        episode, nodes = self.episode, self.possible_agents
+        missing = [node for node in episode.active if node not in actions]
         if missing:
             raise InputError(f"no action for {', '.join(missing)}, whose turn it is")
-        self.episode.commit({node: actions[node] for node in self.episode.active})
-        done, nodes = self.episode.done, self.possible_agents
+        episode.commit({node: actions[node] for node in episode.active})
+        done, truncated = episode.done, episode.truncated
         result = (
             self._observations(),
-            dict.fromkeys(nodes, self.episode.reward if done else 0.0),
-            dict.fromkeys(nodes, done),
-            dict.fromkeys(nodes, False),
-            self._outcome() if done else self._infos(),
+            dict.fromkeys(nodes, episode.reward if done else 0.0),
+            dict.fromkeys(nodes, done and not truncated),
+            dict.fromkeys(nodes, done and truncated),
+            self._infos(),
         )
         if done:
             self.agents = []
@@ -71,8 +65,11 @@ class parallel_env(Network, ParallelEnv):
             self.render()
         return result
 
-    def _observations(self) -> dict[str, dict[str, Any]]:
-        return {node: self.episode.observe(node) for node in self.possible_agents}
+    def _observations(self) -> dict[str, Any]:
+        observe = self.episode.observe
+        return {node: observe(node) for node in self.possible_agents}
 
     def _infos(self) -> Infos:
-        return {node: {"active": node in self.episode.active} for node in self.possible_agents}
+        active = self.episode.active
+        outcome = {} if active else self.channel.outcome(self.episode)
+        return {node: {"active": node in active, **outcome} for node in self.possible_agents}

@@ -8,12 +8,13 @@ from neuromas_env.envs.episode import Episode
 
 def draw_episode(episode: Episode) -> str:
     """Draw the network of an episode, with the question and the messages so far."""
-    layers, sources = episode.wiring.layers, episode.wiring.sources
-    lines = [picture(layers, sources, {}), "", said("question", episode.example.question)]
-    lines += [said(node, text) for node, text in episode.messages.items()]
+    layers, sources, write = episode.wiring.layers, episode.wiring.sources, episode.channel.write
+    question = episode.channel.question(episode.example)
+    lines = [picture(layers, sources, {}), "", said("question", question)]
+    lines += [said(turn.node, write(turn.message)) for turn in episode.turns]
     if episode.done:
-        reason = episode.score.reason
-        lines.append(f"answer: {plain(episode.answer)} ({reason}, reward {episode.reward:g})")
+        answer, reason = plain(write(episode.answer)), episode.score.reason
+        lines.append(f"answer: {answer} ({reason}, reward {episode.reward:g})")
     else:
         lines.append(f"to act: {', '.join(episode.active)}")
     return "\n".join(lines)

@@ -11,13 +11,15 @@ from typing import Any
 
 import gymnasium
 
-from neuromas_env.envs.aec import raw_env
-from neuromas_env.envs.episode import MAX_MESSAGE, MAX_QUESTION
-from neuromas_env.envs.spaces import Message
+from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.render import draw_episode
+from neuromas_env.envs.spaces import MAX_MESSAGE, MAX_QUESTION, Message
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import Task, make_task
+from neuromas_env.topology import Topology
 
-RESET_OPTIONS = ("index", "id")
+_ONE = Topology.parse("1")
 
 
 class TaskEnv(gymnasium.Env[str, str]):
@@ -60,14 +62,8 @@ class TaskEnv(gymnasium.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space = Message(MAX_QUESTION)
         self.action_space = Message(max_message_length)
-        self._node = raw_env(
-            self.task,
-            "1",
-            split=split,
-            reward=reward,
-            max_message_length=max_message_length,
-            render_mode=render_mode,
-        )
+        self._channel = TextChannel(self.task, split, reward, max_message_length)
+        self._episode: Episode | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -87,11 +83,11 @@ class TaskEnv(gymnasium.Env[str, str]):
         super().reset(seed=seed)
         picked = {key: value for key, value in (options or {}).items() if value is not None}
         for key in picked:
-            if key not in RESET_OPTIONS:
-                raise unknown("reset option", str(key), RESET_OPTIONS)
-        draw = {"index": int(self.np_random.integers(len(self._node.examples)))}
-        self._node.reset(options=picked or draw)
-        example = self._node.episode.example
+            if key not in self._channel.options:
+                raise unknown("reset option", str(key), self._channel.options)
+        drawn = {"index": int(self.np_random.integers(len(self._channel.examples)))}
+        example = self._channel.draw(self.np_random, picked or drawn)
+        self._episode = Episode(_ONE, self._channel, example)
         return example.question, {"id": example.id}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -105,25 +101,22 @@ class TaskEnv(gymnasium.Env[str, str]):
         Raises:
             InputError: The answer is not a text, or no question is open.
         """
-        episode = self._node.episode
+        episode = self._asked()
         if episode.done:
             raise InputError("the question has been answered: call reset() for another")
-        [node] = episode.active
-        episode.say(node, action)
-        score, example = episode.score, episode.example
-        info = {
-            "id": example.id,
-            "target": example.target,
-            "answer": episode.answer,
-            "strict": score.strict,
-            "extracted": score.extracted,
-            "reason": score.reason,
-        }
+        episode.say(_ONE.output, action)
+        example = episode.example
+        info = {"id": example.id, "target": example.target} | self._channel.outcome(episode)
         return example.question, episode.reward, True, False, info
 
     def render(self) -> str | None:  # type: ignore[override]
         """Return the question, the answer and its score as a text if `render_mode` is `ansi`."""
-        return self._node.render()
+        return draw_episode(self._asked()) if self.render_mode == "ansi" else None
+
+    def _asked(self) -> Episode:
+        if self._episode is None:
+            raise InputError("there is no episode yet: call reset() first")
+        return self._episode
 
 
 def make(family: str = "", by: str = "", **options: Any) -> TaskEnv:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import string
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Dict, Discrete, MultiBinary, Sequence, Space
 
-from neuromas_env.envs.episode import MAX_MESSAGE, MAX_QUESTION
-
+MAX_MESSAGE = 20_000
+MAX_QUESTION = 1_000_000
 _SAMPLED = np.array(list(string.digits + string.ascii_letters + string.punctuation + " \n"))
 _SAMPLE_LENGTH = 64
 _MAX_NAME = 64
+
+
+class Spaces(NamedTuple):
+    """The spaces of one node's observations and messages, and of the state that critics see."""
+
+    observation: Space
+    action: Space
+    state: Space
 
 
 class Message(Space[str]):

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from neuromas_env.policy import Completion, Cost, Request
+from neuromas_env.policy import Completion, Engine, Request
 
 
-class Bound:
+class Bound(Engine):
     """An engine that answers with an adapter where none is asked for.
 
     So a baseline, which asks the bare base, runs on a trained network of one node.
     """
 
-    def __init__(self, engine: Any, adapter: str) -> None:
+    def __init__(self, engine: Engine, adapter: str) -> None:
         """Take an engine that holds the adapter."""
         self._engine, self._adapter = engine, adapter
-        self.cost: Cost = engine.cost
+        self.cost = engine.cost
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, in their order."""

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.training.config import read_config
+from neuromas_env.config import REQUIRED, Section, checked, option, placed, read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.answers import check_alike
 from neuromas_env.experiments.arms import read_arms
-from neuromas_env.experiments.checks import check_keys, count, mapping, positive
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.spec import (
     FILE,
     HOME,
     KINDS,
     SCALES,
-    SCORES,
-    SEEDS,
-    TESTS,
     Arm,
     Claim,
     Experiment,
     Need,
+    Settings,
     Study,
     shape,
     slug,
 )
 
-_SETTINGS = (
-    "kind", "tasks", "seeds", "pilots", "rates", "questions", "model", "script", "options",
-)  # fmt: skip
+_PART, _PAIR = ("options", "arms", "compare", "at", "probes", "need"), ("better", "than")
+_SIZE = option(REQUIRED, "of a task", low=1).metadata
 
 
 def list_experiments(home: Path = HOME) -> dict[str, tuple[str, list[str]]]:
@@ -54,35 +50,33 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
 
     Raises:
         InputError: There is no such experiment or scale, or an entry is wrong; the message
-            names the file.
+            names the file and the line.
     """
     folder = Path(name) if (Path(name) / FILE).is_file() else HOME / str(name)
     if not (folder / FILE).is_file():
         raise unknown("experiment", str(name), list_experiments())
-    path = folder / FILE
-    text = read_config(path)
-    check_keys(
-        path, "", text, ("title", "claim", "refuted_if", "matched", "scales", *KINDS),
+    text = read_config(folder / FILE)
+    text.check(
+        ("title", "claim", "refuted_if", "matched", "scales", *KINDS),
         needed=("title", "claim", "refuted_if"),
-    )  # fmt: skip
+    )
     if scale not in _scales(text):
         raise unknown(f"scale of experiment {folder.name!r}:", scale, _scales(text))
-    ground = _ground(folder)
-    scales = read_config(ground)
+    scales = read_config(_ground(folder))
     if scale not in scales:
-        raise InputError(f"{ground}: {unknown('scale', scale, map(str, scales))}")
+        raise InputError(f"{scales.place}: {unknown('scale', scale, map(str, scales))}")
     studies = []
-    for study, settings in scales[scale].items():
-        settings = mapping(ground, f"{scale}: {study}", settings)
+    for study in scales.inner(scale):
+        settings = scales.inner(scale).inner(study)
         kind = settings.get("kind", "language")
         if kind not in KINDS:
-            raise InputError(f"{ground}, {scale}: {study}: {unknown('kind', str(kind), KINDS)}")
+            raise InputError(f"{settings.at('kind')}: {unknown('kind', str(kind), KINDS)}")
         if kind in text:
             place = scale, _scales(text)
-            studies.append(_study(path, study, kind, settings, text[kind], *place, seeds))
+            studies.append(_study(study, settings, text.inner(kind), *place, seeds))
     if not studies:
         raise InputError(
-            f"{path}: holds no arms for scale {scale!r}; a part {KINDS} would be right"
+            f"{text.place}: {' or '.join(KINDS)} must have arms for scale {scale!r}, got none"
         )
     return Experiment(
         folder.name, folder, scale, str(text["title"]), _line(text["claim"]),
@@ -103,166 +97,131 @@ def _ground(folder: Path) -> Path:
 
 
 def _study(
-    path: Path, name: str, kind: str, settings: dict, given: Any, scale: str,
-    scales: Sequence[str], seeds: int | None,
+    name: str, settings: Section, part: Section, scale: str, scales: Sequence[str],
+    seeds: int | None,
 ) -> Study:  # fmt: skip
-    part = mapping(path, kind, given)
-    check_keys(path, kind, part, ("tasks", "options", "arms", "compare", "at", "probes", "need"),
-                needed=("arms",) if "need" in part else ("arms", "compare"))  # fmt: skip
-    at = mapping(path, f"{kind}: at", part.get("at") or {})
-    here = dict(mapping(path, f"{kind}: at: {scale}", at.get(scale) or {}))
-    changed = here.pop("arms", {})
-    where = f"{kind} at {scale} ({name})"
-    merged = {**settings, **({"tasks": part["tasks"]} if "tasks" in part else {}), **here}
-    check_keys(path, where, merged, _SETTINGS, needed=("seeds", "rates"))
-    base: dict[str, Any] = {}
-    for source in (settings, part, here):  # the more special one wins
-        base |= source.get("options") or {}
-    rates = merged["rates"]
-    if not isinstance(rates, list) or not rates or not all(positive(rate) for rate in rates):
-        raise InputError(f"{path}, {where}: rates: {rates!r}, but [0.001, 0.003] would be right")
-    own = tuple(map(str, merged.get("tasks") or ()))
-    arms, elsewhere = read_arms(path, where, kind, part["arms"], changed, base, own, scale, scales)
+    part.check(("tasks", *_PART), needed=("arms",) if "need" in part else ("arms", "compare"))
+    here = part.inner("at").inner(scale)
+    # The more special one wins.
+    base = settings.inner("options").updated(part.inner("options")).updated(here.inner("options"))
+    merged = settings.without("options").updated(part.without(*_PART))
+    merged = merged.updated(here.without("arms", "options"))
+    chosen = Settings.from_mapping(merged.updated({"seeds": seeds} if seeds else {}))
+    given = part.inner("arms")
+    arms, elsewhere = read_arms(
+        chosen.kind, given, here.inner("arms"), base, chosen.tasks, scale, scales
+    )
     tasks = tuple(dict.fromkeys(task for arm in arms.values() for task in arm.tasks))
     study = Study(
-        name, kind, tasks, count(path, where, "seeds", seeds or merged["seeds"]),
-        tuple(map(float, rates)), arms, (), count(path, where, "pilots", merged.get("pilots", 1)),
-        merged.get("questions"), merged.get("model"), merged.get("script"), part.get("probes"),
-        _need(path, f"{where}: need", part["need"], arms) if "need" in part else None,
+        name, chosen.kind, tasks, chosen.seeds, chosen.rates, arms,
+        _claims(part, arms, elsewhere), chosen.pilots, chosen.questions, chosen.model,
+        chosen.script, part.get("probes"),
+        _need(part.inner("need"), arms) if "need" in part else None,
     )  # fmt: skip
-    if kind == "language" and not (study.model or study.script):
-        raise InputError(f"{path}, {where}: no model; `model: smollm2-135m` would be right")
-    return _checked(path, where, replace(study, claims=_claims(path, where, part, arms, elsewhere)))
+    with placed(part.at("probes")):
+        trained = [arm.name for arm in arms.values() if arm.kind == "train"]
+        if study.probes is not None and study.probes not in trained:
+            raise unknown("arm", str(study.probes), trained)
+    folders: dict[str, str] = {}
+    for arm in arms:
+        if (other := folders.setdefault(slug(arm), arm)) != arm:
+            raise InputError(f"{given.at(arm)}: {arm!r} and {other!r} would share a folder")
+    for arm in arms:
+        with placed(given.at(arm)):
+            _check_arm(study, arms[arm])
+    return study
 
 
 def _claims(
-    path: Path, where: str, part: dict, arms: Mapping[str, Arm], elsewhere: Collection[str]
+    part: Section, arms: Mapping[str, Arm], elsewhere: Collection[str]
 ) -> tuple[Claim, ...]:
     """Read what is compared, but for comparisons with an arm that this scale does not have."""
     claims = []
-    for number, given in enumerate(part.get("compare") or (), 1):
-        place = f"{where}: comparison {number}"
-        entry = mapping(path, place, given)
-        own = mapping(path, f"{place}: minus", entry.get("minus", {}))
-        named = [pair.get(key) for pair in (entry, own) for key in ("better", "than")]
+    for entry in part.get("compare") or ():
+        if not isinstance(entry, Section):
+            raise InputError(
+                f"{part.at('compare')}: each of compare must be a mapping, got {entry!r}"
+            )
+        named = [pair.get(key) for pair in (entry, entry.inner("minus")) for key in _PAIR]
         if not any(isinstance(name, str) and name in elsewhere for name in named):
-            claims.append(_claim(path, place, entry, arms))
+            claims.append(_claim(entry, arms))
     if "need" in part:
         return tuple(replace(claim, decides=False) for claim in claims)
     if not any(claim.decides for claim in claims):
-        raise InputError(f"{path}, {where}: no comparison decides; at least one would be right")
+        raise InputError(f"{part.at('compare')}: at least one comparison must decide, got none")
     return tuple(claims)
 
 
-def _claim(path: Path, place: str, given: Any, arms: Mapping[str, Arm]) -> Claim:
-    entry = dict(mapping(path, place, given))
-    check_keys(path, place, entry, tuple(f.name for f in fields(Claim)),
-                needed=("better", "than"))  # fmt: skip
+def _claim(entry: Section, arms: Mapping[str, Arm]) -> Claim:
+    given = entry.without("minus")
     if "minus" in entry:
-        own = mapping(path, f"{place}: minus", entry["minus"])
-        check_keys(path, f"{place}: minus", own, ("better", "than"), needed=("better", "than"))
-        entry["minus"] = (own["better"], own["than"])
-    claim = Claim(**entry)
-    for key, known in (("score", SCORES), ("seeds", SEEDS), ("test", TESTS)):
-        if getattr(claim, key) not in known:
-            raise InputError(f"{path}, {place}: {unknown(key, str(getattr(claim, key)), known)}")
-    if type(claim.margin) not in (int, float) or not 0 <= claim.margin <= 1:
-        raise InputError(f"{path}, {place}: margin must be from 0 to 1, got {claim.margin!r}")
-    if type(claim.decides) is not bool:
-        raise InputError(f"{path}, {place}: decides must be true or false, got {claim.decides!r}")
-    pairs = [(claim.better, claim.than), *([claim.minus] if claim.minus else [])]
-    for arm in (arm for pair in pairs for arm in pair):
-        if arm not in arms:
-            raise InputError(f"{path}, {place}: {unknown('arm', str(arm), arms)}")
-        if arms[arm].tasks != arms[claim.better].tasks:
+        own = entry.inner("minus")
+        own.check(_PAIR, needed=_PAIR)
+        pair = tuple(own[key] for key in _PAIR)
+        given = given.updated(Section({"minus": pair}, entry.at("minus")))
+    claim = Claim.from_mapping(given)
+    with placed(entry.place):
+        for arm in claim.signs:
+            if arm not in arms:
+                raise unknown("arm", arm, arms)
+            if arms[arm].tasks != arms[claim.better].tasks:
+                raise InputError(
+                    f"{claim.better!r} and {arm!r} must have the same tasks, got different ones, "
+                    "so that no question is common"
+                )
+        if claim.seeds == "unpaired" and len({arms[arm].source or arm for arm in claim.signs}) == 1:
             raise InputError(
-                f"{path}, {place}: {claim.better!r} and {arm!r} have different tasks, so that no "
-                "question is common; arms of one task would be right"
+                f"seeds must be paired, got unpaired: {claim.better!r} and {claim.than!r} are the "
+                "same runs"
             )
-    for one, other in pairs:
-        if one == other:
-            raise InputError(f"{path}, {place}: {one!r} is compared with itself")
-    if not any(claim.signs.values()):
-        raise InputError(f"{path}, {place}: minus takes away the very difference that is claimed")
-    if claim.seeds == "unpaired" and len({arms[arm].source or arm for arm in claim.signs}) == 1:
-        raise InputError(
-            f"{path}, {place}: seeds must be paired, got unpaired: {claim.better!r} and "
-            f"{claim.than!r} are the same runs"
-        )
     return claim
 
 
-def _need(path: Path, where: str, given: Any, arms: Mapping[str, Arm]) -> Need:
-    entry = mapping(path, where, given)
-    check_keys(path, where, entry, tuple(f.name for f in fields(Need)),
-                needed=("curves", "steeper", "than", "reach"))  # fmt: skip
-    need = Need(**entry)
-    curves = mapping(path, f"{where}: curves", need.curves)
-    for curve, points in curves.items():
-        place = f"{where}: curves: {curve}"
-        for size, arm in mapping(path, place, points).items():
-            count(path, place, "size", size)
-            if arm not in arms or arms[arm].kind != "train":
-                trained = [name for name, one in arms.items() if one.kind == "train"]
-                raise InputError(f"{path}, {place}: {unknown('arm', str(arm), trained)}")
-            if len(arms[arm].tasks) > 1:
-                raise InputError(f"{path}, {place}: {arm!r} has several tasks; one would be right")
+def _need(entry: Section, arms: Mapping[str, Arm]) -> Need:
+    need = Need.from_mapping(entry)
+    curves = {str(curve): entry.inner("curves").inner(curve) for curve in need.curves}
+    trained = [name for name, one in arms.items() if one.kind == "train"]
+    for points in curves.values():
+        for size, arm in points.items():
+            with placed(points.at(size)):
+                checked("size", size, int, _SIZE)
+                if arm not in trained:
+                    raise unknown("arm", str(arm), trained)
+                if len(arms[arm].tasks) > 1:
+                    raise InputError(f"{arm!r} must have one task, got {len(arms[arm].tasks)}")
         if len(points) < 3 or set(points) != set(next(iter(curves.values()))):
             raise InputError(
-                f"{path}, {place}: sizes {sorted(points)}; three or more, the same on all curves, "
-                "would be right"
+                f"{points.place}: sizes must be three or more, the same on all curves, got "
+                f"{sorted(points)}"
             )
-    for curve in (need.steeper, need.than):
-        if curve not in curves:
-            raise InputError(f"{path}, {where}: {unknown('curve', str(curve), curves)}")
-    if need.steeper == need.than:
-        raise InputError(f"{path}, {where}: {need.than!r} is compared with itself")
-    count(path, where, "smooth", need.smooth)
-    if not (positive(need.reach) and need.reach <= 1):
-        raise InputError(f"{path}, {where}: reach: {need.reach!r}, but 0.5 would be right")
-    if not positive(need.margin):
-        raise InputError(f"{path}, {where}: margin: {need.margin!r}, but 0.1 would be right")
-    return need
+    return replace(need, curves={curve: dict(points) for curve, points in curves.items()})
 
 
-def _checked(path: Path, where: str, study: Study) -> Study:
-    """Check what arms say of one another."""
-    trained = {arm.name: arm for arm in study.arms.values() if arm.kind == "train"}
-    folders: dict[str, str] = {}
-    for name in study.arms:
-        if folders.setdefault(slug(name), name) != name:
-            raise InputError(
-                f"{path}, {where}: arms {folders[slug(name)]!r} and {name!r} would share a folder; "
-                "names that differ in more than signs would be right"
-            )
-    for arm in study.arms.values():
-        for other, among in ((arm.source, trained), (arm.budget, study.arms)):
-            if other is not None and other not in among:
-                raise InputError(f"{path}, {where}: {arm.name}: {unknown('arm', other, among)}")
-        if arm.node is not None and arm.source is not None:
-            nodes = shape(study, trained[arm.source]).nodes
-            for node in (arm.node, arm.partner):
-                # Without the output node's message there is no answer.
-                known = nodes[:-1] if arm.partner is None else nodes
-                if node is not None and node not in known:
-                    raise InputError(f"{path}, {where}: {arm.name}: {unknown('node', node, known)}")
-            if arm.node == arm.partner:
-                raise InputError(f"{path}, {where}: {arm.name}: {arm.node} is swapped with itself")
-        if arm.budget is not None and study.arms[arm.budget].kind == "vote":
-            raise InputError(f"{path}, {where}: {arm.name}: tokens_of names a vote, {arm.budget!r}")
-        if arm.budget is not None and study.arms[arm.budget].tasks != arm.tasks:
-            raise InputError(f"{path}, {where}: {arm.name}: {arm.budget!r} has other tasks")
-        if arm.kind == "vote" and len(shape(study, trained[str(arm.source)])) > 1:
-            raise InputError(f"{path}, {where}: {arm.name}: only a network of one node votes")
-    if study.probes is not None and study.probes not in trained:
-        raise InputError(f"{path}, {where}: probes: {unknown('arm', study.probes, trained)}")
+def _check_arm(study: Study, arm: Arm) -> None:
+    """Check what an arm says of others, and that a discrete network fits its tasks."""
+    trained = {one.name: one for one in study.trained() if one.kind == "train"}
+    for other, among in ((arm.source, trained), (arm.budget, study.arms)):
+        if other is not None and other not in among:
+            raise unknown("arm", str(other), among)
+    if arm.node is not None and arm.source is not None:
+        nodes = shape(study, trained[arm.source]).nodes
+        for node in (arm.node, arm.partner):
+            # Without the output node's message there is no answer.
+            known = nodes[:-1] if arm.partner is None else nodes
+            if node is not None and node not in known:
+                raise unknown("node", node, known)
+        if arm.node == arm.partner:
+            raise InputError(f"{arm.node} must be swapped with another node, got itself")
+    if arm.budget is not None:
+        budget = study.arms[arm.budget]
+        if budget.kind == "vote":
+            raise InputError(f"tokens_of must name no vote, got {budget.name!r}")
+        if budget.tasks != arm.tasks:
+            raise InputError(f"tokens_of must name an arm of its tasks, got {budget.name!r}")
+    if arm.kind == "vote" and len(shape(study, trained[str(arm.source)])) > 1:
+        raise InputError(f"only a network of one node votes, got {arm.source!r}")
     if study.kind == "coded":
-        for arm in study.arms.values():
-            try:
-                _check_layouts(arm, trained.get(arm.source or arm.name))
-            except InputError as error:
-                raise InputError(f"{path}, {where}: {arm.name}: {error}") from None
-    return study
+        _check_layouts(arm, trained.get(arm.source or arm.name))
 
 
 def _check_layouts(arm: Arm, source: Arm | None) -> None:

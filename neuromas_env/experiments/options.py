@@ -2,96 +2,87 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from neuromas_env.agents.learners.shaping import read_terms
 from neuromas_env.agents.tables.growth import INITS
+from neuromas_env.agents.training.config import TrainConfig, read_schedule
+from neuromas_env.config import Options, inherited, option
 from neuromas_env.envs.discrete.layout import Layout, make_layout
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.errors import InputError
 from neuromas_env.experiments.marl import ALGORITHMS
 from neuromas_env.topology import Topology
 
 STARTS = ("uniform", "noise", "repeat")
 CREDITS = ("shared", "leave_one_node_out")
 EVALUATED = ("evenly", "relatively")
-_CHOICES = {
-    "learner": tuple(ALGORITHMS), "grow_init": INITS, "start": STARTS, "credit": CREDITS,
-    "evaluated": EVALUATED,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class DiscreteOptions:
-    """How a discrete network is trained.
+class DiscreteOptions(Options):
+    """How a discrete network is trained; each field's `metadata["help"]` says what it is."""
 
-    Attributes:
-        topology: Layer widths, or `tree-4`.
-        codebook: Number of symbols, None for as many as the task has answers.
-        bandwidth: Symbols per message.
-        learner: An entry of `neuromas_env.experiments.marl.ALGORITHMS`.
-        credit: `shared` leaves it to the learner; `leave_one_node_out` compares each episode
-            with those in which one node says anything at random and what follows is played anew.
-        updates: Batches to train on.
-        questions: Random questions of a batch.
-        rollouts: Episodes of each.
-        schedule: Grow while training, such as `2-1:100, 2-2-1:100`, instead of topology and
-            updates.
-        grow_init: How new nodes start.
-        parameters_of: A network that has as many parameters: a smaller number of rows than this
-            one's observations is shared by them at random, so that the table is as large.
-        shared: Nodes that see the same sort of things share one table, so that none can tell
-            which one it is.
-        start: Tables start `uniform`, as `noise`, or with a bias to `repeat` what a node reads
-            first, a role written by hand.
-        shaping: Terms that are added to the reward, see `neuromas_env.agents.learners.shaping`.
-        evaluated: Twenty times `evenly` spread, or `relatively`: whenever there were a twentieth
-            more updates, so that it is known to 5 % when a score was reached.
-    """
+    topology: str = inherited(TrainConfig, "topology")
+    codebook: int | None = option(
+        None, "number of symbols; by default as many as the task has answers", low=1
+    )
+    bandwidth: int = option(1, "symbols per message", low=1)
+    learner: str = option(
+        "REINFORCE, leave-one-out", "algorithm of `neuromas bench-marl`", choices=ALGORITHMS
+    )
+    credit: str = option(
+        "shared",
+        "shared leaves it to the learner; leave_one_node_out compares each episode with those in "
+        "which one node says anything at random and what follows is played again",
+        choices=CREDITS,
+    )
+    updates: int = option(200, "batches to train on", low=0)
+    questions: int = option(64, "random questions of a batch", low=1)
+    rollouts: int = option(8, "episodes of each question", low=1)
+    schedule: str | None = option(
+        None,
+        "grow while training, such as '2-1:100, 2-2-1:100'; replaces topology and updates",
+    )
+    grow_init: str = option("zero", "how new nodes start", choices=INITS)
+    parameters_of: str | None = option(
+        None,
+        "a network that has as many parameters: a smaller number of rows than this one's "
+        "observations is shared by them at random, so that the table is as large",
+        also=int,
+    )
+    shared: bool = option(
+        False,
+        "nodes that see the same sort of things share one table, so that none can tell which one "
+        "it is",
+    )
+    start: str = option(
+        "uniform",
+        "tables start uniform, as noise, or with a bias to repeat what a node reads first, a role "
+        "written by hand",
+        choices=STARTS,
+    )
+    shaping: str = inherited(TrainConfig, "shaping")
+    evaluated: str = option(
+        "evenly",
+        "twenty times evenly spread, or relatively: whenever there were a twentieth more updates, "
+        "so that it is known to 5 % when a score was reached",
+        choices=EVALUATED,
+    )
 
-    topology: str = "2-1"
-    codebook: int | None = None
-    bandwidth: int = 1
-    learner: str = "REINFORCE, leave-one-out"
-    credit: str = "shared"
-    updates: int = 200
-    questions: int = 64
-    rollouts: int = 8
-    schedule: str | None = None
-    grow_init: str = "zero"
-    parameters_of: str | None = None
-    shared: bool = False
-    start: str = "uniform"
-    shaping: str = ""
-    evaluated: str = "evenly"
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> DiscreteOptions:
-        """Take options by name.
+    def validate(self) -> None:
+        """Check the values.
 
         Raises:
-            InputError: An option is unknown or has a wrong value.
+            InputError: A value is out of range, or two options do not fit together.
         """
-        hints = typing.get_type_hints(cls)
-        for key, value in values.items():
-            if key not in hints:
-                raise unknown("option", str(key), hints)
-            kinds = typing.get_args(hints[key]) or (hints[key],)
-            if type(value) not in kinds:
-                raise InputError(f"{key}: {value!r}, but {kinds[0].__name__} would be right")
-            if type(value) is int and value < (key != "updates"):
-                raise InputError(f"{key}: {value} is too small")
-        options = cls(**values)
-        for key, allowed in _CHOICES.items():
-            if getattr(options, key) not in allowed:
-                raise unknown(f"value of {key}:", getattr(options, key), allowed)
-        read_terms(options.shaping)
-        if options.credit != "shared" and "explore" in ALGORITHMS[options.learner]:
-            raise InputError(f"credit: {options.learner} learns values, not from credit")
-        options.stages()
-        return options
+        super().validate()
+        read_terms(self.shaping)
+        if self.credit != "shared" and "explore" in ALGORITHMS[self.learner]:
+            raise InputError(
+                f"credit must be 'shared' for {self.learner}, which learns values, got "
+                f"{self.credit!r}"
+            )
+        self.stages()
 
     def stages(self) -> list[tuple[Topology, int]]:
         """Return the networks of the run with their numbers of updates.
@@ -101,15 +92,7 @@ class DiscreteOptions:
         """
         if self.schedule is None:
             return [(Topology.parse(self.topology), self.updates)]
-        stages = []
-        for part in self.schedule.split(","):
-            text, _, updates = part.strip().rpartition(":")
-            if not text or not updates.isdecimal():
-                raise InputError(f"schedule: {part.strip()!r}; '2-1:100, 2-2-1:100' would be right")
-            stages.append((Topology.parse(text), int(updates)))
-        for (old, _), (new, _) in zip(stages, stages[1:], strict=False):
-            old.grow_to(new)
-        return stages
+        return read_schedule(self.schedule)
 
     def layouts(self, task: str) -> list[tuple[Layout, int]]:
         """Return the networks of the run on a task.

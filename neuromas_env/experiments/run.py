@@ -98,7 +98,7 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         if known.get(key, value) != value:
             raise InputError(
                 f"{head.parent} holds results of another experiment: its {key} is another; "
-                "another folder with --out would be right"
+                "give another folder with --out"
             )
     write(head, json.dumps(known | wanted, indent=1))
 

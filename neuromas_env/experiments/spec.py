@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.baselines import split_names
+from neuromas_env.config import REQUIRED, Options, option
+from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.topology import Topology
 
@@ -58,31 +61,49 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(Options):
     """That one arm answers better than another, written down before there are data.
 
-    Attributes:
-        better: The arm that is claimed to be better.
-        than: The other.
-        margin: The smallest difference of mean scores that counts, from 0 to 1.
-        score: `extracted`, in which a reply without an answer counts as wrong, `not_wrong`, in
-            which it counts as right, `strict`, or `parsed` (an answer can be read).
-        decides: Whether the verdict depends on it; others are shown beside.
-        seeds: `paired` where run s of one arm belongs to run s of the other, because both are the
-            same run or share its seed; `unpaired` where their runs have nothing in common. All
-            arms of a study are trained with the same seeds.
-        minus: Arms `(better, than)` whose own difference is subtracted: what training adds to it.
-        test: `superior`, better by the margin, or `not_worse`, not worse by it.
+    All arms of a study are trained with the same seeds.
     """
 
-    better: str
-    than: str
-    margin: float = 0.02
-    score: str = "extracted"
-    decides: bool = True
-    seeds: str = "paired"
-    minus: tuple[str, str] | None = None
-    test: str = "superior"
+    better: str = option(REQUIRED, "the arm that is claimed to be better")
+    than: str = option(REQUIRED, "the other")
+    margin: float = option(
+        0.02, "smallest difference of mean scores that counts, from 0 to 1", low=0, high=1
+    )
+    score: str = option(
+        "extracted",
+        "extracted, in which a reply without an answer counts as wrong, not_wrong, in which it "
+        "counts as right, strict, or parsed (an answer can be read)",
+        choices=SCORES,
+    )
+    decides: bool = option(True, "whether the verdict depends on it; others are shown beside")
+    seeds: str = option(
+        "paired",
+        "paired where run s of one arm belongs to run s of the other, because both are the same "
+        "run or share its seed; unpaired where their runs have nothing in common",
+        choices=SEEDS,
+    )
+    minus: tuple[str, str] | None = option(
+        None, "arms better, than whose own difference is subtracted: what training adds to it"
+    )
+    test: str = option(
+        "superior", "superior, better by the margin, or not_worse, not worse by it", choices=TESTS
+    )
+
+    def validate(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: One is out of range, or nothing is compared.
+        """
+        super().validate()
+        for one, other in filter(None, ((self.better, self.than), self.minus)):
+            if one == other:
+                raise InputError(f"{one!r} must be compared with another arm, got itself")
+        if not any(self.signs.values()):
+            raise InputError("minus takes away the very difference that is claimed")
 
     @property
     def signs(self) -> dict[str, int]:
@@ -116,34 +137,70 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Need:
+class Need(Options):
     """That on one curve the need rises faster with the size of the task than on another.
 
     A run's need is the number of training questions after which its return, the mean of the last
     `smooth` points of its learning curve, first is `reach` of the way from random to optimal.
-
-    Attributes:
-        curves: Name to size to the arm that is trained at that size; all have the same sizes.
-        steeper: The curve that is claimed to rise faster.
-        than: The other.
-        reach: Above 0, at most 1.
-        over: What the sizes count, for people.
-        smooth: Points.
-        margin: The smallest difference of slopes, of log need per unit of size, that counts.
     """
 
-    curves: dict[str, dict[int, str]]
-    steeper: str
-    than: str
-    reach: float
-    over: str = "size"
-    smooth: int = 1
-    margin: float = 0.1
+    curves: dict[str, dict[int, str]] = option(
+        REQUIRED, "name to size to the arm that is trained at that size; all have the same sizes"
+    )
+    steeper: str = option(REQUIRED, "the curve that is claimed to rise faster")
+    than: str = option(REQUIRED, "the other")
+    reach: float = option(REQUIRED, "of the way from random to optimal", above=0, high=1)
+    over: str = option("size", "what the sizes count, for people")
+    smooth: int = option(1, "points of the learning curve whose mean counts", low=1)
+    margin: float = option(
+        0.1, "smallest difference of slopes, of log need per unit of size, that counts", above=0
+    )
+
+    def validate(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: One is out of range, or a curve is compared with itself.
+        """
+        super().validate()
+        for curve in (self.steeper, self.than):
+            if curve not in self.curves:
+                raise unknown("curve", curve, self.curves)
+        if self.steeper == self.than:
+            raise InputError(f"{self.than!r} must be compared with another curve, got itself")
 
     @property
     def sizes(self) -> list[int]:
         """The sizes, rising."""
         return sorted(self.curves[self.steeper])
+
+
+@dataclass(frozen=True)
+class Settings(Options):
+    """What a scale says of a study; an experiment may change it."""
+
+    seeds: int = option(REQUIRED, "how many", low=1)
+    rates: tuple[float, ...] = option(REQUIRED, "learning rates that every arm tries", above=0)
+    kind: str = option("language", "discrete networks or a language model", choices=KINDS)
+    pilots: int = option(1, "seeds, apart from the others, with which each rate is tried", low=1)
+    tasks: tuple[str, ...] = option(
+        (), "of all arms that have none of their own", split=split_names
+    )
+    questions: int | None = option(None, "test questions of each task; by default all", low=1)
+    model: str | None = option(None, "name of the language model")
+    script: str | None = option(None, "file beside the scales that makes the model, given a folder")
+
+    def validate(self) -> None:
+        """Check the values.
+
+        Raises:
+            InputError: One is out of range, or there is no learning rate or model.
+        """
+        super().validate()
+        if not self.rates:
+            raise InputError("rates must have at least one entry, got none")
+        if self.kind == "language" and not (self.model or self.script):
+            raise InputError("model must be given, such as smollm2-135m, or script")
 
 
 @dataclass(frozen=True)

@@ -11,49 +11,40 @@ has `skip_bad_rows` whether broken rows are to be left out.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
+from pkgutil import resolve_name
 from typing import Any
 
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.registry import BuiltIn, Registry
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 from neuromas_env.tasks.names import full_name, split_name
 from neuromas_env.tasks.sources import Source
 
 __all__ = ["SPLITS", "Example", "Score", "Task", "list_tasks", "make_task", "register_task"]
 
-GROUP = "neuromas_env.tasks"
-
 
 @dataclass(frozen=True)
-class _Family:
+class _Family(BuiltIn):
     """A family of tasks.
 
     `variants` may name a function of the data folder: variant to description. `versions`
     says of v0, v1, ... what changed in questions or scores.
     """
 
-    factory: str
-    about: str
     variants: tuple[str, ...] | str = ("",)
     needs_data: bool = False
     versions: tuple[str, ...] = ("first version",)
 
     def names(self, family: str, data: str | PathLike[str] | None) -> dict[str, str]:
-        found = self.variants
-        abouts = _load(found)(data) if isinstance(found, str) else dict.fromkeys(found, self.about)
+        if isinstance(self.variants, str):
+            abouts = resolve_name(self.variants)(data)
+        else:
+            abouts = dict.fromkeys(self.variants, self.about)
         return {f"{family}/{v}" if v else family: about for v, about in abouts.items()}
-
-
-def _load(path: str) -> Callable[..., Any]:
-    module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)
 
 
 _FAMILIES = {
@@ -102,31 +93,22 @@ _FAMILIES = {
 }
 
 
-_registered: dict[str, Callable[..., Task]] = {}
+TASKS: Registry[Callable[..., Task]] = Registry("task", "neuromas_env.tasks", _FAMILIES)
 
 
-def register_task(name: str, make: Callable[..., Task] | None = None) -> Callable[..., Any]:
+def register_task(name: str, make: Callable[..., Task] | None = None, *, about: str = "") -> Any:
     """Make a family of tasks known under a name, in this process.
 
     Args:
         name: What stands before the slash, such as `capitals`.
         make: Returns a task; parameters as for the entry points. Left out, what comes
             back is a decorator of a class or a function.
+        about: One line for lists; by default the first line of the docstring.
 
     Raises:
         InputError: The name is no plain word, or is one of this project's.
     """
-    if not re.fullmatch(r"[\w.-]+", name) or name in _FAMILIES:
-        taken = "is a task of neuromas-env" if name in _FAMILIES else "is not a plain word"
-        raise InputError(f"a task cannot be registered as {name!r}, which {taken}")
-    if make is None:
-        return partial(register_task, name)
-    _registered[name] = make
-    return make
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return TASKS.register(name, make, about=about)
 
 
 def list_tasks(
@@ -147,28 +129,8 @@ def list_tasks(
         for name, about in family.names(key, data).items()
     }
     if needs_data is None:
-        for name, make in _registered.items():
-            tasks[name] = (inspect.getdoc(make) or "registered in code").partition("\n")[0]
-        for name, entry in _plugins().items():
-            package = f" of the package {entry.dist.name}" if entry.dist else ""
-            tasks.setdefault(name, f"{entry.value}{package}")
+        tasks |= {name: about for name, about in TASKS.abouts().items() if name not in _FAMILIES}
     return tasks
-
-
-def _factory(family: str, name: str) -> Callable[..., Task]:
-    if family in _FAMILIES:
-        return _load(_FAMILIES[family].factory)
-    if family in _registered:
-        return _registered[family]
-    plugins = _plugins()
-    if family not in plugins:
-        raise unknown("task", name, list_tasks())
-    try:
-        return plugins[family].load()
-    except Exception as error:
-        raise InputError(
-            f"task {name!r}: the plug-in {plugins[family].value} does not load: {error!r}"
-        ) from error
 
 
 def task_tables(name: str) -> list[Source]:
@@ -183,7 +145,8 @@ def task_tables(name: str) -> list[Source]:
         raise unknown("task", name, names)
     if family not in _FAMILIES or not _FAMILIES[family].needs_data:
         return []
-    return _load(f"{_FAMILIES[family].factory.partition(':')[0]}:tables")(variant)
+    module, _, _ = _FAMILIES[family].path.partition(":")
+    return resolve_name(f"{module}:tables")(variant)
 
 
 def make_task(
@@ -211,16 +174,17 @@ def make_task(
             raise InputError(f"task {name.name} is made already; it takes no {', '.join(params)}")
         return name
     family, variant, named = split_name(name)
-    factory = _factory(family, name)
+    if family not in TASKS:
+        raise unknown("task", name, list_tasks())
+    factory = TASKS.find(family)
     if both := named.keys() & params.keys():
         raise InputError(f"task {name!r}: {', '.join(sorted(both))} is given twice")
     accepted = dict(inspect.signature(factory).parameters)
     takes_variant = accepted.pop("variant", None)
     settings = {"data": data, "skip_bad_rows": skip_bad_rows}
     settings = {key: value for key, value in settings.items() if accepted.pop(key, None)}
-    if not variant and takes_variant and takes_variant.default is takes_variant.empty:
-        raise unknown("task", name, list_tasks())
-    if variant and not takes_variant:
+    needs_variant = takes_variant and takes_variant.default is takes_variant.empty
+    if needs_variant and not variant or variant and not takes_variant:
         raise unknown("task", name, list_tasks())
     for key in (*named, *params):
         if not accepted:

@@ -166,3 +166,16 @@ class Task:
     def majority(self, split: str) -> float:
         """Accuracy of the best constant answer on a split."""
         raise NotImplementedError
+
+    def blind_accuracy(self, split: str) -> float | None:
+        """Accuracy of the best answer that no dealt part has told, None where it is not known."""
+        return None
+
+    def chance(self) -> float | None:
+        """Expected score of a guess, None where it is not known."""
+        return None
+
+    @property
+    def tier(self) -> str | None:
+        """What isolates programs that replies hold, None for a task that runs none."""
+        return None

@@ -185,7 +185,7 @@ def _source(split: str) -> Source:
 def _check(row: Row) -> str | None:
     count, answer = len(row["choices"]), row["answer"]
     if not 2 <= count <= len(_LABELS):
-        return f"column 'choices' has {count} texts; 2 to {len(_LABELS)} would be right"
+        return f"column 'choices' must have 2 to {len(_LABELS)} texts, got {count}"
     if not 0 <= answer < count:
         return f"column 'answer' is {answer}; it must be 0 to {count - 1}"
     return None

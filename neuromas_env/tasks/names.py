@@ -16,18 +16,34 @@ def split_name(name: str) -> tuple[str, str, dict[str, Value]]:
     Raises:
         InputError: What follows the colon is not a list of `parameter=value`.
     """
-    head, _, tail = name.partition(":")
+    head, given = split_options(name, "task", "hierarchy/max:leaves=4,parts=2")
     family, _, variant = head.partition("/")
-    params: dict[str, Value] = {}
+    number = re.compile(r"-?[0-9]{1,18}")
+    return family, variant, {k: int(v) if number.fullmatch(v) else v for k, v in given.items()}
+
+
+def split_options(name: str, kind: str, example: str) -> tuple[str, dict[str, str]]:
+    """Split `head:key=value,...` into the head and the texts of the values by key.
+
+    Args:
+        name: What is split.
+        kind: What it names, for messages.
+        example: A right name of that kind.
+
+    Raises:
+        InputError: What follows the colon is no list of `key=value`, each key once.
+    """
+    head, _, tail = name.partition(":")
+    given: dict[str, str] = {}
     for item in filter(None, tail.split(",")):
         key, equals, text = (part.strip() for part in item.partition("="))
-        if not (key and equals and text) or key in params:
+        if not (key and equals and text) or key in given:
             raise InputError(
-                f"task {name!r}: {item!r} is not a parameter; "
-                "write each once, as in 'hierarchy/max:leaves=4,parts=2'"
+                f"{kind} {name!r}: options must be key=value, each key once, as in {example!r}, "
+                f"got {item!r}"
             )
-        params[key] = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text
-    return family, variant, params
+        given[key] = text
+    return head, given
 
 
 def full_name(base: str, params: Mapping[str, object], defaults: Mapping[str, object]) -> str:

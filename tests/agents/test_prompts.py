@@ -9,7 +9,8 @@ from support.toy_tasks import TOPOLOGIES, Whole, messages
 from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.llm import LLMPolicy, llm_network
 from neuromas_env.agents.prompts import build_prompt
-from neuromas_env.envs.episode import MAX_MESSAGE, Episode
+from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.spaces import MAX_MESSAGE
 from neuromas_env.policy import Completion, Sampling
 from neuromas_env.tasks.base import Example
 

@@ -9,7 +9,7 @@ import pytest
 from support.asking import Sums, Told
 from support.swarm_runs import ONE, learn, right_or_wrong
 
-from neuromas_env.baselines import ADAPTIVE, make_baseline
+from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.adapted import FILE
 from neuromas_env.baselines.gptswarm import (
     GptSwarmLearning,
@@ -195,7 +195,8 @@ def test_options_of_all_baselines_are_checked_before_it_learns(tmp_path, options
 
 
 def test_what_does_not_learn_is_not_adapted(tmp_path):
-    assert "gptswarm" in ADAPTIVE
+    with pytest.raises(InputError, match="'sc' learns nothing .* gptswarm and agentnet do"):
+        learn(1, tmp_path, "sc:k=3")
     with pytest.raises(InputError, match="gptswrm"):
         learn(1, tmp_path, "gptswrm")
     with pytest.raises(InputError, match="train/7.*told to fail"):

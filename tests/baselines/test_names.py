@@ -2,26 +2,27 @@
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.asking import Sums, Told, ask_one
 from support.paths import ROWS
+from support.plugins import install
 from support.tiny_models import make_tiny
 
-from neuromas_env import baselines
 from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.baselines import (
+    BASELINES,
     list_baselines,
     make_baseline,
     matched_self_consistency,
+    register_baseline,
     split_names,
 )
 from neuromas_env.baselines.direct import direct
 from neuromas_env.baselines.vote import Vote, vote
-from neuromas_env.cli import app as cli
+from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import SPLITS, make_task
@@ -33,13 +34,16 @@ from neuromas_env.tasks import SPLITS, make_task
         ("dirct", "unknown baseline 'dirct'. Did you mean 'direct'"),
         ("sc:kk=5", "unknown option of baseline 'sc': 'kk'. Did you mean 'k'?"),
         ("direct:k=5", "unknown option of baseline 'direct': 'k'"),
-        ("sc:k", "'k' is not an option; write each once, as in 'sc:k=5,temperature=0.7'"),
-        ("sc:k=5,k=6", "'k=6' is not an option; write each once"),
-        ("sc:k=five", "k must be a number, not 'five'"),
-        ("sc:k=nan", "k must be a number, not 'nan'"),
+        (
+            "sc:k",
+            "options must be key=value, each key once, as in 'sc:k=5,temperature=0.7'",
+        ),
+        ("sc:k=5,k=6", "each key once, as in 'sc:k=5,temperature=0.7', got 'k=6'"),
+        ("sc:k=five", "'sc:k=five': k must be a number, got 'five'"),
+        ("sc:k=nan", "k must be finite, got nan"),
         ("sc:k=0.5", "k must be from 1 to 500, not 0.5"),
-        ("debate:rounds=2.5", "rounds must be a whole number, not '2.5'"),
-        ("debate:history=yes", "history must be true or false, not 'yes'"),
+        ("debate:rounds=2.5", "rounds must be a whole number, got '2.5'"),
+        ("debate:history=yes", "history must be true or false, got 'yes'"),
         ("debate:agents=0", "agents must be from 1 to 32, not 0"),
         ("debate:order=shufled", "Did you mean 'shuffled'?"),
         ("debate:agents=1,history=false", "one agent without history reads nothing"),
@@ -119,25 +123,30 @@ def test_names_in_a_row():
     assert split_names("") == []
 
 
-def test_third_parties_add_baselines_by_entry_point(monkeypatch):
-    def load(value):
-        if value == "broken:x":
-            raise ImportError("no module named broken")
-        return lambda setup, size=3: direct(setup)
+def mine(setup, size: int = 3):
+    return direct(setup)
 
-    points = [
-        SimpleNamespace(name=name, value=value, dist=None, load=lambda value=value: load(value))
-        for name, value in [("mine", "my_package:mine"), ("broken", "broken:x"), ("sc", "evil:sc")]
-    ]
-    monkeypatch.setattr(baselines, "entry_points", lambda group: points if "base" in group else [])
-    assert list_baselines()["mine"] == "my_package:mine"
+
+def test_third_parties_add_baselines_by_entry_point(monkeypatch, tmp_path):
+    offered = {"mine": f"{__name__}:mine", "broken": "no_such_module:x", "sc": "evil:sc"}
+    install(monkeypatch, tmp_path, "more-baselines", {"neuromas_env.baselines": offered})
+    assert list_baselines()["mine"] == f"the package more-baselines ({__name__}:mine)"
     assert list_baselines()["sc"].startswith("self-consistency")
     method = make_baseline("mine:size=4", Sums(), MockEngine())
     assert method.name == "mine:size=4" and method.calls == 1
     with pytest.raises(InputError, match="'sise'. Did you mean 'size'"):
         make_baseline("mine:sise=4", Sums(), None)
-    with pytest.raises(InputError, match="plug-in broken:x does not load: .*no module named"):
+    with pytest.raises(InputError, match="'broken' of the package more-baselines .* No module"):
         make_baseline("broken", Sums(), None)
+
+
+def test_registered_in_code(monkeypatch):
+    monkeypatch.setattr(BASELINES, "registered", {})
+    register_baseline("mine", mine, about="one call")
+    assert list_baselines()["mine"] == "one call"
+    assert make_baseline("mine:size=4", Sums(), MockEngine()).name == "mine:size=4"
+    with pytest.raises(InputError, match="baseline 'sc' is built in"):
+        register_baseline("sc", mine)
 
 
 def test_fraction_of_a_sample_goes_to_that_share_of_questions():
@@ -249,10 +258,10 @@ def test_command_evaluates_a_baseline(tmp_path, capsys):
         ("sc:temperature=0", 2, "usual temperature is 0.7"),
     ]:
         with pytest.raises(SystemExit) as end:
-            cli.main([*args, "--limit", "2", "--baseline", name])
+            main([*args, "--limit", "2", "--baseline", name])
         captured = capsys.readouterr()
         assert end.value.code == code
         assert says in " ".join((captured.out + captured.err).split())
     with pytest.raises(SystemExit):
-        cli.main([*args, "--limit", "2", "--baseline", "self_refine", "--ablation"])
+        main([*args, "--limit", "2", "--baseline", "self_refine", "--ablation"])
     assert "in self_refine they differ" in capsys.readouterr().err

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 from support.bench_runs import TASK, asked, rows, run
 from support.paths import TESTS
 
-from neuromas_env import baselines
-from neuromas_env.baselines import Net, Script
+from neuromas_env.baselines import BASELINES, Net, Script, register_baseline
 from neuromas_env.bench.methods import learned_files
 from neuromas_env.bench.store import Store
 from neuromas_env.cli.app import main
@@ -160,8 +158,8 @@ def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
         net.add("script", Script(lambda observation: "7"))
         return net.method()
 
-    plugin = SimpleNamespace(name="fixed", value="mine:build", dist=None, load=lambda: build)
-    monkeypatch.setattr(baselines, "entry_points", lambda group: [plugin])
+    monkeypatch.setattr(BASELINES, "registered", {})
+    register_baseline("fixed", build)
     notes = run(tmp_path, methods=("fixed",), matched=True)
     assert notes.done[-1] == (10, {"minutes left": 0})
     answered = rows(tmp_path, "SELECT DISTINCT answer, calls FROM answers")
@@ -176,19 +174,19 @@ def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
         ({"methods": ("neuromas@nowhere",)}, "nowhere"),
         ({"methods": ("neuromass@runs/x",)}, "neuromas@RUN"),
         ({"methods": ("sc:k=3",), "temperature": 0.0}, "temperature 0"),
-        ({"methods": ()}, "--methods: at least one"),
-        ({"methods": ("direct", "direct")}, "direct is given twice"),
-        ({"seeds": (0, -1)}, "--seeds: -1"),
-        ({"limit": 0}, "--limit: 0"),
-        ({"chunk": 0}, "--chunk: 0"),
+        ({"methods": ()}, "methods must have at least one"),
+        ({"methods": ("direct", "direct")}, "methods must differ, got direct twice"),
+        ({"seeds": (0, -1)}, "each of seeds must be at least 0, got -1"),
+        ({"limit": 0}, "limit must be at least 1, got 0"),
+        ({"chunk": 0}, "chunk must be at least 1, got 0"),
         ({"split": "tests"}, "'tests'. Did you mean 'test'"),
         ({"tasks": ("hierarchy/maxx",)}, "hierarchy/max"),
         ({"engine": "transformer"}, "Did you mean 'transformers'"),
         ({"engine": "nowhere:make"}, "nowhere"),
         ({"engine": "support.bench_engines:nothing"}, "nothing"),
-        ({"prices": (-1.0, 1.0)}, "--prices"),
-        ({"requests_per_minute": 0.0}, "--requests-per-minute"),
-        ({"temperature": 11.0}, "--temperature"),
+        ({"prices": (-1.0, 1.0)}, "each of prices must be at least 0, got -1.0"),
+        ({"requests_per_minute": 0.0}, "requests_per_minute must be above 0, got 0.0"),
+        ({"temperature": 11.0}, "temperature must be at least 0 and at most 10, got 11.0"),
         ({"matched": True, "temperature": 0.0}, "temperature 0"),
     ],
 )
@@ -202,7 +200,7 @@ def test_bad_input_is_said_before_anything_is_asked(tmp_path, options, message):
 
 def test_the_directory_must_be_one(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--out.*is a file"):
+    with pytest.raises(InputError, match="out must be a directory, got the file"):
         run(tmp_path / "file")
 
 
@@ -221,8 +219,8 @@ def test_a_benchmark_is_run_and_reported_by_command(tmp_path, capsys, monkeypatc
     assert "…" not in out
     for arguments, text in (
         (("--workers", "2"), "--workers is for --ray"),
-        (("--prices", "1"), "--prices: '1' are not two numbers"),
-        (("--seeds", "a"), "--seeds: 'a' are no whole numbers"),
+        (("--prices", "1"), "prices must have 2 entries, got 1"),
+        (("--seeds", "a"), "each of seeds must be a whole number, got 'a'"),
     ):
         common = ("bench", "--methods", "direct", "--tasks", TASK, "--out", tmp_path / "x")
         assert command(*common, *arguments) == 2

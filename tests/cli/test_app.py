@@ -143,7 +143,8 @@ def test_an_evaluation_takes_its_options_from_a_file_too(tmp_path, model, capsys
     assert "gold on signal" in flat(capsys.readouterr().out)
     file.write_text("sead: 7\n")
     assert command("eval", "--config", file) == 2
-    assert "run.yaml: unknown option 'sead'. Did you mean 'seed'" in flat(capsys.readouterr().err)
+    said = flat(capsys.readouterr().err)
+    assert "run.yaml, line 1: unknown option 'sead'. Did you mean 'seed'" in said
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])

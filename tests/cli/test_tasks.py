@@ -15,7 +15,7 @@ from support.tiny_models import make_tiny
 
 from neuromas_env import downloads
 from neuromas_env.cli.app import main
-from neuromas_env.tasks import Example, Score, Task, register_task
+from neuromas_env.tasks import TASKS, Example, Score, Task, register_task
 
 REAL = os.environ.get("NEUROMAS_DATA")
 TEST_ROWS = {"mmlu": 13678, "arc/challenge": 1172, "bbh/ruin_names": 198}
@@ -69,7 +69,7 @@ def test_a_scorer_that_calls_reference_solutions_wrong_is_told_on(command, monke
         def score(self, example, reply):
             return Score(1.0, 0.0, "wrong", "y")
 
-    monkeypatch.setattr("neuromas_env.tasks._registered", {})
+    monkeypatch.setattr(TASKS, "registered", {})
     register_task("broken", Broken)
     code, out, _ = command(*gold("--task", "broken"))
     assert code == 1 and "0/30 right (30/30 strict)" in out

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 from contextlib import redirect_stdout
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -19,8 +20,9 @@ from support.paths import ROOT, ROWS
 
 from neuromas_env import __version__, tasks
 from neuromas_env.agents.learners import base
-from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli.app import app
+from neuromas_env.cli.schema import OPTIONS
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
@@ -47,8 +49,8 @@ def place(tmp_path, monkeypatch):
         found = real / made.name
         (tmp_path / "data" / made.name).symlink_to(found if found.is_dir() else made)
     monkeypatch.setenv("NEUROMAS_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(tasks, "_registered", {})
-    monkeypatch.setattr(base, "_registered", {})
+    for names in (tasks.TASKS, base.LEARNERS):
+        monkeypatch.setattr(names, "registered", {})
 
 
 @pytest.mark.parametrize("page", list(filter(has_python, PAGES)), ids=name)
@@ -79,7 +81,7 @@ def shown_commands(page: Path) -> list[tuple[list[str], bool]]:
     found = []
     for line, partly in [*((line, False) for line in lines), *((text, True) for text in inline)]:
         if match := re.search(r"(?:^|[ /])(?:neuromas|-m neuromas_env) (?=[a-z-])(.*)", line):
-            arguments = shlex.split(match[1], comments=True)
+            arguments = shlex.split(match[1].partition(" > ")[0], comments=True)
             found.append(([a for a in arguments if a != "..."], partly or "..." in arguments))
     return found
 
@@ -103,9 +105,10 @@ def test_commands_are_right(page):
         done = CliRunner().invoke(command, arguments)
         missing = partly and re.search("Missing|requires an argument", done.output)
         assert not done.exit_code or missing, done.output
-        if arguments[0] == "train":
-            known = {key: given[key] for key in TrainConfig().to_mapping() if given.get(key)}
-            TrainConfig.from_mapping(known)
+        options = OPTIONS.get(arguments[0])
+        if options and not given.get("config") and not (partly and options is BenchConfig):
+            names = [option.name for option in fields(options)]
+            options.from_mapping({key: given[key] for key in names if given.get(key)})
 
 
 def test_options_in_the_text_exist():

@@ -124,7 +124,7 @@ def test_messages_are_cut_by_every_door():
     env.reset()
     env.step("abcdef")
     assert env.unwrapped.episode.messages == {"node_0": "abc"}
-    with pytest.raises(AssertionError, match="not in action space"):
+    with pytest.raises(InputError, match="the message of node_1 must be a text, not int"):
         env.step(5)
     raw = neuromas_v0.raw_env(WHOLE, "2-1", max_message_length=3)
     raw.reset()
@@ -150,7 +150,8 @@ def test_one_parallel_step_is_one_layer_and_bystanders_are_ignored():
         assert set(truncations.values()) == {False}
     assert env.agents == []
     assert list(env.episode.messages) == ["node_0", "node_1", "node_2", "node_4"]
-    assert infos["node_3"] == {"answer": "yes", "strict": 1.0, "extracted": 1.0, "reason": "ok"}
+    outcome = {"answer": "yes", "strict": 1.0, "extracted": 1.0, "reason": "ok"}
+    assert infos["node_3"] == {"active": False, **outcome}
 
 
 def test_a_parallel_step_needs_the_actions_of_the_layer():

@@ -85,7 +85,7 @@ def test_the_bare_environment_conforms_too(topology):
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_every_question_lies_in_its_space(task, split):
     env = neuromas_v0.raw_env(made(task, split), "2-1", split=split)
-    for index in range(min(len(env.examples), 50)):
+    for index in range(min(len(env.channel.examples), 50)):
         env.reset(options={"index": index})
         for node in env.possible_agents:
             assert env.observation_space(node).contains(env.observe(node))
@@ -105,7 +105,7 @@ def test_the_registry_makes_the_environment(kind):
 def test_the_registered_environment_needs_no_arguments(kind):
     env = pettingzoo.make(kind, "neuromas/network-v0")
     env.reset(seed=0)
-    assert env.unwrapped.task.name == "hierarchy/max" and len(env.possible_agents) == 3
+    assert env.unwrapped.channel.task.name == "hierarchy/max" and len(env.possible_agents) == 3
 
 
 def test_conversion_to_parallel_is_refused():

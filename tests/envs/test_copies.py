@@ -157,7 +157,7 @@ def test_a_copy_is_apart_and_shares_the_task_where_it_can(copied):
     twin = copied(env)
     env.step("mine")
     assert twin.episode.messages == {} and env.episode.messages == {"node_0": "mine"}
-    assert (twin.task is env.task) == (copied is copy.deepcopy)
+    assert (twin.channel.task is env.channel.task) == (copied is copy.deepcopy)
     place = twin.observe("node_0")["place"]
     with pytest.raises(ValueError, match="read-only"):
         place["sources"][0] = 1

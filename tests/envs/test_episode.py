@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from support.toy_tasks import TOPOLOGIES, Dealt, Whole, graphs, messages, topologies
 
 from neuromas_env import Topology, neuromas_v0
-from neuromas_env.envs.episode import Episode, deal
+from neuromas_env.envs.episode import Episode
 from neuromas_env.envs.spaces import observation_space, state_space
+from neuromas_env.envs.text import TextChannel, deal
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import make_task
 
@@ -263,7 +264,6 @@ def test_a_schedule_is_asked_at_every_boundary_and_may_route_and_stop():
             {"prefix": dict.fromkeys(("node_0", "node_1", "node_2"), ""), "mask": [1, 1, 0]},
             "node_2, but no other node acts",
         ),
-        ({"reward": "strikt"}, "unknown reward 'strikt'. Did you mean 'strict'"),
     ],
 )
 def test_wrong_options_are_refused_with_the_reason(options, message):
@@ -342,7 +342,7 @@ def test_the_answer_is_scored_once_and_the_reward_can_be_either_score():
 
     for reward, expected in (("strict", 0.0), ("extracted", 1.0)):
         task = Counting()
-        episode = Episode(Topology.parse("1"), task, EXAMPLE, reward=reward)
+        episode = Episode(Topology.parse("1"), TextChannel(task, reward=reward), EXAMPLE)
         episode.say("node_0", "yes!")
         assert (episode.reward, episode.reward, episode.score.reason) == (expected, expected, "ok")
         assert task.calls == 1

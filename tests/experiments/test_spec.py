@@ -214,32 +214,34 @@ def claim(text, **options):
     ("change", "said"),
     [
         (lambda t: t.update(clam="x"), "unknown key 'clam'. Did you mean 'claim'"),
-        (lambda t: t.pop("refuted_if"), "key 'refuted_if' is missing"),
+        (lambda t: t.pop("refuted_if"), "refuted_if must be given"),
         (lambda t: t["coded"]["arms"]["network"].update(topolgy="1"), "Did you mean 'topology'"),
         (lambda t: t["coded"]["arms"]["network"].update(rate=1), "unknown option 'rate'"),
         (lambda t: t["coded"]["arms"]["network"].update(credit="mine"), "unknown value of credit"),
         (lambda t: t["language"]["arms"]["network"].update(learning_rate=1), "unknown option"),
-        (lambda t: t["language"]["arms"]["network"].update(learner=3), "learner: 3 is not a text"),
+        (lambda t: t["language"]["arms"]["network"].update(learner=3),
+         "line 30: learner must be a text, got 3"),
         (lambda t: t["language"]["arms"]["single"].update(topology="1-1", parameters_of="2-1"),
          None),
         (lambda t: t["coded"]["compare"][0].update(than="singel"), "Did you mean 'single'"),
-        (lambda t: t["coded"]["compare"][0].update(score="nice"), "unknown score 'nice'"),
-        (lambda t: t["coded"]["compare"][0].update(than="network"), "compared with itself"),
-        (lambda t: claim(t, seeds="pared"), "unknown seeds 'pared'. Did you mean 'paired'"),
+        (lambda t: t["coded"]["compare"][0].update(score="nice"), "unknown value of score: 'nice'"),
+        (lambda t: t["coded"]["compare"][0].update(than="network"), "another arm, got itself"),
+        (lambda t: claim(t, seeds="pared"),
+         "unknown value of seeds: 'pared'. Did you mean 'paired'"),
         (lambda t: claim(t, test="not worse"), "Did you mean 'not_worse'"),
-        (lambda t: claim(t, margin=2), "margin must be from 0 to 1, got 2"),
-        (lambda t: claim(t, margin="x"), "comparison 1: margin must be from 0 to 1, got 'x'"),
-        (lambda t: claim(t, margin=float("nan")), "margin must be from 0 to 1, got nan"),
+        (lambda t: claim(t, margin=2), "margin must be at least 0 and at most 1, got 2"),
+        (lambda t: claim(t, margin="x"), "line 19: margin must be a number, got 'x'"),
+        (lambda t: claim(t, margin=float("nan")), "margin must be finite, got nan"),
         (lambda t: claim(t, decides="no"), "decides must be true or false, got 'no'"),
-        (lambda t: claim(t, minus="single"), "minus: 'single', but keys with values"),
-        (lambda t: claim(t, minus={"better": "network"}), "minus: key 'than' is missing"),
+        (lambda t: claim(t, minus="single"), "minus must be a mapping, got 'single'"),
+        (lambda t: claim(t, minus={"better": "network"}), "than must be given"),
         (lambda t: claim(t, minus={"better": "network", "than": "sngle"}), "mean 'single'"),
-        (lambda t: claim(t, minus={"better": "single", "than": "single"}), "with itself"),
+        (lambda t: claim(t, minus={"better": "single", "than": "single"}), "got itself"),
         (lambda t: claim(t, minus={"better": "network", "than": "single"}), "takes away"),
         (lambda t: (t["coded"]["arms"].update(
             cut={"ablate": "network", "node": "node_0", "how": "blank"}),
             claim(t, than="cut", seeds="unpaired")), "'cut' are the same runs"),
-        (lambda t: [c.update(decides=False) for c in t["coded"]["compare"]], "decides"),
+        (lambda t: [c.update(decides=False) for c in t["coded"]["compare"]], "must decide"),
         (lambda t: t["coded"]["arms"].update(v={"vote": "nobody", "tokens_of": "network"}),
          "unknown arm 'nobody'"),
         (lambda t: t["coded"]["arms"].update(v={"vote": "network", "tokens_of": "single"}),
@@ -248,9 +250,10 @@ def claim(text, **options):
             v={"ablate": "network", "node": "node_9", "how": "blank"}), "unknown node 'node_9'"),
         (lambda t: t["coded"]["arms"].update(
             v={"ablate": "network", "node": "node_0", "how": "blan"}), "Did you mean 'blank'"),
-        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": None}), "key 'with' is missing"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": None}), "with must be given"),
         (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_9"}), "unknown node 'node_9'"),
-        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_0"}), "swapped with itself"),
+        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_0"}),
+         "must be swapped with another node"),
         (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_6"}),
          "node_0 and node_6 must see the same sort of things to swap, got things with "
          "(4,) and (4, 5, 5) values"),
@@ -267,13 +270,14 @@ def claim(text, **options):
         (lambda t: t["coded"]["arms"].update(g={"grow": "2-1"}), "a list such as"),
         (lambda t: t["coded"].update(probes="nobody"), "unknown arm 'nobody'"),
         (lambda t: t["coded"].update(at={"tiny": {"arms": {"singel": {}}}}), "mean 'single'"),
-        (lambda t: t["coded"].update(at={"tiny": {"arms": {"single": 3}}}), "keys with values"),
+        (lambda t: t["coded"].update(at={"tiny": {"arms": {"single": 3}}}),
+         "single must be a mapping, got 3"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_the_file(written, change, said):
     folder = written(change)
     if said is None:
-        said = "cannot be spread over 2 nodes evenly"
+        said = "parameters_of must spread evenly over 2 nodes, got rank 3 of 3 nodes"
         text = yaml.safe_load((folder / "experiment.yaml").read_text())
         text["language"]["options"] = {"rank": 3}
         (folder / "experiment.yaml").write_text(yaml.safe_dump(text))

@@ -11,9 +11,10 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from support.tiny_models import make_tiny
 
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.forward.lm_head import draw
 from neuromas_env.agents.engines.models import load_base
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
+from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.policy import Request, Sampling
 
 NODES = ("node_0", "node_1", "node_2")

@@ -20,7 +20,16 @@ from neuromas_env.agents.training.api import train
 from neuromas_env.baselines.adapted import adapt
 from neuromas_env.bench.report import write_report
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks import SPLITS, Example, Score, Task, list_tasks, make_task, register_task
+from neuromas_env.tasks import (
+    SPLITS,
+    TASKS,
+    Example,
+    Score,
+    Task,
+    list_tasks,
+    make_task,
+    register_task,
+)
 from neuromas_env.tasks.answers import extract_number, grade
 from neuromas_env.tasks.qa import QuestionAnswer
 from neuromas_env.tasks.ready import check_ready, shared_rows
@@ -77,7 +86,9 @@ class MadeLeaky(Plus):
 @pytest.fixture(autouse=True)
 def known(monkeypatch):
     registered = {"plus": Plus, "leaky": Leaky, "made": MadeLeaky, "part": Part, "bad": Bad}
-    monkeypatch.setattr("neuromas_env.tasks._registered", registered)
+    monkeypatch.setattr(TASKS, "registered", {})
+    for name, make in registered.items():
+        register_task(name, make)
 
 
 LEAK = (

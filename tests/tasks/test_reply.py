@@ -6,6 +6,7 @@ import pickle
 from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.llm import LLMPolicy
 from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.policy import Completion
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.base import Reply, Score
@@ -36,6 +37,7 @@ def test_the_mark_reaches_the_scorer():
 
 def test_a_message_that_the_episode_shortens_is_cut_off():
     task = make_task("signal")
-    episode = Episode(Topology.parse("1"), task, task.examples("test")[0], max_length=3)
+    channel = TextChannel(task, max_message_length=3)
+    episode = Episode(Topology.parse("1"), channel, task.examples("test")[0])
     episode.say("node_0", "B, or so")
     assert episode.answer == "B, " and cut_off(episode.answer)

@@ -7,15 +7,15 @@ from typing import TypeVar
 
 import torch
 
+from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.forward.oom import out_of_memory
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
 from neuromas_env.errors import InputError
 
 T = TypeVar("T")
 
 
 def within_memory(
-    engine: TransformersEngine,
+    engine: TrainableEngine,
     rows: Sequence[Row],
     work: Callable[[], T],
     options: Mapping[str, bool] | None = None,
@@ -41,7 +41,7 @@ def within_memory(
 
 
 def _too_large(
-    engine: TransformersEngine, rows: Sequence[Row], options: Mapping[str, bool] | None
+    engine: TrainableEngine, rows: Sequence[Row], options: Mapping[str, bool] | None
 ) -> InputError:
     """Try smaller budgets, with their forward and backward passes, and say which one fits."""
     if torch.cuda.is_available():
@@ -51,19 +51,19 @@ def _too_large(
         for parameter in engine.adapters.parameters(name).values():
             parameter.grad = None  # what the attempts left behind means nothing
     remedy = (
-        f"token_budget {budget} fits and would be right"
+        f"token_budget {budget} fits"
         if budget
-        else "not even one row fits: gradient_checkpointing, a smaller model or shorter "
-        "replies would be right"
+        else "not even one row fits: turn gradient_checkpointing on, or take a smaller model or "
+        "shorter replies"
     )
     return InputError(
-        f"{engine.model.device} ran out of memory in training, with micro-batches of up to "
+        f"{engine.device} ran out of memory in training, with micro-batches of up to "
         f"{engine.largest(rows)} tokens; {remedy}"
     )
 
 
 def fitting_budget(
-    engine: TransformersEngine, rows: Sequence[Row], options: Mapping[str, bool] | None = None
+    engine: TrainableEngine, rows: Sequence[Row], options: Mapping[str, bool] | None = None
 ) -> int | None:
     """Halve the token budget until the largest micro-batch fits; None if no row does."""
     budget = engine.largest(rows)
@@ -78,7 +78,7 @@ def fitting_budget(
     return None
 
 
-def _fits(engine: TransformersEngine, rows: Sequence[Row], options: Mapping[str, bool]) -> bool:
+def _fits(engine: TrainableEngine, rows: Sequence[Row], options: Mapping[str, bool]) -> bool:
     try:
         with engine.training(rows, **options) as scored:
             scored.logprobs.sum().backward()

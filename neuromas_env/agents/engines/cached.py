@@ -33,14 +33,13 @@ class CachedCompletion(Completion):
     """A completion that cost nothing now."""
 
 
-class CachedEngine:
+class CachedEngine(Engine):
     """Asks an engine only what the cache does not hold.
 
     Attributes:
         cost: What the calls to the engine have cost; replies from the cache add nothing.
         engine: Whom it asks.
         adapters: Adapter name to a hash of its weights.
-        weights_hash: Of the base, where it is known.
     """
 
     def __init__(self, engine: Engine, identity: Mapping[str, Any], path: str | Path) -> None:
@@ -56,7 +55,8 @@ class CachedEngine:
         """
         self.cost, self.engine = engine.cost, engine
         self.adapters: Mapping[str, str] = {}
-        self.weights_hash = identity.get("weights_hash", "")
+        self.name, self.weights_hash = engine.name, engine.weights_hash
+        self.settings, self.versions = engine.settings, engine.versions
         self._path = Path(path)
         self._identity = json.dumps(identity, sort_keys=True)
         try:
@@ -123,6 +123,6 @@ class CachedEngine:
 
     def _broken(self, error: sqlite3.Error) -> InputError:
         return InputError(
-            f"cache {self._path}: {error}; free space and a file that 'neuromas bench --cache' "
-            "made, or a new one, would be right"
+            f"cache {self._path}: {error}; it needs free space and a file that "
+            "'neuromas bench --cache' made, or a new one"
         )

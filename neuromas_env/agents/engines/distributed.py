@@ -51,7 +51,7 @@ def start(device: str) -> None:
     if by_accelerate and meant_for_several:
         raise InputError(
             "`accelerate launch --cpu` has started this process alone, whatever the number of "
-            "processes; `torchrun --nproc-per-node N -m neuromas_env train` would be right"
+            "processes; run `torchrun --nproc-per-node N -m neuromas_env train`"
         )
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
@@ -149,7 +149,7 @@ def check_same(values: Mapping[str, Any], kind: str = "option") -> None:
             if first.get(name) != found.get(name):
                 raise InputError(
                     f"process {process} has another {name} ({found.get(name)!r}) than process 0 "
-                    f"({first.get(name)!r}); the same in all processes would be right"
+                    f"({first.get(name)!r}); it must be the same in all processes"
                 )
 
 

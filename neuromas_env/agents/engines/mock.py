@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from neuromas_env.policy import Completion, Cost, Request, Usage
+from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 
 Replies = Callable[[Request], str] | Mapping[str, str] | Sequence[str]
 END = 256
 """The end-of-turn token; the other tokens are the bytes of a text in UTF-8."""
 
 
-class MockEngine:
+class MockEngine(Engine):
     """Answers with given texts, or with a text that the request alone determines.
 
     Attributes:
@@ -54,6 +54,13 @@ class MockEngine:
         usage = Usage(1, len(prompt), len(ids), time.perf_counter() - started)
         self.cost.book(request.adapter, usage)
         return Completion(text, prompt, ids, np.zeros(len(ids), dtype=np.float32))
+
+
+def mock() -> MockEngine:
+    """Make the engine of `--engine mock`."""
+    engine = MockEngine()
+    engine.name = "mock"
+    return engine
 
 
 def _reply_function(replies: Replies | None) -> Callable[[Request], str]:

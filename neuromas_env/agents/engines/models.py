@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.training.config import DEVICES, PRECISIONS
+from neuromas_env.agents.engines.base import DEVICES, PRECISIONS
 from neuromas_env.downloads import ASSETS, build_once, cache_dir, fetch_package, unwritable, working
 from neuromas_env.errors import InputError, unknown
 
@@ -135,13 +135,13 @@ def resolve_model(name: str, quiet: bool = False) -> Path:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise InputError(
-                f"folder {name!r} holds no model: config.json, tokenizer.json and "
-                "*.safetensors, as written by save_pretrained, would be right."
+                f"folder {name!r} holds no model: give one with config.json, tokenizer.json and "
+                "*.safetensors, as written by save_pretrained"
             )
         return path
     if path.is_file():
         if path.suffix != ".gguf":
-            raise InputError(f"{name!r} is not a model: a folder or a .gguf file would be right.")
+            raise InputError(f"a model must be a folder or a .gguf file, got {name!r}")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         return _convert(path, cache_dir() / "models" / f"gguf-{digest}", name, quiet)
@@ -151,7 +151,7 @@ def resolve_model(name: str, quiet: bool = False) -> Path:
         return _from_hub(name, quiet)
     raise InputError(
         f"{unknown('model', name, [DEFAULT_MODEL])} A folder, a .gguf file and a hub id "
-        "(organisation/name) would be right, too."
+        "(organisation/name) are models, too."
     )
 
 
@@ -173,9 +173,7 @@ def weights_hash(model: Any) -> str:
 def _need_packages() -> None:
     for package in ("torch", "transformers", "peft", "gguf"):
         if importlib.util.find_spec(package) is None:
-            raise InputError(
-                f"language models need {package}. `pip install 'neuromas-env[llm]'` would be right."
-            )
+            raise InputError(f"language models need {package}: pip install 'neuromas-env[llm]'")
 
 
 def place_of(device: str) -> str:
@@ -193,9 +191,7 @@ def place_of(device: str) -> str:
         raise unknown("device", device, DEVICES)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cuda" and not gpus:
-        raise InputError(
-            f"device {device!r}: torch finds no GPU here. 'cpu' or 'auto' would be right."
-        )
+        raise InputError(f"device must be 'cpu' or 'auto' where torch finds no GPU, got {device!r}")
     if number and int(number) >= gpus:
         raise InputError(
             f"device {device!r}: torch finds {gpus} here, so 'cuda:{gpus - 1}' is the last."
@@ -268,14 +264,14 @@ def _from_hub(name: str, quiet: bool) -> Path:
             return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except RepositoryNotFoundError as error:
         raise InputError(
-            f"the hub has no model {name!r}, or it is not open to you. The name on the hub's page "
-            "of the model would be right, and `hf auth login` for a model behind a gate."
+            f"the hub has no model {name!r}, or it is not open to you. Give the name on the hub's "
+            "page of the model, and run `hf auth login` for a model behind a gate."
         ) from error
     except Exception as error:  # the hub's client has changed its network library before
         raise InputError(
             f"model {name!r} is not in the hub's local cache and the hub is out of reach "
-            f"({_first_line(error)}). The embedded {DEFAULT_MODEL!r}, a folder or a .gguf file "
-            "would be right."
+            f"({_first_line(error)}). Take the embedded {DEFAULT_MODEL!r}, a folder or a "
+            ".gguf file."
         ) from error
 
 

@@ -14,12 +14,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Cost, Request, Usage
+from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 
 GIVE_UP = 5
 """So many failed calls in a row, with none answered in between, end the run."""
@@ -31,7 +33,7 @@ _NO_KEY = "none"
 _MARKUP = re.compile(r"(<|\[)(?=[|｜]|/?s>|/?(?:start|end)_of_turn>|/?INST\]|/?SYS)")
 
 
-class OpenAIEngine:
+class OpenAIEngine(Engine):
     """Asks a server, with many calls at once.
 
     Attributes:
@@ -89,6 +91,11 @@ class OpenAIEngine:
                 f"engine 'openai': {error} A server of your own, with --base-url, needs no key."
             ) from None
         self.name, self.base_url, self.cost = model, str(self._client.base_url), Cost()
+        self.versions = {"openai": version("openai")}
+        # A user name and password in the address are nobody's business in a result.
+        address = urlsplit(self.base_url)
+        shown = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+        self.settings = {"server": shown}
         self._models: dict[str | None, str] = {None: model}
         self._models.update(adapters or {})
         self._threads = ThreadPoolExecutor(concurrency)

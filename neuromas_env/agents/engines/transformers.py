@@ -11,7 +11,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import embedding
 from torch.utils.checkpoint import checkpoint
 
+from neuromas_env.agents.engines.base import Row, Scored
 from neuromas_env.agents.engines.chat import ChatEncoder
 from neuromas_env.agents.engines.forward import packing, prefix
 from neuromas_env.agents.engines.forward.adapters import AdapterSet
@@ -28,40 +29,14 @@ from neuromas_env.agents.engines.forward.lm_head import chosen_logprobs
 from neuromas_env.agents.engines.forward.oom import out_of_memory
 from neuromas_env.agents.engines.models import LoadedModel
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Cost, Request, Usage
+from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 
 _LIKE_LENGTH = 64  # tokens: prompts that are padded to one another differ by less
 HEAD_TOKENS = 1024
 """Training computes logits for so many tokens at once, to bound the memory they take."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One completion to train on or to evaluate: exact prompt, exact tokens, adapter."""
-
-    adapter: str | None
-    prompt_ids: np.ndarray
-    ids: np.ndarray
-
-
-@dataclass
-class Scored:
-    """What a training pass says about the tokens of its rows, flattened row after row.
-
-    Attributes:
-        logprobs: `[tokens]`, natural logarithm, with gradient unless computed without.
-        entropy: `[tokens]`, of the whole next-token distribution, in nats.
-        kl: `[tokens]`, exact divergence from the base model, None if not asked for.
-        row: `[tokens]`, the index of the row that each token belongs to.
-    """
-
-    logprobs: torch.Tensor
-    entropy: torch.Tensor
-    kl: torch.Tensor | None
-    row: torch.Tensor
-
-
-class TransformersEngine:
+class TransformersEngine(Engine):
     """One frozen base model, an adapter per node.
 
     Attributes:
@@ -111,6 +86,7 @@ class TransformersEngine:
             context_length=getattr(self.model.config, "max_position_embeddings", None),
         )
         self.cost = Cost()
+        self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._chunk_rows, self._token_budget = chunk_rows, token_budget
         # Padding between levels costs training more than it saves, and would shift a sliding
         # window, which counts cache slots.
@@ -123,6 +99,21 @@ class TransformersEngine:
             # Older transformers know it by another name, newer ones warn of that.
             enable = enable or self.model.gradient_checkpointing_enable
             enable({"use_reentrant": False})
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return self.model.device
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+        return self.model.get_input_embeddings().weight.shape[1]
+
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens of a prompt with its reply."""
+        return self.chat.context_length
 
     # --- generation -------------------------------------------------------------------
 
@@ -153,7 +144,7 @@ class TransformersEngine:
                         raise
                     raise InputError(
                         f"{self.model.device} ran out of memory in generating {len(chunk)} replies "
-                        f"at once; chunk_rows {max(1, len(chunk) // 2)} or less would be right"
+                        f"at once; take chunk_rows {max(1, len(chunk) // 2)} or less"
                     ) from error
                 for index, reply in zip(chunk, replies, strict=True):
                     results[index] = reply

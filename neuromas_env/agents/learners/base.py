@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
 
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.prompts import PROMPTS, Turns, build_prompt
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling, Trajectory
+from neuromas_env.registry import Registry, built_in
 from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
 
-ENTRY_POINTS = "neuromas_env.learners"
 COMPARING = ("leave_one_out", "group_normalised")
 """Advantages that compare the episodes of a question with one another."""
 
@@ -121,50 +119,55 @@ class Learner:
 
 
 _BUILT_IN = {
-    "joint": "neuromas_env.agents.learners.reinforce:Reinforce",
-    "independent": "neuromas_env.agents.learners.independent:Independent",
-    "collm_cc": "neuromas_env.agents.learners.actor_critic:CollmCC",
-    "collm_dc": "neuromas_env.agents.learners.actor_critic:CollmDC",
-    "magrpo": "neuromas_env.agents.learners.actor_critic:Magrpo",
-    "counterfactual": "neuromas_env.agents.learners.counterfactual:Counterfactual",
-    "malt": "neuromas_env.agents.learners.malt:Malt",
-    "tabular": "neuromas_env.agents.learners.tabular:TabularReinforce",
+    "joint": ("reinforce:Reinforce", "REINFORCE on all nodes from one reward"),
+    "independent": ("independent:Independent", "REINFORCE by every node for itself"),
+    "collm_cc": ("actor_critic:CollmCC", "CoLLM with a centralised critic"),
+    "collm_dc": ("actor_critic:CollmDC", "CoLLM with a critic for every node"),
+    "magrpo": ("actor_critic:Magrpo", "MAGRPO: advantages relative to a question's group"),
+    "counterfactual": (
+        "counterfactual:Counterfactual",
+        "difference rewards: the episode again without one node's message",
+    ),
+    "malt": ("malt:Malt", "MALT: trees of replies, then imitation and preferences"),
+    "tabular": ("tabular:TabularReinforce", "exact REINFORCE on a table of logits"),
 }
-_registered: dict[str, type[Learner]] = {}
+LEARNERS: Registry[type[Learner]] = Registry(
+    "learner", "neuromas_env.learners", built_in("neuromas_env.agents.learners", _BUILT_IN)
+)
 
 
-def register_learner(name: str, learner: type[Learner]) -> None:
-    """Make a learner known under a name, for `neuromas train --learner NAME`."""
-    _registered[name] = learner
+def register_learner(name: str, learner: type[Learner] | None = None, *, about: str = "") -> Any:
+    """Make a learner known under a name, for `neuromas train --learner NAME`.
+
+    Args:
+        name: A plain word that no learner of this project has.
+        learner: A subclass of `Learner`. Left out, what comes back is a decorator.
+        about: One line for lists; by default the first line of the docstring.
+
+    Raises:
+        InputError: The name is no plain word, or is one of this project's.
+    """
+    return LEARNERS.register(name, learner, about=about)
 
 
-def list_learners() -> list[str]:
-    """Names of all learners: built in, registered, and from installed packages."""
-    installed = {point.name for point in entry_points(group=ENTRY_POINTS)}
-    return sorted({*_BUILT_IN, *_registered, *installed})
+def list_learners() -> dict[str, str]:
+    """Return name and one-line description of every learner."""
+    return LEARNERS.abouts()
 
 
 def learner_class(name: str) -> type[Learner]:
     """Return a learner by name.
 
     Raises:
-        InputError: No such learner, or a package's learner cannot be imported.
+        InputError: No such learner, it is no `Learner`, or a package's cannot be imported.
     """
-    if name in _registered:
-        return _registered[name]
-    if name in _BUILT_IN:
-        module, attribute = _BUILT_IN[name].split(":")
-        return getattr(import_module(module), attribute)
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name == name:
-            try:
-                return point.load()
-            except ImportError as error:
-                raise InputError(f"learner {name!r} of {point.value}: {error}") from error
-    raise unknown("learner", name, list_learners())
+    found = LEARNERS.find(name)
+    if not (isinstance(found, type) and issubclass(found, Learner)):
+        raise InputError(f"learner {name!r} must be a subclass of Learner, got {found!r}")
+    return found
 
 
-def make_learner(name: str, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
+def make_learner(name: str, engine: Engine, nodes: Sequence[str], config: Any) -> Learner:
     """Build a learner by name, shown shaped rewards if the configuration asks for them.
 
     Raises:

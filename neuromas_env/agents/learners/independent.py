@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner, renamed
 from neuromas_env.agents.learners.reinforce import Reinforce, options_of
 from neuromas_env.policy import Trajectory
@@ -79,7 +79,7 @@ class Independent(Learner):
 
 
 def independent_nodes(
-    engine: TransformersEngine, nodes: Sequence[str], config: Any, advantage: str = "none"
+    engine: TrainableEngine, nodes: Sequence[str], config: Any, advantage: str = "none"
 ) -> Independent:
     """Make one learner per node with a given way to find advantages."""
     options = options_of(config)

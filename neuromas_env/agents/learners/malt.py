@@ -32,8 +32,8 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
 from neuromas_env.agents.learners.base import Learner, Play, per_turn
 from neuromas_env.agents.learners.independent import independent_nodes
 from neuromas_env.agents.llm import without_adapters
@@ -74,7 +74,7 @@ class Malt(Learner):
                     f"{option} must be 0 with learner 'malt', which has a loss of its own"
                 )
 
-    def __init__(self, engine: TransformersEngine, nodes: Sequence[str], config: Any) -> None:
+    def __init__(self, engine: TrainableEngine, nodes: Sequence[str], config: Any) -> None:
         """Prepare to train the adapters of some of the three nodes."""
         self._engine, self._nodes = engine, tuple(nodes)
         self._branches, self._temperature = config.rollouts, config.temperature

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.base import Row, Scored, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.engines.transformers import Row, Scored, TransformersEngine
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import Learner, renamed, reward_table
 from neuromas_env.policy import Trajectory
@@ -51,7 +51,7 @@ class Reinforce(Learner):
 
     def __init__(
         self,
-        engine: TransformersEngine,
+        engine: TrainableEngine,
         nodes: Sequence[str],
         *,
         adapter_of: Mapping[str, str] | None = None,

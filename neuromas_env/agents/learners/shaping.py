@@ -44,7 +44,7 @@ def read_terms(text: str) -> dict[str, float]:
             weight = math.nan
         if name in terms or not math.isfinite(weight):
             raise InputError(
-                f"shaping: {part!r}, but each term once with its weight would be right, as in "
+                f"shaping must hold each term once with its weight, got {part!r}; write it as in "
                 "'format=0.2,length=0.1'"
             )
         terms[name] = weight

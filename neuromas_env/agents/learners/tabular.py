@@ -18,13 +18,13 @@ import numpy as np
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import Learner, reward_table
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Completion, Cost, Request, Trajectory, Usage
+from neuromas_env.policy import Completion, Cost, Engine, Request, Trajectory, Usage
 
 Key = tuple[str, bytes]
 """An adapter's name and the bytes of a prompt."""
 
 
-class TabularEngine:
+class TabularEngine(Engine):
     """Replies with one word, drawn by the table's logits for this adapter and prompt.
 
     Attributes:

@@ -96,7 +96,7 @@ def run_discrete(
 def _message(reply: Completion, layout: Layout) -> int:
     if reply.error or not reply.text.isdecimal() or int(reply.text) >= layout.messages:
         raise InputError(
-            f"the engine replied {reply.text!r}, which is no message: "
-            f"0 to {layout.messages - 1} would be right" + (f" ({reply.error})" * bool(reply.error))
+            f"a message must be 0 to {layout.messages - 1}, but the engine replied {reply.text!r}"
+            + (f" ({reply.error})" * bool(reply.error))
         )
     return int(reply.text)

@@ -9,32 +9,41 @@ import platform
 import re
 import sys
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from neuromas_env import __version__
 from neuromas_env.agents.engines import distributed
-from neuromas_env.agents.engines.models import load_base, precision, resolve_model
-from neuromas_env.agents.engines.transformers import TransformersEngine
-from neuromas_env.agents.engines.two_devices import SplitEngine
-from neuromas_env.agents.engines.vllm import VLLMEngine, vllm_version
+from neuromas_env.agents.engines.base import TrainableEngine
+from neuromas_env.agents.engines.base import make_engine as make_by_name
+from neuromas_env.agents.engines.models import precision
 from neuromas_env.agents.learners.base import learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
-from neuromas_env.progress import Reporter
+from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.rollout import derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
 from neuromas_env.tasks.ready import check_ready
 from neuromas_env.topology import Topology
 
-__all__ = ["Interrupted", "RunResult", "is_main", "make_engine", "read_result", "resume", "train"]
+__all__ = [
+    "Interrupted",
+    "RunResult",
+    "grow",
+    "is_main",
+    "make_engine",
+    "read_result",
+    "resume",
+    "train",
+]
 
 
 def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
@@ -42,7 +51,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
 
     Args:
         config: The options.
-        report: Told how the run goes on.
+        report: Told how the run goes on; by default a progress bar in a terminal or notebook.
 
     Raises:
         InputError: An option is wrong, an episode or a file failed, or the loss is not finite.
@@ -97,9 +106,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder} is no run folder: it holds no config.yaml")
-    config = TrainConfig.from_mapping(
-        read_config(folder / "config.yaml"), str(folder / "config.yaml")
-    )
+    config = TrainConfig.from_mapping(read_config(folder / "config.yaml"))
     if (folder / "result.json").is_file():
         return read_result(folder)
     distributed.start(config.device)
@@ -117,14 +124,36 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     return _finish(run)
 
 
+def grow(
+    run: str | Path | RunResult, topology: str, *, report: Reporter | None = None, **options: Any
+) -> RunResult:
+    """Train a larger network that keeps the adapters of a trained one.
+
+    Args:
+        run: The trained network: its run folder or result.
+        topology: The larger network, such as `2-2-1`.
+        report: As in `train`.
+        **options: Those of `TrainConfig` that differ from the run's, `out` and `grow_init` among
+            them.
+
+    Raises:
+        InputError: The topologies or the options do not fit; else as `train`.
+        Interrupted: The user stopped the run.
+    """
+    folder = run.folder if isinstance(run, RunResult) else Path(run)
+    saved = read_config(folder / "config.yaml")
+    kept = {key: value for key, value in saved.items() if key not in ("out", "schedule")}
+    given = {"grow_from": str(folder), "topology": topology, **options}
+    return train(TrainConfig.from_mapping(kept | given), report=report)
+
+
 def _finish(run: Run) -> RunResult:
     try:
         return run.finish()
     except KeyboardInterrupt:  # a second one, which did not wait for the step to end
         raise Interrupted(run.folder, run.step) from None
     finally:
-        if isinstance(run.engine, VLLMEngine):
-            run.engine.close()
+        run.engine.close()
 
 
 def read_result(folder: str | Path) -> RunResult:
@@ -145,57 +174,34 @@ def is_main() -> bool:
     return distributed.number() == 0
 
 
-def make_engine(config: TrainConfig) -> TransformersEngine:
-    """Load the base model of a run and prepare it for adapters.
+def make_engine(config: TrainConfig) -> TrainableEngine:
+    """Make the engine of a run, ready for adapters.
 
     Raises:
-        InputError: The model cannot be loaded or does not fit the options, or vLLM is
-            asked for and missing.
+        InputError: It is unknown, cannot be made, or holds no adapters.
     """
-    if config.engine == "vllm":
-        vllm_version()  # said before a model is loaded
-    base = load_base(config.model, config.dtype, config.device)
-    options: dict[str, Any] = {
-        "rank": config.rank,
-        "alpha": config.alpha,
-        "targets": config.target_layers(),
-        "chunk_rows": config.chunk_rows,
-        "token_budget": config.token_budget,
-        "gradient_checkpointing": config.gradient_checkpointing,
-    }
-    if config.engine == "vllm":
-        return VLLMEngine(
-            base,
-            resolve_model(config.model),
-            nodes=len(config.stages()[-1][0]),
-            cache_gib=config.vllm_cache,
-            **options,
-        )
-    if config.rollout_device is None:
-        return TransformersEngine(base, **options)
-    if distributed.size() > 1:
+    engine = make_by_name(config.engine, config.engine_options())
+    if not isinstance(engine, TrainableEngine):
         raise InputError(
-            "rollout_device: each of several processes generates on its own device; leave it out, "
-            "or start one process"
+            f"engine {config.engine!r} holds no adapters, so nothing can be trained; "
+            "engine 'transformers' or 'vllm' does"
         )
-    return SplitEngine(
-        base, load_base(config.model, config.dtype, config.rollout_device), **options
-    )
+    return engine
 
 
 def _reporter(report: Reporter | None) -> Reporter:
-    return Reporter() if report is None or distributed.number() else report
+    if distributed.number():
+        return Reporter()
+    return usual_reporter() if report is None else report
 
 
 def _check_splits(config: TrainConfig, task: Task) -> None:
     if not len(task.examples("train")):
-        raise InputError(
-            f"task {task.name!r} has no training questions; another task would be right"
-        )
+        raise InputError(f"task {task.name!r} has no training questions; take another")
     if config.eval_questions and not len(task.examples(config.eval_split)):
         raise InputError(
             f"task {task.name!r} has no questions in its {config.eval_split} split; "
-            "another eval_split, or eval_questions 0, would be right"
+            "take another eval_split, or eval_questions 0"
         )
     check_ready(task)
 
@@ -207,7 +213,7 @@ def _check_learner(config: TrainConfig, source: Path) -> None:
     if learner != config.learner:
         raise InputError(
             f"grow_from: learner {learner!r} trained {path.parent}, but {config.learner!r} is "
-            f"asked for; --learner {learner} would be right"
+            f"asked for; give --learner {learner}"
         )
 
 
@@ -216,7 +222,7 @@ def _new_folder(config: TrainConfig, task: Task, topology: Topology) -> Path:
         folder = Path(config.out)
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise InputError(
-                f"out: {folder} holds files already; a new folder would be right, or resume the run"
+                f"out: {folder} holds files already; give a new folder, or resume the run"
             )
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -237,11 +243,9 @@ def _write_head(
     folder: Path,
     config: TrainConfig,
     task: Task,
-    engine: TransformersEngine,
+    engine: TrainableEngine,
     stages: list[tuple[Topology, int]],
 ) -> None:
-    packages = ("torch", "transformers", "peft", "neuromas-env")
-    vllm = {"vllm": engine.version} if isinstance(engine, VLLMEngine) else {}
     head = {
         "model": engine.name,
         "weights_hash": engine.weights_hash,
@@ -252,12 +256,16 @@ def _write_head(
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
         "skipped_rows": list(task.skipped),
-        "sandbox": getattr(task, "tier", None),
-        "versions": {"python": sys.version.split()[0], **{p: version(p) for p in packages}} | vllm,
+        "sandbox": task.tier,
+        "versions": {
+            "python": sys.version.split()[0],
+            "neuromas-env": __version__,
+            **engine.versions,
+        },  # fmt: skip
         "machine": {
             "system": platform.platform(),
             "cores": os.cpu_count(),
-            "device": str(engine.model.device),
+            "device": str(engine.device),
             "rollout_device": config.rollout_device,
             "threads": torch.get_num_threads(),
         },

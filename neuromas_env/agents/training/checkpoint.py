@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.errors import InputError
 from neuromas_env.files import unwritable
 from neuromas_env.topology import Topology
@@ -55,7 +55,7 @@ class State:
     cost: list[list[Any]]
 
 
-def save(run: Path, state: State, engine: TransformersEngine, learner: Mapping[str, Any]) -> Path:
+def save(run: Path, state: State, engine: TrainableEngine, learner: Mapping[str, Any]) -> Path:
     """Write a checkpoint and remove all but the last two.
 
     Raises:
@@ -98,9 +98,7 @@ def latest(folder: str | Path) -> Path:
         return folder
     found = _checkpoints(folder)
     if not found:
-        raise InputError(
-            f"no checkpoint in {folder}; a run folder, with checkpoints/ in it, would be right"
-        )
+        raise InputError(f"no checkpoint in {folder}; give a run folder, with checkpoints/ in it")
     return found[-1]
 
 
@@ -118,7 +116,7 @@ def read_state(folder: Path) -> State:
         raise InputError(f"{folder / 'state.json'} is broken: {error}") from None
 
 
-def load(folder: Path, engine: TransformersEngine, topology: Topology | None = None) -> State:
+def load(folder: Path, engine: TrainableEngine, topology: Topology | None = None) -> State:
     """Give an engine the adapters of a checkpoint, one for each of its nodes.
 
     Args:
@@ -134,7 +132,7 @@ def load(folder: Path, engine: TransformersEngine, topology: Topology | None = N
         raise InputError(
             f"checkpoint {folder} was trained on the base {state.model!r} (weights "
             f"{state.weights_hash}), but {engine.name!r} (weights {engine.weights_hash}) is "
-            f"loaded; model {state.model!r} would be right"
+            f"loaded; give model {state.model!r}"
         )
     if topology is not None and topology != state.topology:
         raise InputError(

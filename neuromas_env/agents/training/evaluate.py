@@ -212,7 +212,6 @@ def _summary(
     n = len(done)
     strict, extracted = sum(s.strict for s in scores), sum(s.extracted for s in scores)
     reasons = Counter(score.reason for score in scores)
-    blind = getattr(task, "blind_accuracy", None)
     return Evaluation(
         n=n,
         strict=strict / n,
@@ -224,7 +223,7 @@ def _summary(
         errors=len(errors),
         first_error=errors[0] if errors else None,
         majority=task.majority(split),
-        blind=None if blind is None else float(blind(split)),
+        blind=task.blind_accuracy(split),
         cost=cost,
         reader=task.read_by,
     )

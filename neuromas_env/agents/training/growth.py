@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.errors import unknown
 from neuromas_env.rollout import derive_seed
 from neuromas_env.topology import Topology
@@ -17,7 +17,7 @@ NOISE = 0.1
 
 
 def grow(
-    engine: TransformersEngine,
+    engine: TrainableEngine,
     old: Topology,
     new: Topology,
     *,

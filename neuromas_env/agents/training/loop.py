@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed
-from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner, learner_class, make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig
@@ -57,7 +57,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run came to.
+    """The result of a run; as a text, its scores in a few lines.
 
     Attributes:
         folder: The run folder.
@@ -83,6 +83,20 @@ class RunResult:
         """Return a dict for JSON, as written to `result.json`."""
         return {**asdict(self), "folder": str(self.folder)}
 
+    def __str__(self) -> str:
+        """Return the scores and their intervals, and where the run is."""
+        shape, task = self.facts["topology"]["name"], self.facts["task"]
+        rows = {"before training": self.before, "after training": self.after}
+        rows |= {f"messages {name}": found for name, found in self.ablation.items()}
+        lines = [f"{shape} on {task}, {self.steps} steps, {self.folder}"]
+        for name, found in rows.items():
+            if found is not None:
+                low, high = found.extracted_interval
+                lines.append(
+                    f"{name:18} {found.extracted:6.1%} [{low:.1%}, {high:.1%}] of {found.n}"
+                )
+        return "\n".join(lines)
+
 
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     """Return the mean reward and scores of a batch and the number of its sampled tokens."""
@@ -105,7 +119,7 @@ class Run:
         folder: Path,
         config: TrainConfig,
         task: Task,
-        engine: TransformersEngine,
+        engine: TrainableEngine,
         stages: list[tuple[Topology, int]],
         report: Reporter,
     ) -> None:
@@ -190,7 +204,7 @@ class Run:
             metrics = self.learner.update(trajectories)
         except FloatingPointError as error:
             raise InputError(
-                f"step {self.step + 1}: {error}; a smaller learning_rate would be right. "
+                f"step {self.step + 1}: {error}; take a smaller learning_rate. "
                 f"{self.folder} holds the checkpoints of earlier steps"
             ) from error
         trained = time.perf_counter()

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from neuromas_env.agents.prompts import Prompt, Turns
-from neuromas_env.baselines.adapted import learned
+from neuromas_env.baselines.adapted import Fitted, learned
 from neuromas_env.baselines.agentnet.pool import TFIDF, Entry, Lesson, Pool, Rule, State, fresh
 from neuromas_env.baselines.agentnet.prompts import Prompts
 from neuromas_env.baselines.agentnet.walk import (
@@ -120,6 +120,9 @@ class AgentNetLearning:
         rows = self._setup.task.examples("train")
         spread = range(0, len(rows), -(-len(rows) // SAMPLE))
         return fresh(self._crew.walks.agents, self._embedding, [rows[i].question for i in spread])
+
+
+AGENTNET = Fitted(agentnet, AgentNetLearning)
 
 
 class _Crew:

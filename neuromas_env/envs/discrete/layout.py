@@ -165,6 +165,8 @@ class Layout:
 
     def symbols(self, message: int) -> tuple[int, ...]:
         """Write a message's number as its symbols, the most significant first."""
+        if self.bandwidth == 1:
+            return (message,)
         return tuple(
             message // self.codebook**place % self.codebook
             for place in reversed(range(self.bandwidth))

@@ -7,17 +7,19 @@ output node's message is that integer, else 0. All questions of a task are equal
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
 from math import comb, prod
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks.names import Value, check_int, full_name, split_name
+from neuromas_env.registry import Registry, built_in
+from neuromas_env.tasks.names import check_int, full_name, split_name
 from neuromas_env.topology import Topology
 
 MAX_VALUES = 64
@@ -73,7 +75,9 @@ class DiscreteTask:
         parts, query = (
             np.stack([rng.integers(size, size=n, dtype=Dtype) for size in sizes])
             if len(set(sizes)) > 1
-            else rng.integers(max(sizes, default=1), size=(len(sizes), n), dtype=Dtype)
+            else rng.integers(sizes[0], size=(len(sizes), n), dtype=Dtype)
+            if sizes
+            else np.empty((0, n), Dtype)
             for sizes in (self.parts, self.query)
         )
         return parts, query
@@ -195,7 +199,7 @@ class Knockout(DiscreteTask):
         if sent and len(sent[topology.output]) < len(self.parts):
             raise InputError(
                 f"the optimum of task {self.name} on {topology.name} is not known: its nodes do "
-                f"not hear of the players of each match; 'tree-{len(self.parts)}' would be right"
+                f"not hear of the players of each match; take 'tree-{len(self.parts)}'"
             )
         return super().returns(topology, messages)
 
@@ -253,11 +257,13 @@ def _knockout_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
     return winner[tuple(range(len(parts)))]
 
 
-def _relay(name: str, values: int) -> DiscreteTask:
+def _relay(name: str, values: int = 4) -> DiscreteTask:
+    check_int("relay", "values", values, 2, MAX_VALUES)
     return DiscreteTask(name, (values,), (), "later", values, partial(_sum_rule, values))
 
 
-def _parity(name: str, bits: int) -> DiscreteTask:
+def _parity(name: str, bits: int = 4) -> DiscreteTask:
+    check_int("parity", "bits", bits, 1, MAX_PARTS)
     return DiscreteTask(name, (2,) * bits, (), "later", 2, _xor_rule)
 
 
@@ -265,11 +271,15 @@ def _xor(name: str) -> DiscreteTask:
     return _parity(name, 2)
 
 
-def _modsum(name: str, parts: int, modulus: int) -> DiscreteTask:
+def _modsum(name: str, parts: int = 4, modulus: int = 3) -> DiscreteTask:
+    check_int("modsum", "parts", parts, 1, MAX_PARTS)
+    check_int("modsum", "modulus", modulus, 2, MAX_VALUES)
     return DiscreteTask(name, (modulus,) * parts, (), "later", modulus, partial(_sum_rule, modulus))
 
 
-def _lewis(name: str, objects: int, candidates: int) -> DiscreteTask:
+def _lewis(name: str, objects: int = 8, candidates: int = 2) -> DiscreteTask:
+    check_int("lewis", "objects", objects, 2, MAX_VALUES)
+    check_int("lewis", "candidates", candidates, 2, 8)
     if candidates > objects:
         raise InputError(
             f"task {name}: candidates must be at most the {objects} objects, not {candidates}"
@@ -278,47 +288,66 @@ def _lewis(name: str, objects: int, candidates: int) -> DiscreteTask:
     return Lewis(name, (objects,), query, "output", candidates, _position_rule)
 
 
-def _routing(name: str, leaves: int, values: int) -> DiscreteTask:
+def _routing(name: str, leaves: int = 4, values: int = 4) -> DiscreteTask:
+    check_int("routing", "leaves", leaves, 2, MAX_PARTS)
+    check_int("routing", "values", values, 2, MAX_VALUES)
     return DiscreteTask(name, (values,) * leaves, (leaves,), "later", values, _pointed_rule)
 
 
-def _knockout(name: str, leaves: int) -> DiscreteTask:
+def _knockout(name: str, leaves: int = 4) -> DiscreteTask:
+    check_int("knockout", "leaves", leaves, 2, MAX_PARTS)
     return Knockout(name, (3,) * leaves, (), "later", 3, _knockout_rule)
 
 
-_FAMILIES: dict[str, tuple[Callable[..., DiscreteTask], dict[str, tuple[int, int, int]], str]] = {
-    "relay": (_relay, {"values": (4, 2, MAX_VALUES)}, "repeat what the input node was shown"),
-    "xor": (_xor, {}, "the exclusive or of two bits"),
-    "parity": (_parity, {"bits": (4, 1, MAX_PARTS)}, "the parity of all bits"),
-    "modsum": (
-        _modsum,
-        {"parts": (4, 1, MAX_PARTS), "modulus": (3, 2, MAX_VALUES)},
-        "the sum of all parts, modulo",
-    ),
-    "lewis": (
-        _lewis,
-        {"objects": (8, 2, MAX_VALUES), "candidates": (2, 2, 8)},
-        "which candidate the senders were shown",
-    ),
-    "routing": (
-        _routing,
-        {"leaves": (4, 2, MAX_PARTS), "values": (4, 2, MAX_VALUES)},
-        "the value of the one leaf that later nodes are told to ask",
-    ),
+_BUILT_IN = {
+    "relay": ("tasks:_relay", "repeat what the input node was shown"),
+    "xor": ("tasks:_xor", "the exclusive or of two bits"),
+    "parity": ("tasks:_parity", "the parity of all bits"),
+    "modsum": ("tasks:_modsum", "the sum of all parts, modulo"),
+    "lewis": ("tasks:_lewis", "which candidate the senders were shown"),
+    "routing": ("tasks:_routing", "the value of the one leaf that later nodes are told to ask"),
     "knockout": (
-        _knockout,
-        {"leaves": (4, 2, MAX_PARTS)},
+        "tasks:_knockout",
         "which of rock, paper and scissors wins a knock-out of the leaves",
     ),
-}  # parameter: (default, least, most)
+}
+DISCRETE_TASKS: Registry[Callable[..., DiscreteTask]] = Registry(
+    "discrete task", "neuromas_env.discrete_tasks", built_in(__package__, _BUILT_IN)
+)
+
+
+def register_discrete_task(
+    name: str, make: Callable[..., DiscreteTask] | None = None, *, about: str = ""
+) -> Any:
+    """Make a family of discrete tasks known under a name, in this process.
+
+    Packages do it by the entry point group `neuromas_env.discrete_tasks`.
+
+    Args:
+        name: A plain word that no discrete task of this project has.
+        make: Takes the task's full name and then its integer parameters, by keyword and with
+            defaults; returns the task. Left out, what comes back is a decorator.
+        about: One line for lists; by default the first line of the docstring.
+
+    Raises:
+        InputError: The name is no plain word, or is one of this project's.
+    """
+    return DISCRETE_TASKS.register(name, make, about=about)
 
 
 def list_discrete_tasks() -> dict[str, str]:
-    """Names of the families with their parameters, and what the answer is."""
-    return {
-        full_name(family, {k: v[0] for k, v in params.items()}, dict.fromkeys(params, 0)): what
-        for family, (_, params, what) in _FAMILIES.items()
-    }
+    """Names of the families and what the answer is; without packages' own, with parameters."""
+    listed = {}
+    for name, about in DISCRETE_TASKS.abouts().items():
+        defaults = _parameters(name) if name in DISCRETE_TASKS.built_in else {}
+        listed[full_name(name, defaults, dict.fromkeys(defaults))] = about
+    return listed
+
+
+def _parameters(family: str) -> dict[str, Any]:
+    """The parameters of a family, with their defaults."""
+    first, *rest = inspect.signature(DISCRETE_TASKS.find(family)).parameters.values()
+    return {parameter.name: parameter.default for parameter in rest}
 
 
 def make_discrete_task(task: str | DiscreteTask) -> DiscreteTask:
@@ -330,18 +359,20 @@ def make_discrete_task(task: str | DiscreteTask) -> DiscreteTask:
     if isinstance(task, DiscreteTask):
         return task
     family, variant, given = split_name(str(task))
-    if variant or family not in _FAMILIES:
-        raise unknown("discrete task", f"{family}/{variant}" if variant else family, _FAMILIES)
-    make, params, _ = _FAMILIES[family]
+    if variant or family not in DISCRETE_TASKS:
+        raise unknown("discrete task", f"{family}/{variant}" if variant else family, DISCRETE_TASKS)
+    defaults = _parameters(family)
     for key in given:
-        if key not in params:
-            raise unknown(f"parameter of task {family}", key, params)
-    values: dict[str, Value] = {key: default for key, (default, _, _) in params.items()}
-    values |= given
-    for key, (_, low, high) in params.items():
-        check_int(family, key, values[key], low, high)
-    name = full_name(family, values, {key: default for key, (default, _, _) in params.items()})
-    return make(name, **values)
+        if key not in defaults:
+            raise unknown(f"parameter of task {family}", key, defaults)
+    values = defaults | given
+    name = full_name(family, values, defaults)
+    made = DISCRETE_TASKS.find(family)(name, **values)
+    if not isinstance(made, DiscreteTask):
+        raise InputError(
+            f"task {name!r}: its function must return a DiscreteTask, got {made!r:.80}"
+        )
+    return made
 
 
 def check_question(task: DiscreteTask, numbers: Sequence[int]) -> np.ndarray:

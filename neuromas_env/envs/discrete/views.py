@@ -7,7 +7,10 @@ from typing import Any
 
 import gymnasium
 
-from neuromas_env.envs.discrete.aec import RENDER_MODES, raw_env
+from neuromas_env.envs.aec import AECNetwork
+from neuromas_env.envs.discrete.channel import DiscreteChannel
+from neuromas_env.envs.discrete.layout import make_layout
+from neuromas_env.envs.network import RENDER_MODES
 from neuromas_env.errors import InputError, unknown
 
 Act = Callable[[Any], Any]
@@ -19,11 +22,15 @@ class _View(gymnasium.Env):
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}
 
-    def __init__(self, network: raw_env) -> None:
-        self.network, self.render_mode = network, network.render_mode
-        first = network.possible_agents[0]
-        self.observation_space = network.observation_space(first)
-        self.action_space = network.action_space(first)
+    def __init__(
+        self, *args: Any, observation: str = "box", render_mode: str | None = None, **kwargs: Any
+    ) -> None:
+        """Make the network; arguments as in `neuromas_env.discrete_v0.make`."""
+        self.layout, self.render_mode = make_layout(*args, **kwargs), render_mode
+        channel, topology = DiscreteChannel(self.layout, observation), self.layout.topology
+        self.network = AECNetwork(topology, channel, render_mode=render_mode)
+        self.observation_space = self.network.observation_space(topology.output)
+        self.action_space = self.network.action_space(topology.output)
 
     def render(self) -> Any:
         """Show the network and the messages so far."""
@@ -46,10 +53,6 @@ class TurnView(_View):
     with the output node's turn, which ends the episode.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Make the network; arguments as in `raw_env`."""
-        super().__init__(raw_env(*args, **kwargs))
-
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -64,16 +67,19 @@ class TurnView(_View):
             InputError: The message is not of the code book, or the episode has ended.
         """
         self._send(action)
-        done = self.network.terminations[self.network.agents[0]]
-        reward = self.network.rewards[self.network.agents[0]]
-        return self._seen(), reward, done, False, {"agent": self.network.agent_selection}
+        network, agent = self.network, self.network.agent_selection
+        ends = network.terminations[agent], network.truncations[agent]
+        return self._seen(), network.rewards[agent], *ends, {"agent": agent}
 
     def _seen(self) -> Any:
         return self.network.observe(self.network.agent_selection)
 
 
 class OneLearnerView(_View):
-    """One node learns, the others follow given policies: a step is an episode."""
+    """One node learns, the others follow given policies: a step leads to its next turn or the end.
+
+    A node speaks once, so a step is an episode.
+    """
 
     def __init__(
         self,
@@ -85,15 +91,15 @@ class OneLearnerView(_View):
         """Make the network.
 
         Args:
-            *args: As in `raw_env`.
+            *args: As in `neuromas_env.discrete_v0.make`.
             learner: The node that learns.
             others: A policy for every other node; by default all act at random.
-            **kwargs: As in `raw_env`.
+            **kwargs: As in `neuromas_env.discrete_v0.make`.
 
         Raises:
             InputError: There is no such node, or a policy is missing or too many.
         """
-        super().__init__(raw_env(*args, **kwargs))
+        super().__init__(*args, **kwargs)
         nodes = self.network.possible_agents
         if learner not in nodes:
             raise unknown("node", str(learner), nodes)
@@ -110,26 +116,27 @@ class OneLearnerView(_View):
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode and play it up to the learner's turn."""
         self._begin(seed, options)
-        while self.network.agent_selection != self._learner:
-            self._play_other()
+        self._play_others()
         return self.network.observe(self._learner), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Send the learner's message and play the episode to its end.
+        """Send the learner's message and play up to its next turn, or to the end.
 
         Raises:
             InputError: The message is not of the code book, or the episode has ended.
         """
         self._send(action)
-        while not self.network.terminations[self._learner]:
-            self._play_other()
-        reward = self.network.rewards[self._learner]
-        return self.network.observe(self._learner), reward, True, False, {}
+        self._play_others()
+        network, node = self.network, self._learner
+        ends = network.terminations[node], network.truncations[node]
+        return network.observe(node), network._cumulative_rewards[node], *ends, {}
 
-    def _play_other(self) -> None:
-        node = self.network.agent_selection
-        if self._others is None:
-            nvec = getattr(self.action_space, "nvec", self.network.layout.codebook)
-            self.network.step(self.np_random.integers(nvec))
-        else:
-            self.network.step(self._others[node](self.network.observe(node)))
+    def _play_others(self) -> None:
+        network = self.network
+        while not network.episode.done and network.agent_selection != self._learner:
+            node = network.agent_selection
+            if self._others is None:
+                nvec = getattr(self.action_space, "nvec", self.layout.codebook)
+                network.step(self.np_random.integers(nvec))
+            else:
+                network.step(self._others[node](network.observe(node)))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import blank, shuffle
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE as ADAPTED
@@ -20,6 +20,7 @@ from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import TrainedRun, make_method, read_run
 from neuromas_env.bench.store import Answer
 from neuromas_env.bench.worker import answer_of
+from neuromas_env.config import read_config
 from neuromas_env.downloads import build_once, cache_dir
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.bound import Bound
@@ -57,10 +58,10 @@ class Language:
             check_ready(task)
         if study.need is not None:
             for name, task in self.tasks.items():
-                if not hasattr(task, "chance"):
+                if task.chance() is None:
                     raise InputError(
-                        f"need: what a guess scores on {name} is not known; a task with a method "
-                        "`chance`, such as hierarchy/max, would be right"
+                        f"need: what a guess scores on {name} is not known; take a task with a "
+                        "method `chance`, such as hierarchy/max"
                     )
         self.model = study.model or str(_made(folder / str(study.script)))
         self._held: tuple[dict[str, Any], Any] | None = None
@@ -142,17 +143,18 @@ class Language:
 
     def bounds(self, arm: Arm, task: str) -> tuple[float, float]:
         """Return the score of a guess, and 1."""
-        return self.tasks[task].chance(), 1.0  # type: ignore[attr-defined]  # checked at the start
+        chance = self.tasks[task].chance()
+        assert chance is not None  # checked at the start
+        return chance, 1.0
 
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
         """Return what a store's cell says of an arm."""
         made = self.tasks[task]
-        blind = getattr(made, "blind_accuracy", None)
         trained = arm.kind != "adapt"
         return {
             "topology": _outcome(out)["topology"] if trained else {},
             "majority": float(made.majority("test")),
-            "blind": None if blind is None else float(blind("test")),
+            "blind": made.blind_accuracy("test"),
             "trainable": _outcome(out)["trainable"] if trained else 0,
             "calls": calls,
         }

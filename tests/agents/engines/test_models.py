@@ -300,8 +300,8 @@ def test_a_silent_hub_is_given_up_in_time(tmp_path):
         ("a/b/c", "unknown model 'a/b/c'"),
         ("./nowhere", "no such file or folder"),
         ("nowhere.gguf", "no such file or folder"),
-        (__file__, "a folder or a .gguf file would be right"),
-        (str(Path(__file__).parent), "holds no model: config.json"),
+        (__file__, "must be a folder or a .gguf file"),
+        (str(Path(__file__).parent), "holds no model: give one with config.json"),
     ],
     ids=["misspelt", "not an id", "no folder", "no GGUF file", "a file", "a folder of else"],
 )

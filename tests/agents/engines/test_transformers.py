@@ -17,8 +17,9 @@ from support.engines import (
 )
 from support.tiny_models import FAMILIES
 
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.forward.lm_head import draw
-from neuromas_env.agents.engines.transformers import Row, TransformersEngine
+from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling
@@ -341,7 +342,8 @@ def test_an_engine_of_its_own_per_node_works_side_by_side():
     task, topology = make_task("signal"), Topology.parse("1-1")
     first, second = tiny_engine("llama"), tiny_engine("qwen3")
     network = llm_network(topology, task, first, Sampling(1.0, 4))
-    network |= {"node_1": llm_network(topology, task, second, Sampling(1.0, 4))["node_1"]}
+    other = llm_network(topology, task, second, Sampling(1.0, 4)).team["node_1"]
+    network = dataclasses.replace(network, team={**network.team, "node_1": other})
     runs = run_episodes(network, task, task.examples("train"))
     assert not any(run.error for run in runs)
     assert set(first.cost.usage) == {("eval", "node_0")}

@@ -17,7 +17,7 @@ from support.engines import (
 )
 from support.tiny_runs import At, Killed, assert_same_end, kill, lines, tiny_config
 
-from neuromas_env.agents.engines.transformers import Row
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.learners.actor_critic import (
     CollmCC,
     CollmDC,

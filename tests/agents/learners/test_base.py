@@ -1,6 +1,5 @@
-from importlib.metadata import EntryPoint
-
 import pytest
+from support.plugins import install
 
 from neuromas_env.agents.learners import base as door
 from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
@@ -34,14 +33,7 @@ class Counter(door.Learner):
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
-    monkeypatch.setattr(door, "_registered", {})
-
-
-def install(monkeypatch, **points):
-    found = [EntryPoint(name, value, door.ENTRY_POINTS) for name, value in points.items()]
-    monkeypatch.setattr(
-        door, "entry_points", lambda group: found if group == door.ENTRY_POINTS else []
-    )
+    monkeypatch.setattr(door.LEARNERS, "registered", {})
 
 
 def test_a_learner_registered_in_code_is_made_with_nodes_and_configuration():
@@ -52,15 +44,17 @@ def test_a_learner_registered_in_code_is_made_with_nodes_and_configuration():
     assert "counter" in door.list_learners()
 
 
-def test_a_learner_of_an_installed_package_is_found(monkeypatch):
-    install(monkeypatch, theirs=f"{__name__}:Counter")
+def test_a_learner_of_an_installed_package_is_found(monkeypatch, tmp_path):
+    offered = {"theirs": f"{__name__}:Counter"}
+    install(monkeypatch, tmp_path, "their-learners", {"neuromas_env.learners": offered})
     assert type(door.make_learner("theirs", None, ["node_0"], CONFIG)).__name__ == "Counter"
-    assert "theirs" in door.list_learners()
+    assert "package their-learners" in door.list_learners()["theirs"]
 
 
-def test_a_package_that_cannot_be_imported_is_named(monkeypatch):
-    install(monkeypatch, broken="no_such_package.learners:make")
-    with pytest.raises(InputError, match="broken.*no_such_package"):
+def test_a_package_that_cannot_be_imported_is_named(monkeypatch, tmp_path):
+    offered = {"broken": "no_such_package.learners:make"}
+    install(monkeypatch, tmp_path, "broken-learners", {"neuromas_env.learners": offered})
+    with pytest.raises(InputError, match="'broken' of the package broken-learners.*no_such_pack"):
         door.make_learner("broken", None, ["node_0"], CONFIG)
 
 

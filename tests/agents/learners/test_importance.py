@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.engines import collect_gradients, tiny_engine
 
-from neuromas_env.agents.engines.transformers import Row
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig

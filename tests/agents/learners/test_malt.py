@@ -13,7 +13,7 @@ from support.malt_runs import malt_config
 from support.tiny_runs import At, Killed, kill, lines, untimed
 from torch.nn.functional import logsigmoid
 
-from neuromas_env.agents.engines.transformers import Row
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.learners.base import make_learner
 from neuromas_env.agents.learners.malt import CHAIN, Malt, node_values, sibling_pairs
 from neuromas_env.agents.llm import without_adapters

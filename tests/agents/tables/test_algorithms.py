@@ -258,5 +258,5 @@ def test_bad_input():
     with pytest.raises(InputError, match="unknown credit 'leave_one'. Did you mean"):
         PolicyGradient(layout, credit="leave_one")
     engine = TabularEngine(["0", "7"])
-    with pytest.raises(InputError, match="the engine replied '7', which is no message: 0 to 1"):
+    with pytest.raises(InputError, match="a message must be 0 to 1, but the engine replied '7'"):
         run_discrete(layout, engine, layout.task.every(), rollouts=20)

@@ -11,8 +11,8 @@ from support.tiny_models import make_tiny
 from support.tiny_runs import tiny_config
 from transformers import AutoModelForCausalLM
 
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.models import load_base
-from neuromas_env.agents.engines.transformers import Row
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import make_engine, train
 from neuromas_env.errors import InputError

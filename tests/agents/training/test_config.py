@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromas_env.agents.learners.base import learner_class
-from neuromas_env.agents.training.config import TrainConfig, read_config
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
 
 
@@ -68,24 +69,24 @@ def test_an_empty_file_holds_no_options(tmp_path):
     ("values", "message"),
     [
         ({"learnign_rate": 1.0}, "unknown option 'learnign_rate'. Did you mean 'learning_rate'"),
-        ({"steps": "many"}, "steps: 'many' is not a whole number"),
-        ({"steps": True}, "steps: True is not a whole number"),
-        ({"steps": 2.5}, "steps: 2.5 is not a whole number"),
-        ({"learning_rate": "fast"}, "learning_rate: 'fast' is not a number"),
-        ({"gradient_checkpointing": "maybe"}, "is not true or false"),
-        ({"max_new_tokens": "x"}, "is not a whole number or nothing"),
-        ({"max_new_tokens": 0}, "max_new_tokens: 0 is too small; 1 or more"),
-        ({"learning_rate": 0.0}, "learning_rate: 0.0 is too small; more than 0"),
-        ({"learning_rate": float("nan")}, "learning_rate: nan is not a finite number"),
+        ({"steps": "many"}, "steps must be a whole number, got 'many'"),
+        ({"steps": True}, "steps must be a whole number, got True"),
+        ({"steps": 2.5}, "steps must be a whole number, got 2.5"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
+        ({"gradient_checkpointing": "maybe"}, "must be true or false, got 'maybe'"),
+        ({"max_new_tokens": "x"}, "must be a whole number or nothing, got 'x'"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be finite, got nan"),
         ({"reward": "strcit"}, "Did you mean 'strict'"),
         ({"topology": "2-2"}, "did you mean '2-2-1'"),
         ({"train_nodes": "node_0,node_7"}, "unknown node in train_nodes: 'node_7'"),
-        ({"schedule": "1:10, 2-1"}, "schedule: '2-1' is no stage; '1:10"),
+        ({"schedule": "1:10, 2-1"}, "as in '1:10, 2-1:10', got '2-1'"),
         ({"schedule": "2-1:10, 1:10"}, "cannot grow"),
-        ({"schedule": "1:2", "train_nodes": "node_0"}, "only 'all' goes with a schedule"),
-        ({"freeze_inherited": True}, "nothing is inherited"),
+        ({"schedule": "1:2", "train_nodes": "node_0"}, "train_nodes must be 'all' with a schedule"),
+        ({"freeze_inherited": True}, "freeze_inherited must be false"),
         ({"steps": 1, "st-eps": 2}, "unknown option"),
-        ({"chunk_rows": 1, "chunk-rows": 2}, "'chunk_rows' is given twice"),
+        ({"chunk_rows": 1, "chunk-rows": 2}, "chunk_rows must be given once"),
     ],
 )
 def test_wrong_options_are_refused_by_name(values, message):

@@ -164,7 +164,7 @@ def test_growing_into_a_smaller_network_is_refused_before_anything_is_written(mo
 def test_growing_with_another_learner_is_refused(model, tmp_path, first, second):
     train(tiny_config(model, tmp_path / "small", steps=1, eval_questions=0, learner=first))
     grown = {"topology": "2-1", "grow_from": str(tmp_path / "small"), "eval_questions": 0}
-    with pytest.raises(InputError, match=f"--learner {first} would be right"):
+    with pytest.raises(InputError, match=f"give --learner {first}"):
         train(tiny_config(model, tmp_path / "new", learner=second, **grown))
     assert not (tmp_path / "new").exists()
     train(tiny_config(model, tmp_path / "new", learner=first, **grown))

@@ -63,7 +63,7 @@ def play(env, rng):
         seen.append(observation)
         if done:
             rewards[node] = reward
-        nvec = getattr(env.action_space(node), "nvec", env.unwrapped.layout.codebook)
+        nvec = getattr(env.action_space(node), "nvec", env.unwrapped.channel.layout.codebook)
         env.step(None if done else rng.integers(nvec))
     return seen, rewards
 
@@ -87,7 +87,7 @@ def test_rendering(name, capsys):
     env = discrete_v0.env(**level("lewis-easy-v0"), render_mode="ansi")
     env.reset(options={"question": (3, 1, 3)})
     env.step([0, 1])
-    assert "query (1, 3)" in env.render() and "node_0: 0 1" in env.render()
+    assert "query (1, 3)" in env.render() and "node_0:\n  0 1" in env.render()
 
 
 @kinds
@@ -102,7 +102,7 @@ def test_the_registries_make_networks_levels_and_views():
         env = pettingzoo.make(kind, "neuromas/discrete-v0", task="parity:bits=3", topology="3-1")
         assert len(env.possible_agents) == 4 and str(env.unwrapped) == "discrete_v0"
         for name, arguments in LEVELS.items():
-            made = pettingzoo.make(kind, f"neuromas/{name}").unwrapped.layout
+            made = pettingzoo.make(kind, f"neuromas/{name}").unwrapped.channel.layout
             assert made.topology == make_layout(**arguments).topology
             assert made.task.name == make_layout(**arguments).task.name
     turns = gymnasium.make("neuromas/DiscreteTurns-v0", **level("xor-easy-v0"))
@@ -156,14 +156,14 @@ def test_aec_and_parallel_agree():
         for seed in range(5):
             aec.reset(seed=seed)
             observations, infos = parallel.reset(seed=seed)
-            assert aec.question == parallel.question
+            assert aec.episode.example == parallel.episode.example
             while parallel.agents:
                 turn = [node for node in parallel.agents if infos[node]["active"]]
                 actions = {}
                 for node in turn:
                     assert aec.agent_selection == node
                     assert np.array_equal(aec.observe(node), observations[node])
-                    nvec = getattr(aec.action_space(node), "nvec", aec.layout.codebook)
+                    nvec = getattr(aec.action_space(node), "nvec", aec.channel.layout.codebook)
                     actions[node] = rng.integers(nvec)
                     aec.step(actions[node])
                 observations, rewards, done, _, infos = parallel.step(actions)
@@ -277,12 +277,12 @@ def test_actions_that_are_no_message(action, says):
     for _ in range(2):
         with pytest.raises(InputError, match=says):
             env.step(action)
-    assert env.unwrapped.said == {} and env.agent_selection == "node_0"
+    assert env.unwrapped.episode.messages == {} and env.agent_selection == "node_0"
     parallel = discrete_v0.parallel_env()
     parallel.reset(seed=0)
     with pytest.raises(InputError, match=says):
         parallel.step({"node_0": 1, "node_1": action})
-    assert parallel.said == {}
+    assert parallel.episode.messages == {}
     view = TurnView()
     view.reset(seed=0)
     with pytest.raises(InputError, match="must be an integer|out of the code book"):
@@ -296,7 +296,7 @@ def test_a_message_of_several_symbols_needs_all_of_them():
         with pytest.raises(InputError, match="a row of 2 integers from 0 to 1|out of the code"):
             env.step(action)
     env.step((0, 1))
-    assert env.unwrapped.said == {0: 1}
+    assert env.unwrapped.episode.messages == {"node_0": 1}
 
 
 def test_stepping_a_finished_episode():

@@ -19,8 +19,9 @@ from neuromas_env.agents.training.evaluate import Evaluation, evaluate
 from neuromas_env.bench.rescore import rescored
 from neuromas_env.bench.store import FILE, Answer, Cell, Store
 from neuromas_env.cli.app import main
-from neuromas_env.policy import Cost
-from neuromas_env.tasks import Example, Task, make_task
+from neuromas_env.method import Method
+from neuromas_env.policy import Policy
+from neuromas_env.tasks import TASKS, Example, Task, make_task, register_task
 from neuromas_env.tasks.readers import READERS, Form, get_reader, grade_reply
 from neuromas_env.topology import Topology
 
@@ -223,7 +224,8 @@ SCORED = Answer(
 
 
 def test_scores_that_no_reader_gives_stay(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("neuromas_env.tasks._registered", {"kept": Kept})
+    monkeypatch.setattr(TASKS, "registered", {})
+    register_task("kept", Kept)
     with Store(tmp_path, write=True) as store:
         for task, model in (("kept", "m"), ("relay-easy", "coded")):
             store.add_questions(task, "test", [Example("0", "Why?", "x")])
@@ -252,22 +254,16 @@ def test_what_cannot_be_read_again_is_one_clear_line(bench, tmp_path, capsys, mo
     assert "none" in capsys.readouterr().err
 
 
-class Says:
+class Says(Policy):
     """A node that always says the same."""
 
     def request(self, observation, seed):
         return "The answer is A."
 
 
-class Silent:
-    """An engine that nobody asks."""
-
-    cost = Cost()
-
-
 def test_an_evaluation_names_its_reader_also_when_none_was_noted():
     task = make_task("signal")
-    found = evaluate(Topology.parse("1"), task, {"node_0": Says()}, task.examples("test"), Silent())
+    found = evaluate(Method(Topology.parse("1"), {"node_0": Says()}), task, task.examples("test"))
     assert found.reader == NOW
     written = json.loads(json.dumps(found.to_dict()))
     assert Evaluation.from_dict(written) == found

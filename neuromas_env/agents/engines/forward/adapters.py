@@ -262,12 +262,12 @@ class AdapterSet:
         if saved != own:
             raise InputError(
                 f"the adapter in {folder} was trained with alpha {saved}, but alpha is {own} "
-                f"here; alpha {saved} would be right"
+                f"here; give alpha {saved}"
             )
         if config.get("use_rslora"):
             raise InputError(
-                f"the adapter in {folder} is scaled by alpha / sqrt(rank) (use_rslora); one "
-                "that is scaled by alpha / rank would be right"
+                f"the adapter in {folder} is scaled by alpha / sqrt(rank) (use_rslora); take "
+                "one that is scaled by alpha / rank"
             )
         set_peft_model_state_dict(self._peft, weights, adapter_name=name)
 

@@ -152,7 +152,7 @@ def change(folder, changed):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("lora_alpha", 16, "alpha 16, but alpha is 8.0 here; alpha 16 would be right"),
+        ("lora_alpha", 16, "alpha 16, but alpha is 8.0 here; give alpha 16"),
         ("r", 8, "rank 8) does not fit"),
         ("peft_type", "IA3", "peft_type must be 'LORA', got 'IA3'"),
         ("peft_type", None, "peft_type must be 'LORA', got None"),

@@ -16,9 +16,9 @@ from support.engines import (
 from support.tiny_models import FAMILIES
 from support.token_rows import batches
 
+from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.forward import attention, packing, prefix
 from neuromas_env.agents.engines.forward.attention import FUSED, NAME, use_own_attention
-from neuromas_env.agents.engines.transformers import Row
 
 
 @pytest.fixture(params=FAMILIES)

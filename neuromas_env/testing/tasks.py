@@ -1,4 +1,4 @@
-"""Checks for those who write a task of their own."""
+"""Check a task."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from functools import partial
 from itertools import islice
 from typing import Any, get_args
 
-from neuromas_env.envs.episode import MAX_QUESTION
-from neuromas_env.envs.spaces import Message
+from neuromas_env.envs.spaces import MAX_QUESTION, Message
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.answers import list_form
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
 from neuromas_env.tasks.ready import shared_rows, spread, unsound
+from neuromas_env.testing.faults import guarded, short, tell
 
 ODD_REPLIES = {
     "an empty reply": "",
@@ -57,9 +57,7 @@ def check_task(task: Task, rows: int = 200, disjoint: bool = True) -> None:
         faults += [*_texts(sample), *_identity(sample, disjoint and task.disjoint)]
         faults += _baselines(sample)
         faults += [*_targets(sample), *_odd_replies(sample)]
-    if faults:
-        lines = "".join(f"\n- {fault}" for fault in faults)
-        raise InputError(f"task {getattr(task, 'name', type(task).__name__)!r}:{lines}")
+    tell(f"task {getattr(task, 'name', type(task).__name__)!r}", faults)
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def _texts(sample: _Sample) -> Iterator[str]:
         for field in ("id", "question", "target"):
             value = getattr(example, field)
             if not _TEXT.contains(value):
-                return f"{field} must be a text without lone surrogates, not {_short(value)}"
+                return f"{field} must be a text without lone surrogates, not {short(value)}"
         return None
 
     def parts(split: str, example: Example) -> str | None:
@@ -144,7 +142,7 @@ def _texts(sample: _Sample) -> Iterator[str]:
             return "it has parts, so it needs a query: what everybody may read"
         for piece in (example.query, *example.parts):
             if not _TEXT.contains(piece) or piece not in example.question:
-                return f"the question must hold the query and every part, but not {_short(piece)}"
+                return f"the question must hold the query and every part, but not {short(piece)}"
         return None
 
     def options(split: str, example: Example) -> str | None:
@@ -174,7 +172,8 @@ def _identity(sample: _Sample, disjoint: bool) -> Iterator[str]:
     yield from _first(sample.all_rows(), same_id)
     for (one, _), (other, example) in islice(shared_rows(sample.all_rows()), disjoint):
         yield f"example {example.id!r}: its question is in {one} and in {other}"
-    yield from _guard("find", lambda: _first(list(sample.rows())[:: sample.most // 4 or 1], lost))
+    few = list(sample.rows())[:: sample.most // 4 or 1]
+    yield from guarded("find()", lambda: _first(few, lost))
     try:
         copies = {"asked again": task, "copied by pickle": pickle.loads(pickle.dumps(task))}
     except Exception as error:
@@ -191,10 +190,11 @@ def _baselines(sample: _Sample) -> Iterator[str]:
     for method in ("majority", "blind_accuracy"):
         for split in filter(sample.splits.get, SPLITS):
             try:
-                measure = getattr(sample.task, method, None)
-                share = measure(split) if measure else 0.0
+                share = getattr(sample.task, method)(split)
             except Exception as error:
                 yield f"{method}({split!r}) raises {error!r}"
+                break
+            if share is None and method == "blind_accuracy":  # it is not known
                 break
             if not isinstance(share, (int, float)) or not 0 <= share <= 1:
                 yield f"{method}({split!r}) must be a share from 0 to 1, not {share!r}"
@@ -217,19 +217,19 @@ def _targets(sample: _Sample) -> Iterator[str]:
             return f"score of its own target: {wrong}"
         if example.id in task.flaws:
             return None
-        answer = _short(gold)
+        answer = short(gold)
         if (score.strict, score.extracted) != (1.0, 1.0):
             return f"its own target {answer} must score 1.0, strict and extracted, not {score}"
         read = task.extract(example.question, gold)
         if (read or "").split() != (score.answer or "").split():
-            found = f"extract() reads {_short(read)} where score() reads {_short(score.answer)}"
+            found = f"extract() reads {short(read)} where score() reads {short(score.answer)}"
             return f"its own target {answer} must be read alike, but {found}"
         return None
 
     def wrong(example: Example, other: str, score: Score) -> str | None:
         if other == task.gold(example) or max(score.strict, score.extracted) < 1:
             return None
-        return f"the target of another row, {_short(other)}, must score 0.0, or a part, not {score}"
+        return f"the target of another row, {short(other)}, must score 0.0, or a part, not {score}"
 
     def same(example: Example, reply: str, score: Score) -> str | None:
         again = task.score(example, reply)
@@ -239,7 +239,7 @@ def _targets(sample: _Sample) -> Iterator[str]:
     said = [f"The answer is {task.gold(example)}." for example in few]
     for fault, rows, replies in ((right, examples, golds), (wrong, examples, others),
                                  (same, few, said)):  # fmt: skip
-        yield from _guard("score", partial(_scored, task, rows, replies, fault))
+        yield from guarded("score()", partial(_scored, task, rows, replies, fault))
 
 
 def _scored(
@@ -264,7 +264,7 @@ def _odd_replies(sample: _Sample) -> Iterator[str]:
             score = sample.task.score(example, reply)
             sample.task.extract(example.question, reply)
         except Exception as error:
-            yield f"score() and extract() must never raise: {_short(error)} for {what}"
+            yield f"score() and extract() must never raise: {short(error)} for {what}"
             continue
         if wrong := _unsound(score):
             yield f"score of {what}: {wrong}"
@@ -286,15 +286,3 @@ def _unsound(score: Any) -> str | None:
             f"'wrong' for a part, not {score}"
         )
     return None
-
-
-def _guard(method: str, faults: Callable[[], list[str]]) -> list[str]:
-    try:
-        return faults()
-    except Exception as error:
-        return [f"{method}() raises {_short(error)}"]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -224,7 +224,7 @@ def test_author_is_told_what_is_wrong(task, message, request):
 
 
 def test_what_takes_long_is_told(monkeypatch):
-    monkeypatch.setattr("neuromas_env.testing.time", Clock())
+    monkeypatch.setattr("neuromas_env.testing.tasks.time", Clock())
     with pytest.raises(InputError, match="takes 60 s for 1 MB of one word; read only a part"):
         check_task(Toy())
 

@@ -1,0 +1,229 @@
+"""Symbols of a code book as messages: a discrete task's questions, observations and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from neuromas_env.envs.discrete.layout import Layout
+from neuromas_env.envs.discrete.tasks import check_question
+from neuromas_env.envs.spaces import Spaces
+from neuromas_env.envs.wiring import Wiring, wiring
+from neuromas_env.errors import InputError
+from neuromas_env.tasks.base import Score
+from neuromas_env.topology import Topology
+
+if TYPE_CHECKING:
+    from neuromas_env.envs.episode import Episode
+
+
+class Question(NamedTuple):
+    """One question of a discrete task.
+
+    Attributes:
+        parts: What is dealt to the input nodes.
+        query: What later nodes read.
+    """
+
+    parts: tuple[int, ...]
+    query: tuple[int, ...]
+
+
+class _View(NamedTuple):
+    """What a node sees: its number, places in `parts + query`, sources, and how they are coded."""
+
+    node: int
+    numbers: tuple[int, ...]
+    sources: tuple[str, ...]
+    radices: tuple[int, ...]
+    offset: int
+
+
+def _view(layout: Layout, node: int) -> _View:
+    parts, whole = len(layout.task.parts), len(layout.task.parts + layout.task.query)
+    numbers = layout.parts[node] + (tuple(range(parts, whole)) if layout.reads_query[node] else ())
+    sources = tuple(layout.topology.nodes[source] for source in layout.sources[node])
+    return _View(node, numbers, sources, layout.radices[node], layout.offsets[node])
+
+
+class DiscreteChannel:
+    """Messages of a code book; see `neuromas_env.envs.episode.Channel`.
+
+    A message is kept as a number: its row of symbols, the first most significant.
+
+    Attributes:
+        layout: Who sees what, and the known returns.
+        task: The task.
+    """
+
+    name = "discrete_v0"
+    options: tuple[str, ...] = ("question",)
+
+    def __init__(self, layout: Layout, observation: str = "box") -> None:
+        """Take a layout and an encoding.
+
+        Args:
+            layout: Task, topology and code book.
+            observation: `box` (one-hot, float32), `multidiscrete` or `discrete`.
+
+        Raises:
+            InputError: The encoding is unknown, or `discrete` would need too many numbers.
+        """
+        layout.observation_space(observation)
+        self.layout, self.task, self._encoding = layout, layout.task, observation
+        self._sources = wiring(layout.topology).sources
+        self._views = {node: _view(layout, i) for i, node in enumerate(layout.topology.nodes)}
+
+    def draw(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Question:
+        """Return the given `question`, its numbers parts before query, or else a random one.
+
+        Raises:
+            InputError: The numbers are no question of the task.
+        """
+        if "question" in options:
+            numbers = check_question(self.task, options["question"]).tolist()
+        else:
+            parts, query = self.task.draw(rng, 1)
+            numbers = parts[:, 0].tolist() + query[:, 0].tolist()
+        count = len(self.task.parts)
+        return Question(tuple(numbers[:count]), tuple(numbers[count:]))
+
+    def deal(self, example: Question, topology: Topology, wiring: Wiring) -> None:
+        """Refuse what the layout was not made for; it says who sees what.
+
+        Raises:
+            InputError: The episode has another topology, or edges of its own.
+        """
+        # The same object, but for a channel that has been pickled.
+        if wiring.sources is not self._sources and wiring.sources != self._sources:
+            raise InputError(
+                f"a discrete network has the edges of its topology {self.layout.topology.name!r}; "
+                "they cannot change by episode"
+            )
+
+    def check(self, node: str, message: Any) -> int:
+        """Return a message's number.
+
+        Raises:
+            InputError: It is no integer symbol (or row of them) of the code book.
+        """
+        codebook, number = self.layout.codebook, 0
+        for symbol in self._symbols(node, message):
+            if not 0 <= symbol < codebook:
+                raise InputError(
+                    f"the message of {node} is out of the code book: {symbol} is not in "
+                    f"0..{codebook - 1}"
+                )
+            number = number * codebook + symbol
+        return number
+
+    def _symbols(self, node: str, message: Any) -> list[int]:
+        width = self.layout.bandwidth
+        if width == 1 and type(message) is int:  # no need of numpy, which takes longer
+            return [message]
+        value = np.asarray(message) if not isinstance(message, list | tuple) else _ints(message)
+        if value.shape != (() if width == 1 else (width,)) or value.dtype.kind not in "iu":
+            wanted = "an integer" if width == 1 else f"a row of {width} integers"
+            raise InputError(
+                f"the message of {node} must be {wanted} from 0 to {self.layout.codebook - 1}, "
+                f"not {message!r}"
+            )
+        return value.ravel().tolist()
+
+    def observe(self, episode: Episode, node: str) -> Any:
+        """Return what a node sees now, in the encoding."""
+        view, example, said = self._views[node], episode.example, episode.said
+        numbers = example.parts + example.query
+        values = [numbers[i] for i in view.numbers]
+        if self._encoding == "discrete":
+            values += [said[source] + 1 if source in said else 0 for source in view.sources]
+            index = 0
+            for value, radix in zip(values, view.radices, strict=True):
+                index = index * radix + value
+            return np.int64(view.offset + index)
+        heard = {source: said[source] for source in view.sources if source in said}
+        row = self._row(view.node, zip(view.numbers, values, strict=True), heard)
+        if self._encoding == "multidiscrete":
+            return row
+        known, starts = np.flatnonzero(row[1:]) + 1, self.layout.starts
+        encoded = np.zeros(starts[-1], np.float32)
+        encoded[view.node] = 1
+        encoded[starts[known] + row[known] - 1] = 1
+        return encoded
+
+    def state(self, episode: Episode) -> np.ndarray:
+        """Return all parts, the query and all messages so far, one-hot in float32."""
+        layout, example, output = self.layout, episode.example, episode.topology.output
+        heard = {node: message for node, message in episode.said.items() if node != output}
+        row = self._row(0, enumerate(example.parts + example.query), heard)
+        known = np.flatnonzero(row[1:]) + 1
+        state = np.zeros(self._state_width, np.float32)
+        state[layout.starts[known] + row[known] - 1 - layout.starts[1]] = 1
+        if output in episode.said:
+            tail = len(state) - layout.codebook * layout.bandwidth
+            for place, symbol in enumerate(layout.symbols(episode.said[output])):
+                state[tail + place * layout.codebook + symbol] = 1
+        return state
+
+    def score(self, examples: Sequence[Question], answers: Sequence[int]) -> list[Score]:
+        """Score 1 where an answer is the task's, else 0."""
+        parts, query = zip(*examples, strict=True)
+        right = self.task.rule(np.array(parts).T, np.array(query).T).tolist()
+        return [_RIGHT if a == b else _WRONG for a, b in zip(right, answers, strict=True)]
+
+    def reward(self, score: Score) -> float:
+        """Return 1 for a right answer, else 0."""
+        return score.strict
+
+    def outcome(self, episode: Episode) -> dict[str, Any]:
+        """Return nothing: the reward says it all."""
+        return {}
+
+    def spaces(self, topology: Topology) -> Spaces:
+        """Make the spaces of a node's observations, of its messages and of the state."""
+        return Spaces(
+            self.layout.observation_space(self._encoding),
+            self.layout.action_space(),
+            Box(0.0, 1.0, (self._state_width,), np.float32),
+        )
+
+    def question(self, example: Question) -> str:
+        """Return the task and the numbers of a question."""
+        return f"{self.task.name}: parts {example.parts}, query {example.query}"
+
+    def write(self, message: int) -> str:
+        """Return the symbols of a message."""
+        return " ".join(map(str, self.layout.symbols(message)))
+
+    @property
+    def _state_width(self) -> int:
+        layout = self.layout
+        return int(layout.starts[-1] - layout.starts[1]) + layout.codebook * layout.bandwidth
+
+    def _row(
+        self, node: int, numbers: Iterable[tuple[int, int]], heard: Mapping[str, int]
+    ) -> np.ndarray:
+        """Write the seen numbers of a question, and messages, into the slots of an observation."""
+        layout = self.layout
+        row = np.zeros(len(layout.nvec), np.int64)
+        row[0] = node
+        for i, value in numbers:
+            row[1 + i] = value + 1
+        for source, message in heard.items():
+            first = layout.first_symbol + self._views[source].node * layout.bandwidth
+            for place, symbol in enumerate(layout.symbols(message)):
+                row[first + place] = symbol + 1
+        return row
+
+
+_RIGHT, _WRONG = Score(1.0, 1.0, "ok"), Score(0.0, 0.0, "wrong")
+
+
+def _ints(action: Any) -> np.ndarray:
+    try:
+        return np.asarray(action)
+    except ValueError:  # rows of different lengths
+        return np.array("ragged")

@@ -1,0 +1,79 @@
+"""`check_learner`: silent on sound learners, all faults of others at once."""
+
+import numpy as np
+import pytest
+from support.engines import tiny_engine
+
+from neuromas_env.agents.learners.base import Learner
+from neuromas_env.agents.learners.independent import Independent
+from neuromas_env.agents.learners.reinforce import Reinforce
+from neuromas_env.agents.learners.tabular import TabularReinforce
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.errors import InputError
+from neuromas_env.testing import check_learner
+
+
+class Counter(Learner):
+    """Counts episodes."""
+
+    def __init__(self, engine, nodes, config):
+        self.state = {"seen": 0}
+
+    def update(self, trajectories):
+        self.state = {"seen": self.state["seen"] + len(trajectories)}
+        return {"seen": float(self.state["seen"])}
+
+    def state_dict(self):
+        return self.state
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+class Forgetful(Counter):
+    def load_state_dict(self, state):
+        pass
+
+
+class Unstorable(Counter):
+    """Has numbers that no checkpoint holds."""
+
+    def __init__(self, engine, nodes, config):
+        self.state = {"seen": np.zeros(1), "deep": {"set": {1}}}
+
+    def update(self, trajectories):
+        self.state["seen"] += len(trajectories)
+        return {"seen": self.state["seen"], "loss": float("nan")}
+
+
+@pytest.mark.parametrize("make", [Counter, TabularReinforce])
+def test_sound_learners_have_no_fault(make):
+    check_learner(make)
+
+
+@pytest.mark.parametrize("make", [Reinforce, Independent])
+def test_learners_of_language_models_have_no_fault(make):
+    config = TrainConfig(topology="2-1", learning_rate=1e-2)
+    check_learner(make, lambda: tiny_engine("llama"), config)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda *_: object(), ["no method update", "no method state_dict"]),
+        (Forgetful, ["state_dict() is not what load_state_dict() was given", "loses something"]),
+        (
+            Unstorable,
+            [
+                "a metric is a finite float with a name, not 'seen': array",
+                "not 'loss': nan",
+                "state_dict()['seen'] must be a number",
+                "state_dict()['deep']['set'] must be a number",
+            ],
+        ),
+    ],
+)
+def test_all_faults_are_said_at_once(make, says):
+    with pytest.raises(InputError) as error:
+        check_learner(make)
+    assert [part for part in says if part not in str(error.value)] == []
