@@ -2,7 +2,7 @@
 
 Seven nodes in the layers 2-2-2-1, messages of 2,000 characters, through `env()`
 with `last()` read at every turn, dead steps included. The bare-bones environment
-has the same wrappers, message space and delivery of messages, but no task, no
+has the usual wrappers, the same message space and delivery of messages, but no task, no
 options, no place, no scoring. Prints the ratio of the two from one run:
 
     python benchmarks/env_speed.py

@@ -70,7 +70,7 @@ def shared(n):
     return np.unique(every, axis=0).T
 
 
-def consistent_need(target, functions, rng):
+def consistent_complexity(target, functions, rng):
     """Questions until a random function that agrees with all of them errs on at most a tenth."""
     alive = np.arange(functions.shape[1])
     for count, question in enumerate(rng.integers(len(target), size=64 * len(target)), 1):
@@ -82,7 +82,7 @@ def consistent_need(target, functions, rng):
     raise RuntimeError("no agreeing tree came close")
 
 
-def table_need(size, rng):
+def table_complexity(size, rng):
     """Questions until a table of seen answers, which guesses on the rest, errs on a tenth."""
     seen, count = np.zeros(size, dtype=bool), 0
     while (~seen).mean() / 2 > fixed.ERROR:
@@ -101,17 +101,19 @@ def labels_lower(n):
     return math.ceil(n - math.log2(1 / (1 - 2 * fixed.ERROR)))
 
 
-def needs(sizes=(2, 4, 8), repeats=200):
+def sample_complexities(sizes=(2, 4, 8), repeats=200):
     """Rows: leaves, trees, and labels for targets with a gate of each node's own, or with one."""
     for n in sizes:
         rng, every = np.random.default_rng([0, n]), members(n)
         own = [rng.choice(GATES, n - 1) for _ in range(repeats)]
         one = [[rng.choice(GATES)] * (n - 1) for _ in range(repeats)]
         mean = [
-            np.mean([consistent_need(evaluate(gates, n), functions, rng) for gates in targets])
+            np.mean(
+                [consistent_complexity(evaluate(gates, n), functions, rng) for gates in targets]
+            )
             for targets, functions in ((own, every), (one, every), (one, shared(n)))
         ]
-        table = np.mean([table_need(2**n, rng) for _ in range(repeats)])
+        table = np.mean([table_complexity(2**n, rng) for _ in range(repeats)])
         yield (
             f"{n}", f"{every.shape[1]:,}", f"{labels_lower(n)}", f"{mean[0]:.1f}",
             f"{labels_upper(n - 1)}", f"{table:.1f}", f"{mean[1]:.1f}", f"{mean[2]:.1f}",
@@ -147,13 +149,13 @@ def single(study, arm, task):
     Model, task, leaves, questions, those with a power of two of symbols, and features.
     """
     name = task.partition(":")[0]
-    if study.kind == "coded":
+    if study.kind == "discrete":
         options = DiscreteOptions.from_mapping(arm.options)
         layout = options.layouts(task)[-1][0]
         symbols = layout.task.parts + layout.task.query
         rows = min(options.rows(task) or math.inf, sum(layout.sizes))
         few = math.prod(map(power_of_two, symbols))
-        return study.name, name, len(layout.task.parts), layout.task.questions(), few, rows
+        return study.kind, name, len(layout.task.parts), layout.task.questions(), few, rows
     options, made = TrainConfig.from_mapping(arm.options), make_task(task)
     symbols = KINDS[made.variant].leaf_choices or made.modulus
     distinct = symbols == 90  # two-digit numbers are drawn without a repeat
@@ -253,7 +255,7 @@ def checks():
 TABLES = {
     "labels": (
         ("leaves", "different trees", "any learner, at least", "own maps", "at most", "table",
-         "own maps, true maps equal", "one map"), needs),
+         "own maps, true maps equal", "one map"), sample_complexities),
     "losses": (
         ("leaves", "squared error 0.1, at least", "no 0/1 error, at least", "at most",
          "0/1 error 0.1, at least", "at most"), fixed.losses),
@@ -282,7 +284,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    short = {"labels": lambda: needs(repeats=20), "starts": lambda: training.starts(steps=100)}
+    short = {
+        "labels": lambda: sample_complexities(repeats=20),
+        "starts": lambda: training.starts(steps=100),
+    }
     for name in TABLES:
         print(f"\n{name}\n\n{markdown(name, short[name]() if quick and name in short else None)}")
     print("\nin the text\n")

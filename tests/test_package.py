@@ -41,8 +41,11 @@ def run(command, **options):
 
 def test_wheel_holds_every_source_file(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "neuromas_env").rglob("*.py")}
-    assert sources <= names
+    package = ROOT / "neuromas_env"
+    specs = (path for path in (package / "experiments" / "specs").rglob("*") if path.is_file())
+    sources = {str(path.relative_to(ROOT)) for path in (*package.rglob("*.py"), *specs)}
+    assert {name for name in sources if "__pycache__" not in name} <= names
+    assert "neuromas_env/experiments/specs/marl/experiment.yaml" in names
     assert "neuromas_env/py.typed" in names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"neuromas_env"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -58,10 +61,12 @@ def test_installed_wheel_works(wheel, tmp_path):
     )
     # Its dependencies come from this environment; the package itself must not.
     code = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})\n{code}"
-    code += "\nprint(neuromas_env.__file__)\ncli.main(['list', 'tasks'])"
-    output = run([str(python), "-c", code], cwd=tmp_path)
+    code += "\nprint(neuromas_env.__file__)\ncli.main({})"
+    output = run([str(python), "-c", code.format(["list", "tasks"])], cwd=tmp_path)
     assert output.startswith(str(tmp_path / "venv"))
     assert "hierarchy/max" in output
+    output = run([str(python), "-c", code.format(["experiment", "--list"])], cwd=tmp_path)
+    assert "parameters" in output and "marl" in output
 
 
 @pytest.mark.parametrize("name", PACKAGES)

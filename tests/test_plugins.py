@@ -144,7 +144,7 @@ def test_a_task_a_baseline_and_an_engine_of_a_package_meet_in_a_benchmark(packag
     assert "5/5 right" in capsys.readouterr().out
     neuromas("bench", "--methods", "twice:times=3,direct", "--tasks", "doubling",
              "--engine", "adding", "--model", "fast", "--out", "out")  # fmt: skip
-    with sqlite3.connect("out/results.sqlite") as db:
+    with sqlite3.connect(package / "out" / "bench.sqlite") as db:
         rows = set(db.execute("SELECT DISTINCT method, task, extracted, calls FROM results"))
     assert rows == {("twice:times=3", "doubling", 1.0, 3), ("direct", "doubling", 1.0, 1)}
 

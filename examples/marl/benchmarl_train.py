@@ -59,7 +59,7 @@ class DiscreteClass(TaskClass):
 
     @staticmethod
     def env_name():
-        return "coded"
+        return "discrete"
 
 
 class DiscreteTask(Task):

@@ -88,7 +88,7 @@ def adapt(
     if not len(examples):
         raise InputError(f"task {task.name!r} has no training questions to adapt {name!r} to")
     check_ready(task)
-    facts = {key: getattr(engine, key, "") for key in ("name", "weights_hash")}
+    facts = {"name": engine.name, "weights_hash": engine.weights_hash}
     begun = Adapted(name, task.name, seed, 0, learning.state, [], _no_cost(), facts)
     folder, report = Path(out), report or Reporter()
     done = _going_on(folder, begun) if (folder / FILE).is_file() else begun
@@ -141,7 +141,8 @@ def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
             f"baseline {setup.name!r}: {folder} holds what {held.method!r} has learned; {right}"
         )
     _check_options(setup, held, folder)
-    weights, loaded = held.facts.get("weights_hash"), getattr(setup.engine, "weights_hash", "")
+    weights = held.facts.get("weights_hash")
+    loaded = setup.engine.weights_hash if setup.engine else ""
     if weights and loaded and weights != loaded:  # a server does not tell its weights
         raise InputError(
             f"baseline {setup.name!r}: {folder} was learned with the model "

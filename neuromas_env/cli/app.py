@@ -14,6 +14,7 @@ from rich.console import Console
 from neuromas_env import __version__
 from neuromas_env.agents.engines.base import list_engines
 from neuromas_env.agents.learners.base import list_learners
+from neuromas_env.agents.tables.registry import list_algorithms
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import (
     list_baselines,
@@ -27,6 +28,7 @@ from neuromas_env.cli.marl import bench_marl
 from neuromas_env.cli.options import config_options, filed
 from neuromas_env.cli.schema import schema_
 from neuromas_env.config import canonical, read_config
+from neuromas_env.envs.discrete.levels import list_levels
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import Example, Task, list_tasks, make_task
 from neuromas_env.tasks.gold import check_gold
@@ -56,6 +58,8 @@ LISTS = {
     "baselines": lambda: list_baselines() | list_trained(),
     "models": lambda: MODELS,
     "topologies": lambda: TOPOLOGIES,
+    "algorithms": list_algorithms,
+    "levels": list_levels,
 }
 _EVAL_OPTIONS = (
     "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",

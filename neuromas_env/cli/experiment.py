@@ -13,6 +13,7 @@ from rich.console import Console
 from neuromas_env.cli.printing import print_names
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.load import list_experiments, load
+from neuromas_env.experiments.spec import Experiment
 from neuromas_env.progress import ConsoleReporter
 
 
@@ -52,6 +53,11 @@ def experiment(
             raise unknown("study", study, [one.name for one in chosen.studies])
         chosen = replace(chosen, studies=kept)
     folder = out or Path("runs") / "experiments" / f"{chosen.name}-{scale}"
+    run(chosen, folder, command, data)
+
+
+def run(chosen: Experiment, folder: Path, command: str, data: str | None = None) -> None:
+    """Run an experiment and print its report."""
     from neuromas_env.experiments.run import run_experiment
 
     try:

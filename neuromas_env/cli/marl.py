@@ -1,52 +1,60 @@
-"""The command `neuromas bench-marl`."""
+"""The command `neuromas bench-marl`: the experiment `marl` with what a user chooses."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from neuromas_env.experiments.marl import FILE, jobs, run, store
-
-FULL, QUICK = (10, 30, 400), (2, 2, 60)
-"""Seeds of the levels, seeds of growth, updates. Growth's paired differences need more seeds."""
+from neuromas_env.cli.experiment import run
 
 
 def bench_marl(
     quick: Annotated[
-        bool, typer.Option("--quick", help=f"{QUICK[0]} seeds, {QUICK[2]} updates a run")
+        bool, typer.Option("--quick", help="2 seeds, 60 updates a run, in a folder of its own")
     ] = False,
-    out: Annotated[Path, typer.Option(help="folder of the results")] = Path("runs/marl"),
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the results; runs/marl, or runs/marl-quick")
+    ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help=f"instead of {FULL[0]}, {FULL[1]} for growth")
+        int | None, typer.Option(min=1, help="instead of 10, and 30 for growth")
     ] = None,
     growth_seeds: Annotated[int | None, typer.Option(min=1, help="of growth alone")] = None,
+    algorithms: Annotated[
+        str | None,
+        typer.Option(help="names, as in IQL,VDN or IQL:rate=0.2; see: neuromas list algorithms"),
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="names, as in xor-easy-v0,relay-easy-v0; by default all")
+    ] = None,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="of a run; growth has half as many again")
+    ] = None,
 ) -> None:
-    """Compare MARL algorithms on all levels of discrete networks, and growth with training anew.
+    """Compare MARL algorithms on levels of discrete networks, and growth with a start from scratch.
 
-    Stopped or killed, it goes on from the last finished run when given again.
+    With --algorithms or --levels growth is left out, unless it is given --growth-seeds. Stopped or
+    killed, the same command goes on after the last finished run.
     """
-    from rich.progress import Progress
+    from neuromas_env.experiments.marl import marl
 
-    from neuromas_env.agents.tables import critic
+    scale = "quick" if quick else "tiny"
+    chosen = marl(
+        scale, algorithms=_names(algorithms), levels=_names(levels), updates=updates, seeds=seeds,
+        growth_seeds=growth_seeds,
+    )  # fmt: skip
+    given = {
+        "seeds": seeds, "growth-seeds": growth_seeds, "algorithms": algorithms, "levels": levels,
+        "updates": updates,
+    }  # fmt: skip
+    options = [f"--{key}={value}" for key, value in given.items() if value is not None]
+    command = shlex.join(["neuromas", "bench-marl", *["--quick"] * quick, *options])
+    run(chosen, out or Path("runs", "marl-quick" if quick else "marl"), command)
 
-    # The report's packages are asked for before hours of work, not after.
-    from neuromas_env.experiments import marl_report
 
-    critic.torch.set_num_threads(1)
-    count, grown, updates = QUICK if quick else FULL
-    todo = jobs(seeds or count, growth_seeds or seeds or grown, updates)
-    command = "neuromas bench-marl" + " --quick" * quick
-    command += f" --seeds {seeds}" * bool(seeds)
-    command += f" --growth-seeds {growth_seeds}" * bool(growth_seeds)
-    try:
-        with store(out) as (done, add), Progress() as progress:
-            for job in progress.track(todo, description="training"):
-                if job.key() not in done:
-                    add(run(job))
-            records = [done[job.key()] for job in todo]
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; {out / FILE} keeps what is done, give the command again", err=True)
-        raise typer.Exit(130) from None
-    typer.echo(marl_report.write(out, records, command).read_text())
+def _names(text: str | None) -> list[str]:
+    """Split at commas, but for those in a name (`REINFORCE, batch mean`) and between options."""
+    return [name for name in re.split(r",(?!\s|\w+=)", text or "") if name]

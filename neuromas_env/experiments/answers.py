@@ -11,6 +11,7 @@ from neuromas_env.agents.tables.algorithms import sample, softmax
 from neuromas_env.baselines.vote import vote
 from neuromas_env.bench.store import Answer
 from neuromas_env.envs.discrete.layout import Layout
+from neuromas_env.envs.discrete.levels import LEVELS
 from neuromas_env.envs.discrete.tasks import make_discrete_task
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.backends.tables import halves, messages, some
@@ -74,8 +75,8 @@ def answer(
 
 
 def examples(task: str) -> list[Example]:
-    """Return the test questions."""
-    made = make_discrete_task(task)
+    """Return the test questions of a task, or of a level."""
+    made = make_discrete_task(LEVELS[task]["task"] if task in LEVELS else task)
     parts, query = some(made, halves(made)[1])
     right = made.rule(parts, query)
     return [

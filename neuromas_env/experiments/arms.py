@@ -32,7 +32,7 @@ def read_arms(
     """Read the arms of a study.
 
     Args:
-        kind: `coded` or `language`.
+        kind: `discrete` or `language`.
         given: Arm to what is said of it.
         here: Arm to what this scale changes of it.
         base: Options of all arms.
@@ -110,14 +110,14 @@ def _arm(name: str, kind: str, base: Section, options: Section) -> Arm:
     options = options.without("task")
     if "adapt" in options:
         options.check(("adapt", "test", "iterations"), needed=("iterations",))
-        if kind == "coded":
+        if kind == "discrete":
             raise InputError(
                 f"{options.at('adapt')}: only language models adapt without weights, got {kind}"
             )
         return Arm(name, "adapt", dict(options), tasks=own)
     merged = _grown(kind, base.updated(options))
     merged.place = options.place
-    known = {f.name for f in fields(DiscreteOptions if kind == "coded" else TrainConfig)}
+    known = {f.name for f in fields(DiscreteOptions if kind == "discrete" else TrainConfig)}
     known = known - set(_RESERVED) | {"parameters_of"}
     for key in merged:
         if key not in known:
@@ -125,7 +125,7 @@ def _arm(name: str, kind: str, base: Section, options: Section) -> Arm:
                 f"{merged.at(key)}: {unknown('option', str(key), [*known, *_OWN_ARM_KEYS])}"
             )
     return Arm(
-        name, "train", _discrete(merged) if kind == "coded" else _language(merged), tasks=own
+        name, "train", _discrete(merged) if kind == "discrete" else _language(merged), tasks=own
     )
 
 
@@ -134,7 +134,7 @@ def _grown(kind: str, options: Section) -> Section:
     if "grow" not in options:
         return options
     stages, place = options["grow"], options.at("grow")
-    key = "updates" if kind == "coded" else "steps"
+    key = "updates" if kind == "discrete" else "steps"
     total = options.get(key)
     if not isinstance(stages, list) or not stages:
         raise InputError(f"{place}: grow must be a list such as [2-1, 2-2-1], got {stages!r}")

@@ -1,4 +1,4 @@
-"""Pictures of an experiment: learning curves with bands, needs, and how alike the nodes are."""
+"""Pictures: learning curves with bands, sample complexity, and how alike the nodes are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from neuromas_env.bench.plots import to_svg
 
 if TYPE_CHECKING:
-    from neuromas_env.experiments.need import Rise
+    from neuromas_env.experiments.sample_complexity import Rise
 
 Curve = Sequence[tuple[float, float]]
 
@@ -60,7 +60,9 @@ def learning_curves(
             if not runs:
                 continue
             x, mean, half = band(runs)
-            [handles[_plain(arm)]] = axes.plot(x, mean, color=f"C{colour % 10}", linewidth=1.2)
+            [handles[_plain(arm)]] = axes.plot(
+                x, mean, color=f"C{colour % 10}", linewidth=1.2, linestyle="-:"[colour // 10 % 2]
+            )
             axes.fill_between(x, mean - half, mean + half, color=f"C{colour % 10}", alpha=0.2)
         axes.set(title=_plain(task), ylabel=what, xlabel="training questions",
                  xscale=scale)  # fmt: skip
@@ -68,14 +70,14 @@ def learning_curves(
     return to_svg(figure)
 
 
-def need_picture(rise: Rise) -> str:
-    """Draw the needs of all runs over the sizes as SVG, with both fits of every curve.
+def sample_complexity_picture(rise: Rise) -> str:
+    """Draw the sample complexity of all runs over the sizes as SVG, with both fits of every curve.
 
     Triangles are bounds: upwards where the return was never reached, downwards where at once.
     """
     from matplotlib.figure import Figure
 
-    from neuromas_env.experiments.need import FORMS
+    from neuromas_env.experiments.sample_complexity import FORMS
 
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes, sizes = figure.add_subplot(), np.array(rise.claim.sizes, float)
@@ -83,11 +85,13 @@ def need_picture(rise: Rise) -> str:
     for number, (name, one) in enumerate(rise.curves.items()):
         colour = f"C{number % 10}"
         # Side by side, so that runs of two curves do not hide one another.
-        where = (sizes + 0.012 * (number - 0.5) * np.ptp(sizes))[:, None] + 0 * one.need
+        where = (sizes + 0.012 * (number - 0.5) * np.ptp(sizes))[:, None] + 0 * one.questions
         known = ~one.never & ~one.at_once
         for marker, kept in (("o", known), ("^", one.never), ("v", one.at_once)):
-            axes.plot(where[kept], one.need[kept], marker, color=colour, alpha=0.35, markersize=4)
-        axes.plot(sizes, np.exp(np.log(one.need).mean(1)), "_", color=colour, markersize=16,
+            axes.plot(
+                where[kept], one.questions[kept], marker, color=colour, alpha=0.35, markersize=4
+            )
+        axes.plot(sizes, np.exp(np.log(one.questions).mean(1)), "_", color=colour, markersize=16,
                   markeredgewidth=2, label=_plain(name))  # fmt: skip
         for (form, scale), line in zip(FORMS.items(), ("-", ":"), strict=True):
             fit = rise.fits[name][form]

@@ -20,14 +20,15 @@ from neuromas_env.experiments.spec import (
     Arm,
     Claim,
     Experiment,
-    Need,
+    SampleComplexity,
     Settings,
     Study,
     shape,
     slug,
 )
 
-_PART, _PAIR = ("options", "arms", "compare", "at", "probes", "need"), ("better", "than")
+_PART = ("options", "arms", "compare", "at", "probes", "sample_complexity")
+_TABLE, _PAIR = ("options", "arms", "compare"), ("better", "than")
 _SIZE = option(REQUIRED, "of a task", low=1).metadata
 
 
@@ -40,13 +41,19 @@ def list_experiments(home: Path = HOME) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Experiment:
+def load(
+    name: str | Path,
+    scale: str = "tiny",
+    seeds: int | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Experiment:
     """Read an experiment.
 
     Args:
-        name: Of an experiment of this checkout, or the path of a folder with `experiment.yaml`.
+        name: Of an experiment of this package, or the path of a folder with `experiment.yaml`.
         scale: One of the experiment's.
         seeds: Instead of the scale's.
+        options: Study to options of its arms instead of the scale's.
 
     Raises:
         InputError: There is no such experiment or scale, or an entry is wrong; the message
@@ -55,14 +62,12 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
     folder = Path(name) if (Path(name) / FILE).is_file() else HOME / str(name)
     if not (folder / FILE).is_file():
         raise unknown("experiment", str(name), list_experiments())
-    text = read_config(folder / FILE)
-    text.check(
-        ("title", "claim", "refuted_if", "matched", "scales", *KINDS),
-        needed=("title", "claim", "refuted_if"),
-    )
+    text, scales = read_config(folder / FILE), read_config(_ground(folder))
+    own = {str(study) for name in scales for study in scales.inner(name)}
+    said = ("table",) if "table" in text else ("claim", "refuted_if")
+    text.check(("title", *said, "matched", "scales", *KINDS, *own), needed=("title", *said))
     if scale not in _scales(text):
         raise unknown(f"scale of experiment {folder.name!r}:", scale, _scales(text))
-    scales = read_config(_ground(folder))
     if scale not in scales:
         raise InputError(f"{scales.place}: {unknown('scale', scale, map(str, scales))}")
     studies = []
@@ -71,16 +76,20 @@ def load(name: str | Path, scale: str = "tiny", seeds: int | None = None) -> Exp
         kind = settings.get("kind", "language")
         if kind not in KINDS:
             raise InputError(f"{settings.at('kind')}: {unknown('kind', str(kind), KINDS)}")
-        if kind in text:
+        more = settings.inner("options").updated((options or {}).get(study, {}))
+        settings = settings.updated({"options": more})
+        key = study if study in text else kind
+        if key in text:
             place = scale, _scales(text)
-            studies.append(_study(study, settings, text.inner(kind), *place, seeds))
+            made = _study(study, settings, text.inner(key), *place, seeds, "table" in text)
+            studies.append(made)
     if not studies:
         raise InputError(
             f"{text.place}: {' or '.join(KINDS)} must have arms for scale {scale!r}, got none"
         )
     return Experiment(
-        folder.name, folder, scale, str(text["title"]), _line(text["claim"]),
-        _line(text["refuted_if"]), tuple(studies), _line(text.get("matched", "")),
+        folder.name, folder, scale, str(text["title"]), _line(text[said[0]]),
+        _line(text.get("refuted_if", "")), tuple(studies), _line(text.get("matched", "")),
     )  # fmt: skip
 
 
@@ -89,7 +98,7 @@ def _scales(text: Mapping[str, Any]) -> list[str]:
 
 
 def _ground(folder: Path) -> Path:
-    """The scales of a folder of experiments, else those of this checkout."""
+    """The scales of a folder of experiments, else those of this package."""
     for place in (folder, folder.parent, HOME):
         if (place / SCALES).is_file():
             return place / SCALES
@@ -98,15 +107,21 @@ def _ground(folder: Path) -> Path:
 
 def _study(
     name: str, settings: Section, part: Section, scale: str, scales: Sequence[str],
-    seeds: int | None,
+    seeds: int | None, table: bool,
 ) -> Study:  # fmt: skip
-    part.check(("tasks", *_PART), needed=("arms",) if "need" in part else ("arms", "compare"))
+    by_size = "sample_complexity" in part
+    part.check(
+        ("tasks", *(_TABLE if table else _PART)),
+        needed=("arms",) if by_size or table else ("arms", "compare"),
+    )
     here = part.inner("at").inner(scale)
     # The more special one wins.
     base = settings.inner("options").updated(part.inner("options")).updated(here.inner("options"))
     merged = settings.without("options").updated(part.without(*_PART))
     merged = merged.updated(here.without("arms", "options"))
     chosen = Settings.from_mapping(merged.updated({"seeds": seeds} if seeds else {}))
+    with placed(settings.place):
+        _check_rates(chosen, table)
     given = part.inner("arms")
     arms, elsewhere = read_arms(
         chosen.kind, given, here.inner("arms"), base, chosen.tasks, scale, scales
@@ -114,9 +129,9 @@ def _study(
     tasks = tuple(dict.fromkeys(task for arm in arms.values() for task in arm.tasks))
     study = Study(
         name, chosen.kind, tasks, chosen.seeds, chosen.rates, arms,
-        _claims(part, arms, elsewhere), chosen.pilots, chosen.questions, chosen.model,
-        chosen.script, part.get("probes"),
-        _need(part.inner("need"), arms) if "need" in part else None,
+        _claims(part, arms, elsewhere, decide=not by_size and not table), chosen.pilots,
+        chosen.questions, chosen.model, chosen.script, part.get("probes"),
+        _sample_complexity(part.inner("sample_complexity"), arms) if by_size else None, table,
     )  # fmt: skip
     with placed(part.at("probes")):
         trained = [arm.name for arm in arms.values() if arm.kind == "train"]
@@ -132,8 +147,19 @@ def _study(
     return study
 
 
+def _check_rates(chosen: Settings, table: bool) -> None:
+    """Check that there are rates to try, or in a table none: its arms bring their own."""
+    if table and (chosen.kind != "discrete" or chosen.rates):
+        raise InputError(
+            f"a table must be of discrete networks, without rates, got kind {chosen.kind!r} and "
+            f"rates {list(chosen.rates)}"
+        )
+    if not table and not chosen.rates:
+        raise InputError("rates must have at least one entry, got none")
+
+
 def _claims(
-    part: Section, arms: Mapping[str, Arm], elsewhere: Collection[str]
+    part: Section, arms: Mapping[str, Arm], elsewhere: Collection[str], decide: bool
 ) -> tuple[Claim, ...]:
     """Read what is compared, but for comparisons with an arm that this scale does not have."""
     claims = []
@@ -145,7 +171,7 @@ def _claims(
         named = [pair.get(key) for pair in (entry, entry.inner("minus")) for key in _PAIR]
         if not any(isinstance(name, str) and name in elsewhere for name in named):
             claims.append(_claim(entry, arms))
-    if "need" in part:
+    if not decide:
         return tuple(replace(claim, decides=False) for claim in claims)
     if not any(claim.decides for claim in claims):
         raise InputError(f"{part.at('compare')}: at least one comparison must decide, got none")
@@ -177,9 +203,9 @@ def _claim(entry: Section, arms: Mapping[str, Arm]) -> Claim:
     return claim
 
 
-def _need(entry: Section, arms: Mapping[str, Arm]) -> Need:
-    need = Need.from_mapping(entry)
-    curves = {str(curve): entry.inner("curves").inner(curve) for curve in need.curves}
+def _sample_complexity(entry: Section, arms: Mapping[str, Arm]) -> SampleComplexity:
+    claim = SampleComplexity.from_mapping(entry)
+    curves = {str(curve): entry.inner("curves").inner(curve) for curve in claim.curves}
     trained = [name for name, one in arms.items() if one.kind == "train"]
     for points in curves.values():
         for size, arm in points.items():
@@ -194,12 +220,14 @@ def _need(entry: Section, arms: Mapping[str, Arm]) -> Need:
                 f"{points.place}: sizes must be three or more, the same on all curves, got "
                 f"{sorted(points)}"
             )
-    return replace(need, curves={curve: dict(points) for curve, points in curves.items()})
+    return replace(claim, curves={curve: dict(points) for curve, points in curves.items()})
 
 
 def _check_arm(study: Study, arm: Arm) -> None:
     """Check what an arm says of others, and that a discrete network fits its tasks."""
     trained = {one.name: one for one in study.trained() if one.kind == "train"}
+    if study.table and arm.name not in trained:
+        raise InputError(f"a table must have trained arms, got one of kind {arm.kind}")
     for other, among in ((arm.source, trained), (arm.budget, study.arms)):
         if other is not None and other not in among:
             raise unknown("arm", str(other), among)
@@ -220,7 +248,7 @@ def _check_arm(study: Study, arm: Arm) -> None:
             raise InputError(f"tokens_of must name an arm of its tasks, got {budget.name!r}")
     if arm.kind == "vote" and len(shape(study, trained[str(arm.source)])) > 1:
         raise InputError(f"only a network of one node votes, got {arm.source!r}")
-    if study.kind == "coded":
+    if study.kind == "discrete":
         _check_layouts(arm, trained.get(arm.source or arm.name))
 
 

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 from neuromas_env.agents.learners.shaping import read_terms
 from neuromas_env.agents.tables.growth import INITS
+from neuromas_env.agents.tables.registry import find_algorithm, gradient_options
 from neuromas_env.agents.training.config import TrainConfig, read_schedule
 from neuromas_env.config import Options, inherited, option
 from neuromas_env.envs.discrete.layout import Layout, make_layout
+from neuromas_env.envs.discrete.levels import LEVELS
 from neuromas_env.errors import InputError
-from neuromas_env.experiments.marl import ALGORITHMS
 from neuromas_env.topology import Topology
 
-STARTS = ("uniform", "noise", "repeat")
+STARTS = ("uniform", "noise", "repeat", "own")
 CREDITS = ("shared", "leave_one_node_out")
-EVALUATED = ("evenly", "relatively")
+EVALUATED, EVALUATED_ON = ("evenly", "relatively"), ("validation", "all")
+_NETWORK = ("topology", "codebook", "bandwidth", "schedule")
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,7 @@ class DiscreteOptions(Options):
         None, "number of symbols; by default as many as the task has answers", low=1
     )
     bandwidth: int = option(1, "symbols per message", low=1)
-    learner: str = option(
-        "REINFORCE, leave-one-out", "algorithm of `neuromas bench-marl`", choices=ALGORITHMS
-    )
+    learner: str = option("REINFORCE, leave-one-out", "algorithm, see: neuromas list algorithms")
     credit: str = option(
         "shared",
         "shared leaves it to the learner; leave_one_node_out compares each episode with those in "
@@ -57,8 +57,8 @@ class DiscreteOptions(Options):
     )
     start: str = option(
         "uniform",
-        "tables start uniform, as noise, or with a bias to repeat what a node reads first, a role "
-        "written by hand",
+        "tables start uniform, as noise, with a bias to repeat what a node reads first, a role "
+        "written by hand, or as the algorithm's own",
         choices=STARTS,
     )
     shaping: str = inherited(TrainConfig, "shaping")
@@ -67,6 +67,16 @@ class DiscreteOptions(Options):
         "twenty times evenly spread, or relatively: whenever there were a twentieth more updates, "
         "so that it is known to 5 % when a score was reached",
         choices=EVALUATED,
+    )
+    evaluated_on: str = option(
+        "validation", "these questions, or all where no test questions are asked",
+        choices=EVALUATED_ON,
+    )  # fmt: skip
+    stream: int = option(
+        1,
+        "which stream of random numbers draws questions and messages, so that studies of the same "
+        "seeds need not share them",
+        low=1,
     )
 
     def validate(self) -> None:
@@ -77,9 +87,10 @@ class DiscreteOptions(Options):
         """
         super().validate()
         read_terms(self.shaping)
-        if self.credit != "shared" and "explore" in ALGORITHMS[self.learner]:
+        find_algorithm(self.learner)
+        if self.credit != "shared" and gradient_options(self.learner) is None:
             raise InputError(
-                f"credit must be 'shared' for {self.learner}, which learns values, got "
+                f"credit must be 'shared' for {self.learner}, which is no policy gradient, got "
                 f"{self.credit!r}"
             )
         self.stages()
@@ -95,11 +106,15 @@ class DiscreteOptions(Options):
         return read_schedule(self.schedule)
 
     def layouts(self, task: str) -> list[tuple[Layout, int]]:
-        """Return the networks of the run on a task.
+        """Return the networks of the run on a task, or the one of a level.
 
         Raises:
             InputError: They do not fit the task.
         """
+        if task in LEVELS:
+            if any(getattr(self, key) != getattr(DiscreteOptions, key) for key in _NETWORK):
+                raise InputError(f"level {task} has a network of its own: no {', '.join(_NETWORK)}")
+            return [(make_layout(**LEVELS[task]), self.updates)]
         return [
             (make_layout(task, topology, self.codebook, self.bandwidth), updates)
             for topology, updates in self.stages()

@@ -15,9 +15,9 @@ from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
 from neuromas_env.bench.tables import Grid, make_grids, p_value, percent, points, to_markdown
 from neuromas_env.experiments import curves
-from neuromas_env.experiments.need_report import NOTES as NEED_NOTES
-from neuromas_env.experiments.need_report import need_section
 from neuromas_env.experiments.probes import message_agreement, message_entropy
+from neuromas_env.experiments.sample_complexity_report import NOTES as COMPLEXITY_NOTES
+from neuromas_env.experiments.sample_complexity_report import sample_complexity_section
 from neuromas_env.experiments.spec import Arm, Experiment, Study, slug
 from neuromas_env.experiments.study import Run, Running
 from neuromas_env.experiments.verdict import (
@@ -75,7 +75,7 @@ def write_report(
         _setting(studies, made),
         *parts,
         *([NOTES] if any(one.study.claims for one in studies) else []),
-        *([NEED_NOTES] if any(one.study.need for one in studies) else []),
+        *([COMPLEXITY_NOTES] if any(one.study.sample_complexity for one in studies) else []),
     ]
     write(folder / "report.md", "\n\n".join(lines) + "\n")
     return folder / "report.md"
@@ -100,8 +100,8 @@ def _study(running: Running, folder: Path, name: str) -> tuple[str, str]:
     findings = judge(study, scores)
     verdict = overall(findings)
     parts = [f"## {study.name}"]
-    if study.need is not None:
-        more, rise = need_section(running, scores, pictures)
+    if study.sample_complexity is not None:
+        more, rise = sample_complexity_section(running, scores, pictures)
         parts += more
         verdict = rise.verdict
     parts += map(to_markdown, [*_matched(running), *make_grids(lines, "extracted")])
@@ -219,7 +219,7 @@ def _rates(running: Running) -> Grid:
             rows.append((arm.name, *cells, f"{running.rates[arm.name]:g}"))
     head = ("arm", *(f"{rate:g}" for rate in running.study.rates), "chosen")
     judged = "extracted % on validation questions"
-    if running.study.need is not None:
+    if running.study.sample_complexity is not None:
         judged = "mean of the learning curve in %"
     return Grid(
         f"Learning rates, {judged}, {running.study.pilots} pilot(s) with seeds of their own",
@@ -229,9 +229,10 @@ def _rates(running: Running) -> Grid:
 
 def _curves(running: Running, pictures: Path) -> str:
     study, drawn = running.study, {}
+    by_size = study.sample_complexity
     curve_of = {
         arm: curve
-        for curve, points in (study.need.curves if study.need else {}).items()
+        for curve, points in (by_size.curves if by_size else {}).items()
         for arm in points.values()
     }
     for task in study.tasks:
@@ -243,9 +244,9 @@ def _curves(running: Running, pictures: Path) -> str:
             for arm in study.trained()
             if task in arm.tasks
         }
-    greedy = "greedy score, validation questions" if study.kind == "coded" else "sampled score"
+    greedy = "greedy score, validation questions" if study.kind == "discrete" else "sampled score"
     path = pictures.with_name(f"{pictures.name}-curves.svg")
-    write(path, curves.learning_curves(drawn, greedy, "log" if study.need else "linear"))
+    write(path, curves.learning_curves(drawn, greedy, "log" if by_size else "linear"))
     return f"![Learning curves, {study.name}: mean over seeds with 95 % bands]({path.name})"
 
 
@@ -260,7 +261,7 @@ def _probes(running: Running, arm: Arm, pictures: Path) -> list[str]:
         nodes = list(said[0][0])
         agreement = [message_agreement(one) for one in said]
         same = [[float(np.mean([a[i][j] for a in agreement])) for j in nodes] for i in nodes]
-        weights = "policies" if running.study.kind == "coded" else "adapters"
+        weights = "policies" if running.study.kind == "discrete" else "adapters"
         path = pictures.with_name(f"{pictures.name}-nodes-{len(parts) // 2}.svg")
         picture = curves.similarity_picture(
             {f"cosine between {weights}": _mean(found), "share of equal messages": same}

@@ -45,7 +45,11 @@ def run_experiment(
             another experiment.
         Interrupted: The user stopped a run.
     """
-    from neuromas_env.experiments.report import write_report
+    # Its packages are asked for before hours of work, not after.
+    if any(study.table for study in experiment.studies):
+        from neuromas_env.experiments.table_report import write_report
+    else:
+        from neuromas_env.experiments.report import write_report
 
     out, report = Path(out), report or Reporter()
     with lock(out / LOCK, out):
@@ -60,7 +64,7 @@ def run_experiment(
 
 
 def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:
-    if study.kind == "coded":
+    if study.kind == "discrete":
         from neuromas_env.experiments.backends.discrete import Discrete
 
         return Discrete(study)
@@ -77,14 +81,21 @@ def _home(experiment: Experiment) -> Path:
 
 def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
     """Note what a folder holds, and refuse to mix it with something else; seeds may be added."""
-    wanted: dict[str, Any] = {"name": experiment.name, "scale": experiment.scale, "data": data}
+    wanted: dict[str, Any] = {"name": experiment.name, "data": data}
+    if not all(study.table for study in experiment.studies):
+        wanted["scale"] = experiment.scale
     for study in experiment.studies:
+        if study.table:  # whose folders of runs are named by all that they are made with
+            continue
         held = asdict(study)
         # What is claimed changes no run.
         del held["seeds"], held["claims"]
-        # So that folders of before there were needs, swaps and arms with tasks stay readable.
-        if study.need is None:
-            del held["need"]
+        # As folders have it that were made when these had other names, or were not there yet.
+        del held["table"]
+        held["kind"] = "coded" if study.kind == "discrete" else study.kind
+        complexity = held.pop("sample_complexity")
+        if complexity is not None:
+            held["need"] = complexity
         for name, arm in study.arms.items():
             if arm.tasks == study.tasks:
                 del held["arms"][name]["tasks"]

@@ -2,8 +2,8 @@
 
 An experiment has *studies*: the discrete networks or one model of a scale. A study has *arms*, ways
 to make a network, each trained with every seed on every task, and *claims*, which arm answers
-better than which. It may also have a *need*: how many training questions arms take, by the size of
-their tasks.
+better than which. It may also have a *sample complexity*: how many training questions arms take, by
+the size of their tasks. A *table* claims nothing: it shows what its runs have reached.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.topology import Topology
 
 FILE, SCALES = "experiment.yaml", "scales.yaml"
-HOME = Path(__file__).resolve().parents[2] / "experiments"
-"""The experiments of a checkout; from elsewhere a folder's path is given."""
+HOME = Path(__file__).resolve().parent / "specs"
+"""The experiments of this package; another is given by the path of its folder."""
 SCORES = ("extracted", "strict", "parsed", "not_wrong")
 ABLATIONS = ("blank", "shuffle", "base", "swap")
-KINDS = ("coded", "language")
+KINDS = ("discrete", "language")
 SEEDS, TESTS = ("paired", "unpaired"), ("superior", "not_worse")
 
 
@@ -137,11 +137,12 @@ class Claim(Options):
 
 
 @dataclass(frozen=True)
-class Need(Options):
-    """That on one curve the need rises faster with the size of the task than on another.
+class SampleComplexity(Options):
+    """That on one curve it rises faster with the size of the task than on another.
 
-    A run's need is the number of training questions after which its return, the mean of the last
-    `smooth` points of its learning curve, first is `reach` of the way from random to optimal.
+    A run's sample complexity is the number of training questions after which its return, the mean
+    of the last `smooth` points of its learning curve, first is `reach` of the way from random to
+    optimal.
     """
 
     curves: dict[str, dict[int, str]] = option(
@@ -153,7 +154,9 @@ class Need(Options):
     over: str = option("size", "what the sizes count, for people")
     smooth: int = option(1, "points of the learning curve whose mean counts", low=1)
     margin: float = option(
-        0.1, "smallest difference of slopes, of log need per unit of size, that counts", above=0
+        0.1,
+        "smallest difference of slopes, of the logarithm per unit of size, that counts",
+        above=0,
     )
 
     def validate(self) -> None:
@@ -180,7 +183,9 @@ class Settings(Options):
     """What a scale says of a study; an experiment may change it."""
 
     seeds: int = option(REQUIRED, "how many", low=1)
-    rates: tuple[float, ...] = option(REQUIRED, "learning rates that every arm tries", above=0)
+    rates: tuple[float, ...] = option(
+        (), "learning rates that every arm tries; in a table arms have their own", above=0
+    )
     kind: str = option("language", "discrete networks or a language model", choices=KINDS)
     pilots: int = option(1, "seeds, apart from the others, with which each rate is tried", low=1)
     tasks: tuple[str, ...] = option(
@@ -194,11 +199,9 @@ class Settings(Options):
         """Check the values.
 
         Raises:
-            InputError: One is out of range, or there is no learning rate or model.
+            InputError: One is out of range, or there is no model.
         """
         super().validate()
-        if not self.rates:
-            raise InputError("rates must have at least one entry, got none")
         if self.kind == "language" and not (self.model or self.script):
             raise InputError("model must be given, such as smollm2-135m, or script")
 
@@ -209,10 +212,10 @@ class Study:
 
     Attributes:
         name: Such as `coded` or `chars`.
-        kind: `coded` or `language`.
+        kind: `discrete` or `language`.
         tasks: All that an arm is trained on.
         seeds: How many.
-        rates: Learning rates that every arm tries.
+        rates: Learning rates that every arm tries, none for those of the algorithms.
         pilots: Seeds, apart from the others, with which each rate is tried.
         questions: Test questions of each task, None for all.
         model: Name of the language model.
@@ -220,7 +223,9 @@ class Study:
         arms: By name.
         claims: What is compared.
         probes: Arm whose nodes are compared with one another.
-        need: What decides instead of the claims, which then stand beside.
+        sample_complexity: What decides instead of the claims, which then stand beside.
+        table: Whether nothing is claimed. Then the runs' own scores are what is shown, no test
+            questions are asked, and runs of other arms and options may share the folder.
     """
 
     name: str
@@ -235,7 +240,8 @@ class Study:
     model: str | None = None
     script: str | None = None
     probes: str | None = None
-    need: Need | None = None
+    sample_complexity: SampleComplexity | None = None
+    table: bool = False
 
     def trained(self) -> list[Arm]:
         """Return the arms that are trained or adapted."""
@@ -251,8 +257,8 @@ class Experiment:
         folder: Where it stands.
         scale: At which it is run.
         title: For people.
-        claim: In words.
-        refuted_if: The result that would refute it.
+        claim: In words, or what a table shows.
+        refuted_if: The result that would refute it, empty for a table.
         studies: At this scale.
         matched: What the arms share and what they do not, in a sentence.
     """
@@ -269,14 +275,20 @@ class Experiment:
 
 def shape(study: Study, arm: Arm) -> Topology:
     """Return the network that a trained arm ends with."""
-    if study.kind == "coded":
+    if study.kind == "discrete":
         return DiscreteOptions.from_mapping(arm.options).stages()[-1][0]
     return TrainConfig.from_mapping(arm.options).stages()[-1][0]
 
 
 def digest(file: Path) -> str:
-    """Return 16 hexadecimal digits that stand for what a file holds."""
-    return blake2b(file.read_bytes(), digest_size=8).hexdigest()
+    """Return 16 hexadecimal digits that stand for what a script makes.
+
+    They are those that it states (`DIGEST = "..."`), so that a change of its imports is none of
+    the model, else those of its text.
+    """
+    text = file.read_bytes()
+    stated = re.search(rb'(?m)^DIGEST = "([0-9a-f]{16})"$', text)
+    return stated[1].decode() if stated else blake2b(text, digest_size=8).hexdigest()
 
 
 def slug(name: str) -> str:

@@ -11,12 +11,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
+from neuromas_env.agents.tables.registry import settings
 from neuromas_env.baselines import matched_self_consistency
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import Training
 from neuromas_env.bench.runner import Job, run_benchmark
 from neuromas_env.bench.store import FILE, Answer, Cell, Store
 from neuromas_env.errors import InputError
+from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.rates import choose
 from neuromas_env.experiments.spec import Arm, Study, slug
 from neuromas_env.progress import Reporter
@@ -104,7 +106,9 @@ class Running:
     def path(self, run: Run) -> Path:
         """Return the folder of a run."""
         parts = [slug(run.task)] if len(run.arm.tasks) > 1 else []
-        if run.pilot:
+        if self.study.table:
+            parts = [f"{slug(run.arm.name)}-{_setup(run.arm)}", slug(run.task)]
+        elif run.pilot:
             parts = ["pilots", slug(run.arm.name), f"rate_{run.rate:g}", *parts]
         else:
             parts = [slug(run.arm.name), *parts]
@@ -136,6 +140,8 @@ class Running:
         self._train(self.pilots(), "trying learning rates")
         self.rates = {arm.name: self._rate(arm) for arm in self.study.trained()}
         self._train(self.runs(), "training")
+        if self.study.table:
+            return
         asked = [arm for arm in self.study.arms.values() if arm.kind != "vote"]
         self._ask(asked, {})
         if votes := [arm for arm in self.study.arms.values() if arm.kind == "vote"]:
@@ -151,15 +157,16 @@ class Running:
     def pilot_scores(self, arm: Arm) -> dict[float, list[float]]:
         """Return the validation scores of each rate, over pilots and tasks.
 
-        Where needs are measured it is not the last score that counts but the mean of the learning
-        curve, so that of rates that all end at the top the fastest is chosen.
+        Where sample complexity is measured it is not the last score that counts but the mean of
+        the learning curve, so that of rates that all end at the top the fastest is chosen.
         """
         scores: dict[float, list[float]] = {}
         for run in self.pilots():
             if run.arm.name == arm.name and run.rate is not None:
                 held = self.result(run)
                 points = [score for _, score in held["curve"]]
-                score = held["validation"] if self.study.need is None else sum(points) / len(points)
+                whole = self.study.sample_complexity is not None
+                score = sum(points) / len(points) if whole else held["validation"]
                 scores.setdefault(run.rate, []).append(score)
         return scores
 
@@ -172,10 +179,15 @@ class Running:
     def _rate(self, arm: Arm) -> float | None:
         if arm.kind != "train":
             return None
-        return choose(self.pilot_scores(arm)) if self._tunes(arm) else self.study.rates[0]
+        if self._tunes(arm):
+            return choose(self.pilot_scores(arm))
+        return self.study.rates[0] if self.study.rates else None
 
     def _train(self, runs: Sequence[Run], what: str) -> None:
         todo = [run for run in runs if not self.backend.finished(run.arm, self.path(run))]
+        if self.study.table and todo:
+            self._train_table(todo, len(runs))
+            return
         weights = [_weight(run) for run in todo]
         started, done = time.monotonic(), 0.0
         for number, (run, weight) in enumerate(zip(todo, weights, strict=True)):
@@ -194,6 +206,17 @@ class Running:
                 run.arm, run.task, run.seed, run.rate, self.path(run), run.pilot, self._report
             )
             done += weight
+
+    def _train_table(self, todo: Sequence[Run], total: int) -> None:
+        """Train runs of seconds each, of which one bar tells."""
+        before = total - len(todo)
+        self._report.begin(f"{self.study.name}: training", total, before)
+        for number, run in enumerate(todo, 1):
+            self.backend.train(
+                run.arm, run.task, run.seed, run.rate, self.path(run), False, Reporter()
+            )
+            self._report.advance(before + number)
+        self._report.end()
 
     def _forget(self, run: Run) -> None:
         """Delete the answers of a run that is not there any more.
@@ -231,7 +254,7 @@ class Running:
             k = matched_self_consistency(*spent)["k"]
         except InputError:
             k = 1.0  # the report shows that the budget is not met
-        return float(round(k)) if self.study.kind == "coded" else k
+        return float(round(k)) if self.study.kind == "discrete" else k
 
     def _tokens(self, arm: str, task: str) -> float:
         spent = [row["completion_tokens"] for row in self.answers(arm, task, "completion_tokens")]
@@ -316,6 +339,13 @@ class Asking:
         if arm.partner is not None:
             said.append(arm.partner)
         return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _setup(arm: Arm) -> str:
+    """Return a digest of all options of a discrete arm, those of its algorithm included."""
+    learner = arm.options.get("learner", DiscreteOptions.learner)
+    said = json.dumps([arm.options, settings(learner)], sort_keys=True, default=repr)
+    return blake2b(said.encode(), digest_size=4).hexdigest()
 
 
 def _weight(run: Run) -> float:

@@ -138,7 +138,7 @@ def read_scores(store: Store, cells: Collection[str]) -> dict[tuple[str, str], S
 
 def estimand(study: Study) -> Estimand:
     """Return what a study speaks about: discrete networks have no other questions than theirs."""
-    return Estimand.FINITE if study.kind == "coded" else Estimand.TRAINING
+    return Estimand.FINITE if study.kind == "discrete" else Estimand.TRAINING
 
 
 def judge(study: Study, scores: Mapping[tuple[str, str], Scores]) -> list[Finding]:

@@ -209,7 +209,7 @@ def _identified(task: Any, name: str) -> Task:
     """
     if not isinstance(task, Task):
         raise InputError(f"task {name!r}: its function must return a Task, got {task!r:.80}")
-    if getattr(task, "name", None) != name:
+    if task.name != name:
         task = copy(task)  # it may be one that its function keeps
         try:
             task.name = name

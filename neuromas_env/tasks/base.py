@@ -79,8 +79,8 @@ class Task:
         reader: By whose rules it is read.
     """
 
-    name: str
-    answer_format: str
+    name: str = ""
+    answer_format: str = ""
     max_new_tokens: int = 200
     disjoint: bool = True
     skipped: Sequence[str] = ()

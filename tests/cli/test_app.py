@@ -179,8 +179,9 @@ def test_ctrl_c_before_there_is_a_run_names_none(tmp_path, model, capsys, monkey
 @pytest.mark.parametrize("what", LISTS)
 def test_lists(what, capsys):
     assert command("list", what) == 0
-    some = {"tasks": "bbh/", "learners": "joint", "baselines": "direct",
-            "models": "smollm2-135m", "topologies": "2-2-1"}  # fmt: skip
+    some = {"tasks": "bbh/", "learners": "joint", "baselines": "direct", "engines": "vllm",
+            "models": "smollm2-135m", "topologies": "2-2-1", "algorithms": "IQL",
+            "levels": "xor-easy-v0"}  # fmt: skip
     assert some[what] in capsys.readouterr().out
 
 

@@ -20,9 +20,11 @@ from support.paths import ROOT, ROWS
 
 from neuromas_env import __version__, tasks
 from neuromas_env.agents.learners import base
+from neuromas_env.agents.tables.registry import ALGORITHMS
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli.app import app
 from neuromas_env.cli.schema import OPTIONS
+from neuromas_env.envs.discrete.tasks import DISCRETE_TASKS
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
@@ -49,7 +51,7 @@ def place(tmp_path, monkeypatch):
         found = real / made.name
         (tmp_path / "data" / made.name).symlink_to(found if found.is_dir() else made)
     monkeypatch.setenv("NEUROMAS_DATA", str(tmp_path / "data"))
-    for names in (tasks.TASKS, base.LEARNERS):
+    for names in (tasks.TASKS, base.LEARNERS, DISCRETE_TASKS, ALGORITHMS):
         monkeypatch.setattr(names, "registered", {})
 
 

@@ -214,7 +214,7 @@ def test_adapters_are_as_large_as_those_that_were_trained(
 
 
 def test_widths_of_the_character_model_are_its_own(theory):
-    text = (ROOT / "experiments" / "pretrain_chars.py").read_text()
+    text = (ROOT / "neuromas_env/experiments/specs/pretrain_chars.py").read_text()
     keys = ("hidden_size", "intermediate_size", "num_hidden_layers")
     hidden, inner, layers = (int(re.search(rf'"{key}": (\d+)', text)[1]) for key in keys)
     assert theory.WIDTHS["chars"] == (hidden, inner, hidden, layers)

@@ -40,7 +40,7 @@ CODED = {
         {"better": "network", "than": "shuffled", "decides": False},
     ],
 }
-SCALE = {"coded": {"kind": "coded", "seeds": 2, "pilots": 1, "rates": [0.1, 0.5]}}
+SCALE = {"coded": {"kind": "discrete", "seeds": 2, "pilots": 1, "rates": [0.1, 0.5]}}
 
 
 def write(folder, text, scale):
@@ -52,7 +52,7 @@ def write(folder, text, scale):
 
 @pytest.fixture
 def coded(tmp_path):
-    return write(tmp_path / "mine", {"coded": CODED}, SCALE)
+    return write(tmp_path / "mine", {"discrete": CODED}, SCALE)
 
 
 def report(out):
@@ -164,10 +164,10 @@ def test_more_seeds_may_be_added_and_other_arms_may_not(coded, tmp_path):
     assert report(tmp_path / "out") == first
     changed = json.loads(json.dumps(CODED))
     changed["arms"]["network"]["topology"] = "1-1-1"
-    other = write(tmp_path / "other", {"coded": changed}, SCALE)
+    other = write(tmp_path / "other", {"discrete": changed}, SCALE)
     with pytest.raises(InputError, match="holds results of another experiment: its name"):
         run_experiment(other, tmp_path / "out")
-    other = write(tmp_path / "mine", {"coded": changed}, SCALE)
+    other = write(tmp_path / "mine", {"discrete": changed}, SCALE)
     with pytest.raises(InputError, match="its study coded is another; another folder"):
         run_experiment(other, tmp_path / "out")
 
@@ -219,7 +219,7 @@ def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, monkey
     small = {key: value for key, value in CODED.items() if key not in ("probes", "compare")}
     small["arms"] = {name: CODED["arms"][name] for name in ("single", "network")}
     small["compare"] = [{"better": "network", "than": "single"}]
-    experiment = write(tmp_path / "mine", {"coded": small}, SCALE)
+    experiment = write(tmp_path / "mine", {"discrete": small}, SCALE)
     for command, commit in (("first", "abc"), ("then", "def"), ("then", "def")):
         monkeypatch.setattr("neuromas_env.experiments.run._commit", lambda made=commit: made)
         run_experiment(experiment, tmp_path / "out", command=command)

@@ -1,4 +1,4 @@
-"""Experiments as data: what is in the checkout is valid, and what is wrong is said."""
+"""Experiments as data: what is in the package is valid, and what is wrong is said."""
 
 import re
 import runpy
@@ -11,18 +11,23 @@ from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.load import list_experiments, load
-from neuromas_env.experiments.spec import HOME, shape
+from neuromas_env.experiments.spec import HOME, digest, shape
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
 
-CASES = [(name, scale) for name, (_, scales) in list_experiments().items() for scale in scales]
+CASES = [
+    (name, scale)
+    for name, (_, scales) in list_experiments().items()
+    if name != "marl"  # a table, which claims nothing
+    for scale in scales
+]
 SWAP = {"ablate": "network", "node": "node_0", "how": "swap"}
 NINE = "parameters inference growth reward prompt topology specialisation format credit".split()
 
 
 def test_the_nine_trained_methods_and_depth_are_there_with_a_readme():
-    assert set(list_experiments()) == {*NINE, "trained", "depth"}
-    for name in list_experiments():
+    assert set(list_experiments()) == {*NINE, "trained", "depth", "marl"}
+    for name in {name for name, _ in CASES}:
         text = (HOME / name / "README.md").read_text()
         for part in ("Claim", "Arms", "Controls", "Refuted"):
             assert f"**{part}" in text, name
@@ -33,10 +38,10 @@ def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
     experiment = load(name, scale)
     assert experiment.claim and experiment.refuted_if
     for study in experiment.studies:
-        assert study.seeds >= (10 if study.kind == "coded" else 3 if name == "trained" else 5)
+        assert study.seeds >= (10 if study.kind == "discrete" else 3 if name == "trained" else 5)
         # Nine ways to train, three seeds each, are hours; a grid of rates would make them a day.
         assert (len(study.rates) > 1 or (name, scale) == ("trained", "smollm2")) and study.pilots
-        assert study.need or any(claim.decides for claim in study.claims)
+        assert study.sample_complexity or any(claim.decides for claim in study.claims)
         for arm in study.arms.values():
             if arm.kind == "train" and study.kind == "language":
                 options = TrainConfig.from_mapping(arm.options)
@@ -45,7 +50,7 @@ def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
 
 def test_scales_are_those_that_are_promised():
     for name, (_, scales) in list_experiments().items():
-        assert {"tiny", "small", "paper"} <= set(scales) or name == "depth", name
+        assert {"tiny", "small", "paper"} <= set(scales) or name in ("depth", "marl"), name
     assert "smollm2" in list_experiments()["parameters"][1]
     assert "smollm2" in list_experiments()["growth"][1]
     models = {study.model for study in load("parameters", "paper").studies}
@@ -76,7 +81,7 @@ def test_arms_that_are_matched_have_as_many_parameters_and_steps():
 )
 def test_arms_of_equal_calls_make_as_many_calls_in_training(name, scale):
     for study in load(name, scale).studies:
-        key = "updates" if study.kind == "coded" else "steps"
+        key = "updates" if study.kind == "discrete" else "steps"
         calls = {
             arm: len(shape(study, study.arms[arm])) * study.arms[arm].options.get(key, 30)
             for arm in ("network", "single", "single, equal calls")
@@ -106,7 +111,7 @@ def test_where_all_read_the_whole_question_the_task_is_the_same_and_paper_has_no
 @pytest.mark.parametrize("scale", list_experiments()["trained"][1])
 def test_learners_of_the_same_gradient_are_put_to_a_test_of_non_inferiority(scale):
     same = {
-        "coded": {"batch mean", "moving average", "independent actor-critic"},
+        "discrete": {"batch mean", "moving average", "independent actor-critic"},
         "language": {"independent", "MAGRPO", "CoLLM-CC", "CoLLM-DC"},
     }
     for study in load("trained", scale).studies:
@@ -128,7 +133,7 @@ def test_drops_are_those_of_training_and_swaps_are_of_neighbours(scale):
                 other = study.arms[without]
                 assert (arm.how, arm.node) == (other.how, other.node) == ("shuffle", arm.node)
                 assert (arm.source, other.source) == ("network", untrained)
-                key = "updates" if study.kind == "coded" else "steps"
+                key = "updates" if study.kind == "discrete" else "steps"
                 own = study.arms[untrained].options
                 assert own == study.arms["network"].options | {key: 0}
 
@@ -136,7 +141,7 @@ def test_drops_are_those_of_training_and_swaps_are_of_neighbours(scale):
 @pytest.mark.parametrize("scale", list_experiments()["trained"][1])
 def test_all_ways_to_train_take_the_same_number_of_questions(scale):
     for study in load("trained", scale).studies:
-        if study.kind == "coded":
+        if study.kind == "discrete":
             continue
         options = {arm.name: arm.options for arm in study.arms.values()}
         assert options["MALT"]["reward"] == "extracted"
@@ -153,6 +158,16 @@ def test_all_ways_to_train_take_the_same_number_of_questions(scale):
             assert "edges_carry_text=true" in options["GPTSwarm with text"][name]
             short = "max_new_tokens=32" in options["AgentNet"][name]
             assert short == (scale == "smollm2")
+
+
+def test_a_script_states_what_it_makes_or_its_text_does(tmp_path):
+    # The model of the published results, whatever its script imports by now.
+    assert digest(HOME / "pretrain_chars.py") == "13448c68fb061c4d"
+    script, found = tmp_path / "make.py", set()
+    for text in ("a = 1", "a = 2", 'DIGEST = "0123456789abcdef"\na = 1'):
+        script.write_text(text)
+        found.add(digest(script))
+    assert len(found) == 3 and "0123456789abcdef" in found
 
 
 def test_lessons_of_the_pretrained_model_are_right_or_name_what_is_read_first():
@@ -190,7 +205,7 @@ def test_a_comparison_says_what_is_paired_subtracted_and_tested(written):
     minus = {"better": "free", "than": "single"}
 
     def change(text):
-        text["coded"]["arms"]["free"] = {"topology": "1"}
+        arms(text)["free"] = {"topology": "1"}
         claim(text, seeds="unpaired", test="not_worse", margin=0.03, minus=minus)
 
     one = load(written(change)).studies[0].claims[0]
@@ -206,8 +221,12 @@ def test_a_folder_is_an_experiment_as_well(written):
     assert load(written(lambda text: text.update(title="Mine"))).title == "Mine"
 
 
+def arms(text):
+    return text["discrete"]["arms"]
+
+
 def claim(text, **options):
-    text["coded"]["compare"][0].update(options)
+    text["discrete"]["compare"][0].update(options)
 
 
 @pytest.mark.parametrize(
@@ -215,17 +234,17 @@ def claim(text, **options):
     [
         (lambda t: t.update(clam="x"), "unknown key 'clam'. Did you mean 'claim'"),
         (lambda t: t.pop("refuted_if"), "refuted_if must be given"),
-        (lambda t: t["coded"]["arms"]["network"].update(topolgy="1"), "Did you mean 'topology'"),
-        (lambda t: t["coded"]["arms"]["network"].update(rate=1), "unknown option 'rate'"),
-        (lambda t: t["coded"]["arms"]["network"].update(credit="mine"), "unknown value of credit"),
+        (lambda t: arms(t)["network"].update(topolgy="1"), "Did you mean 'topology'"),
+        (lambda t: arms(t)["network"].update(rate=1), "unknown option 'rate'"),
+        (lambda t: arms(t)["network"].update(credit="mine"), "unknown value of credit"),
         (lambda t: t["language"]["arms"]["network"].update(learning_rate=1), "unknown option"),
         (lambda t: t["language"]["arms"]["network"].update(learner=3),
          "line 30: learner must be a text, got 3"),
         (lambda t: t["language"]["arms"]["single"].update(topology="1-1", parameters_of="2-1"),
          None),
-        (lambda t: t["coded"]["compare"][0].update(than="singel"), "Did you mean 'single'"),
-        (lambda t: t["coded"]["compare"][0].update(score="nice"), "unknown value of score: 'nice'"),
-        (lambda t: t["coded"]["compare"][0].update(than="network"), "another arm, got itself"),
+        (lambda t: t["discrete"]["compare"][0].update(than="singel"), "Did you mean 'single'"),
+        (lambda t: claim(t, score="nice"), "unknown value of score: 'nice'"),
+        (lambda t: t["discrete"]["compare"][0].update(than="network"), "another arm, got itself"),
         (lambda t: claim(t, seeds="pared"),
          "unknown value of seeds: 'pared'. Did you mean 'paired'"),
         (lambda t: claim(t, test="not worse"), "Did you mean 'not_worse'"),
@@ -238,39 +257,39 @@ def claim(text, **options):
         (lambda t: claim(t, minus={"better": "network", "than": "sngle"}), "mean 'single'"),
         (lambda t: claim(t, minus={"better": "single", "than": "single"}), "got itself"),
         (lambda t: claim(t, minus={"better": "network", "than": "single"}), "takes away"),
-        (lambda t: (t["coded"]["arms"].update(
+        (lambda t: (arms(t).update(
             cut={"ablate": "network", "node": "node_0", "how": "blank"}),
             claim(t, than="cut", seeds="unpaired")), "'cut' are the same runs"),
-        (lambda t: [c.update(decides=False) for c in t["coded"]["compare"]], "must decide"),
-        (lambda t: t["coded"]["arms"].update(v={"vote": "nobody", "tokens_of": "network"}),
+        (lambda t: [c.update(decides=False) for c in t["discrete"]["compare"]], "must decide"),
+        (lambda t: arms(t).update(v={"vote": "nobody", "tokens_of": "network"}),
          "unknown arm 'nobody'"),
-        (lambda t: t["coded"]["arms"].update(v={"vote": "network", "tokens_of": "single"}),
+        (lambda t: arms(t).update(v={"vote": "network", "tokens_of": "single"}),
          "only a network of one node votes"),
-        (lambda t: t["coded"]["arms"].update(
+        (lambda t: arms(t).update(
             v={"ablate": "network", "node": "node_9", "how": "blank"}), "unknown node 'node_9'"),
-        (lambda t: t["coded"]["arms"].update(
+        (lambda t: arms(t).update(
             v={"ablate": "network", "node": "node_0", "how": "blan"}), "Did you mean 'blank'"),
-        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": None}), "with must be given"),
-        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_9"}), "unknown node 'node_9'"),
-        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_0"}),
+        (lambda t: arms(t).update(v=SWAP | {"with": None}), "with must be given"),
+        (lambda t: arms(t).update(v=SWAP | {"with": "node_9"}), "unknown node 'node_9'"),
+        (lambda t: arms(t).update(v=SWAP | {"with": "node_0"}),
          "must be swapped with another node"),
-        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_6"}),
+        (lambda t: arms(t).update(v=SWAP | {"with": "node_6"}),
          "node_0 and node_6 must see the same sort of things to swap, got things with "
          "(4,) and (4, 5, 5) values"),
-        (lambda t: t["coded"]["arms"].update(v=SWAP | {"with": "node_1", "how": "blank"}),
+        (lambda t: arms(t).update(v=SWAP | {"with": "node_1", "how": "blank"}),
          "unknown key 'with'"),
-        (lambda t: t["coded"]["arms"]["network"].update(scales="tiny"),
+        (lambda t: arms(t)["network"].update(scales="tiny"),
          "scales must be a list such as [tiny], got 'tiny'"),
-        (lambda t: t["coded"]["arms"]["network"].update(scales=["tinny"]), "Did you mean 'tiny'"),
-        (lambda t: t["coded"]["arms"].update(v={"adapt": "gptswarm", "iterations": 2}),
+        (lambda t: arms(t)["network"].update(scales=["tinny"]), "Did you mean 'tiny'"),
+        (lambda t: arms(t).update(v={"adapt": "gptswarm", "iterations": 2}),
          "only language models"),
-        (lambda t: t["coded"].update(tasks=["routing:leves=4"]), "Did you mean 'leaves'"),
-        (lambda t: t["coded"]["arms"].update({"net work": {}, "net-work": {}}),
+        (lambda t: t["discrete"].update(tasks=["routing:leves=4"]), "Did you mean 'leaves'"),
+        (lambda t: arms(t).update({"net work": {}, "net-work": {}}),
          "would share a folder"),
-        (lambda t: t["coded"]["arms"].update(g={"grow": "2-1"}), "a list such as"),
-        (lambda t: t["coded"].update(probes="nobody"), "unknown arm 'nobody'"),
-        (lambda t: t["coded"].update(at={"tiny": {"arms": {"singel": {}}}}), "mean 'single'"),
-        (lambda t: t["coded"].update(at={"tiny": {"arms": {"single": 3}}}),
+        (lambda t: arms(t).update(g={"grow": "2-1"}), "a list such as"),
+        (lambda t: t["discrete"].update(probes="nobody"), "unknown arm 'nobody'"),
+        (lambda t: t["discrete"].update(at={"tiny": {"arms": {"singel": {}}}}), "mean 'single'"),
+        (lambda t: t["discrete"].update(at={"tiny": {"arms": {"single": 3}}}),
          "single must be a mapping, got 3"),
     ],
 )  # fmt: skip

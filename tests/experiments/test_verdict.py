@@ -86,11 +86,11 @@ def test_what_is_said_of_new_trainings_needs_runs_that_agree():
     better = than.copy()
     better[100:, :3] = 1
     better[:4, 3:] = 0
-    for kind in ("language", "coded"):
+    for kind in ("language", "discrete"):
         assert verdict(Scores(*[better] * 3), Scores(*[than] * 3), kind) == OPEN
     better[100:] = 1
     better[100, ::2] = 0
-    for kind in ("language", "coded"):
+    for kind in ("language", "discrete"):
         found = Scores(*[better[:, :5]] * 3), Scores(*[than[:, :5]] * 3)
         assert verdict(*found, kind) == HOLDS
 
@@ -102,7 +102,7 @@ def test_the_questions_of_discrete_networks_are_all_that_there_are():
     better[:2] = 1
     better[2, ::2] = 1
     found = Scores(*[better] * 3), Scores(*[than] * 3)
-    assert verdict(*found, kind="coded") == HOLDS and verdict(*found) == OPEN
+    assert verdict(*found, kind="discrete") == HOLDS and verdict(*found) == OPEN
 
 
 def test_unpaired_runs_do_not_depend_on_their_order():
@@ -358,11 +358,11 @@ def test_a_band_is_as_wide_as_the_runs_are_apart():
         ({"updates": -1}, "updates must be at least 0, got -1"),
         ({"questions": 0}, "questions must be at least 1, got 0"),
         ({"updates": "3"}, "updates must be a whole number, got '3'"),
-        ({"learner": "grpo"}, "unknown value of learner"),
+        ({"learner": "grpo"}, "unknown algorithm 'grpo'"),
         ({"schedule": "2-1"}, "as in '1:10, 2-1:10', got '2-1'"),
         ({"schedule": "2-2-1:1, 2-1:1"}, "2-1"),
         ({"shaping": "lenght=1"}, "Did you mean 'length'"),
-        ({"learner": "VDN", "credit": "leave_one_node_out"}, "learns values"),
+        ({"learner": "VDN", "credit": "leave_one_node_out"}, "VDN, which is no policy gradient"),
     ],
 )
 def test_wrong_options_are_named(options, said):

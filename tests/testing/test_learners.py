@@ -60,7 +60,7 @@ def test_learners_of_language_models_have_no_fault(make):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda *_: object(), ["no method update", "no method state_dict"]),
+        (dict, ["must be a subclass of neuromas_env.Learner"]),
         (Forgetful, ["state_dict() is not what load_state_dict() was given", "loses something"]),
         (
             Unstorable,

@@ -61,7 +61,7 @@ class Vandal(Policy):
 def test_sound_policies_have_no_fault():
     check_policy(Echo())
     check_policy(Asks())
-    check_policy(LLMPolicy(ENGINE, "Answer with the number only."))
+    check_policy(LLMPolicy(ENGINE, lambda observation: (("user", observation["question"]),)))
     for name in ("cot", "sc:ties=seed"):
         for policy in make_baseline(name, make_task("hierarchy/max"), ENGINE).team.values():
             check_policy(policy)
@@ -71,7 +71,7 @@ def test_sound_policies_have_no_fault():
 @pytest.mark.parametrize(
     ("policy", "says"),
     [
-        (object(), ["no method request", "no method read"]),
+        (object(), ["must be a subclass of neuromas_env.Policy"]),
         (Asks(turns=(("robot", "Hi"),)), ["role of system, user, assistant", "('robot', 'Hi')"]),
         (Asks(turns=[]), ["turns must be a tuple"]),
         (Asks(engine=None), ["engine must be a policy.Engine, not None"]),

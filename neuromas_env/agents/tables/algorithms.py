@@ -84,6 +84,7 @@ class PolicyGradient:
         critic_rate: float = 0.01,
         critic_steps: int = 1,
         seed: int = 0,
+        updates: int = 0,
     ) -> None:
         """Start with uniform policies.
 
@@ -97,6 +98,7 @@ class PolicyGradient:
             critic_rate: Step size of the critic's Adam, or of the table of averages.
             critic_steps: Steps of the critic on each batch.
             seed: Of the critic's first weights.
+            updates: Batches of the training, which change nothing: no step size falls.
 
         Raises:
             InputError: There is no such credit.
@@ -181,8 +183,8 @@ class QLearning:
         negative: float = 1.0,
         joint: bool = False,
         explore: float = 0.3,
-        decay_updates: int = 200,
         seed: int = 0,
+        updates: int = 400,
     ) -> None:
         """Start with values of zero.
 
@@ -191,15 +193,16 @@ class QLearning:
             rate: How far a value moves to the mean of its targets in a batch.
             negative: Factor on downward moves.
             joint: Train the sum of all nodes' values.
-            explore: Probability of a random message at first; it falls linearly.
-            decay_updates: Over how many updates it falls, to a hundredth.
+            explore: Probability of a random message at first. It falls linearly to a hundredth
+                of that over the first half of the training, so that the rest of it settles.
             seed: Breaks ties between the first values.
+            updates: Batches of the training.
         """
         self.layout = layout
         shape = sum(layout.sizes), layout.messages
         self.table = 1e-3 * np.random.default_rng(seed).random(shape)
         self._rate, self._negative, self._joint = rate, negative, joint
-        self._explore, self._decay, self._updates = explore, decay_updates, 0
+        self._explore, self._decay, self._updates = explore, max(1, updates // 2), 0
 
     def act(self, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Choose the best message, or now and then any."""

@@ -34,6 +34,11 @@ LEVELS: dict[str, dict[str, Any]] = {
 """Arguments of the environments by level name."""
 
 
+def list_levels() -> dict[str, str]:
+    """Return the names of all levels with their tasks and networks."""
+    return {name: f"{one['task']} on {one['topology']}" for name, one in LEVELS.items()}
+
+
 def level(name: str) -> dict[str, Any]:
     """Return a level's arguments: `discrete_v0.env(**level("xor-easy-v0"))`.
 

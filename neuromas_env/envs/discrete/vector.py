@@ -44,10 +44,10 @@ class VectorNetwork:
         """Fit task and topology together.
 
         Args:
-            task: As in `raw_env`.
-            topology: As in `raw_env`.
-            codebook: As in `raw_env`.
-            bandwidth: As in `raw_env`.
+            task: As in `neuromas_env.discrete_v0.make`.
+            topology: As in `neuromas_env.discrete_v0.make`.
+            codebook: As in `neuromas_env.discrete_v0.make`.
+            bandwidth: As in `neuromas_env.discrete_v0.make`.
             observation: `discrete`, `multidiscrete` or `box`.
             batch: Number of episodes.
             seed: Seeds the choice of questions.

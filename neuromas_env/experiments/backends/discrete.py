@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.tables.registry import has_critic
 from neuromas_env.bench.store import Answer
+from neuromas_env.errors import InputError
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.backends import tables
 from neuromas_env.experiments.options import DiscreteOptions
@@ -22,8 +24,22 @@ class Discrete:
     """Trains and asks the arms of a study on discrete networks."""
 
     def __init__(self, study: Study) -> None:
-        """Take the study."""
+        """Take the study.
+
+        Raises:
+            InputError: What the report needs is not known of a task, or a table has an algorithm
+                with a critic, and torch is not installed.
+        """
         self._study = study
+        for arm in study.trained() if study.table or study.sample_complexity else ():
+            for task in arm.tasks:
+                self.bounds(arm, task)
+        learners = (arm.options.get("learner", DiscreteOptions.learner) for arm in study.trained())
+        if study.table and any(map(has_critic, learners)):
+            from neuromas_env.agents.tables import critic
+
+            # Critics are small: several threads would take longer to share out the work.
+            critic.torch.set_num_threads(1)
 
     def train(
         self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool,
@@ -31,7 +47,7 @@ class Discrete:
     ) -> None:  # fmt: skip
         """Train a run; one that was killed starts anew, as it takes seconds."""
         options = DiscreteOptions.from_mapping(arm.options)
-        tables.save(out, tables.train(options, task, seed, rate or 0.0, report))
+        tables.save(out, tables.train(options, task, seed, rate, report))
 
     def finished(self, arm: Arm, out: Path) -> bool:
         """Say whether a run has its result."""
@@ -46,8 +62,15 @@ class Discrete:
         return answers.examples(task)[: self._study.questions]
 
     def bounds(self, arm: Arm, task: str) -> tuple[float, float]:
-        """Return what random messages and the best policy earn."""
-        known = self._layout(arm, task).returns
+        """Return what random messages and the best policy earn.
+
+        Raises:
+            InputError: The optimum is not known.
+        """
+        layout = self._layout(arm, task)
+        known = layout.returns
+        if known.optimal is None:
+            raise InputError(f"the optimum of {task} on {layout.topology.name} is not known")
         return known.random, known.optimal
 
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:

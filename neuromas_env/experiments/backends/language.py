@@ -56,12 +56,12 @@ class Language:
             for split in ("train", "validation", "test"):
                 task.examples(split)  # rows that are missing are told before hours of work
             check_ready(task)
-        if study.need is not None:
+        if study.sample_complexity is not None:
             for name, task in self.tasks.items():
                 if task.chance() is None:
                     raise InputError(
-                        f"need: what a guess scores on {name} is not known; take a task with a "
-                        "method `chance`, such as hierarchy/max"
+                        f"sample_complexity: what a guess scores on {name} is not known; the task "
+                        "must have a method `chance`, as hierarchy/max has"
                     )
         self.model = study.model or str(_made(folder / str(study.script)))
         self._held: tuple[dict[str, Any], Any] | None = None

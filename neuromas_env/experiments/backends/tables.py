@@ -7,6 +7,7 @@ them is for choosing learning rates, results are about the other.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,11 @@ import numpy as np
 from neuromas_env.agents.learners.shaping import informative, read_terms
 from neuromas_env.agents.tables.algorithms import PolicyGradient, sample, softmax
 from neuromas_env.agents.tables.growth import grow_table
-from neuromas_env.agents.tables.play import Batch, play
+from neuromas_env.agents.tables.play import Batch, TableLearner, play
+from neuromas_env.agents.tables.registry import gradient_options, learns_values, make_algorithm
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.envs.discrete.tasks import DiscreteTask
 from neuromas_env.envs.discrete.vector import Questions, VectorNetwork
-from neuromas_env.experiments.marl import ALGORITHMS, make_learner
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.files import read_json, write
 from neuromas_env.progress import Reporter
@@ -29,7 +30,7 @@ from neuromas_env.progress import Reporter
 POINTS = 20
 BIAS = 2.0
 """Logit with which a role written by hand starts."""
-_DRAWS, _ROWS, _START = range(1, 4)  # streams of random numbers
+_ROWS, _START = 2, 3  # streams of random numbers; `DiscreteOptions.stream` is another
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,12 @@ class Trained:
         layout: The network that it ends with.
         table: float array `[observations, messages]`.
         parameters: Different numbers in it.
-        curve: `(training questions so far, greedy return on the validation questions)`.
+        curve: `(training questions so far, greedy return)`, on the validation questions or, if
+            so asked for, on all.
         counters: Training `updates`, `questions`, `episodes`, `calls` and `tokens`, the
             symbols that were sent.
+        score: Greedy return at the end, on the same questions.
+        seconds: That it took.
     """
 
     layout: Layout
@@ -50,6 +54,8 @@ class Trained:
     parameters: int
     curve: list[tuple[int, float]]
     counters: dict[str, int]
+    score: float
+    seconds: float
 
 
 def halves(task: DiscreteTask) -> tuple[np.ndarray, np.ndarray]:
@@ -66,17 +72,22 @@ def some(task: DiscreteTask, rows: np.ndarray) -> Questions:
 
 
 def train(
-    options: DiscreteOptions, task: str, seed: int, rate: float, report: Reporter | None = None
+    options: DiscreteOptions,
+    task: str,
+    seed: int,
+    rate: float | None,
+    report: Reporter | None = None,
 ) -> Trained:
     """Train an arm.
 
     Args:
         options: Of the arm.
-        task: Such as `routing:leaves=4,values=4`.
+        task: Such as `routing:leaves=4,values=4`, or a level.
         seed: Of everything random.
-        rate: Step size.
+        rate: Step size, None for the algorithm's.
         report: Told after every evaluation.
     """
+    started = time.perf_counter()
     layouts, report = options.layouts(task), report or Reporter()
     total = sum(updates for _, updates in layouts)
     counters = dict.fromkeys(("updates", "questions", "episodes", "calls", "tokens"), 0)
@@ -87,22 +98,31 @@ def train(
     for stage, (layout, updates) in enumerate(layouts):
         rows = _rows(options, layout, task, seed)
         learner = _learner(options, layout, rows, seed, rate, max(1, total))
-        learner.table = _start(options, layout, rows, seed)
         if before is not None:
-            grown = grow_table(before, layout, table, init=options.grow_init, seed=seed)
-            learner.table = grown
-        rng = np.random.default_rng([seed, _DRAWS, stage])
+            learner.table = grow_table(before, layout, table, init=options.grow_init, seed=seed)
+        elif options.start != "own":
+            learner.table = _start(options, layout, rows, seed)
+        rng = np.random.default_rng([seed, options.stream, stage])
+        network = _network(layout, options.questions * options.rollouts)
         for _ in range(updates):
-            counters = _update(options, layout, learner, rows, rng, counters)
+            counters = _update(options, network, learner, rows, rng, counters)
             if counters["updates"] in (due, total):
                 due += _step(options, total, due)
-                score = greedy(layout, learner.table[rows], halves(layout.task)[0]).mean()
-                curve.append((counters["questions"], float(score)))
-                report.advance(counters["updates"], {"validation": float(score)})
+                score = _score(options, layout, learner.table[rows])
+                curve.append((counters["questions"], score))
+                report.advance(counters["updates"], {options.evaluated_on: score})
         table, before = learner.table[rows], layout
     report.end()
     parameters = len(np.unique(rows)) * layout.messages
-    return Trained(layout, table, parameters, curve, counters)
+    score, seconds = _score(options, layout, table), time.perf_counter() - started
+    return Trained(layout, table, parameters, curve, counters, score, seconds)
+
+
+def _score(options: DiscreteOptions, layout: Layout, table: np.ndarray) -> float:
+    """Return the greedy return on the questions that an arm is evaluated on."""
+    everything = options.evaluated_on == "all"
+    rows = np.arange(layout.task.questions()) if everything else halves(layout.task)[0]
+    return float(greedy(layout, table, rows).mean())
 
 
 def _step(options: DiscreteOptions, total: int, done: int) -> int:
@@ -112,14 +132,14 @@ def _step(options: DiscreteOptions, total: int, done: int) -> int:
 
 def _update(
     options: DiscreteOptions,
-    layout: Layout,
-    learner: Any,
+    network: VectorNetwork,
+    learner: TableLearner,
     rows: np.ndarray,
     rng: np.random.Generator,
     counters: Mapping[str, int],
 ) -> dict[str, int]:
     """Play one batch and learn from it; return the counters after it."""
-    network = _network(layout, options.questions * options.rollouts)
+    layout = network.layout
     drawn = layout.task.draw(rng, options.questions)
     network.reset(questions=(drawn[0].repeat(options.rollouts, 1),
                              drawn[1].repeat(options.rollouts, 1)))  # fmt: skip
@@ -253,12 +273,12 @@ def save(folder: Path, trained: Trained) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "table.npy", trained.table)
     result = {
-        "validation": float(greedy(trained.layout, trained.table, halves(trained.layout.task)[0])
-                            .mean()),
+        "validation": trained.score,
         "parameters": trained.parameters,
         "curve": trained.curve,
         "counters": trained.counters,
-    }  # fmt: skip
+        "seconds": round(trained.seconds, 2),
+    }
     write(folder / "result.json", json.dumps(result))
 
 
@@ -273,12 +293,18 @@ def read_table(folder: Path) -> np.ndarray:
 
 
 def _learner(
-    options: DiscreteOptions, layout: Layout, rows: np.ndarray, seed: int, rate: float, updates: int
-) -> Any:
-    chosen = {**ALGORITHMS[options.learner], "rate": rate}
+    options: DiscreteOptions,
+    layout: Layout,
+    rows: np.ndarray,
+    seed: int,
+    rate: float | None,
+    updates: int,
+) -> TableLearner:
+    chosen = {} if rate is None else {"rate": rate}
     if options.credit == "leave_one_node_out":
-        return LeaveOneNodeOut(layout, rows, **chosen, seed=seed)
-    return make_learner(chosen, layout, seed, updates)
+        own = gradient_options(options.learner) or {}
+        return LeaveOneNodeOut(layout, rows, **own | chosen, seed=seed)
+    return make_algorithm(options.learner, layout, seed=seed, updates=updates, **chosen)
 
 
 def _rows(options: DiscreteOptions, layout: Layout, task: str, seed: int) -> np.ndarray:
@@ -302,7 +328,7 @@ def _start(options: DiscreteOptions, layout: Layout, rows: np.ndarray, seed: int
     table = np.zeros((sum(layout.sizes), layout.messages))
     if options.start == "noise":
         table = np.random.default_rng([seed, _START]).standard_normal(table.shape)
-    if "explore" in ALGORITHMS[options.learner]:
+    if learns_values(options.learner):
         table = table + 1e-3 * np.random.default_rng([seed, _START]).random(table.shape)
     if options.start == "repeat":
         for node, radices in enumerate(layout.radices):

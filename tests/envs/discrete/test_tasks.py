@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from neuromas_env import Topology
+from neuromas_env.envs.discrete.families import disjoint_paths
 from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.envs.discrete.levels import LEVELS
-from neuromas_env.envs.discrete.tasks import disjoint_paths, list_discrete_tasks, make_discrete_task
+from neuromas_env.envs.discrete.tasks import (
+    DiscreteTask,
+    Returns,
+    list_discrete_tasks,
+    make_discrete_task,
+)
 from neuromas_env.envs.discrete.vector import VectorNetwork
 from neuromas_env.errors import InputError
 
@@ -201,10 +207,31 @@ def test_a_knockout_is_played_along_a_tree(leaves, topology):
 
 def test_the_optimum_of_a_knockout_of_other_pairs_is_not_made_up():
     cut = Topology.from_edges([(0, 4), (2, 4), (1, 5), (3, 5), (4, 6), (5, 6)])
-    with pytest.raises(InputError, match="not known: .*take 'tree-4'"):
-        _ = make_layout("knockout:leaves=4", cut).returns
+    known = make_layout("knockout:leaves=4", cut).returns
+    assert known.optimal is None and known.silent == known.random == 1 / 3
+    with pytest.raises(InputError, match="the optimum, which is not known"):
+        known.normalise(0.5)
     for topology in ("4-1", "4-2-1", "tree-8"):
         assert make_layout("knockout:leaves=4", topology).returns.optimal == 1.0
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_of_a_rule_of_ones_own_nothing_is_claimed_that_was_not_computed(reads):
+    """Its answers are not equally frequent, and a bit from each node is not enough for it."""
+    size = (2,) if reads else ()
+    task = DiscreteTask(
+        "all", (3, 3), size, "later", 2, lambda parts, query: parts.sum(0) < 1 + sum(query)
+    )
+    layout = make_layout(task, "2-1")
+    parts, query = task.every()
+    answers = task.rule(parts, query)
+    asked = query[0] if reads else np.zeros(len(answers), int)
+    best = [np.bincount(answers[asked == one]).max() for one in np.unique(asked)]
+    assert layout.returns.optimal is None
+    assert layout.returns.silent == pytest.approx(sum(best) / len(answers))
+    assert make_layout(task, "1").returns.optimal == 1.0
+    many = DiscreteTask("many", (64,) * 4, (), "later", 2, lambda parts, query: parts[0] % 2)
+    assert make_layout(many, "4-1").returns == Returns(None, 0.5, None)
 
 
 def test_disjoint_paths():

@@ -1,0 +1,261 @@
+"""Writes the report of a table: what runs on discrete networks reached, without a claim.
+
+Scores are normalised returns, random messages at 0 and the optimum at 1. Needs the extra `bench`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuromas_env.agents.tables.registry import settings
+from neuromas_env.bench.statistics import Comparison, Estimand, contrast, corrected
+from neuromas_env.bench.tables import Grid, p_value, to_markdown
+from neuromas_env.errors import InputError
+from neuromas_env.experiments.curves import learning_curves
+from neuromas_env.experiments.options import DiscreteOptions
+from neuromas_env.experiments.spec import Experiment, slug
+from neuromas_env.experiments.study import Running
+from neuromas_env.files import write
+
+try:
+    import matplotlib  # noqa: F401  # asked for before hours of work
+    from scipy import stats
+except ImportError as error:
+    raise InputError("the report needs an extra: pip install 'neuromas-env[bench]'") from error
+
+RESAMPLES = 2000
+TRAINERS = "trainers.jsonl"
+"""In the folder: what the scripts in `examples/marl` have printed, if it is to be reported."""
+COLUMNS = 6
+"""Tasks side by side in a table."""
+_PRINTED = ("trainer", "level", "seed", "steps", "normalised")
+NOTES = (
+    "Scores are greedy returns over all questions at the end, with random messages at 0 and the "
+    f"optimum at 1. They speak about {Estimand.FINITE}: runs alone are random. Intervals of 95 % "
+    "and two-sided p of means and of paired differences are Student's over the seeds, p corrected "
+    "over a table (Holm) without comparisons in which every seed's difference is zero; the "
+    "interval of the IQM, the interquartile mean over seeds and tasks, is a percentile bootstrap "
+    f"of the seeds within each task ({RESAMPLES} resamples). Bands around curves are 95 % "
+    "intervals of the mean."
+)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What the runs of a study have reached.
+
+    Attributes:
+        scores: Arm and task to the normalised returns at the end, in the order of the seeds.
+        curves: Task to arm to the runs' curves, normalised.
+        seconds: Arm to the mean of its runs.
+        updates: Of a run, the most of any arm.
+        episodes: In such a run.
+    """
+
+    scores: dict[tuple[str, str], np.ndarray]
+    curves: dict[str, dict[str, list[list[tuple[float, float]]]]]
+    seconds: dict[str, float]
+    updates: int
+    episodes: int
+
+
+def write_report(
+    experiment: Experiment,
+    studies: Sequence[Running],
+    folder: Path,
+    made: Sequence[Mapping[str, str]],
+) -> Path:
+    """Write `report.md` and what it links to; return its path. See `report.write_report`."""
+    parts = [f"# {experiment.title}", f"Shown: {experiment.claim}"]
+    last = made[-1]
+    commit = f" at commit {last['commit']}" if last["commit"] else ""
+    parts.append(f"Made by `{last['command']}`{commit}, on {last['machine']}. {NOTES}")
+    if experiment.matched:
+        parts.append(f"Matched: {experiment.matched}")
+    for running in studies:
+        name = f"{slug(experiment.name)}-{slug(running.study.name)}"
+        parts += _section(running, read(running), folder, name)
+    parts += _trainers(folder / TRAINERS)
+    write(folder / "report.md", "\n\n".join(parts) + "\n")
+    return folder / "report.md"
+
+
+def read(running: Running) -> Reached:
+    """Read the results of a study's runs."""
+    scores: dict[tuple[str, str], list[float]] = {}
+    curves: dict[str, dict[str, list[list[tuple[float, float]]]]] = {}
+    seconds: dict[str, list[float]] = {}
+    updates = episodes = 0
+    for run in running.runs():
+        random, optimal = running.backend.bounds(run.arm, run.task)
+        held, arm = running.result(run), run.arm.name
+        curve = [(x, (score - random) / (optimal - random)) for x, score in held["curve"]]
+        curves.setdefault(run.task, {}).setdefault(arm, []).append(curve)
+        score = (held["validation"] - random) / (optimal - random)
+        scores.setdefault((arm, run.task), []).append(score)
+        seconds.setdefault(arm, []).append(held["seconds"])
+        updates = max(updates, held["counters"]["updates"])
+        episodes = max(episodes, held["counters"]["episodes"])
+    return Reached(
+        {key: np.array(found) for key, found in scores.items()}, curves,
+        {arm: float(np.mean(each)) for arm, each in seconds.items()}, updates, episodes,
+    )  # fmt: skip
+
+
+def iqm(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Interquartile mean over all runs of all tasks (Agarwal et al. 2021)."""
+    return stats.trim_mean(np.concatenate(samples, axis=axis), 0.25, axis=axis)
+
+
+def iqm_interval(samples: Sequence[np.ndarray]) -> tuple[float, float, float]:
+    """Return the interquartile mean and its 95 % interval, by a bootstrap of each task's runs."""
+    value = float(iqm(*samples))
+    if min(map(len, samples)) < 2:
+        return value, np.nan, np.nan
+    found = stats.bootstrap(
+        samples, iqm, n_resamples=RESAMPLES, method="percentile", vectorized=True,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return value, float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def over_runs(values: np.ndarray) -> Comparison:
+    """Compare the mean of one score, or of one difference of scores, for each run with 0.
+
+    A run's score is over all questions, so that runs alone are random. Scores lie between random
+    messages (0) and the optimum (1), or not far below.
+    """
+    limits = min(-1.0, float(values.min())), max(1.0, float(values.max()))
+    return contrast([values[None]], Estimand.FINITE, limits)
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean over runs and its 95 % interval, NaN for a single run."""
+    if len(values) < 2:
+        return float(values.mean()), np.nan, np.nan
+    return float(values.mean()), *over_runs(values).interval
+
+
+def _section(running: Running, found: Reached, folder: Path, name: str) -> list[str]:
+    study = running.study
+    picture = folder / f"{name}.svg"
+    write(picture, learning_curves(found.curves, "normalised return"))
+    with (folder / f"{name}.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(cells(found))
+    run = f"{study.seeds} seeds; a run is {found.updates:,} updates, {found.episodes:,} episodes"
+    grids = [differences(running, found)] if study.claims else ranking(found)
+    return [
+        f"## {study.name}",
+        f"{run}. Every arm's mean on each task, with its interval: [{name}.csv]({name}.csv).",
+        *map(to_markdown, grids),
+        to_markdown(algorithms(running)),
+        f"![Learning curves, {study.name}: mean over seeds with 95 % bands]({name}.svg)",
+    ]
+
+
+def ranking(found: Reached) -> list[Grid]:
+    """Return the arms by their interquartile mean, then their means on each task."""
+    tasks = list(found.curves)
+    middle = {
+        arm: iqm_interval([found.scores[arm, task] for task in tasks]) for arm in found.seconds
+    }
+    order = sorted(middle, key=lambda arm: -middle[arm][0])
+    rows = [(arm, _span(*middle[arm]), f"{found.seconds[arm]:.1f}") for arm in order]
+    grids = [Grid("Over all tasks", ("arm", "IQM, 95 %", "seconds of a run"), tuple(rows))]
+    for start in range(0, len(tasks), COLUMNS):
+        here = tasks[start : start + COLUMNS]
+        means = [
+            (arm, *(f"{found.scores[arm, task].mean():.2f}" for task in here)) for arm in order
+        ]
+        head = ("arm", *(task.removesuffix("-v0") for task in here))
+        grids.append(Grid("Means over seeds", head, tuple(means)))
+    return grids
+
+
+def differences(running: Running, found: Reached) -> Grid:
+    """Return what each compared arm reached, and its paired difference from the other.
+
+    Where every difference is zero p can only be 1, so that such a comparison does not count in
+    the correction (Tarone 1990).
+    """
+    arms, gains = running.study.arms, {}
+    for claim in running.study.claims:
+        [task] = arms[claim.better].tasks
+        gains[claim.better, claim.than] = (
+            found.scores[claim.better, task] - found.scores[claim.than, task]
+        )
+    tested = {key: over_runs(gain) for key, gain in gains.items() if gain.any()}
+    tested = dict(zip(tested, corrected(list(tested.values())), strict=True))
+    rows = []
+    for (better, than), gain in gains.items():
+        [task] = arms[better].tasks
+        means = (f"{found.scores[arm, task].mean():.2f}" for arm in (better, than))
+        one = tested.get((better, than))
+        p = ("-", "-") if one is None else (p_value(one.p), p_value(one.p_holm))
+        rows.append((better, than, *means, _span(*mean_interval(gain), "+.2f"), *p))
+    head = ("arm", "than", "mean", "mean of that", "difference, 95 %", "p", "p (Holm)")
+    return Grid("Differences", head, tuple(rows))
+
+
+def cells(found: Reached) -> list[list[Any]]:
+    """Rows of a file: each arm's mean on each task, its 95 % interval, how many seeds."""
+    rows: list[list[Any]] = [["algorithm", "level", "mean", "low", "high", "seeds"]]
+    for (arm, task), scores in found.scores.items():
+        rows.append([arm, task, *(f"{one:.4f}" for one in mean_interval(scores)), len(scores)])
+    return rows
+
+
+def algorithms(running: Running) -> Grid:
+    """Return the options of the study's algorithms, those that are defaults of the code too."""
+    names = [arm.options.get("learner", DiscreteOptions.learner) for arm in running.study.trained()]
+    rows = [
+        (name, ", ".join(f"{key} {value}" for key, value in settings(name).items()))
+        for name in dict.fromkeys(names)
+    ]
+    title = "Options. All are versions on tables: IPPO and MAPPO are not those of a library"
+    return Grid(title, ("algorithm", "options"), tuple(rows))
+
+
+def trainers(lines: Sequence[Mapping[str, Any]]) -> Grid:
+    """Return the mean and the scores of all seeds for each trainer and level."""
+    runs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for line in lines:
+        runs.setdefault((line["trainer"], line["level"]), []).append(line)
+    rows = []
+    for (trainer, level), own in runs.items():
+        scores = [line["normalised"] for line in sorted(own, key=lambda line: line["seed"])]
+        each = ", ".join(f"{score:.2f}" for score in scores)
+        steps = " or ".join(sorted({f"{line['steps']:,}" for line in own}))
+        rows.append((trainer, level, f"{np.mean(scores):.2f}", each, steps))
+    head = ("trainer", "level", "mean", "each seed", "steps")
+    return Grid("Other libraries, normalised greedy returns", head, tuple(rows))
+
+
+def _trainers(path: Path) -> list[str]:
+    """Return the section of other libraries' trainers, none where the folder has no lines."""
+    lines = []
+    texts = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for number, text in enumerate(texts, 1):
+        try:
+            line = json.loads(text)
+            lines.append({key: line[key] for key in _PRINTED})
+        except (ValueError, TypeError, KeyError):
+            raise InputError(
+                f"{path}, line {number}: not what a script in examples/marl prints, one JSON "
+                "object a line"
+            ) from None
+    if not lines:
+        return []
+    view = "Steps are those of the library's own view of the network, no measure across rows."
+    return ["## Other libraries", to_markdown(trainers(lines)), view]
+
+
+def _span(value: float, low: float, high: float, form: str = ".2f") -> str:
+    return f"{value:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else "")
