@@ -10,9 +10,9 @@ import argparse
 import math
 from collections import defaultdict
 from functools import cache
-from itertools import product
 
 import numpy as np
+import theory_features as fixed
 import theory_training as training
 
 from neuromas_env.agents.training.config import TrainConfig
@@ -22,17 +22,12 @@ from neuromas_env.experiments.spec import shape
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.trees import KINDS
 
-ERROR, DELTA = 0.1, 0.05
+DELTA = 0.05
 CLOSE = 1e-9
 """How far a check may be off."""
 
 
 # Labels: questions until a consistent tree of two-bit functions is nearly right.
-
-
-def questions(n):
-    """All rows of n bits, `[2**n, n]`."""
-    return np.arange(2**n)[:, None] >> np.arange(n) & 1
 
 
 @cache
@@ -54,7 +49,7 @@ def members(n):
 
 def evaluate(gates, n):
     """Truth table of the tree with these gates, numbers 0 to 15, level by level from below."""
-    values, gates = questions(n).T, iter(gates)
+    values, gates = fixed.questions(n).T, iter(gates)
     while len(values) > 1:
         pairs = zip(values[::2], values[1::2], strict=True)
         values = np.stack([next(gates) >> (2 * b + a) & 1 for a, b in pairs])
@@ -82,7 +77,7 @@ def consistent_complexity(target, functions, rng):
         bits = functions[question >> 3][alive] >> (7 - question % 8) & 1
         alive = alive[bits == target[question]]
         chosen = functions[:, rng.choice(alive)]
-        if (np.unpackbits(chosen, count=len(target)) != target).mean() <= ERROR:
+        if (np.unpackbits(chosen, count=len(target)) != target).mean() <= fixed.ERROR:
             return count
     raise RuntimeError("no agreeing tree came close")
 
@@ -90,7 +85,7 @@ def consistent_complexity(target, functions, rng):
 def table_complexity(size, rng):
     """Questions until a table of seen answers, which guesses on the rest, errs on a tenth."""
     seen, count = np.zeros(size, dtype=bool), 0
-    while (~seen).mean() / 2 > ERROR:
+    while (~seen).mean() / 2 > fixed.ERROR:
         seen[rng.integers(size)] = True
         count += 1
     return count
@@ -98,12 +93,12 @@ def table_complexity(size, rng):
 
 def labels_upper(maps):
     """Labels that suffice for so many maps of two bits, with probability 1 - DELTA."""
-    return math.ceil((4 * maps * math.log(2) + math.log(1 / DELTA)) / ERROR)
+    return math.ceil((4 * maps * math.log(2) + math.log(1 / DELTA)) / fixed.ERROR)
 
 
 def labels_lower(n):
     """Labels without which no learner has a mean error of a tenth over all parities."""
-    return math.ceil(n - math.log2(1 / (1 - 2 * ERROR)))
+    return math.ceil(n - math.log2(1 / (1 - 2 * fixed.ERROR)))
 
 
 def sample_complexities(sizes=(2, 4, 8), repeats=200):
@@ -123,106 +118,6 @@ def sample_complexities(sizes=(2, 4, 8), repeats=200):
             f"{n}", f"{every.shape[1]:,}", f"{labels_lower(n)}", f"{mean[0]:.1f}",
             f"{labels_upper(n - 1)}", f"{table:.1f}", f"{mean[1]:.1f}", f"{mean[2]:.1f}",
         )  # fmt: skip
-
-
-# Fixed features, squared loss and 0/1 loss.
-
-
-def characters(q, n):
-    """Values of all characters of Z_q^n, `[questions, characters]`; of Z_2^n a Hadamard matrix."""
-    x = np.array(list(product(range(q), repeat=n)))
-    found = np.exp(2j * np.pi * (x @ x.T % q) / q)
-    return found.real.round() if q == 2 else found
-
-
-def mean_error(features, targets, chances):
-    """Squared error of the best readout, mean over the targets, and the rank of the features.
-
-    Args:
-        features: `[questions, D]`.
-        targets: `[questions, targets]`, each of mean square 1.
-        chances: Probabilities of the questions.
-    """
-    root = np.sqrt(chances)[:, None]
-    basis, scale, _ = np.linalg.svd(root * features, full_matrices=False)
-    basis = basis[:, scale > 1e-9 * scale[0]]
-    kept = np.abs(basis.conj().T @ (root * targets)) ** 2
-    return 1 - kept.sum() / targets.shape[1], basis.shape[1]
-
-
-def relu_features(n, width):
-    """Random ReLU features of all rows of n bits, `[2**n, width]`."""
-    rng = np.random.default_rng([n, width])
-    inner = (2 * questions(n) - 1) @ rng.standard_normal((n, width)) / math.sqrt(n)
-    return np.maximum(inner + rng.standard_normal(width), 0)
-
-
-def squared(count):
-    """Features without which the mean squared error over all characters is above a tenth."""
-    return math.ceil(round((1 - ERROR) * count, 6))
-
-
-def sign_factors():
-    """Features `[4, 3]` of two bits and weights `[3, 4]` with the signs of their four parities.
-
-    From the Hadamard matrix half of the product of two rows of signs is taken away: that
-    leaves every entry its sign, and one dimension less.
-    """
-    signs = np.array([1, 1, 1, -1])
-    left, scale, right = np.linalg.svd(characters(2, 2) - np.outer(signs, signs) / 2)
-    return left[:, :3] * scale[:3], right[:3]
-
-
-def sign_features(n):
-    """Features `[2**n, 3**(n/2)]` and weights whose products have the signs of all parities."""
-    features, weights = factors = sign_factors()
-    for _ in range(n // 2 - 1):
-        features, weights = np.kron(features, factors[0]), np.kron(weights, factors[1])
-    return features, weights
-
-
-def sign_lower(count, error=0.0):
-    """Features without which signs err more often on so many questions, mean over parities."""
-    return math.ceil(round(1 / (1 / math.sqrt(count) + 2 * error), 6))
-
-
-def degree_error(n, degree):
-    """Share of rows of n bits on which a polynomial of their sum with this degree misses parity.
-
-    Its sign changes at `degree` neighbouring sums, and beyond is right at every other one.
-    """
-    share = [math.comb(n, i) * 0.5**n for i in range(n + 1)]
-    return min(
-        sum(share[i] for i in range(first) if (first - i) % 2)
-        + sum(share[i] for i in range(first + degree, n + 1) if (i - first - degree) % 2)
-        for first in range(n + 1)
-    )
-
-
-def sign_upper(n):
-    """Monomials that give each parity of up to n bits the right sign but for a tenth."""
-    degree = 0
-    while max(degree_error(m, degree) for m in range(1, n + 1)) > ERROR:
-        degree += 1
-    return sum(math.comb(n, i) for i in range(degree + 1))
-
-
-def number(value):
-    """Write a count, a large one with two digits."""
-    return (
-        f"{value:,}"
-        if value < 10**8
-        else f"{float(value):.1e}".replace("e+0", "e").replace("e+", "e")
-    )
-
-
-def losses(sizes=(8, 16, 32, 64)):
-    """Rows: leaves, and features for all parities by what is asked of them."""
-    for n in sizes:
-        exact = 3 ** (n // 2)
-        counts = (squared(2**n), sign_lower(2**n), exact, sign_lower(2**n, ERROR),
-                  min(exact, sign_upper(n)))  # fmt: skip
-        yield (f"{n}", *map(number, counts))
 
 
 # Experiments: how many questions there are, and how many features one node has.
@@ -290,10 +185,11 @@ def experiments():
     """Rows: model and task of arms that are one node, and what the bounds say of them."""
     for model, task, leaves, every, few, features in sorted(singles()):
         error = max(0, 1000 * (every - features) // every) / 1000
-        holds = {"squared": features < every, "0/1": features < sign_lower(few)}
+        holds = {"squared": features < every, "0/1": features < fixed.sign_lower(few)}
         yield (
-            model, f"`{task}`", f"{leaves}", number(every), number(features), f"{error:.3f}",
-            number(sign_lower(few)), ", ".join(loss for loss in holds if holds[loss]) or "none",
+            model, f"`{task}`", f"{leaves}", fixed.number(every), fixed.number(features),
+            f"{error:.3f}", fixed.number(fixed.sign_lower(few)),
+            ", ".join(loss for loss in holds if holds[loss]) or "none",
         )  # fmt: skip
 
 
@@ -308,11 +204,6 @@ def rates(sizes=(4, 8, 12), smoothness=2):
         yield f"{n}", f"{exponent(smoothness, n):.2f}", f"{exponent(smoothness, 2):.2f}"
 
 
-def relu_error(n, width):
-    """Mean squared error of random ReLU features over all parities of n bits."""
-    return mean_error(relu_features(n, width), characters(2, n), np.full(2**n, 0.5**n))[0]
-
-
 def facts():
     """What the text of the page says beside the tables."""
     size = adapter_size("smollm2-135m", 16, "q_proj,v_proj")
@@ -322,14 +213,14 @@ def facts():
     names = sorted(set.union(*singles().values()))
     yield "experiments with an arm of one node", ", ".join(f"`{name}`" for name in names)
     yield "parities of 8 leaves", f"{2**8}"
-    features, weights = sign_features(8)
-    wrong = (np.sign(features @ weights) != characters(2, 8)).sum()
+    features, weights = fixed.sign_features(8)
+    wrong = (np.sign(features @ weights) != fixed.characters(2, 8)).sum()
     yield "features that give all of them their signs", f"{features.shape[1]}, {wrong} signs wrong"
-    yield f"features for a mean squared error of {ERROR}", f"{squared(2**8)}"
-    width = squared(2**8)
-    while relu_error(8, width) > ERROR:
+    yield f"features for a mean squared error of {fixed.ERROR}", f"{fixed.squared(2**8)}"
+    width = fixed.squared(2**8)
+    while fixed.relu_error(8, width) > fixed.ERROR:
         width += 1
-    yield f"random ReLU features for a mean squared error of {ERROR}", f"{width}"
+    yield f"random ReLU features for a mean squared error of {fixed.ERROR}", f"{width}"
     yield f"labels that suffice for one map, with probability {1 - DELTA}", f"{labels_upper(1)}"
     alone = training.largest(max, 4, 1.0, 0.0)
     yield "largest entry for max, the output right and the sibling guessing", f"{alone:.3f}"
@@ -341,7 +232,7 @@ def checks():
     rng = np.random.default_rng(0)
     for q, n in ((2, 8), (3, 4), (4, 3)):
         features = rng.standard_normal((q**n, q**n // 3)) * np.exp(1j * rng.random((q**n, 1)))
-        error, rank = mean_error(features, characters(q, n), np.full(q**n, 1 / q**n))
+        error, rank = fixed.mean_error(features, fixed.characters(q, n), np.full(q**n, 1 / q**n))
         yield f"mean error, all {q**n} characters of Z_{q}^{n}", abs(error - (1 - rank / q**n))
     gains = {node: g for node, g in zip(training.NODES, rng.random(7), strict=True)}
     off = []
@@ -351,8 +242,8 @@ def checks():
         found = training.signal(training.xor, 2, 4, gains.__getitem__, node)
         off.append(np.abs(found - rest * alone).max())
     yield "XOR of 4 leaves: gradient at each node, a product over the others", max(off)
-    tree = training.majority(questions(9).reshape(-1, 3, 3) * 2 - 1)
-    sizes = (characters(2, 9).T @ training.majority(tree) / 2**9) ** 2
+    tree = training.majority(fixed.questions(9).reshape(-1, 3, 3) * 2 - 1)
+    sizes = (fixed.characters(2, 9).T @ training.majority(tree) / 2**9) ** 2
     counted = [4.0**-i for i, count in training.spectrum(2).items() for _ in range(count)]
     listed = np.sort(np.pad(counted, (0, 2**9 - len(counted))))
     yield (
@@ -367,7 +258,7 @@ TABLES = {
          "own maps, true maps equal", "one map"), sample_complexities),
     "losses": (
         ("leaves", "squared error 0.1, at least", "no 0/1 error, at least", "at most",
-         "0/1 error 0.1, at least", "at most"), losses),
+         "0/1 error 0.1, at least", "at most"), fixed.losses),
     "experiments": (
         ("model", "task", "leaves", "questions K", "features D of one node",
          "squared error, at least", "no 0/1 error, D at least", "inside"), experiments),

@@ -5,10 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from neuromas_env.topology import Topology
 
 WIDTH = 80
 _MAX_LABEL = 24
@@ -22,35 +18,28 @@ Layers = Sequence[Sequence[str]]
 Sources = Mapping[str, Sequence[str]]
 
 
-def draw_text(topology: Topology, labels: Mapping[str, str] | None = None) -> str:
-    """Draw a network for a terminal, input side on top.
-
-    A line between two layers means that every node below reads every node above;
-    all other edges are listed under the picture.
+def draw_svg(layers: Layers, edges: Iterable[tuple[str, str]], title: str) -> str:
+    """Draw layers of nodes as an SVG document, input side on the left.
 
     Args:
-        topology: The network.
-        labels: What stands in a node's box instead of its name.
+        layers: Node names; the last layer holds the output node.
+        edges: `(source, reader)` pairs of them.
+        title: Of the document.
     """
-    sources = {node: topology.sources(node) for node in topology.nodes}
-    return picture(topology.layers, sources, labels or {})
-
-
-def draw_svg(topology: Topology) -> str:
-    """Draw a network as an SVG document, input side on the left."""
     step, gap, radius = 150, 74, 26
-    tallest = max(map(len, topology.layers))
-    width, height = step * len(topology.layers), gap * tallest + 10
+    tallest = max(map(len, layers))
+    width, height = step * len(layers), gap * tallest + 10
     place = {
         node: (step * (layer + 0.5), height / 2 + gap * (row - (len(nodes) - 1) / 2))
-        for layer, nodes in enumerate(topology.layers)
+        for layer, nodes in enumerate(layers)
         for row, node in enumerate(nodes)
     }
+    depth = {node: layer for layer, nodes in enumerate(layers) for node in nodes}
     shapes, headroom = [], 0.0
-    for source, reader in topology.edges:
+    for source, reader in edges:
         (x1, y1), (x2, y2) = place[source], place[reader]
         # An edge over several layers bends, so that it does not run through the nodes between.
-        bend = 1.5 * gap * (topology.layer_of(reader) - topology.layer_of(source) - 1)
+        bend = 1.5 * gap * (depth[reader] - depth[source] - 1)
         middle = f"{(x1 + x2) / 2:g} {(y1 + y2) / 2 - bend:g}"
         headroom = max(headroom, (bend - y1 - y2) / 2 + 10)
         shapes.append(
@@ -58,7 +47,7 @@ def draw_svg(topology: Topology) -> str:
             'fill="none" stroke="#64748b" stroke-width="1.5" marker-end="url(#arrow)"/>'
         )
     for node, (x, y) in place.items():
-        fill = "#fde68a" if node == topology.output else "#dbeafe"
+        fill = "#fde68a" if node in layers[-1] else "#dbeafe"
         shapes.append(
             f'<circle cx="{x:g}" cy="{y:g}" r="{radius}" fill="{fill}" stroke="#334155"/>'
             f'<text x="{x:g}" y="{y + 4:g}">{escape(node)}</text>'
@@ -67,7 +56,7 @@ def draw_svg(topology: Topology) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-headroom:g} {width} '
         f'{height + headroom:g}" width="{width}" height="{height + headroom:g}" '
         f'font-family="sans-serif" font-size="11" text-anchor="middle" fill="#0f172a">\n'
-        f"<title>{escape(topology.name)}</title>\n"
+        f"<title>{escape(title)}</title>\n"
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#64748b"/></marker></defs>\n'
         + "\n".join(shapes)
@@ -75,8 +64,18 @@ def draw_svg(topology: Topology) -> str:
     )
 
 
-def picture(layers: Layers, sources: Sources, labels: Mapping[str, str]) -> str:
-    """Draw layers of nodes and who reads whom; `labels` replace node names."""
+def picture(layers: Layers, sources: Sources, labels: Mapping[str, str] | None = None) -> str:
+    """Draw layers of nodes for a terminal, input side on top.
+
+    A line between two layers means that every node below reads every node above;
+    all other edges are listed under the picture.
+
+    Args:
+        layers: Node names.
+        sources: Whom each node reads.
+        labels: What stands in a node's box instead of its name.
+    """
+    labels = labels or {}
     rows = [_cells([_label(labels.get(node, node)) for node in layer]) for layer in layers]
     total = max(_row_width(row) for row in rows)
     full = [

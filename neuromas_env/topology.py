@@ -21,6 +21,7 @@ from neuromas_env.dag import (
     longest_paths,
     neighbours,
 )
+from neuromas_env.drawing import draw_svg, picture
 from neuromas_env.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -264,15 +265,11 @@ class Topology:
 
     def draw(self, labels: Mapping[str, str] | None = None) -> str:
         """Draw the network for a terminal; `labels` replace node names."""
-        from neuromas_env.drawing import draw_text
-
-        return draw_text(self, labels)
+        return picture(self.layers, {node: self.sources(node) for node in self.nodes}, labels)
 
     def svg(self) -> str:
         """Draw the network as an SVG document."""
-        from neuromas_env.drawing import draw_svg
-
-        return draw_svg(self)
+        return draw_svg(self.layers, self.edges, self.name)
 
     def __str__(self) -> str:
         """Return the name."""

@@ -28,8 +28,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from neuromas_env.baselines.adapted import Fitted
-from neuromas_env.baselines.net import Net, Script, Setup, texts, without_roles
+from neuromas_env.baselines.net import Fitted, Net, Script, Setup, texts, without_roles
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import TRAINED, list_trained

@@ -8,48 +8,29 @@ goes on with the next one. The baseline then takes the folder as its option `sta
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from neuromas_env.baselines.net import Setup
+from neuromas_env.baselines import (
+    BASELINES,
+    COMMON,
+    as_text,
+    builder,
+    make_setup,
+    read_options,
+)
+from neuromas_env.baselines.net import Fitted, Learning, Setup
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
-from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Usage
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import derive_seed, step_questions
-from neuromas_env.tasks.base import Example, Task
+from neuromas_env.tasks.base import Task
 from neuromas_env.tasks.ready import check_ready
 
 FILE = "adapted.json"
-
-
-class Learning(Protocol):
-    """What learns: made from a setup and options, it goes on from its `state`."""
-
-    questions: int
-    """How many training questions an iteration takes."""
-    state: dict[str, Any]
-    """All that it has learned, as values for JSON; may be set."""
-
-    def iterate(self, examples: Sequence[Example], seed: int) -> dict[str, float]:
-        """Learn from some questions and return metrics, `reward` among them."""
-        ...
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A baseline that learns before it is tested, by something else than weights.
-
-    Attributes:
-        build: Takes a `Setup` and options, the folder `state` among them, and returns a `Method`.
-        learning: Takes a `Setup` and options and returns what learns.
-    """
-
-    build: Callable[..., Method]
-    learning: Callable[..., Learning]
 
 
 @dataclass(frozen=True)
@@ -172,8 +153,6 @@ def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
 
 
 def _check_options(setup: Setup, held: Adapted, folder: str) -> None:
-    from neuromas_env.baselines import COMMON, as_text, builder, read_options
-
     family = held.method.partition(":")[0]
     given, tested = read_options(setup.name, builder(family, setup.name))
     learnt, learning = read_options(held.method, learning_of(held.method))
@@ -194,8 +173,6 @@ def learning_of(name: str) -> Callable[..., Learning]:
     Raises:
         InputError: There is no such baseline, or it does not learn.
     """
-    from neuromas_env.baselines import BASELINES
-
     found = BASELINES.find(family := name.partition(":")[0])
     if not isinstance(found, Fitted):
         learn = [name for name in BASELINES.built_in if isinstance(BASELINES.find(name), Fitted)]
@@ -207,8 +184,6 @@ def learning_of(name: str) -> Callable[..., Learning]:
 
 
 def _learning(name: str, task: Task, engine: Engine) -> Learning:
-    from neuromas_env.baselines import COMMON, make_setup, read_options
-
     make = learning_of(name)
     options, _ = read_options(name, make)
     common = {key: options.pop(key) for key in COMMON if key in options}

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.agents.prompts import Prompt, Turns
-from neuromas_env.baselines.adapted import Fitted, learned
-from neuromas_env.baselines.net import Net, Setup
+from neuromas_env.baselines.adapted import learned
+from neuromas_env.baselines.net import Fitted, Net, Setup
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method

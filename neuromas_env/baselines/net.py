@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from neuromas_env.agents.llm import LLMPolicy, Prompt
 from neuromas_env.agents.prompts import Turns, build_prompt
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Observation, Policy, Sampling
-from neuromas_env.tasks.base import Task
+from neuromas_env.tasks.base import Example, Task
 from neuromas_env.topology import Topology
 
 REASONING_TOKENS = 200
@@ -93,6 +93,32 @@ class Setup:
         for option, value in options.items():
             if value not in allowed:
                 raise unknown(f"value of {option} of baseline {self.name!r}:", value, allowed)
+
+
+class Learning(Protocol):
+    """What learns: made from a setup and options, it goes on from its `state`."""
+
+    questions: int
+    """How many training questions an iteration takes."""
+    state: dict[str, Any]
+    """All that it has learned, as values for JSON; may be set."""
+
+    def iterate(self, examples: Sequence[Example], seed: int) -> dict[str, float]:
+        """Learn from some questions and return metrics, `reward` among them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A baseline that learns before it is tested, by something else than weights.
+
+    Attributes:
+        build: Takes a `Setup` and options, the folder `state` among them, and returns a `Method`.
+        learning: Takes a `Setup` and options and returns what learns.
+    """
+
+    build: Callable[..., Method]
+    learning: Callable[..., Learning]
 
 
 class Net:

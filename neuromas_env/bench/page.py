@@ -16,7 +16,6 @@ from typing import Any
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import Line
 from neuromas_env.bench.tables import Grid, to_html
-from neuromas_env.drawing import draw_svg
 from neuromas_env.topology import Topology
 
 _ANSWERS = """
@@ -70,7 +69,7 @@ def _transcripts(store: Store, lines: Sequence[Line], limit: int | None) -> dict
     runs: list[dict[str, Any]] = []
     for line in lines:
         key = json.dumps(line.topology)
-        networks.setdefault(key, draw_svg(Topology.from_json(line.topology)))
+        networks.setdefault(key, Topology.from_json(line.topology).svg())
         for cell, seed in zip(line.cells, line.seeds, strict=True):
             answers = store.rows(_ANSWERS, (cell, 2**62 if limit is None else limit))
             for answer in answers:

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from neuromas_env.drawing import draw_text, said
+from neuromas_env.drawing import said
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_lines
 from neuromas_env.tasks.base import Task
@@ -123,7 +123,7 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
     head = _read(run / "run.json", "give a run folder, as training writes it")
     topology = Topology.from_json(head["topology"])
     _line(console, f"{topology.name} of {head['model']} on {head['task']}\n")
-    _line(console, draw_text(topology) + "\n")
+    _line(console, topology.draw() + "\n")
     shown = _transcript(run, step, episode)
     _line(console, f"step {shown['step']}, question {shown['id']}")
     _line(console, said("question", shown["question"]))

@@ -76,14 +76,14 @@ def test_members_that_agree_are_nearly_right_as_often_as_promised(theory):
     every = np.unpackbits(theory.members(4).T, axis=1)
     for target in every:
         off = (every != target).mean(1)
-        survive = (1 - off[off > theory.ERROR]) ** theory.labels_upper(3)
+        survive = (1 - off[off > theory.fixed.ERROR]) ** theory.labels_upper(3)
         assert survive.sum() <= theory.DELTA
 
 
 @pytest.mark.parametrize("n, seen", [(2, 1), (3, 1), (3, 2), (4, 2)])
 def test_no_learner_beats_the_bound_on_labels(theory, n, seen):
     """The best answer to each question given each set of labels, over all parities."""
-    x = theory.questions(n)
+    x = theory.fixed.questions(n)
     values = (x @ x.T % 2).T  # [parities, questions]
     errors = []
     for rows in product(range(2**n), repeat=seen):
@@ -98,7 +98,7 @@ def test_no_learner_beats_the_bound_on_labels(theory, n, seen):
 
 @pytest.mark.parametrize("q, n", [(2, 4), (3, 3), (4, 2), (6, 2)])
 def test_characters_are_trees_and_orthonormal(theory, q, n):
-    found = theory.characters(q, n)
+    found = theory.fixed.characters(q, n)
     assert np.allclose(found.conj().T @ found, q**n * np.eye(q**n))
     x = np.array(list(product(range(q), repeat=n)))
     a = x[-2]
@@ -115,12 +115,12 @@ def test_squared_loss_under_any_distribution(theory, seed):
     chances = rng.dirichlet(np.full(q**n, 0.3 + seed))
     features = rng.standard_normal((q**n, 4)) + 1j * rng.standard_normal((q**n, 4))
     bound = 1 - 4 * chances.max()
-    targets = theory.characters(q, n)
-    assert theory.mean_error(features, targets, chances)[0] >= bound - 1e-12
+    targets = theory.fixed.characters(q, n)
+    assert theory.fixed.mean_error(features, targets, chances)[0] >= bound - 1e-12
     # Real weights: the same features as vectors of twice as many numbers.
     apart = [np.concatenate([f.real, f.imag]) for f in (features, targets)]
     twice = np.tile(chances, 2)
-    assert theory.mean_error(*apart, twice)[0] >= bound - 1e-12
+    assert theory.fixed.mean_error(*apart, twice)[0] >= bound - 1e-12
 
 
 @pytest.mark.parametrize("q, n", [(2, 3), (3, 2), (5, 2)])
@@ -135,9 +135,9 @@ def test_one_number_for_each_symbol(theory, q, n):
 
 def test_features_give_all_parities_their_signs(theory):
     for n in (2, 4, 8):
-        features, weights = theory.sign_features(n)
+        features, weights = theory.fixed.sign_features(n)
         assert features.shape[1] == 3 ** (n // 2)
-        assert (np.sign(features @ weights) == theory.characters(2, n)).all()
+        assert (np.sign(features @ weights) == theory.fixed.characters(2, n)).all()
 
 
 def test_two_features_cannot_sign_four_parities(theory):
@@ -145,7 +145,7 @@ def test_two_features_cannot_sign_four_parities(theory):
 
     All orders and changes of sign are listed; three features are found by the test above.
     """
-    parities = theory.characters(2, 2).T
+    parities = theory.fixed.characters(2, 2).T
     for order in (
         [0, 1, 2, 3],
         [0, 1, 3, 2],
@@ -164,7 +164,7 @@ def test_two_features_cannot_sign_four_parities(theory):
 @pytest.mark.parametrize("width", [1, 3, 10, 40])
 def test_signs_of_a_readout_respect_the_bounds(theory, width):
     n = 6
-    features, targets = theory.relu_features(n, width), theory.characters(2, n)
+    features, targets = theory.fixed.relu_features(n, width), theory.fixed.characters(2, n)
     fitted = features @ np.linalg.lstsq(features, targets, rcond=None)[0]
     wrong = fitted * targets <= 1e-12
     rank = np.linalg.matrix_rank(features)
@@ -178,16 +178,16 @@ def test_signs_of_a_readout_respect_the_bounds(theory, width):
 
 
 def test_low_degree_has_the_error_that_is_counted(theory):
-    x = theory.questions(8).sum(1)
+    x = theory.fixed.questions(8).sum(1)
     for degree in range(9):
         best = min(
             np.mean(np.sign(_alternating(x, first, degree)) != (-1.0) ** (x - first))
             for first in range(9)
         )
-        assert theory.degree_error(8, degree) == pytest.approx(best)
+        assert theory.fixed.degree_error(8, degree) == pytest.approx(best)
         hoeffding = 2 * math.exp(-2 * (degree // 2) ** 2 / 8)
-        assert theory.degree_error(8, degree) <= hoeffding + 1e-12
-    assert theory.sign_upper(8) >= theory.sign_lower(2**8, theory.ERROR)
+        assert theory.fixed.degree_error(8, degree) <= hoeffding + 1e-12
+    assert theory.fixed.sign_upper(8) >= theory.fixed.sign_lower(2**8, theory.fixed.ERROR)
 
 
 def _alternating(x, first, degree):
@@ -284,7 +284,7 @@ def test_gradient_of_a_majority_tree_is_that_of_all_questions(training):
 
 
 def test_family_is_hard_for_fixed_features(training, theory):
-    x = 2 * theory.questions(9) - 1
+    x = 2 * theory.fixed.questions(9) - 1
     tree = lambda rows: training.majority(training.majority(rows.reshape(-1, 3, 3)))  # noqa: E731
     family = np.stack([tree(x * signs) for signs in x], 1)  # all 512 targets
     scale = np.linalg.svd(family / 2**9, compute_uv=False) ** 2

@@ -15,7 +15,7 @@ import torch
 from neuromas_env import Topology
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.transformers import TransformersEngine
-from neuromas_env.agents.learners.base import make_learner
+from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.api import make_engine
 from neuromas_env.agents.training.config import TrainConfig

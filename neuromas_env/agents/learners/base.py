@@ -167,19 +167,6 @@ def learner_class(name: str) -> type[Learner]:
     return found
 
 
-def make_learner(name: str, engine: Engine, nodes: Sequence[str], config: Any) -> Learner:
-    """Build a learner by name, shown shaped rewards if the configuration asks for them.
-
-    Raises:
-        InputError: No such learner, or a package's learner cannot be imported.
-    """
-    from neuromas_env.agents.learners.shaping import Shaped, read_terms
-
-    learner = learner_class(name).make(engine, nodes, config)
-    terms = read_terms(config.shaping)
-    return Shaped(learner, terms) if terms else learner
-
-
 def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
     """Arrange the rewards of a batch as `[questions, rollouts]`.
 

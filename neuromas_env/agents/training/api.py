@@ -20,7 +20,8 @@ from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.engines.base import make_engine as make_by_name
 from neuromas_env.agents.engines.models import precision
-from neuromas_env.agents.learners.base import learner_class, make_learner
+from neuromas_env.agents.learners.base import learner_class
+from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation

@@ -24,7 +24,8 @@ import torch
 
 from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import TrainableEngine
-from neuromas_env.agents.learners.base import Learner, learner_class, make_learner
+from neuromas_env.agents.learners.base import Learner, learner_class
+from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation, communication_ablation, evaluate

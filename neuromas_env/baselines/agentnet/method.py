@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from neuromas_env.agents.prompts import Prompt, Turns
-from neuromas_env.baselines.adapted import Fitted, learned
+from neuromas_env.baselines.adapted import learned
 from neuromas_env.baselines.agentnet.pool import TFIDF, Entry, Lesson, Pool, Rule, State, fresh
 from neuromas_env.baselines.agentnet.prompts import Prompts
 from neuromas_env.baselines.agentnet.walk import (
@@ -39,7 +39,7 @@ from neuromas_env.baselines.agentnet.walk import (
     actions,
     progress,
 )
-from neuromas_env.baselines.net import Net, Script, Setup
+from neuromas_env.baselines.net import Fitted, Net, Script, Setup
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation, Trajectory

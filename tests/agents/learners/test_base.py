@@ -2,6 +2,7 @@ import pytest
 from support.plugins import install
 
 from neuromas_env.agents.learners import base as door
+from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig
@@ -38,7 +39,7 @@ def clean(monkeypatch):
 
 def test_a_learner_registered_in_code_is_made_with_nodes_and_configuration():
     door.register_learner("counter", Counter)
-    made = door.make_learner("counter", None, ["node_0", "node_1"], CONFIG)
+    made = make_learner("counter", None, ["node_0", "node_1"], CONFIG)
     assert made.nodes == ("node_0", "node_1") and made.rate == 5.0
     assert made.update([None] * 3) == {"seen": 3.0}
     assert "counter" in door.list_learners()
@@ -47,7 +48,7 @@ def test_a_learner_registered_in_code_is_made_with_nodes_and_configuration():
 def test_a_learner_of_an_installed_package_is_found(monkeypatch, tmp_path):
     offered = {"theirs": f"{__name__}:Counter"}
     install(monkeypatch, tmp_path, "their-learners", {"neuromas_env.learners": offered})
-    assert type(door.make_learner("theirs", None, ["node_0"], CONFIG)).__name__ == "Counter"
+    assert type(make_learner("theirs", None, ["node_0"], CONFIG)).__name__ == "Counter"
     assert "package their-learners" in door.list_learners()["theirs"]
 
 
@@ -55,21 +56,21 @@ def test_a_package_that_cannot_be_imported_is_named(monkeypatch, tmp_path):
     offered = {"broken": "no_such_package.learners:make"}
     install(monkeypatch, tmp_path, "broken-learners", {"neuromas_env.learners": offered})
     with pytest.raises(InputError, match="'broken' of the package broken-learners.*no_such_pack"):
-        door.make_learner("broken", None, ["node_0"], CONFIG)
+        make_learner("broken", None, ["node_0"], CONFIG)
 
 
 def test_the_built_in_ones_are_listed_and_an_unknown_name_gets_a_suggestion():
     assert {"joint", "independent", "tabular"} <= set(door.list_learners())
     with pytest.raises(InputError, match="independent"):
-        door.make_learner("independant", None, ["node_0"], CONFIG)
+        make_learner("independant", None, ["node_0"], CONFIG)
 
 
 def test_the_tabular_learner_comes_through_the_door_and_wants_a_table():
     engine = TabularEngine("AB")
-    made = door.make_learner("tabular", engine, ["node_0"], CONFIG)
+    made = make_learner("tabular", engine, ["node_0"], CONFIG)
     assert isinstance(made, TabularReinforce)
     with pytest.raises(InputError, match="TabularEngine"):
-        door.make_learner("tabular", object(), ["node_0"], CONFIG)
+        make_learner("tabular", object(), ["node_0"], CONFIG)
 
 
 @pytest.mark.parametrize("name", ["joint", "independent"])
@@ -78,7 +79,7 @@ def test_the_learners_for_language_models_train_every_node(name):
 
     engine = tiny_engine("llama")
     task, topology = make_task("signal"), Topology.parse("2-1")
-    made = door.make_learner(name, engine, NODES, CONFIG)
+    made = make_learner(name, engine, NODES, CONFIG)
     network = llm_network(topology, task, engine, Sampling(1.0, 3))
     runs = run_episodes(network, task, task.examples("train"), rollouts=2)
     before = {n: [p.sum().item() for p in engine.adapters.parameters(n).values()] for n in NODES}

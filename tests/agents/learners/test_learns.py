@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from support.tiny_models import LLAMA_TEMPLATE
-from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from support.tiny_models import symbol_model
 
 from neuromas_env import Topology
 from neuromas_env.agents.engines.models import load_base
@@ -17,40 +15,6 @@ from neuromas_env.rollout import derive_seed, run_episodes
 from neuromas_env.tasks import make_task
 
 STEPS, ROLLOUTS = 60, 16
-
-
-def symbol_model(folder, symbols, seed):
-    """A random model whose whole vocabulary are the symbols; it is blind to any other word.
-
-    In a prompt of a hundred random words one symbol would hardly move a random model.
-    """
-    words = ["<unk>", "<|im_start|>", "<|im_end|>", *symbols]
-    vocabulary = {word: number for number, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Replace(Regex(r"\w\w+|[^\w\s]|[0-9]"), " ")
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.add_special_tokens([AddedToken(word, special=True) for word in words[1:3]])
-    torch.manual_seed(seed)
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    config = LlamaConfig(
-        vocab_size=len(words),
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        initializer_range=0.5,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-        **shape,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        chat_template=LLAMA_TEMPLATE,
-    ).save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

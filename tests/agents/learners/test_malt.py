@@ -14,7 +14,7 @@ from support.tiny_runs import At, Killed, kill, lines, untimed
 from torch.nn.functional import logsigmoid
 
 from neuromas_env.agents.engines.base import Row
-from neuromas_env.agents.learners.base import make_learner
+from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.learners.malt import CHAIN, Malt, node_values, sibling_pairs
 from neuromas_env.agents.llm import without_adapters
 from neuromas_env.agents.training import checkpoint

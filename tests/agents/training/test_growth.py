@@ -9,7 +9,7 @@ import torch
 from support.tiny_models import make_tiny
 from support.tiny_runs import lines, tiny_config
 
-from neuromas_env.agents.learners.base import make_learner
+from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import make_engine, train
 from neuromas_env.agents.training.growth import grow

@@ -1,0 +1,95 @@
+"""The rooms of the package, from the ground floor up: a room imports only what stands below it."""
+
+import ast
+
+import networkx
+from support.paths import ROOT
+
+FLOORS = [
+    "errors progress",
+    "files registry config drawing dag",
+    "topology downloads",
+    "tasks",
+    "policy",
+    "envs",
+    "envs.discrete",
+    "neuromas_v0 discrete_v0 __init__",  # the face: loads what it names when that is first used
+    "method",
+    "rollout",
+    "agents.prompts",
+    "agents.llm agents.roles",
+    "agents.engines",
+    "agents.learners",
+    "agents.training agents.tables",
+    "testing baselines",
+    "bench",
+    "experiments",
+    "cli",
+    "__main__",
+]
+"""Rooms of one floor do not import one another."""
+
+LONG = {"tests/support/asserted.py": "one table of replies with the readings of public harnesses"}
+"""Files above 400 lines, and why."""
+
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
+FACE = "__init__"
+
+
+def modules():
+    """Name and syntax tree of every file of the package that holds more than a docstring."""
+    for file in sorted((ROOT / "neuromas_env").rglob("*.py")):
+        *place, last = file.relative_to(ROOT / "neuromas_env").with_suffix("").parts
+        tree = ast.parse(file.read_text())
+        if len(tree.body) > 1:
+            yield ".".join(place + [last] * (last != "__init__")) or FACE, tree
+
+
+MODULES = dict(modules())
+
+
+def inside(name, places):
+    """Return the innermost of the places that a dotted name lies in."""
+    parts = name.split(".")
+    return next((p for i in range(len(parts), 0, -1) if (p := ".".join(parts[:i])) in places), None)
+
+
+def imported(tree, types=True):
+    """Yield the modules of the package that a file imports, with those for type checkers or not."""
+    guards = [
+        n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
+    ]
+    hidden = set() if types else {node for guard in guards for node in ast.walk(guard)}
+    for node in set(ast.walk(tree)) - hidden:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            within = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for name in (within + alias.name for alias in node.names):
+                if name.startswith("neuromas_env."):
+                    yield inside(name.removeprefix("neuromas_env."), MODULES) or FACE
+
+
+def test_every_module_has_a_room_and_every_room_a_module():
+    assert {inside(module, FLOOR) for module in MODULES} == set(FLOOR)
+
+
+def test_a_room_imports_only_what_stands_below():
+    rooms = {module: inside(module, FLOOR) for module in MODULES}
+    wrong = [
+        f"{module} imports {other}"
+        for module, tree in MODULES.items()
+        for other in imported(tree)
+        if rooms[other] != rooms[module] and FLOOR[rooms[other]] >= FLOOR[rooms[module]]
+    ]
+    assert not wrong
+
+
+def test_no_files_import_one_another_in_a_circle():
+    edges = [(module, other) for module, tree in MODULES.items() for other in imported(tree, False)]
+    assert list(networkx.simple_cycles(networkx.DiGraph(edges))) == []
+
+
+def test_no_file_is_long():
+    folders = [ROOT / name for name in ("neuromas_env", "tests", "benchmarks", "examples")]
+    files = [file for folder in folders for file in folder.rglob("*.py")]
+    long = {str(f.relative_to(ROOT)) for f in files if len(f.read_text().splitlines()) > 400}
+    assert long == set(LONG)
