@@ -6,7 +6,7 @@ import networkx
 from support.paths import ROOT
 
 FLOORS = [
-    "errors progress",
+    "errors progress seeds",
     "files registry config drawing dag",
     "topology downloads",
     "tasks",
