@@ -294,15 +294,21 @@ def _mean(grids: Sequence[Sequence[Sequence[float | None]]]) -> list[list[float 
 
 
 def _setting(studies: Sequence[Running], made: Sequence[Mapping[str, str]]) -> str:
-    """By what the results were made, as it was noted when each run began."""
+    """By what the results were made, and on how many seeds."""
+    lines = [origin(made)]
+    for running in studies:
+        lines.append(f"{running.study.name}: {running.study.seeds} seeds" + _weights(running))
+    return "; ".join(lines) + "."
+
+
+def origin(made: Sequence[Mapping[str, str]]) -> str:
+    """Say by what results were made, as it was noted when each run began."""
     lines = []
     for number, one in enumerate(made):
         commit = f" at commit {one['commit']}" if one["commit"] else ""
         begin = "gone on with by" if number else "Made by"
         lines.append(f"{begin} `{one['command']}`{commit}, on {one['machine']}")
-    for running in studies:
-        lines.append(f"{running.study.name}: {running.study.seeds} seeds" + _weights(running))
-    return "; ".join(lines) + "."
+    return "; ".join(lines)
 
 
 def _weights(running: Running) -> str:

@@ -20,6 +20,7 @@ from neuromas_env.bench.tables import Grid, p_value, to_markdown
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.curves import learning_curves
 from neuromas_env.experiments.options import DiscreteOptions
+from neuromas_env.experiments.report import origin
 from neuromas_env.experiments.spec import Experiment, slug
 from neuromas_env.experiments.study import Running
 from neuromas_env.files import write
@@ -74,9 +75,7 @@ def write_report(
 ) -> Path:
     """Write `report.md` and what it links to; return its path. See `report.write_report`."""
     parts = [f"# {experiment.title}", f"Shown: {experiment.claim}"]
-    last = made[-1]
-    commit = f" at commit {last['commit']}" if last["commit"] else ""
-    parts.append(f"Made by `{last['command']}`{commit}, on {last['machine']}. {NOTES}")
+    parts.append(f"{origin(made)}. {NOTES}")
     if experiment.matched:
         parts.append(f"Matched: {experiment.matched}")
     for running in studies:

@@ -112,7 +112,7 @@ def test_states_that_do_not_fit(tmp_path):
     with pytest.raises(InputError, match="no training questions to adapt 'agentnet' to"):
         learn(1, tmp_path, task=Untrained())
     save(tmp_path, fresh(2, "tfidf", questions()), "agentnet:agents=2")
-    with pytest.raises(InputError, match="learned with agents=2, not 3; the same option agents"):
+    with pytest.raises(InputError, match="learned with agents=2, not 3; give the same agents"):
         make_baseline(f"agentnet:state={tmp_path}", Sums(), Told())
     with pytest.raises(InputError, match="learned with embedding=tfidf, not x"):
         make_baseline(f"agentnet:agents=2,embedding=x,state={tmp_path}", Sums(), Told())

@@ -142,7 +142,7 @@ def test_without_a_state_it_says_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match="there is no .*adapted.json"):
         make_baseline(f"gptswarm:state={tmp_path}", Sums(), Told())
     learn(1, tmp_path)
-    with pytest.raises(InputError, match="learned with agents=1, not 3; the same option agents"):
+    with pytest.raises(InputError, match="learned with agents=1, not 3; give the same agents"):
         make_baseline(f"gptswarm:state={tmp_path}", Sums(), Told())
     text = (tmp_path / FILE).read_text().replace(ONE, "agentnet")
     (tmp_path / FILE).write_text(text)
@@ -155,7 +155,7 @@ def test_a_choice_of_voters_is_no_graph_that_carries_text_and_belongs_to_its_mod
     engine.name, engine.weights_hash = "ours", "0" * 16
     learn(1, tmp_path, "gptswarm:agents=1,graphs=2", engine)
     name = f"gptswarm:agents=1,state={tmp_path}"
-    with pytest.raises(InputError, match="with edges_carry_text=false, not true; the same option"):
+    with pytest.raises(InputError, match="with edges_carry_text=false, not true; give the same"):
         make_baseline(f"{name},edges_carry_text=true", Sums(), engine)
     other = Told()
     other.weights_hash = "1" * 16

@@ -168,7 +168,7 @@ def test_more_seeds_may_be_added_and_other_arms_may_not(coded, tmp_path):
     with pytest.raises(InputError, match="holds results of another experiment: its name"):
         run_experiment(other, tmp_path / "out")
     other = write(tmp_path / "mine", {"discrete": changed}, SCALE)
-    with pytest.raises(InputError, match="its study coded is another; another folder"):
+    with pytest.raises(InputError, match="its study coded is another; give another folder"):
         run_experiment(other, tmp_path / "out")
 
 

@@ -198,7 +198,7 @@ def resolve_from(endpoint: str, cache: Path, name: str, timeout: float = 5) -> s
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "0"}
     script = (
         "import sys, time, huggingface_hub\n"
-        "from neuromas_env.agents import models\n"
+        "from neuromas_env.agents.engines import models\n"
         "from neuromas_env.errors import InputError\n"
         "models.HUB_TIMEOUT = float(sys.argv[2])\n"
         "start = time.monotonic()\n"

@@ -250,7 +250,7 @@ def test_if_vllm_fails_every_reply_says_so_and_it_starts_anew(vllm):
 def test_what_it_cannot_do_is_refused(vllm, monkeypatch):
     engine = make()
     ask = Request((("user", "yes"),), engine, "node_0", Sampling(0.001, 4))
-    with pytest.raises(InputError, match="temperature 0.001; 0 .greedy. or 0.01 or more"):
+    with pytest.raises(InputError, match="temperature must be 0 .greedy. or at least 0.01"):
         engine.generate([ask])
     with pytest.raises(InputError, match="unknown adapter 'node_7'"):
         engine.generate([dataclasses.replace(ask, adapter="node_7", sampling=Sampling(0.0, 4))])
