@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
-from neuromas_env.agents.engines.models import LoadedModel, load_base
-
-# Workers share the cores: torch in each would take all of them, and wait for the other's.
+# Nothing here imports torch: the process that only deals tests out would wait for it first.
+# Workers share the cores, and torch in each would take all of them: it reads this when imported.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # what tests start
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 # By default an example that takes longer than 200 ms fails, however busy the machine is.
 settings.register_profile(
@@ -25,6 +22,8 @@ settings.load_profile("patient")
 @pytest.fixture(scope="module")
 def one_thread():
     """One thread of torch: tiny models lose more by sharing their work out than they gain."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -32,6 +31,8 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> LoadedModel:
+def smollm2():
     """The embedded default model, fetched and converted if need be. Tests must not change it."""
+    from neuromas_env.agents.engines.models import load_base
+
     return load_base("smollm2-135m")

@@ -25,7 +25,7 @@ from neuromas_env.config import (
     read_config,
     schema,
 )
-from neuromas_env.envs.episode import REWARDS
+from neuromas_env.envs.text import REWARDS
 from neuromas_env.errors import InputError
 
 

@@ -3,6 +3,7 @@
 import ast
 
 import networkx
+import pytest
 from support.paths import ROOT
 
 FLOORS = [
@@ -36,16 +37,16 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.spl
 FACE = "__init__"
 
 
+@pytest.fixture(scope="module")
 def modules():
-    """Name and syntax tree of every file of the package that holds more than a docstring."""
+    """By name the syntax tree of every file of the package that holds more than a docstring."""
+    found = {}
     for file in sorted((ROOT / "neuromas_env").rglob("*.py")):
         *place, last = file.relative_to(ROOT / "neuromas_env").with_suffix("").parts
         tree = ast.parse(file.read_text())
         if len(tree.body) > 1:
-            yield ".".join(place + [last] * (last != "__init__")) or FACE, tree
-
-
-MODULES = dict(modules())
+            found[".".join(place + [last] * (last != "__init__")) or FACE] = tree
+    return found
 
 
 def inside(name, places):
@@ -54,38 +55,37 @@ def inside(name, places):
     return next((p for i in range(len(parts), 0, -1) if (p := ".".join(parts[:i])) in places), None)
 
 
-def imported(tree, types=True):
-    """Yield the modules of the package that a file imports, with those for type checkers or not."""
-    guards = [
-        n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
-    ]
-    hidden = set() if types else {node for guard in guards for node in ast.walk(guard)}
-    for node in set(ast.walk(tree)) - hidden:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            within = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-            for name in (within + alias.name for alias in node.names):
-                if name.startswith("neuromas_env."):
-                    yield inside(name.removeprefix("neuromas_env."), MODULES) or FACE
+def imports(modules, types=True):
+    """Yield a file of the package and one that it imports, if only for type checkers or not."""
+    for module, tree in modules.items():
+        guards = [n for n in ast.walk(tree) if isinstance(n, ast.If)]
+        guards = [n for n in guards if "TYPE_CHECKING" in ast.dump(n.test)]
+        hidden = set() if types else {node for guard in guards for node in ast.walk(guard)}
+        for node in set(ast.walk(tree)) - hidden:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                within = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                for name in (within + alias.name for alias in node.names):
+                    if name.startswith("neuromas_env."):
+                        yield module, inside(name.removeprefix("neuromas_env."), modules) or FACE
 
 
-def test_every_module_has_a_room_and_every_room_a_module():
-    assert {inside(module, FLOOR) for module in MODULES} == set(FLOOR)
+def test_every_module_has_a_room_and_every_room_a_module(modules):
+    assert {inside(module, FLOOR) for module in modules} == set(FLOOR)
 
 
-def test_a_room_imports_only_what_stands_below():
-    rooms = {module: inside(module, FLOOR) for module in MODULES}
+def test_a_room_imports_only_what_stands_below(modules):
+    rooms = {module: inside(module, FLOOR) for module in modules}
     wrong = [
         f"{module} imports {other}"
-        for module, tree in MODULES.items()
-        for other in imported(tree)
+        for module, other in imports(modules)
         if rooms[other] != rooms[module] and FLOOR[rooms[other]] >= FLOOR[rooms[module]]
     ]
     assert not wrong
 
 
-def test_no_files_import_one_another_in_a_circle():
-    edges = [(module, other) for module, tree in MODULES.items() for other in imported(tree, False)]
-    assert list(networkx.simple_cycles(networkx.DiGraph(edges))) == []
+def test_no_files_import_one_another_in_a_circle(modules):
+    graph = networkx.DiGraph(imports(modules, types=False))
+    assert list(networkx.simple_cycles(graph)) == []
 
 
 def test_no_file_is_long():

@@ -11,7 +11,6 @@ import sys
 import textwrap
 
 import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
 
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.bbh import variants
@@ -55,6 +54,8 @@ def same_words(question):
 
 def near(pool, reported, common=RARE):
     """Return index in the pool, index in the reported and nearness of each near pair."""
+    from sklearn.feature_extraction.text import CountVectorizer  # takes seconds to load
+
     vectorizer = CountVectorizer(analyzer=word_pairs, binary=True, dtype=np.float32, max_df=common)
     matrix = vectorizer.fit_transform([*pool, *reported])
     ours, theirs = matrix[: len(pool)], matrix[len(pool) :]
