@@ -182,7 +182,7 @@ def test_it_learns_from_the_questions_of_a_training_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("prompts=role_free", "learns with prompts of its own; .*prompts=roles"),
+        ("prompts=role_free", "learns with prompts of its own: .*prompts=roles"),
         ("prompts=rolefree", "Did you mean 'role_free'"),
         ("temperature=11", "temperature must be from 0 to 10, not 11"),
         ("max_new_tokens=0", "max_new_tokens must be from 1"),

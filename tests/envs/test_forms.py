@@ -17,6 +17,8 @@ from neuromas_env.envs.episode import Episode, Said
 from neuromas_env.envs.text import TextChannel
 from neuromas_env.envs.wiring import wiring
 from neuromas_env.errors import InputError
+from neuromas_env.method import Method
+from neuromas_env.policy import Policy
 from neuromas_env.rollout import run_episodes
 from neuromas_env.topology import Topology
 
@@ -28,7 +30,7 @@ DISCRETE = [
 ]  # fmt: skip
 
 
-class Says:
+class Says(Policy):
     """A node that says what was drawn for it."""
 
     def __init__(self, text):
@@ -36,9 +38,6 @@ class Says:
 
     def request(self, observation, seed):
         return self.text
-
-    def read(self, completion):
-        raise AssertionError("nothing was asked")
 
 
 def walk(env, said):
@@ -82,7 +81,7 @@ def test_texts_play_alike_in_all_forms(topology, task, data):
     parallel = neuromas_v0.parallel_env(task, topology)
     seen, shared = layers(parallel, options, said)
     team = {node: Says(text) for node, text in said.items()}
-    [run] = run_episodes(topology, task, team, [task.rows[index]])
+    [run] = run_episodes(Method(topology, team), task, [task.rows[index]])
     assert got == shared == dict.fromkeys(topology.nodes, run.reward)
     assert same({node: turn[0] for node, turn in turns.items()}, seen)
     episode = aec.unwrapped.episode

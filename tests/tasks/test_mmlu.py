@@ -85,7 +85,7 @@ def test_lists_what_the_data_holds_or_else_what_upstream_has(monkeypatch):
         ({"answer": 4}, "line 2: column 'answer' is 4; it must be 0 to 3"),
         ({"answer": -1}, "line 2: column 'answer' is -1"),
         ({"answer": "B"}, "line 2: column 'answer' must be an integer"),
-        ({"choices": ["one"]}, "line 2: column 'choices' has 1 texts"),
+        ({"choices": ["one"]}, "line 2: column 'choices' must have 2 to 10 texts, got 1"),
     ],
 )
 def test_rows_that_make_no_sense_are_named_or_left_out(tmp_path, change, message):

@@ -15,7 +15,7 @@ from support.tiny_models import make_tiny
 from support.tiny_runs import At, Killed, assert_same_end, kill, lines, tiny_config
 from support.toy_tasks import Whole
 
-from neuromas_env.agents.learners.base import register_learner
+from neuromas_env.agents.learners.base import Learner, register_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import read_result, resume, train
 from neuromas_env.agents.training.config import TrainConfig
@@ -116,14 +116,17 @@ def test_a_failed_episode_ends_the_run_with_its_message(model, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_names_step_and_questions(model, tmp_path):
-    class Exploding:
+    class Exploding(Learner):
+        def __init__(self, engine, nodes, config):
+            pass
+
         def update(self, trajectories):
             raise FloatingPointError(f"not finite; questions: {trajectories[0].example.id}")
 
         def state_dict(self):
             return {}
 
-    register_learner("exploding", lambda engine, nodes, config: Exploding())
+    register_learner("exploding", Exploding)
     config = tiny_config(model, tmp_path / "run", learner="exploding", eval_questions=0)
     with pytest.raises(InputError, match="step 1: not finite; questions: train/"):
         train(config)
@@ -165,7 +168,7 @@ def test_a_task_without_training_rows_is_refused(model, tmp_path, monkeypatch):
             return () if split == "train" else self.rows
 
     monkeypatch.setattr("neuromas_env.agents.training.api.make_task", lambda *a, **k: Untaught())
-    with pytest.raises(InputError, match="task 'whole' has no training questions; another task"):
+    with pytest.raises(InputError, match="task 'whole' has no training questions; take another"):
         train(tiny_config(model, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

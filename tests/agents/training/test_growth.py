@@ -173,7 +173,7 @@ def test_growing_with_another_learner_is_refused(model, tmp_path, first, second)
 def test_growing_with_another_scale_of_adapters_is_refused(model, tmp_path):
     train(tiny_config(model, tmp_path / "small", steps=0, eval_questions=0, alpha=16.0))
     grown = {"topology": "2-1", "grow_from": str(tmp_path / "small"), "eval_questions": 0}
-    with pytest.raises(InputError, match="alpha 16.0, but alpha is 32.0 here; alpha 16.0 would be"):
+    with pytest.raises(InputError, match="alpha 16.0, but alpha is 32.0 here; give alpha 16.0"):
         train(tiny_config(model, tmp_path / "new", **grown))
     assert not (tmp_path / "new").exists()
 
