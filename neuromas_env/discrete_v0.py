@@ -1,6 +1,7 @@
 """The versioned PettingZoo module of discrete networks, whose messages are symbols of a code book.
 
-`env`, `raw_env` and `parallel_env` take the arguments of `make` but its first.
+`env`, `raw_env` and `parallel_env` take the arguments of `make` but its first; `level` returns
+those of a level.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from typing import TypeVar
 from neuromas_env.envs.aec import AECNetwork, checked
 from neuromas_env.envs.discrete.channel import DiscreteChannel
 from neuromas_env.envs.discrete.layout import make_layout
+from neuromas_env.envs.discrete.levels import level
 from neuromas_env.envs.discrete.tasks import DiscreteTask
 from neuromas_env.envs.parallel import ParallelNetwork
 from neuromas_env.topology import Topology
 
 Form = TypeVar("Form")
 
-__all__ = ["env", "make", "parallel_env", "raw_env"]
+__all__ = ["env", "level", "make", "make_layout", "parallel_env", "raw_env"]
 
 
 def make(

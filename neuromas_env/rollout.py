@@ -12,12 +12,11 @@ from neuromas_env.envs.episode import Episode, score_all
 from neuromas_env.envs.text import TextChannel
 from neuromas_env.method import Method
 from neuromas_env.policy import Completion, Engine, Request, Team, Trajectory, Turn
+from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks.base import Example, Task
 
 Intervene = Callable[[Sequence[Mapping[str, str]]], Sequence[Mapping[str, str]]]
 """Replaces the messages of a layer, one mapping from node to text for each episode."""
-
-_QUESTIONS = 2  # stream of random numbers, beside those of a training run
 
 
 @dataclass
@@ -32,11 +31,6 @@ class _Run:
 def whole_questions(examples: Iterable[Example]) -> list[Example]:
     """Return the examples with nothing to deal, so that every node reads the whole question."""
     return [replace(example, parts=(), query="") for example in examples]
-
-
-def derive_seed(seed: int, *keys: int) -> int:
-    """Derive the seed of a part from the seed of the whole (numpy `SeedSequence`)."""
-    return int(np.random.SeedSequence([seed, *keys]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def step_questions(examples: Sequence[Example], seed: int, step: int, count: int) -> list[Example]:
@@ -61,7 +55,7 @@ def step_questions(examples: Sequence[Example], seed: int, step: int, count: int
 
 @lru_cache(maxsize=2)
 def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    return np.random.default_rng(derive_seed(seed, _QUESTIONS, epoch)).permutation(size)
+    return np.random.default_rng(derive_seed(seed, Stream.QUESTIONS, epoch)).permutation(size)
 
 
 def run_episodes(

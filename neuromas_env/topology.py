@@ -229,6 +229,16 @@ class Topology:
         """Return the nodes that read a node, in topological order."""
         return self._readers[self._known(node)]
 
+    def nearest(self, node: str, candidates: Sequence[str]) -> str:
+        """Return the candidate nearest to a node: first by layer, then by column, then by order."""
+
+        def distance(other: str) -> tuple[int, int]:
+            layer, own = self.layer_of(other), self.layer_of(node)
+            column = self.layers[layer].index(other)
+            return abs(layer - own), abs(column - self.layers[own].index(node))
+
+        return min(candidates, key=distance)
+
     def grow_to(self, other: Topology, mapping: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return which node of the larger topology inherits which node of this one.
 

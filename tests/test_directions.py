@@ -7,7 +7,7 @@ import pytest
 from support.paths import ROOT
 
 FLOORS = [
-    "errors progress",
+    "errors progress seeds",
     "files registry config drawing dag",
     "topology downloads",
     "tasks",

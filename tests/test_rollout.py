@@ -10,7 +10,8 @@ from neuromas_env.agents.llm import llm_network
 from neuromas_env.method import Method
 from neuromas_env.neuromas_v0 import env
 from neuromas_env.policy import Policy, Sampling
-from neuromas_env.rollout import derive_seed, run_episodes
+from neuromas_env.rollout import run_episodes
+from neuromas_env.seeds import derive_seed
 from neuromas_env.topology import Topology
 
 

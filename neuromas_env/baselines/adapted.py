@@ -26,7 +26,8 @@ from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
 from neuromas_env.policy import Engine, Usage
 from neuromas_env.progress import Reporter
-from neuromas_env.rollout import derive_seed, step_questions
+from neuromas_env.rollout import step_questions
+from neuromas_env.seeds import derive_seed
 from neuromas_env.tasks.base import Task
 from neuromas_env.tasks.ready import check_ready
 

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from neuromas_env.envs.spaces import Spaces
-from neuromas_env.envs.text import TextChannel
 from neuromas_env.envs.wiring import Wiring, named_edges, wiring
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks.base import Score, Task
+from neuromas_env.tasks.base import Score
 from neuromas_env.topology import Topology
 
 Schedule = Callable[[Mapping[str, Any]], Collection[str] | None]
@@ -119,7 +118,7 @@ class Episode:
     def __init__(
         self,
         topology: Topology,
-        task: Task | Channel,
+        channel: Channel,
         example: Any,
         *,
         graph: Iterable[Iterable[int | str]] | None = None,
@@ -131,7 +130,7 @@ class Episode:
 
         Args:
             topology: The network's nodes and, unless `graph` is given, its edges.
-            task: Scores the answer; or a channel, such as `TextChannel(task, reward="both")`.
+            channel: What messages are and what they earn, such as `TextChannel(task)`.
             example: The question.
             graph: Acyclic `(source, reader)` edges over the topology's nodes, for this
                 episode alone. They may run against the numbering; the output stays
@@ -145,8 +144,7 @@ class Episode:
             InputError: An argument names unknown nodes, the graph has a cycle, the
                 prefix skips a node, or no node would act at all.
         """
-        self.topology, self.example = topology, example
-        self.channel = TextChannel(task) if isinstance(task, Task) else task
+        self.topology, self.channel, self.example = topology, channel, example
         self._edges = None if graph is None else named_edges(topology, graph)
         self.wiring = wiring(topology, self._edges)
         self.dealt = self.channel.deal(example, topology, self.wiring)

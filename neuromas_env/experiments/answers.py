@@ -15,9 +15,8 @@ from neuromas_env.envs.discrete.levels import LEVELS
 from neuromas_env.envs.discrete.tasks import make_discrete_task
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.backends.tables import halves, messages, some
+from neuromas_env.seeds import TableStream
 from neuromas_env.tasks.base import Example
-
-_SAMPLES, _CHANGE = 5, 6  # streams of random numbers
 
 
 def answer(
@@ -47,7 +46,7 @@ def answer(
         p, drawn = softmax(table), []
         for number in range(samples):
             # For all test questions, so that a question's sample does not depend on the chunk.
-            rng = np.random.default_rng([seed, _SAMPLES, number])
+            rng = np.random.default_rng([seed, TableStream.SAMPLES, number])
             drawn.append(messages(layout, lambda seen: sample(p, seen, rng), test)[0][:, rows])  # noqa: B023
     parts, query = some(layout.task, chosen)
     right = layout.task.rule(parts, query)
@@ -92,7 +91,7 @@ def ablation(layout: Layout, node: int, how: str, seed: int) -> Callable:
     `blank` sends symbol 0 always, `shuffle` another question's message, `base` what the
     untrained node says: anything.
     """
-    rng = np.random.default_rng([seed, _CHANGE, node])
+    rng = np.random.default_rng([seed, TableStream.CHANGE, node])
 
     def change(who: int, sent: np.ndarray) -> np.ndarray:
         if who != node:

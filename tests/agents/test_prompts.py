@@ -11,6 +11,7 @@ from neuromas_env.agents.llm import LLMPolicy, llm_network
 from neuromas_env.agents.prompts import build_prompt
 from neuromas_env.envs.episode import Episode
 from neuromas_env.envs.spaces import MAX_MESSAGE
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.policy import Completion, Sampling
 from neuromas_env.tasks.base import Example
 
@@ -22,7 +23,7 @@ mathematician role persona act""".split()
 
 def observe(node="node_2", question="say yes", said=("one", "two"), topology="2-2-1", **extra):
     example = Example("id", question, "yes", **extra)
-    episode = Episode(TOPOLOGIES[topology], Whole(), example)
+    episode = Episode(TOPOLOGIES[topology], TextChannel(Whole()), example)
     episode.commit({"node_0": said[0], "node_1": said[1]})
     return episode.observe(node)
 
@@ -68,7 +69,7 @@ def test_every_number_of_the_place_and_the_format_count():
 
 def test_nodes_are_given_no_role():
     for name, topology in TOPOLOGIES.items():
-        episode = Episode(topology, Whole(), Example("id", "", "yes"))
+        episode = Episode(topology, TextChannel(Whole()), Example("id", "", "yes"))
         while not episode.done:
             for node in episode.active:
                 words = re.findall(

@@ -31,6 +31,7 @@ from neuromas_env.bench.summary import summarise
 from neuromas_env.bench.tables import make_grids
 from neuromas_env.cli.app import main
 from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes
@@ -186,7 +187,7 @@ def test_the_nodes_of_a_run_are_prompted_as_they_were_trained(tmp_path):
     train(tiny_config(tiny_folder("llama"), folder, learner="joint_roles", steps=1))
     task, name = make_task("signal:symbols=3"), f"neuromas@{folder}"
     method = make_method(name, task, MockEngine(), configure(tmp_path, methods=(name,)))
-    seen = Episode(method.topology, task, task.examples("test")[0]).observe("node_0")
+    seen = Episode(method.topology, TextChannel(task), task.examples("test")[0]).observe("node_0")
     asked = method.team["node_0"].request(seen, 0)
     assert (
         asked.turns

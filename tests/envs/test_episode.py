@@ -20,7 +20,7 @@ EXAMPLE = WHOLE.rows[0]
 
 def start(topology="2-1", **options):
     topology = Topology.parse(topology) if isinstance(topology, str) else topology
-    return Episode(topology, WHOLE, EXAMPLE, **options)
+    return Episode(topology, TextChannel(WHOLE), EXAMPLE, **options)
 
 
 def play(episode, speak=lambda node, observation: node):
@@ -87,7 +87,7 @@ def test_aec_parallel_and_episode_agree(drawn, data):
     topology, task, options = drawn
     example = data.draw(st.sampled_from(task.rows))
     try:
-        direct = play(Episode(topology, task, example, **options), digest)
+        direct = play(Episode(topology, TextChannel(task), example, **options), digest)
     except InputError as error:
         assert "no node acts" in str(error)
         return
@@ -174,7 +174,7 @@ def test_an_observation_is_fresh_and_cannot_be_used_to_change_the_episode():
 
 
 def questions(topology, example, **options):
-    episode = Episode(Topology.parse(topology), DEALT, example, **options)
+    episode = Episode(Topology.parse(topology), TextChannel(DEALT), example, **options)
     return [episode.observe(node)["question"] for node in episode.topology.nodes]
 
 
@@ -306,7 +306,7 @@ def test_a_question_that_is_too_long_is_refused():
         rows = (type(EXAMPLE)("long", "x" * 1_000_001, "x"),)
 
     with pytest.raises(InputError, match="'long': the question has 1000001 characters"):
-        Episode(Topology.parse("1"), Long(), Long.rows[0])
+        Episode(Topology.parse("1"), TextChannel(Long()), Long.rows[0])
 
 
 @given(topologies(), st.data())

@@ -28,7 +28,7 @@ def test_the_mark_reaches_the_scorer():
     task = make_task("signal")
     task.score = lambda example, reply: heard.append(reply) or Score(0.0, 0.0, "wrong")
     for finished in (True, False):
-        episode = Episode(Topology.parse("1"), task, task.examples("test")[0])
+        episode = Episode(Topology.parse("1"), TextChannel(task), task.examples("test")[0])
         message = policy.read(Completion(" B ", finished=finished))
         episode.commit({"node_0": message})
         _ = episode.score

@@ -47,7 +47,7 @@ from neuromas_env.agents.learners.base import Learner, per_turn, reward_table
 from neuromas_env.agents.learners.independent import Independent, independent_nodes
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Trajectory
-from neuromas_env.rollout import derive_seed
+from neuromas_env.seeds import derive_seed
 
 Advantages = Callable[[Sequence[Trajectory]], tuple[dict[str, np.ndarray], dict[str, float]]]
 """Batch of N episodes to the advantage `[N]` of every node, and metrics."""

@@ -27,12 +27,11 @@ from neuromas_env.agents.learners.base import Learner, per_turn
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation, Policy, Sampling, Trajectory
-from neuromas_env.rollout import derive_seed, run_episodes
+from neuromas_env.rollout import run_episodes
+from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
-
-_REPLAY = 17  # stream of random numbers
 
 
 class _Recorded(Policy):
@@ -159,7 +158,7 @@ class Counterfactual(Learner):
         for number, node in enumerate(self._nodes):
             gain = rewards
             if node != self._topology.output:
-                seed = derive_seed(self._seed, _REPLAY, self._steps, number)
+                seed = derive_seed(self._seed, Stream.REPLAY, self._steps, number)
                 gain = rewards - self._replay(node, trajectories, seed)
                 metrics[f"brought/{node}"] = float(gain.mean())
             found[node] = self._advantages[node](gain.reshape(count, -1)).ravel()

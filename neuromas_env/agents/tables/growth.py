@@ -8,7 +8,6 @@ import numpy as np
 
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.topology import Topology
 
 INITS = ("zero", "copy", "noise")
 NOISE = 1.0
@@ -59,25 +58,13 @@ def grow_table(
         rows = slice(new.offsets[number], new.offsets[number] + new.sizes[number])
         parent = heirs.get(node)
         if parent is None and init == "copy":
-            parent = heirs[nearest(new.topology, node, tuple(heirs))]
+            parent = heirs[new.topology.nearest(node, tuple(heirs))]
         if parent is not None:
             before = _number(parent)
             grown[rows] = table[old.offsets[before] + _same_rows(old, before, new, number, moved)]
         elif init == "noise":
             grown[rows] = NOISE * rng.standard_normal(grown[rows].shape)
     return grown
-
-
-def nearest(topology: Topology, node: str, candidates: tuple[str, ...]) -> str:
-    """Return the nearest candidate: first by layer, then by column, then by order."""
-
-    def place(name: str) -> tuple[int, int]:
-        layer = topology.layer_of(name)
-        return layer, topology.layers[layer].index(name)
-
-    layer, column = place(node)
-    return min(candidates, key=lambda name: (abs(place(name)[0] - layer),
-                                             abs(place(name)[1] - column)))  # fmt: skip
 
 
 def _same_rows(

@@ -12,7 +12,7 @@ from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.envs.discrete.vector import Questions, VectorNetwork
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajectory, Turn
-from neuromas_env.rollout import derive_seed
+from neuromas_env.seeds import derive_seed
 from neuromas_env.tasks.base import Example, Score
 
 

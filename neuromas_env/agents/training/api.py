@@ -30,7 +30,7 @@ from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
 from neuromas_env.progress import Reporter, usual_reporter
-from neuromas_env.rollout import derive_seed
+from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
 from neuromas_env.tasks.ready import check_ready
 from neuromas_env.topology import Topology
@@ -79,7 +79,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     nodes = config.node_names(stages[0][0]) if source is None else stages[0][0].nodes
     for node in stages[0][0].nodes:
         number = int(node.removeprefix("node_"))
-        engine.adapters.add(node, derive_seed(config.seed, 0, number))
+        engine.adapters.add(node, derive_seed(config.seed, Stream.ADAPTERS, number))
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
         checkpoint.load(source, engine)

@@ -8,7 +8,7 @@ import torch
 
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.errors import unknown
-from neuromas_env.rollout import derive_seed
+from neuromas_env.seeds import derive_seed
 from neuromas_env.topology import Topology
 
 INITS = ("zero", "copy", "noise")
@@ -66,18 +66,7 @@ def grow(
         if node in kept or init == "zero":
             continue
         if init == "copy" and kept:
-            adapters.copy(_sibling(new, node, tuple(kept)), node)
+            adapters.copy(new.nearest(node, tuple(kept)), node)
         elif init == "noise":
             adapters.add_noise(node, NOISE, derive_seed(seed, number, 1))
     return inherited
-
-
-def _sibling(topology: Topology, node: str, candidates: tuple[str, ...]) -> str:
-    """Return the nearest candidate: first by layer, then by column, then by order."""
-
-    def distance(other: str) -> tuple[int, int]:
-        layer, own = topology.layer_of(other), topology.layer_of(node)
-        column = topology.layers[layer].index(other)
-        return abs(layer - own), abs(column - topology.layers[own].index(node))
-
-    return min(candidates, key=distance)

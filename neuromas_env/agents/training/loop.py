@@ -36,11 +36,10 @@ from neuromas_env.files import read_json, write
 from neuromas_env.method import Method
 from neuromas_env.policy import Sampling, Trajectory, Usage
 from neuromas_env.progress import Reporter
-from neuromas_env.rollout import derive_seed, step_questions
+from neuromas_env.rollout import step_questions
+from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import Example, Task
 from neuromas_env.topology import Topology
-
-_EPISODES, _, _GLOBAL, _GROWTH = range(1, 5)  # streams of random numbers; 2: `step_questions`
 
 
 class Interrupted(Exception):
@@ -230,7 +229,7 @@ class Run:
 
     def _rollout(self, step: int) -> list[Trajectory]:
         config = self.config
-        torch.manual_seed(derive_seed(config.seed, _GLOBAL, step))
+        torch.manual_seed(derive_seed(config.seed, Stream.TORCH, step))
         self.engine.cost.phase = "train"
         rows = self.task.examples("train")
         questions = step_questions(rows, config.seed, step, config.questions)
@@ -238,7 +237,7 @@ class Run:
             distributed.run_episodes,
             task=self.task,
             examples=questions,
-            seed=derive_seed(config.seed, _EPISODES, step),
+            seed=derive_seed(config.seed, Stream.EPISODES, step),
             rollouts=config.rollouts,
             reward=config.reward,
         )
@@ -260,7 +259,7 @@ class Run:
             old,
             new,
             init=self.config.grow_init,
-            seed=derive_seed(self.config.seed, _GROWTH, stage),
+            seed=derive_seed(self.config.seed, Stream.GROWTH, stage),
         )
         fresh = tuple(node for node in new.nodes if node not in names.values())
         if self.config.freeze_inherited:

@@ -16,7 +16,7 @@ from neuromas_env.experiments.backends import tables
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.spec import Arm, Study
 from neuromas_env.progress import Reporter
-from neuromas_env.rollout import derive_seed
+from neuromas_env.seeds import derive_seed
 from neuromas_env.tasks.base import Example
 
 

@@ -26,11 +26,11 @@ from neuromas_env.envs.discrete.vector import Questions, VectorNetwork
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.files import read_json, write
 from neuromas_env.progress import Reporter
+from neuromas_env.seeds import TableStream
 
 POINTS = 20
 BIAS = 2.0
 """Logit with which a role written by hand starts."""
-_ROWS, _START = 2, 3  # streams of random numbers; `DiscreteOptions.stream` is another
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class LeaveOneNodeOut(PolicyGradient):
         """Credit of every message, `[nodes, episodes]`."""
         self._count += 1
         self.replayed = 0
-        rng = np.random.default_rng([self._seed, _ROWS, self._count])
+        rng = np.random.default_rng([self._seed, TableStream.ROWS, self._count])
         found = np.empty(batch.seen.shape)
         for node in range(len(found)):
             gain = batch.rewards
@@ -313,7 +313,7 @@ def _rows(options: DiscreteOptions, layout: Layout, task: str, seed: int) -> np.
     room = options.rows(task)
     if room is not None and room < len(rows):
         # Each row is used before any is used twice; which share one is chance.
-        order = np.random.default_rng([seed, _ROWS]).permutation(len(rows))
+        order = np.random.default_rng([seed, TableStream.ROWS]).permutation(len(rows))
         rows = order.argsort() % room
     if options.shared:
         first: dict[tuple[int, ...], int] = {}
@@ -327,9 +327,9 @@ def _rows(options: DiscreteOptions, layout: Layout, task: str, seed: int) -> np.
 def _start(options: DiscreteOptions, layout: Layout, rows: np.ndarray, seed: int) -> np.ndarray:
     table = np.zeros((sum(layout.sizes), layout.messages))
     if options.start == "noise":
-        table = np.random.default_rng([seed, _START]).standard_normal(table.shape)
+        table = np.random.default_rng([seed, TableStream.START]).standard_normal(table.shape)
     if learns_values(options.learner):
-        table = table + 1e-3 * np.random.default_rng([seed, _START]).random(table.shape)
+        table = table + 1e-3 * np.random.default_rng([seed, TableStream.START]).random(table.shape)
     if options.start == "repeat":
         for node, radices in enumerate(layout.radices):
             size = layout.sizes[node]

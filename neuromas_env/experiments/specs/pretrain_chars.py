@@ -37,6 +37,7 @@ from neuromas_env.agents.training.api import make_engine
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import evaluate
 from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.policy import Observation, Sampling
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.topology import Topology
@@ -111,7 +112,7 @@ def lesson(
     """
     examples = task.examples("train")
     topology = networks[rng.integers(len(networks))]
-    episode = Episode(topology, task, examples[int(rng.integers(len(examples)))])
+    episode = Episode(topology, TextChannel(task), examples[int(rng.integers(len(examples)))])
     stop = topology.nodes[rng.integers(len(topology))] if rng.random() < 0.5 else topology.output
     while (node := episode.active[0]) != stop:
         episode.say(node, max(numbers(episode.observe(node)), key=int))

@@ -11,7 +11,8 @@ from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.policy import Sampling
-from neuromas_env.rollout import derive_seed, run_episodes
+from neuromas_env.rollout import run_episodes
+from neuromas_env.seeds import derive_seed
 from neuromas_env.tasks import make_task
 
 STEPS, ROLLOUTS = 60, 16

@@ -22,6 +22,7 @@ from neuromas_env.agents.training.api import resume, train
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.loop import summary
 from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes
@@ -58,7 +59,7 @@ def test_a_tree_asks_every_turn_once_and_its_leaves_share_what_was_said_before(n
     # Replaying the turns before leads to the very prompt that the refiner was asked.
     for leaf in leaves:
         prefix = {node: leaf.last(node).text for node in (GENERATOR, VERIFIER)}
-        seen = Episode(CHAIN, task, leaf.example, prefix=prefix).observe(REFINER)
+        seen = Episode(CHAIN, TextChannel(task), leaf.example, prefix=prefix).observe(REFINER)
         asked = network.team[REFINER].request(seen, 0).turns
         assert bytes(leaf.last(REFINER).completion.prompt_ids.astype("uint8")) == (
             "\n".join(text for _, text in asked).encode()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuromas_env.agents.tables.growth import grow_table, nearest
+from neuromas_env.agents.tables.growth import grow_table
 from neuromas_env.agents.tables.play import play
 from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.envs.discrete.vector import VectorNetwork
@@ -80,7 +80,7 @@ def test_new_nodes_start_uniform_copied_or_random():
     )
     swapped = grow_table(old, new, table, mapping={"node_0": "node_3", "node_2": "node_4"})
     assert np.array_equal(swapped[rows], table[0:2])
-    assert nearest(new.topology, "node_3", ("node_0", "node_1", "node_4")) == "node_1"
+    assert new.topology.nearest("node_3", ("node_0", "node_1", "node_4")) == "node_1"
 
 
 def test_growth_refuses_what_does_not_fit():
