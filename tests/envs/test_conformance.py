@@ -22,11 +22,11 @@ from support.toy_tasks import TOPOLOGIES, Dealt, Whole
 from neuromas_env import neuromas_v0
 from neuromas_env.tasks import list_tasks, make_task
 
-TASKS = {"whole": Whole(), "dealt": Dealt()}
-TASKS |= {name: name for name in list_tasks(needs_data=False)}
+TOYS = {"whole": Whole(), "dealt": Dealt()}
+FREE = list_tasks(needs_data=False)
 MADE_UP = str(ROWS)
 ROWS = os.environ.get("NEUROMAS_DATA") or MADE_UP
-TASKS |= {name: name for name in list_tasks(needs_data=True, data=ROWS)}
+WITH_ROWS = list_tasks(needs_data=True, data=ROWS)
 
 # Texts are neither arrays nor boxes: PettingZoo mentions it and goes on.
 SPACE_WARNINGS = {
@@ -43,7 +43,14 @@ STATE_WARNINGS = {
 }
 
 networks = pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES)
-tasks = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+tasks = pytest.mark.parametrize(
+    "task",
+    [
+        *(pytest.param(task, id=name) for name, task in TOYS.items()),
+        *FREE,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in WITH_ROWS),
+    ],
+)
 
 
 def made(task, split="train"):
@@ -63,9 +70,17 @@ def warnings_of(check, *args):
 
 
 @networks
+@pytest.mark.parametrize("task", TOYS.values(), ids=TOYS)
+def test_every_topology_conforms(task, topology):
+    check_conformance(task, topology)
+
+
 @tasks
-def test_pettingzoo_conformance(task, topology):
-    task = made(task)
+def test_every_task_conforms(task):
+    check_conformance(made(task), TOPOLOGIES["2-2-1:skip"])
+
+
+def check_conformance(task, topology):
     aec = functools.partial(neuromas_v0.env, task, topology)
     parallel = functools.partial(neuromas_v0.parallel_env, task, topology)
     assert warnings_of(api_test, aec(), 3) == SPACE_WARNINGS
