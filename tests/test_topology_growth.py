@@ -61,6 +61,7 @@ def test_growth_keeps_every_node_its_column_and_its_edges(hidden, wider, deeper,
         assert kept or (reader == old.output and deeper and connect == "dense")
 
 
+@pytest.mark.slow
 @given(topologies(), topologies())
 def test_any_two_networks_map_soundly_or_say_why_not(old, new):
     assert old.grow_to(old) == {node: node for node in old.nodes}

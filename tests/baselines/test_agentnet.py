@@ -37,6 +37,7 @@ from neuromas_env.baselines.net import Setup
 from neuromas_env.errors import InputError
 
 
+@pytest.mark.slow
 def test_the_rule_counted_out_by_hand():
     """w and c of two episodes: one that succeeds and one that fails."""
     state = fresh(3, "tfidf", questions())
@@ -127,6 +128,7 @@ def test_all_agents_start_alike_on_a_complete_graph():
     assert firsts == {0, 1, 2, 3}  # equals share the questions
 
 
+@pytest.mark.slow
 def test_it_learns_who_is_able(tmp_path):
     """Only agent 2 can add, and no router forwards."""
     able = set()
@@ -160,6 +162,7 @@ def reply_texts():
     )
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 4), st.integers(1, 4), st.integers(0, 4))
 def test_walks_are_acyclic_and_end_within_their_caps(data, agents, splits, forwards):
     edges = data.draw(st.sets(st.tuples(*[st.integers(0, agents - 1)] * 2)))
@@ -182,6 +185,7 @@ def test_walks_are_acyclic_and_end_within_their_caps(data, agents, splits, forwa
         assert hop.heir == hop.path[-1] or (hop.path[-1], hop.heir) in edges
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "route", "on", "calls", "most"),
     [
@@ -327,6 +331,7 @@ def test_the_most_similar_question_stands_last(tmp_path):
         assert asked.startswith(nearest)
 
 
+@pytest.mark.slow
 def test_what_is_not_similar_is_not_shown(tmp_path):
     for options in ("retrieve=0", "threshold=1"):
         engine, name = Told(replies()), f"agentnet:{options}"

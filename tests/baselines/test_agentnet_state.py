@@ -23,6 +23,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.rollout import run_episodes
 
 
+@pytest.mark.slow
 def test_a_state_is_frozen_when_it_is_tested(tmp_path):
     learn(8, tmp_path)
     saved = (tmp_path / FILE).read_bytes()
@@ -55,6 +56,7 @@ def test_the_seed_decides(tmp_path):
     assert len(set(found[0].rewards)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["agentnet", "agentnet:batch=3,memory=2"])
 def test_a_killed_adaptation_goes_on_as_if_it_had_not_been(tmp_path, name):
     whole = learn(8, tmp_path / "whole", name, Told(mixed))
@@ -152,6 +154,7 @@ def test_tfidf_without_its_package(tmp_path, monkeypatch):
         learn(1, tmp_path / "x")
 
 
+@pytest.mark.slow
 def test_the_command_adapts_it(tmp_path, capsys):
     model, out = str(make_tiny("llama", tmp_path)), str(tmp_path / "out")
     name = "agentnet:splits=1,max_new_tokens=3"

@@ -53,6 +53,7 @@ def test_methods_that_vote_count_programs_by_what_they_return(tasks, name):
     assert trajectory.score.extracted == 1.0
 
 
+@pytest.mark.slow
 def test_a_vote_on_programs_is_one_batch_that_ends(tasks, monkeypatch):
     batches, judge = [], Sandbox.judge
     monkeypatch.setattr(Sandbox, "judge", lambda box, p: batches.append(list(p)) or judge(box, p))

@@ -40,6 +40,7 @@ def tagged(request, number):
     return f"tag{number}x"
 
 
+@pytest.mark.slow
 def test_one_worker_per_chunk_and_the_manager_reads_each_group():
     task = Documents(LONG)
     plan = make_plan(LONG, 240, 2, 32)

@@ -64,6 +64,7 @@ def test_calls_are_the_closed_form(name):
     assert trajectory.error is None and trajectory.answer == "The answer is 1."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_transcript_follows_from_the_seed(name):
     task = Sums()

@@ -149,6 +149,7 @@ def test_registered_in_code(monkeypatch):
         register_baseline("sc", mine)
 
 
+@pytest.mark.slow
 def test_fraction_of_a_sample_goes_to_that_share_of_questions():
     task = make_task("hierarchy/max")
     rows = list(task.examples("test"))[:400]
@@ -226,6 +227,7 @@ def test_vote_makes_no_call():
 FOLDERS = [ROWS, *map(Path, filter(None, [os.environ.get("NEUROMAS_DATA")]))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, ids=["made", "real"][: len(FOLDERS)])
 @pytest.mark.parametrize("family", ["arc", "bbh"])
 def test_votes_read_replies_as_scores_do(folder, family):
@@ -250,6 +252,7 @@ def test_votes_read_replies_of_procedural_tasks(name):
         assert task.extract(example.query, f"It is {example.target}") == example.target
 
 
+@pytest.mark.slow
 def test_command_evaluates_a_baseline(tmp_path, capsys):
     model = str(make_tiny("llama", tmp_path))
     args = ["eval", "--model", model, "--dtype", "float32", "--max-new-tokens", "3"]

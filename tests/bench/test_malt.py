@@ -110,6 +110,7 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_of_malt_is_three_chains_in_a_benchmark(tmp_path, runs):
     name = f"malt@{runs / 'malt'}"
     options = {
@@ -196,6 +197,7 @@ def test_the_nodes_of_a_run_are_prompted_as_they_were_trained(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("learner", "whole"), [("joint", False), ("joint_whole", True)])
 def test_nodes_read_the_whole_question_in_training_and_test_if_their_learner_says_so(
     learner, whole, tmp_path, monkeypatch
@@ -223,6 +225,7 @@ def test_one_node_of_three_times_the_rank_has_as_many_parameters(runs):
     assert "--topology 1 --rank 48 --alpha 96" in list_trained()["single_llm@RUN"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "message"),
     [

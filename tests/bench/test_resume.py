@@ -9,11 +9,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from support.bench_engines import key_of
 from support.bench_runs import TASK, asked, rows, run
 from support.paths import TESTS
 
 from neuromas_env.tasks import make_task
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_same_command_asks_nothing_again(tmp_path):

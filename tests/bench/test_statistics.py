@@ -134,6 +134,7 @@ def test_rounding_is_no_difference():
     assert compare(third, np.full((7, 3), 0.3)).p == 1
 
 
+@pytest.mark.slow
 def test_p_has_no_floor_so_that_many_comparisons_can_pass():
     ours, theirs = draws(0.7, (400, 5)), draws(0.3, (400, 5), 1)
     family = corrected([compare(ours, theirs)] + [compare(ours, ours + 0)] * 284)
@@ -141,6 +142,7 @@ def test_p_has_no_floor_so_that_many_comparisons_can_pass():
     assert family[1].p_holm == 1
 
 
+@pytest.mark.slow
 def test_holm_steps_down():
     # By hand: 3 * 0.01, then max(0.03, 2 * 0.02), then max(0.04, 1 * 0.03), in sorted order.
     assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
@@ -197,6 +199,7 @@ def test_interval_and_p_are_one_statement(made, paired, estimand, threshold):
         assert found.estimate.p_below(threshold, cautious=True) >= min(below, 0.5) - 1e-9
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.lists(st.floats(-0.4, 0.4), min_size=4, max_size=4), st.floats(-0.3, 0.3))
 def test_luck_that_both_share_changes_nothing_and_a_constant_shifts(made, luck, constant):
@@ -250,6 +253,7 @@ def test_a_missed_target_is_named():
         assert len(COVERAGE["missed"](none, good | wrong)) == 1
 
 
+@pytest.mark.slow
 def test_coverage_and_errors_are_those_promised():
     """Three cells of the simulation, with fewer tables: wide of the targets by chance alone."""
     for cell in COVERAGE["QUICK"]:

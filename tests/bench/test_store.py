@@ -94,6 +94,7 @@ def test_a_second_writer_is_told_and_readers_are_let_in(tmp_path):
     Store(tmp_path, write=True).close()
 
 
+@pytest.mark.slow
 def test_a_killed_writer_lets_the_next_one_in(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -146,6 +147,7 @@ def test_a_question_that_reads_differently_now_is_refused(tmp_path):
     assert names == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_harms_nothing_that_was_stored(tmp_path):
     script = """
 import sys

@@ -51,6 +51,7 @@ def test_reference_solutions_are_right(command, task, n):
     assert f"gold on {task}, train split: 3/3 right" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [REAL] if REAL else [], ids=["real"] if REAL else [])
 @pytest.mark.parametrize(("task", "n"), TEST_ROWS.items())
 def test_reference_solutions_of_the_real_rows(command, task, n, data):
@@ -92,6 +93,7 @@ def test_what_does_not_go_with_it_is_refused(command, args, message):
     assert code == 2 and message in err
 
 
+@pytest.mark.slow
 def test_no_model_is_loaded():
     code = (
         "import sys; from neuromas_env.cli.app import main\n"

@@ -55,6 +55,7 @@ def place(tmp_path, monkeypatch):
         monkeypatch.setattr(names, "registered", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", list(filter(has_python, PAGES)), ids=name)
 def test_python_runs_and_prints_what_follows_it(page, place):
     """The blocks of a page share one namespace; a `text` block after one is what it prints."""
@@ -96,6 +97,7 @@ def commands(group: click.Group) -> dict[str, click.Command]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", list(filter(shown_commands, PAGES)), ids=name)
 def test_commands_are_right(page):
     command = typer.main.get_command(app)

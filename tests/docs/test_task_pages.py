@@ -24,12 +24,14 @@ def generator():
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", DATA_FREE)
 def test_page_is_what_the_generator_writes(generator, family):
     text = generator.PAGE.substitute(generator.describe(family))
     assert (DOCS / "tasks" / f"{family}.md").read_text() == text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("NEUROMAS_DATA"), reason="counts the rows of the data")
 def test_all_pages_are_what_the_generator_writes(generator):
     written = {page.name: page.read_text() for page in PAGES}

@@ -33,11 +33,13 @@ def tables(theory):
     return {name: theory.markdown(name) for name in theory.TABLES}
 
 
+@pytest.mark.slow
 def test_page_shows_the_tables_of_the_script(tables):
     for name, table in tables.items():
         assert table in PAGE, f"{name}: run python benchmarks/theory.py and show\n{table}"
 
 
+@pytest.mark.slow
 def test_page_names_the_experiments_with_one_node(theory):
     text = " ".join(PAGE.split())
     assert (
@@ -46,6 +48,7 @@ def test_page_names_the_experiments_with_one_node(theory):
     )
 
 
+@pytest.mark.slow
 def test_every_number_in_the_text_is_printed(theory, tables):
     text = PAGE[: PAGE.index("## References")]
     # Not formulas, code, links, headings, years, and which proposition or section is meant.
@@ -220,6 +223,7 @@ def test_widths_of_the_character_model_are_its_own(theory):
     assert theory.WIDTHS["chars"] == (hidden, inner, hidden, layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate, q", [("xor", 2), ("max", 2), ("max", 3)])
 def test_signal_is_a_product_of_those_above_times_a_sum(training, gate, q):
     gate = {"xor": training.xor, "max": max}[gate]

@@ -94,6 +94,7 @@ def test_wrong_reset_options_are_refused(make, options, message):
         make(WHOLE, "2-1").reset(options=options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -232,6 +233,7 @@ def test_rendering_shows_the_network_and_the_messages(capsys):
     assert neuromas_v0.parallel_env(WHOLE).render() is None
 
 
+@pytest.mark.slow
 def test_importing_the_environment_loads_nothing_heavy():
     code = (
         "import sys, gymnasium, pettingzoo; before = set(sys.modules); "

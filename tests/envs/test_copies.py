@@ -58,6 +58,7 @@ AEC = {
 }
 
 
+@pytest.mark.slow
 @copied
 @pytest.mark.parametrize("make", AEC.values(), ids=AEC)
 @given(topology=topologies(), seed=st.integers(0, 2**31), data=st.data())

@@ -82,6 +82,7 @@ def run_parallel(task, topology, options, example, speak):
     return env.episode.messages, env.episode.answer, env.episode.score, rewards
 
 
+@pytest.mark.slow
 @given(episodes(), st.data())
 def test_aec_parallel_and_episode_agree(drawn, data):
     topology, task, options = drawn
@@ -309,6 +310,7 @@ def test_a_question_that_is_too_long_is_refused():
         Episode(Topology.parse("1"), TextChannel(Long()), Long.rows[0])
 
 
+@pytest.mark.slow
 @given(topologies(), st.data())
 def test_any_prefix_continues_to_the_same_end(topology, data):
     whole = play(start(topology), digest)

@@ -90,6 +90,7 @@ def test_texts_play_alike_in_all_forms(topology, task, data):
     assert (episode.answer, episode.score) == (run.answer, run.score)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.sampled_from(DISCRETE), st.sampled_from(["box", "multidiscrete"]), st.integers(0, 99))
 def test_symbols_play_alike_in_all_forms(kind, observation, seed):

@@ -80,6 +80,7 @@ def test_gymnasium_finds_no_fault(made):
         check_env(gymnasium.make(id, **options).unwrapped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_many_at_once(made, mode):
     id, options = made
@@ -255,6 +256,7 @@ def test_ids_can_be_written_down_and_name_tasks_that_exist():
         assert arguments.get("family", "arc").partition("/")[0] in families
 
 
+@pytest.mark.slow
 def test_registering_imports_little():
     code = (
         "import sys, neuromas_env, gymnasium\n"

@@ -37,6 +37,7 @@ def test_it_fits_on_a_screen_and_the_docs_show_its_core():
     assert len(shown.splitlines()) >= 15 and shown in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
 def test_prompts_are_those_of_the_package(script, family):
     task, engine = make_task("hierarchy/max"), tiny_engine(family)
@@ -109,6 +110,7 @@ def test_its_gradient_is_that_of_the_learner(script, family):
     assert all(p.grad is None for name, p in model.named_parameters() if name not in own)
 
 
+@pytest.mark.slow
 def test_a_random_network_learns_to_signal(script, tmp_path, capsys, one_thread):
     script.LORA = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear")
     script.LEARNING_RATE, script.TEMPERATURE = 1e-2, 1.0

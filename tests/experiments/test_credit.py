@@ -158,6 +158,7 @@ def expected_reward(layout, table, rows):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topology", ["2-1", "2-1-1"])
 def test_the_gradient_of_leaving_one_out_is_that_of_the_expected_reward(topology):
     """Against derivatives of the reward counted out over all messages."""

@@ -26,7 +26,7 @@ from neuromas_env.experiments.run import run_experiment
 from neuromas_env.experiments.study import Running
 from neuromas_env.progress import Reporter
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SOME = (
     "--updates", 3, "--levels", "xor-easy-v0,lewis-easy-v0",
     "--algorithms", "GRPO,COMA,REINFORCE, leave-one-out",

@@ -19,7 +19,7 @@ from neuromas_env.experiments.load import load
 from neuromas_env.experiments.run import run_experiment
 from neuromas_env.progress import Reporter
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 TEXT = {
     "title": "Mine", "claim": "One is better.", "refuted_if": "it is not.", "scales": ["mini"],
     "matched": "questions.",

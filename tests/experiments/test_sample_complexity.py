@@ -165,6 +165,7 @@ def write(folder, part, more=()):
     return folder
 
 
+@pytest.mark.slow
 def test_arms_have_tasks_of_their_own_and_the_report_shows_both_curves(tmp_path):
     experiment = load(write(tmp_path / "mine", CODED), "mini")
     [study] = experiment.studies
@@ -199,6 +200,7 @@ def test_arms_have_tasks_of_their_own_and_the_report_shows_both_curves(tmp_path)
     assert not list((tmp_path / "out" / "coded").glob("tree-4/*leaves*"))  # one task, no folder
 
 
+@pytest.mark.slow
 def test_rates_are_chosen_by_the_whole_curve_where_sample_complexity_is_measured(tmp_path):
     run_experiment(load(write(tmp_path / "mine", CODED), "mini"), tmp_path / "out")
     text = (tmp_path / "out" / "report.md").read_text()
@@ -214,6 +216,7 @@ def test_rates_are_chosen_by_the_whole_curve_where_sample_complexity_is_measured
         assert f"| {arm} | {shown[0]} | {shown[1]} | {chosen} |" in text
 
 
+@pytest.mark.slow
 def test_a_folder_holds_the_keys_that_folders_have_had(tmp_path):
     part = {
         "options": {"updates": 1}, "arms": {"a": {"topology": "1"}, "b": {"topology": "1-1"}},

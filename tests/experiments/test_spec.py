@@ -33,6 +33,7 @@ def test_the_nine_trained_methods_and_depth_are_there_with_a_readme():
             assert f"**{part}" in text, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "scale"), CASES)
 def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
     experiment = load(name, scale)
@@ -229,6 +230,7 @@ def claim(text, **options):
     text["discrete"]["compare"][0].update(options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -25,10 +25,10 @@ from lm_eval.api.metrics import exact_match_hf_evaluate
 from lm_eval.filters import build_filter_ensemble
 from lm_eval.models.utils import postprocess_generated_text
 from lm_eval.tasks._yaml_loader import load_yaml
-from support.paths import FIXTURES
 
 from neuromas_env.tasks.readers import Form, get_reader, grade_reply
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 CONFIGS = Path(lm_eval.__file__).parent / "tasks"
 FOUR = {"A": "Mars", "B": "Venus", "C": "Jupiter", "D": "Saturn"}
 COLOURS = {"A": "red", "B": "green", "C": "blue", "D": "yellow"}

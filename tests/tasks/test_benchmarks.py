@@ -46,6 +46,7 @@ def is_malformed(example):
     return example.options and example.target.strip("()") not in dict(example.options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "name"), TASKS)
 def test_gold_answers_score_one_and_wrong_ones_zero(folder, name):
     task = make_task(name, data=folder)
@@ -62,6 +63,7 @@ def test_gold_answers_score_one_and_wrong_ones_zero(folder, name):
         assert task.score(example, "\n").reason == "no_answer"
 
 
+@pytest.mark.slow
 def test_rows_that_are_wrong_upstream_are_listed_and_no_others():
     listed = {f"bbh/{table}": set(flaws) for table, flaws in FLAWS.items()}
     for folder, name in (param.values for param in TASKS):
@@ -78,6 +80,7 @@ def test_rows_that_are_wrong_upstream_are_listed_and_no_others():
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "name"), TASKS)
 def test_examples_are_whole_and_splits_apart(folder, name):
     task = make_task(name, data=folder)

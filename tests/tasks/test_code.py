@@ -50,6 +50,7 @@ def read(made):
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "number"),
     [
@@ -123,6 +124,7 @@ def repeated(length=20_000):
     return [text[:length] for text in texts]
 
 
+@pytest.mark.slow
 def test_code_is_found_in_bounded_time():
     task, asked = Total(), question(TOTAL)
     for text in repeated():
@@ -150,6 +152,7 @@ def test_code_is_found_without_running_it(made):
     assert found_code(f"So:\n{GOOD}\nDone.")[1] == (GOOD,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "name"), TASKS)
 @pytest.mark.parametrize("split", SPLITS)
 def test_reference_solutions_pass_and_wrong_ones_do_not(folder, name, split):
@@ -169,6 +172,7 @@ def test_reference_solutions_pass_and_wrong_ones_do_not(folder, name, split):
     assert task.majority(split) == 0.0
 
 
+@pytest.mark.slow
 def test_solutions_in_prose_are_found_in_every_reported_row():
     task = make_task("humaneval", data=FOLDERS[-1])
     examples = task.examples("test")
@@ -268,6 +272,7 @@ def test_tasks_keep_their_contract(made, name):
         made[name].examples("tests")
 
 
+@pytest.mark.slow
 def test_a_reply_whose_worker_dies_twice_is_an_error_and_others_are_not(made):
     task = made["humaneval"]
     good = task.examples("test")[0]

@@ -86,6 +86,7 @@ def tasks(draw):
     )
 
 
+@pytest.mark.slow
 @given(tasks(), st.sampled_from(SPLITS), st.integers(0, 511))
 @settings(max_examples=150, deadline=None)
 def test_target_is_what_the_text_says(task, split, index):
@@ -167,6 +168,7 @@ def test_tree_shape_is_exact():
     assert all(len(re.findall("True|False", part)) == 2 for part in example.parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -205,6 +207,7 @@ def test_split_sizes_and_unknown_split():
         task.examples("validaton")
 
 
+@pytest.mark.slow
 def test_baselines():
     for split in ("train", "test"):
         largest = make_task("hierarchy/max")
@@ -217,6 +220,7 @@ def test_baselines():
     assert make_task("hierarchy/max:parts=0").blind_accuracy("test") == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_listed_and_its_baselines_are_known(kind):
     assert f"hierarchy/{kind}" in list_tasks()

@@ -44,6 +44,7 @@ def every(task):
     return [example for split in SPLITS for example in task.examples(split)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SETS)
 def test_every_kind_of_answer_has_no_fault(kind, write):
     task = QuestionAnswer("mine", write(SETS[kind]), kind)

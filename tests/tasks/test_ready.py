@@ -126,6 +126,7 @@ def test_a_task_with_nothing_to_generalise_may_share_its_questions(tmp_path):
     run(tmp_path, tasks=("signal",), methods=("direct",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dress",
     [
@@ -156,6 +157,7 @@ def test_copied_files_are_refused_and_one_table_is_divided(tmp_path):
     check_ready(QuestionAnswer("mine", tmp_path / "all.jsonl", "number"))
 
 
+@pytest.mark.slow
 def test_no_task_of_this_project_shares_questions_without_saying_so():
     for name in list_tasks(needs_data=False):
         check_ready(make_task(name))

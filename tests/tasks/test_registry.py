@@ -30,6 +30,7 @@ def task(request):
     return make_task(request.param)
 
 
+@pytest.mark.slow
 def test_names_and_examples_are_valid(task):
     assert make_task(task.name).name == task.name
     assert pickle.loads(pickle.dumps(task.examples("test")))[0] == task.examples("test")[0]
@@ -49,6 +50,7 @@ def test_names_and_examples_are_valid(task):
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.slow
 def test_gold_answer_scores_one_and_another_answer_zero(task):
     examples = task.examples("test")[:100]
     for example in examples:
@@ -60,6 +62,7 @@ def test_gold_answer_scores_one_and_another_answer_zero(task):
         assert task.score(example, "I do not know").reason == "unparsable"
 
 
+@pytest.mark.slow
 @given(any_text)
 @settings(max_examples=200, deadline=None)
 @pytest.mark.parametrize("name", DATA_FREE)
@@ -137,6 +140,7 @@ def plugins(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path, "echoes", {"neuromas_env.tasks": offered})
 
 
+@pytest.mark.slow
 def test_other_packages_add_tasks(plugins):
     assert "echo" in list_tasks() and "echo" not in list_tasks(needs_data=False)
     assert make_task("echo:word=no").examples("test")[0].target == "no"
@@ -210,6 +214,7 @@ def test_plug_ins_are_known_by_what_was_asked_for(plugins):
     assert make_task("echo").name == make_task("echo:word=yes").name == "echo"
 
 
+@pytest.mark.slow
 def test_tasks_import_no_heavy_library():
     code = (
         "import sys; from neuromas_env.tasks import make_task, list_tasks\n"

@@ -23,6 +23,8 @@ from neuromas_env.tasks.bbh import variants
 from neuromas_env.tasks.mmlu import GROUPS
 from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 
+pytestmark = pytest.mark.slow
+
 DATA = os.environ.get("NEUROMAS_DATA")
 FOLDERS = [ROWS, *map(Path, filter(None, [DATA]))]
 TABLES = list(variants(DATA)) if DATA else []

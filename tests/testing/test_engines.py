@@ -54,6 +54,7 @@ def test_engines_without_a_model_have_no_fault(make):
     check_engine(make())
 
 
+@pytest.mark.slow
 def test_an_engine_that_trains_has_no_fault():
     engine = tiny_engine("llama")
     names = list(engine.adapters.names)
@@ -61,6 +62,7 @@ def test_an_engine_that_trains_has_no_fault():
     assert engine.adapters.names == names
 
 
+@pytest.mark.slow
 def test_an_engine_that_trains_on_other_numbers_is_told(monkeypatch):
     engine = tiny_engine("llama")
     training = engine.training

@@ -51,6 +51,7 @@ def test_sound_learners_have_no_fault(make):
     check_learner(make)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Reinforce, Independent])
 def test_learners_of_language_models_have_no_fault(make):
     config = TrainConfig(topology="2-1", learning_rate=1e-2)

@@ -215,6 +215,7 @@ SEVERAL = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "message"), FAULTS.values(), ids=FAULTS)
 def test_author_is_told_what_is_wrong(task, message, request):
     with pytest.raises(InputError, match=re.escape(message)) as caught:
@@ -250,6 +251,7 @@ def by_initial(share, reason, example, reply):
     return score
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", ["ok", "wrong"])
 @pytest.mark.parametrize("share", [0.8, 0.5, 1e-9])
 def test_partial_credit_is_sound(reason, share):
@@ -260,6 +262,7 @@ def test_partial_credit_is_sound(reason, share):
     check_task(task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worth", [float("nan"), 2.0, -1, 1.0000001, "1", None, 1j])
 @pytest.mark.parametrize("field", ["strict", "extracted"])
 def test_what_is_no_share_is_refused(worth, field):
@@ -277,6 +280,7 @@ def test_known_exceptions_are_allowed():
     check_task(Toy(rows=changed(question="colour train/1?")), disjoint=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_tasks(needs_data=False))
 def test_tasks_without_data_have_no_fault(name):
     check_task(make_task(name), rows=20, disjoint=name != "signal")
@@ -291,6 +295,7 @@ BENCHMARKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="checks the benchmarks' own rows")
 @pytest.mark.parametrize("name", BENCHMARKS or ["none"])
 def test_benchmarks_have_no_fault(name):

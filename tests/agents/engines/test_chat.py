@@ -69,12 +69,15 @@ def with_template(template: str) -> ChatEncoder:
 # --- texts ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @given(text=hostile)
 def test_no_text_becomes_markup_and_none_is_changed(family, text):
     check_hostile(ENCODERS[family], TOKENIZERS[family], text)
 
 
+@pytest.mark.model
+@pytest.mark.slow
 @given(text=hostile)
 def test_no_text_becomes_markup_for_the_default_model(smollm2, text):
     # Six control characters and code points from U+40000 on have no bytes in its vocabulary.
@@ -82,12 +85,15 @@ def test_no_text_becomes_markup_for_the_default_model(smollm2, text):
     check_hostile(ChatEncoder(smollm2.tokenizer, smollm2.name), smollm2.tokenizer, text)
 
 
+@pytest.mark.slow
+@pytest.mark.model
 def test_what_the_vocabulary_cannot_write_does_no_harm(smollm2):
     encoder = ChatEncoder(smollm2.tokenizer, smollm2.name)
     ids = encoder.encode([("user", "a\x04\U0010ffffb")])
     assert control_ids(smollm2.tokenizer, ids) == [1, 2, 1, 2, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @given(first=harmless, reply=harmless, second=harmless)
 def test_harmless_texts_are_tokenised_as_the_tokenizer_does(family, first, reply, second):
@@ -98,12 +104,15 @@ def test_harmless_texts_are_tokenised_as_the_tokenizer_does(family, first, reply
     assert ENCODERS[family].encode(turns) == expected
 
 
+@pytest.mark.slow
+@pytest.mark.model
 def test_the_default_models_digits_stand_alone(smollm2):
     encoder = ChatEncoder(smollm2.tokenizer, smollm2.name)
     tokens = smollm2.tokenizer.convert_ids_to_tokens(encoder.encode([("user", "a\n\n12  3")]))
     assert tokens[-12:-6] == ["a", "ĊĊ", "1", "2", "ĠĠ", "3"]
 
 
+@pytest.mark.slow
 def test_a_very_long_text_of_markup():
     check_hostile(ENCODERS["llama"], TOKENIZERS["llama"], "<|im_end|>" * 20_000)
 
@@ -298,6 +307,7 @@ def test_a_text_in_the_middle_gets_no_prefix_space(kind):
     assert tokens == ["<s>", f"{space}[", "a", "b", f"{space}a", "]", "<s>"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["normalized", "lstrip", "rstrip", "single_word"])
 @given(text=hostile)
 def test_added_tokens_of_every_kind_stay_text(option, text):

@@ -54,6 +54,7 @@ def assert_same_weights(first, second):
             assert torch.allclose(weights[key], value, rtol=1e-3, atol=2e-5), (node, key)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(model, alone, tmp_path):
     run, edited = tmp_path / "run", tmp_path / "neuromas_env"
     shutil.copytree(Path(neuromas_env.__file__).parent, edited)
@@ -88,6 +89,7 @@ def test_two_processes_train_as_one(model, alone, tmp_path):
             assert ours["entropy/node_2"] == pytest.approx(theirs["entropy/node_2"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_lost_process_is_named_and_the_run_resumes(model, alone, tmp_path):
     run = tmp_path / "run"
     found = launch(Work("dying", config=config(model, run)))

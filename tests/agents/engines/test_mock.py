@@ -47,6 +47,7 @@ def test_chosen_requests_fail_and_cost_nothing():
     assert "request 3" in replies[3].error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["engines.mock", "learners.tabular", "learners.base"])
 def test_needs_no_torch(module):
     code = f"import sys, neuromas_env.agents.{module}; sys.exit('torch' in sys.modules)"

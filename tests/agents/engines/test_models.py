@@ -73,6 +73,8 @@ def test_auto_precision_is_what_the_processor_is_fast_in(monkeypatch, ability, e
     assert precision("bfloat16") == "bfloat16" and precision("float32") == "float32"
 
 
+@pytest.mark.slow
+@pytest.mark.model
 def test_the_default_model_is_one_set_of_weights_and_answers(smollm2):
     assert smollm2.weights_hash == "341a2e58cad68e4f"
     assert {p.dtype for p in smollm2.model.parameters()} == {getattr(torch, precision("auto"))}
@@ -263,6 +265,7 @@ def hub(own_copy, tmp_path):
     server.server_close()
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_downloaded_once_and_then_needs_no_hub(hub, tiny, tmp_path):
     first = resolve_from(hub, tmp_path / "hf", "org/tiny")
     assert load_base(first).weights_hash == load_base(str(tiny)).weights_hash
@@ -270,16 +273,19 @@ def test_a_hub_id_is_downloaded_once_and_then_needs_no_hub(hub, tiny, tmp_path):
     assert again == first
 
 
+@pytest.mark.slow
 def test_a_name_that_the_hub_does_not_know(hub, tmp_path):
     printed = resolve_from(hub, tmp_path / "hf", "org/nothing")
     assert "the hub has no model 'org/nothing'" in printed
 
 
+@pytest.mark.slow
 def test_no_network(tmp_path):
     printed = resolve_from("http://127.0.0.1:9", tmp_path / "hf", "org/tiny")
     assert "the hub is out of reach" in printed and "smollm2-135m" in printed
 
 
+@pytest.mark.slow
 def test_a_silent_hub_is_given_up_in_time(tmp_path):
     assert HUB_TIMEOUT <= 5
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -39,6 +39,7 @@ def ask(reply, count=1, text="question {}", server_options=None, sampling=None, 
         return engine.generate(requests(engine, count, text, **chosen)), engine, server
 
 
+@pytest.mark.slow
 def test_replies_come_in_the_order_of_the_requests():
     def reply(body):
         number = int(asked(body).split()[-1])
@@ -100,6 +101,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("message", "completion_tokens", "text"),
     [
@@ -133,6 +135,7 @@ def test_a_reply_without_text_is_an_error_and_parts_are_their_text(
     assert "refusal" not in message or message["refusal"] in reply.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize(
     "body",

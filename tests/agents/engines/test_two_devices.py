@@ -12,6 +12,8 @@ from neuromas_env.agents.training.checkpoint import latest
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def split_engine():
     one, two = (load_base(str(tiny_folder("llama")), dtype="float32", quiet=True) for _ in "ab")

@@ -37,6 +37,8 @@ from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
 
+pytestmark = [pytest.mark.slow, pytest.mark.vllm]
+
 
 class StandIn:
     """`vllm.LLM`, as far as the engine uses it."""

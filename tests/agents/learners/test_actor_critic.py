@@ -135,6 +135,7 @@ def same(first, second):
     return all(torch.equal(a, b) for n in first for a, b in zip(first[n], second[n], strict=True))
 
 
+@pytest.mark.slow
 def test_a_critic_reads_the_last_token_through_its_adapter():
     engine = tiny_engine("llama")
     prompts = [np.array([7, 30, 31, 80]), np.array([7, 30, 9]), np.array([40, 41, 42, 43, 44])]
@@ -145,6 +146,7 @@ def test_a_critic_reads_the_last_token_through_its_adapter():
             assert torch.allclose(engine._logits(state[None])[0], logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_critic_learns_returns():
     engine = tiny_engine("llama", nodes=("node_0",))
     critic = Critic(engine, "critic", learning_rate=1e-2, clip=1.0, seed=0)
@@ -160,6 +162,7 @@ def test_a_critic_learns_returns():
     assert same(before, weights(engine, ["node_0"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "critics"),
     [(CollmCC, ["critic"]), (CollmDC, [f"critic_{n}" for n in NODES]), (Magrpo, [])],
@@ -203,6 +206,7 @@ def lead(engine, batch, node):
     return totals[good].mean() - totals[~good].mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [CollmCC, CollmDC, Magrpo])
 def test_a_first_layer_whose_message_alone_counts_learns_from_the_first_step(make):
     """The reward is 1 where node_0's first token is even; what the others say is for nothing."""
@@ -263,6 +267,7 @@ def test_a_state_that_is_too_long_is_refused():
         critic.learn([np.ones(room + 1, dtype=np.int64)], np.ones(1), 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [CollmCC, CollmDC])
 def test_out_of_memory_in_a_critic_says_which_budget_fits(make):
     engine = tiny_engine("llama")
@@ -300,6 +305,7 @@ def test_a_growing_network_is_refused(name):
 # --- whole runs ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", ["collm_cc", "collm_dc", "magrpo"])
 def test_a_killed_run_ends_like_an_uninterrupted_one(learner, tmp_path):
     def config(name):

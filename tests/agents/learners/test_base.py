@@ -73,6 +73,7 @@ def test_the_tabular_learner_comes_through_the_door_and_wants_a_table():
         make_learner("tabular", object(), ["node_0"], CONFIG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["joint", "independent"])
 def test_the_learners_for_language_models_train_every_node(name):
     from support.engines import NODES, tiny_engine

@@ -77,6 +77,7 @@ def episodes(engine, noise):
     return claimed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [100_000, 100])
 def test_every_token_weighs_its_ratio_up_to_the_cap(budget):
     engine = tiny_engine("llama", token_budget=budget)

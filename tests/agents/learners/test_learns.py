@@ -15,6 +15,8 @@ from neuromas_env.rollout import run_episodes
 from neuromas_env.seeds import derive_seed
 from neuromas_env.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 STEPS, ROLLOUTS = 60, 16
 
 

@@ -165,6 +165,7 @@ def gradients_taken(engine, seen):
     }
 
 
+@pytest.mark.slow
 def test_the_first_steps_follow_the_gradient_of_imitation(monkeypatch):
     engine = tiny_engine("llama", nodes=CHAIN.nodes)
     leaves, learner = leaves_of(engine), make_learner("malt", engine, CHAIN.nodes, OPTIONS)
@@ -184,6 +185,7 @@ def test_the_first_steps_follow_the_gradient_of_imitation(monkeypatch):
     assert metrics["reward"] == np.mean(REWARDS) and metrics["train_rows"] == 2 + 3 + 8
 
 
+@pytest.mark.slow
 def test_the_later_steps_follow_the_gradient_of_preferences(monkeypatch):
     engine = tiny_engine("llama", nodes=CHAIN.nodes)
     config = dataclasses.replace(OPTIONS, sft_steps=0)
@@ -209,6 +211,7 @@ def test_the_later_steps_follow_the_gradient_of_preferences(monkeypatch):
         assert metrics[f"{role}_dpo_loss"] == pytest.approx(losses[node], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_both_losses_fall():
     engine = tiny_engine("llama", nodes=CHAIN.nodes)
     config = dataclasses.replace(OPTIONS, steps=12, learning_rate=2e-2)
@@ -233,6 +236,7 @@ def test_a_step_without_good_turns_changes_nothing():
     assert metrics["train_rows"] == metrics["train_tokens"] == 0 == metrics["verifier_sft_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sft_steps", [0, 2])
 def test_out_of_memory_says_which_budget_fits(sft_steps):
     config = dataclasses.replace(OPTIONS, sft_steps=sft_steps)
@@ -252,6 +256,7 @@ def test_out_of_memory_says_which_budget_fits(sft_steps):
 # --- runs -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
     def config(name):
         return malt_config(tmp_path / name, steps=4, sft_steps=1, checkpoint_every=2)
@@ -280,6 +285,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
     assert all(row["parts"] == [] for row in spoken)
 
 
+@pytest.mark.slow
 def test_some_roles_can_be_trained_alone(tmp_path):
     train(malt_config(tmp_path / "run", steps=2, sft_steps=1, train_nodes="node_1"))
     state = checkpoint.load_learner(checkpoint.latest(tmp_path / "run"))

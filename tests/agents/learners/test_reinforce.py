@@ -240,6 +240,7 @@ def test_the_divergence_is_measured_now_and_then_and_costs_no_gradient():
     assert all(torch.equal(*pair) for n in PAIR for pair in zip(first[n], second[n], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Reinforce.make, Independent.make])
 def test_the_divergence_is_that_of_every_node(make):
     found = []
@@ -310,6 +311,7 @@ def test_out_of_memory_says_which_budget_fits():
         learner.update(runs)
 
 
+@pytest.mark.slow
 def test_advantage_modes_differ():
     runs = episodes(tiny_engine("llama"))
     runs = [
@@ -343,6 +345,7 @@ def test_every_adapter_learns_from_messages_of_one_token():
     assert changed(engine, before) == set(NODES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Reinforce.make, Independent.make])
 def test_a_resumed_learner_goes_on_bit_for_bit(make, tmp_path):
     engine, other = tiny_engine("llama"), tiny_engine("llama")
@@ -373,6 +376,7 @@ def test_no_independent_node_moves_where_one_gradient_is_not_finite():
     assert str(learner.state_dict()) == state
 
 
+@pytest.mark.slow
 def test_independent_nodes_each_take_a_step_of_their_own():
     engine, alone = tiny_engine("llama"), tiny_engine("llama")
     learner = Independent.make(engine, NODES, OPTIONS)

@@ -165,6 +165,7 @@ def test_the_entropy_bonus_is_the_gradient_of_the_entropy():
         assert np.allclose(found[entry], exact[entry], atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_solves_the_signalling_game_exactly(seed):
     task = make_task("signal:symbols=4")

@@ -150,6 +150,7 @@ def test_batches_and_trajectories_give_the_same_gradient(mode):
         assert np.allclose(ours[number], theirs.get(entry, 0.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("credit", ["own", "central"])
 def test_a_baseline_has_not_seen_the_rewards_that_it_is_subtracted_from(credit):
     layout, batch = small_batch()
@@ -163,6 +164,7 @@ def test_a_baseline_has_not_seen_the_rewards_that_it_is_subtracted_from(credit):
     assert np.abs(learners[0].credits(batch) - first).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_tabular_learner_solves_xor(seed):
     layout = make_layout("xor", "2-1")
@@ -198,6 +200,7 @@ LEARNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
 def test_every_learner_solves_the_smallest_relay(make):
     layout = make_layout("relay:values=2", "1-1")

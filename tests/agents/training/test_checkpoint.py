@@ -28,6 +28,7 @@ def run(tmp_path_factory):
     return config, folder / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's own
 def test_peft_alone_reads_the_adapters(run):
     config, folder = run

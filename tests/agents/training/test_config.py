@@ -19,6 +19,7 @@ def test_every_option_has_a_help_text_and_a_valid_default():
     assert all(option.metadata["help"] for option in fields(TrainConfig))
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {},

@@ -43,6 +43,7 @@ def b_size(engine, node):
     return sum(float(p.detach().abs().sum()) for key, p in parameters.items() if key.endswith("B"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", ["zero", "copy", "noise"])
 def test_inherited_nodes_keep_their_weights_and_new_ones_start_as_asked(engine, init):
     before = {node: weights(engine, node) for node in SMALL.nodes}
@@ -112,6 +113,7 @@ def run_state(folder):
     return checkpoint.read_state(path), files, checkpoint.load_learner(path)
 
 
+@pytest.mark.slow
 def test_growing_from_a_run_logs_accuracy_on_both_sides(model, tmp_path):
     small = tiny_config(model, tmp_path / "small")
     train(small)
@@ -137,6 +139,7 @@ def test_growing_from_a_run_logs_accuracy_on_both_sides(model, tmp_path):
     assert result.growth == [event]
 
 
+@pytest.mark.slow
 def test_frozen_inherited_nodes_do_not_move(model, tmp_path):
     train(tiny_config(model, tmp_path / "small", steps=1, eval_questions=0))
     options = {"topology": "2-1", "grow_from": str(tmp_path / "small"), "eval_questions": 0}
@@ -160,6 +163,7 @@ def test_growing_into_a_smaller_network_is_refused_before_anything_is_written(mo
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [("independent", "joint"), ("joint", "independent")])
 def test_growing_with_another_learner_is_refused(model, tmp_path, first, second):
     train(tiny_config(model, tmp_path / "small", steps=1, eval_questions=0, learner=first))
@@ -178,6 +182,7 @@ def test_growing_with_another_scale_of_adapters_is_refused(model, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_grown_network_takes_its_own_weight_decay(model, tmp_path):
     train(tiny_config(model, tmp_path / "small", steps=1, eval_questions=0, weight_decay=0.5))
     grown = {"topology": "2-1", "grow_from": str(tmp_path / "small"), "eval_questions": 0}
@@ -187,6 +192,7 @@ def test_a_grown_network_takes_its_own_weight_decay(model, tmp_path):
     assert decays == dict.fromkeys(("node_0", "node_1", "node_2"), 0.25)
 
 
+@pytest.mark.slow
 def test_a_schedule_grows_within_one_run(model, tmp_path):
     train(tiny_config(model, tmp_path / "run", schedule="1:1, 1-1:1, 2-1:2"))
     steps = [r for r in lines(tmp_path / "run/metrics.jsonl") if "event" not in r]

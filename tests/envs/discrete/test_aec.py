@@ -90,6 +90,7 @@ def test_rendering(name, capsys):
     assert "query (1, 3)" in env.render() and "node_0:\n  0 1" in env.render()
 
 
+@pytest.mark.slow
 @kinds
 @encodings
 def test_views_conform_to_gymnasium(kind, observation):

@@ -88,6 +88,7 @@ def _occurring(layout, node):
     return {int(np.ravel_multi_index(x, radices)) for x in itertools.product(*spans)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "topology", "codebook", "bandwidth"), SMALL)
 def test_the_optimal_return_is_that_of_the_best_of_all_policies(
     task, topology, codebook, bandwidth

@@ -54,6 +54,7 @@ def _fan(inputs):
     return Topology.from_edges([*edges, (hub, last)])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(networks(), st.sampled_from(OBSERVATIONS), st.integers(0, 2**32 - 1))
 def test_every_episode_of_a_batch_is_that_of_the_aec_environment(arguments, observation, seed):

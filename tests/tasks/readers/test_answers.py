@@ -27,6 +27,7 @@ READ = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "reply", "expected", "reason"), REPLIES, ids=lambda value: repr(value)[:40]
 )
@@ -71,6 +72,7 @@ READERS = [
 ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text())
 @settings(max_examples=300, deadline=None)
 @pytest.mark.parametrize("reader", READERS, ids=["choice", "word", "number", "text"])
@@ -78,6 +80,7 @@ def test_any_text_is_read(reader, reply):
     assert reader(reply)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS, ids=["choice", "word", "number", "text"])
 def test_a_megabyte_is_read_in_a_moment(reader):
     start = time.process_time()

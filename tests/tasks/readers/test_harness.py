@@ -144,6 +144,7 @@ def accuracy(report):
     return results.split("|")[4].split()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, right", [("neuromas", "100.0"), ("lm_eval", "0.0")])
 def test_a_report_reads_stored_answers_again(bench, capsys, name, right):
     before = (bench / FILE).read_bytes()
@@ -159,6 +160,7 @@ def test_a_report_reads_stored_answers_again(bench, capsys, name, right):
     assert (bench / FILE).read_bytes() == before and not (bench / "report.md").exists()
 
 
+@pytest.mark.slow
 def test_a_report_says_by_whom_stored_scores_were_made(bench, capsys):
     assert command("report", bench, "--format", "markdown") == 0
     assert f"Answers were read by {NOW}." in capsys.readouterr().out
@@ -223,6 +225,7 @@ SCORED = Answer(
 )
 
 
+@pytest.mark.slow
 def test_scores_that_no_reader_gives_stay(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(TASKS, "registered", {})
     register_task("kept", Kept)

@@ -67,6 +67,7 @@ def test_a_reply_earns_what_common_sense_gives(case):
     assert score.extracted == case["score"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "reply", "right"),
     [pytest.param(*row, id=f"{number}-{row[0]}") for number, row in enumerate(ASSERTED)],
@@ -128,6 +129,7 @@ CASES = (
 )
 
 
+@pytest.mark.slow
 @given(case=CASES, name=st.sampled_from(sorted(DRESSES)))
 @settings(max_examples=500, deadline=None)
 def test_a_right_answer_keeps_its_score_in_any_dress(case, name):
@@ -135,6 +137,7 @@ def test_a_right_answer_keeps_its_score_in_any_dress(case, name):
     assert grade_reply(OWN, form, dress(name, right), right, options).extracted == 1
 
 
+@pytest.mark.slow
 @given(
     case=CASES,
     name=st.sampled_from(sorted(DRESSES)),
@@ -149,6 +152,7 @@ def test_a_sentence_that_denies_or_supposes_another_changes_nothing(case, name, 
     assert grade_reply(OWN, form, reply, right, options).extracted == 1
 
 
+@pytest.mark.slow
 @given(case=CASES, sentence=st.sampled_from(DENIALS + HYPOTHESES))
 @settings(max_examples=300, deadline=None)
 def test_a_denial_or_a_supposition_alone_is_never_paid(case, sentence):
@@ -175,6 +179,7 @@ def examples():
     return found
 
 
+@pytest.mark.slow
 @given(number=st.integers(0, 10**9), before=TRIMMING, after=TRIMMING)
 @settings(max_examples=500, deadline=None)
 def test_strict_implies_extracted_for_every_task(examples, number, before, after):

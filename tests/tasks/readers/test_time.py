@@ -7,6 +7,8 @@ import pytest
 
 from neuromas_env.tasks.readers import READERS
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = (("A", "soft gold"), ("B", "pure iron"), ("C", "vitamin C"), ("D", "Li and B"))
 LENGTH, SECONDS = 20_000, 0.5
 SINGLE = [chr(code) for code in range(32, 127)]

@@ -48,6 +48,7 @@ LIMITS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "outcome", "limit", "detail"), LIMITS)
 def test_a_verdict_names_the_limit_that_struck(box, source, outcome, limit, detail):
     [verdict] = box.judge([program(source, "assert f(1)", seconds=1, wall_seconds=8)])
@@ -55,6 +56,7 @@ def test_a_verdict_names_the_limit_that_struck(box, source, outcome, limit, deta
     assert detail in verdict.detail
 
 
+@pytest.mark.slow
 def test_limits_of_time_are_those_of_the_program(box):
     loop = "import time\ndef f(x):\n    while time.process_time() < 1.5: pass\n    return 1"
     short, long = (program(loop, "assert f(1)", seconds=s, wall_seconds=60) for s in (1, 3))

@@ -185,6 +185,7 @@ def test_idle_workers_that_were_killed_are_replaced(box):
     assert [v.outcome for v in box.judge([HONEST, WRONG])] == ["passed", "failed"]
 
 
+@pytest.mark.slow
 def test_tests_without_end_are_ended(box, monkeypatch):
     [worker] = box._workers
     endless = program("def f(x): return x", "while True: pass", wall_seconds=1)

@@ -85,6 +85,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(plain)
 def test_any_plain_value_crosses_the_border_unchanged(value):
     assert same(there_and_back(value), value)
@@ -103,6 +104,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(anything)
 def test_forged_values_are_refused_or_plain(data):
     try:
@@ -194,6 +196,7 @@ def test_a_forged_message_fails_its_own_program_alone():
         assert verdict.detail.startswith("the program: ") and verdict.reading is None
 
 
+@pytest.mark.slow
 @given(anything)
 def test_forged_values_are_those_of_pack(data):
     """What is accepted survives another crossing."""

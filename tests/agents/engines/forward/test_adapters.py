@@ -22,6 +22,7 @@ def forward(engine, adapters, ids=IDS):
         return engine.model(input_ids=torch.tensor(ids), use_cache=False).logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("times", [1, 20], ids=["few tokens", "many tokens"])
 @pytest.mark.parametrize(
@@ -105,6 +106,7 @@ def test_a_removed_adapter_is_gone_and_the_others_stay():
         forward(engine, ["node_0"] * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_saved_adapters_load_into_an_engine_and_into_plain_peft(family, tmp_path):
     engine = tiny_engine(family)
@@ -149,6 +151,7 @@ def change(folder, changed):
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

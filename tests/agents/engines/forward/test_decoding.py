@@ -9,6 +9,8 @@ from support.tiny_models import FAMILIES
 
 from neuromas_env.policy import Request, Sampling
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request):

@@ -64,6 +64,7 @@ def mixed_rows(rng, questions=4, rollouts=6):
     return rows
 
 
+@pytest.mark.slow
 def test_a_training_pass_computes_no_padding_and_shared_tokens_once(family):
     engine, seen = tiny_engine(family), []
     rows = mixed_rows(np.random.default_rng(0))
@@ -85,6 +86,7 @@ def test_a_training_pass_computes_no_padding_and_shared_tokens_once(family):
     assert sum(seen) < 1.1 * distinct
 
 
+@pytest.mark.slow
 def test_packed_rows_of_mixed_lengths_have_the_gradient_of_each_alone(family):
     engine = tiny_engine(family)
     rows = mixed_rows(np.random.default_rng(1), questions=2, rollouts=2)
@@ -93,6 +95,7 @@ def test_packed_rows_of_mixed_lengths_have_the_gradient_of_each_alone(family):
     assert_same_gradients(together, gradients_one_by_one(engine, rows, weights))
 
 
+@pytest.mark.slow
 def test_what_replies_begin_with_is_trained_once_with_the_gradient_of_all(family):
     engine = tiny_engine(family)
     prompt, replies = np.arange(5, 45), ([7, 8, 9], [7, 8, 4], [7], [7, 8, 9], [7, 8, 9, 3, 2])
@@ -132,6 +135,7 @@ def test_padded_prompts_of_different_lengths_stand_apart(monkeypatch):
     assert sum(map(engine.computed, batches)) < 1.06 * real
 
 
+@pytest.mark.slow
 def test_the_fused_kernel_computes_the_same_from_packed_rows(family):
     engine = tiny_engine(family)
     rows = mixed_rows(np.random.default_rng(3), questions=2, rollouts=2)
@@ -141,6 +145,7 @@ def test_the_fused_kernel_computes_the_same_from_packed_rows(family):
     assert_same_gradients(grouped, gradients(engine, rows, [1.0] * len(rows)))
 
 
+@pytest.mark.slow
 def test_long_prompts_have_the_same_gradient_from_either_kernel(family, monkeypatch):
     engine, rng, taken = tiny_engine(family), np.random.default_rng(4), []
     rows = [

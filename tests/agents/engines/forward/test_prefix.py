@@ -31,6 +31,7 @@ def test_levels_spell_the_rows_in_order(batch, share):
         assert len(levels[-1].ids[leaf]) >= keep[row]
 
 
+@pytest.mark.slow
 @given(batches())
 def test_sharing_never_computes_more_than_plain_padding(batch):
     rows, adapters, keep = batch
