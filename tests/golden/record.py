@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,13 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # sums depend on how they a
     os.environ[name] = "1"
 os.environ |= {"COLUMNS": "200", "NO_COLOR": "1"}
 
-import commands  # noqa: E402
-
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import commands  # noqa: E402
+from support.cpu import cpu_kind  # noqa: E402
+
 FILES = {part: HERE / f"{part}.json" for part in commands.PARTS}
-
-
-def capability() -> str:
-    """The kind of CPU that torch computes for, and the key in `torch.json`."""
-    import torch
-
-    return torch.backends.cpu.get_cpu_capability()
 
 
 def compute(part: str) -> dict[str, Any]:
@@ -64,7 +61,7 @@ def write(part: str, found: dict[str, Any]) -> None:
     file = FILES[part]
     if part == "torch":
         others = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        kinds = (others | {capability(): found}).items()
+        kinds = (others | {cpu_kind(): found}).items()
         text = ",\n".join(f"{json.dumps(kind)}: {_lines(values)}" for kind, values in kinds)
         text = f"{{\n{text}\n}}"
     else:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.cpu import cpu_kind
 
 pytestmark = pytest.mark.slow
 
@@ -51,9 +52,7 @@ def test_what_is_the_same_on_every_machine(tmp_path):
 
 
 def test_what_is_the_same_on_one_kind_of_cpu(tmp_path):
-    import torch
-
-    kind, known = torch.backends.cpu.get_cpu_capability(), recorded("torch")
+    kind, known = cpu_kind(), recorded("torch")
     if kind not in known:
         pytest.skip(f"no values are recorded for {kind} CPUs, only for {', '.join(known)}")
     compare(known[kind], computed("torch", tmp_path, "2"))
