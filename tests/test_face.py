@@ -25,6 +25,7 @@ def test_names_are_those_of_their_modules():
         _ = neuromas_env.run_episode
 
 
+@pytest.mark.slow
 def test_what_needs_no_torch_loads_none():
     names = "Topology make_task env Policy Method run_episodes evaluate make_baseline LLMPolicy "
     names += "TrainConfig MockEngine llm_network compare BenchConfig check_task"

@@ -8,11 +8,12 @@ import sys
 import pytest
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 # An address, or a set as Python writes it: two hash seeds need not differ in a set of two.
 PASSING = re.compile(r"\b0x[0-9a-f]{6,}|\bobject at\b|frozenset|\{(?:'[^:]*'|\d+, .*)\}")
 
 
-@pytest.mark.slow
 def test_ids_depend_on_no_hash_seed_and_no_folder(request, tmp_path):
     """Compare what is collected here with what another process collects.
 

@@ -65,6 +65,7 @@ def test_the_rule_counted_out_by_hand():
     assert rule.update(state_2, lost)["weights"][0][1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("is_right", "weight", "ability"), [(True, 1.0, 0.64), (False, 0.9, 0.54)])
 def test_one_question_changes_its_edges_and_abilities(is_right, weight, ability):
     """With alpha = beta = 0.9 the ability for the very question is 0.9 times 0.6, and 0.1 S."""

@@ -47,6 +47,7 @@ def mixed(request, number):
     return replies(route, on, right=lambda _: digest % 3 > 0)(request, number)
 
 
+@pytest.mark.slow
 def test_the_seed_decides(tmp_path):
     found = [
         learn(6, tmp_path / name, engine=Told(mixed), seed=int(name[0]))

@@ -116,6 +116,7 @@ def test_confidence(text, value):
     assert confidence(text) == value
 
 
+@pytest.mark.slow
 @given(st.integers(2, 5), st.data(), st.sampled_from([0.0, 0.05, 0.4]))
 def test_ranking(k, data, keep):
     some = st.lists(st.integers(0, 9), min_size=k - 1, max_size=k - 1).filter(any)

@@ -72,6 +72,7 @@ def passages_read(reply):
     return [text_of(r).partition("Passage:\n")[2] for r in list(requests.values())[:-1]]
 
 
+@pytest.mark.slow
 def test_the_way_through_a_group_follows_query_and_summary():
     plain = passages_read("nothing")
     assert "red planet" in plain[0]  # the query alone

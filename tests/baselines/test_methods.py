@@ -98,6 +98,7 @@ def test_prompts_hold_the_whole_question_and_no_gold(name):
         assert request.turns[0][0] == "system" and request.turns[-1][0] == "user"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_any_failing_call_is_an_error_of_the_episode(name):
     whole = Told()

@@ -185,6 +185,7 @@ def test_matched_row_can_be_made():
         matched_self_consistency(0, 100)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1), st.randoms())
 def test_order_of_voters_matters_to_ties_alone(answers, random):
     tally = vote(answers)

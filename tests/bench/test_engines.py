@@ -19,6 +19,8 @@ from neuromas_env.errors import InputError
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.sandbox import Sandbox, tier
 
+pytestmark = pytest.mark.slow
+
 # --- engines --------------------------------------------------------------------------
 
 
@@ -36,7 +38,6 @@ def test_questions_that_fail_do_not_end_it_while_the_engine_lives(tmp_path):
     assert [row["error"] for row in failed] == ["node_0: told to fail"] * 6
 
 
-@pytest.mark.slow
 def test_replies_of_identical_calls_come_from_the_cache(tmp_path):
     log, cache = tmp_path / "log", str(tmp_path / "cache.sqlite")
     run(tmp_path / "a", f"log={log}", methods=("sc:k=3",), cache=cache)
@@ -53,7 +54,6 @@ def test_replies_of_identical_calls_come_from_the_cache(tmp_path):
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [{"seeds": (1,)}, {"temperature": 0.9}, {"max_new_tokens": 9}, {"model": "right=0.5,slow=0"}],
@@ -65,7 +65,6 @@ def test_the_cache_is_keyed_on_everything_that_matters(tmp_path, changed):
     assert rows(tmp_path / "b", "SELECT sum(cached) AS hits FROM answers") == [{"hits": 0}]
 
 
-@pytest.mark.slow
 def test_failed_calls_are_not_cached(tmp_path):
     cache = str(tmp_path / "cache.sqlite")
     run(tmp_path / "a", "fail=largest", cache=cache, limit=4)
@@ -81,7 +80,6 @@ def test_a_file_that_is_no_cache_is_said(tmp_path):
         run(tmp_path / "out", cache=str(tmp_path / "cache"))
 
 
-@pytest.mark.slow
 def test_a_server_can_be_the_engine(tmp_path):
     with ChatServer(lambda body: "42") as server:
         config = configure(
@@ -120,7 +118,6 @@ def trained(tmp_path_factory):
     return model, folder
 
 
-@pytest.mark.slow
 def test_trained_networks_run_beside_frozen_ones(tmp_path, trained):
     model, folder = trained
     options = {
@@ -180,7 +177,6 @@ def test_a_run_needs_an_engine_with_adapters(tmp_path, trained):
 # --- budgets --------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", ["right=0.5", "right=0.5,long"])
 def test_methods_of_several_calls_get_a_row_of_the_same_budget(tmp_path, model):
     methods = ("direct", "debate", "self_refine", "sc:k=2")
@@ -196,7 +192,6 @@ def test_methods_of_several_calls_get_a_row_of_the_same_budget(tmp_path, model):
     assert not any("NOT" in note for note in notes.notes)
 
 
-@pytest.mark.slow
 def test_fractions_of_a_sample_converge_whatever_share_of_questions_is_drawn(tmp_path):
     methods = ("self_check_two_stage:n=2", "self_refine:iterations=2")
     notes = run(tmp_path, "right=0.5,reasons=20", methods=methods, matched=True, limit=14)
@@ -205,7 +200,6 @@ def test_fractions_of_a_sample_converge_whatever_share_of_questions_is_drawn(tmp
     assert all("." in row["matched"] for row in found)
 
 
-@pytest.mark.slow
 def test_a_method_cheaper_than_a_reasoned_sample_is_matched_in_short_ones(tmp_path):
     methods = ("network:topology=2-1", "debate")
     notes = run(tmp_path, "right=0.5,reasons=20", methods=methods, matched=True)
@@ -235,7 +229,6 @@ def test_a_budget_below_one_sample_gets_no_row(tmp_path):
     assert rows(tmp_path, "SELECT * FROM matches") == []
 
 
-@pytest.mark.slow
 def test_a_budget_beyond_all_samples_takes_as_many_as_there_are(tmp_path):
     notes = run(
         tmp_path, "right=0.5,wordy=2000", methods=("network:topology=1-1",), matched=True, limit=1

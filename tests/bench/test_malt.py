@@ -141,6 +141,7 @@ def test_a_run_of_malt_is_three_chains_in_a_benchmark(tmp_path, runs):
     assert (frozen["training_calls"], trained["training_calls"]) == ("", "56")
 
 
+@pytest.mark.slow
 def test_training_is_counted_as_the_run_did(runs):
     for name, calls in (("malt", 2 * 2 * (2 + 4 + 8)), ("network", 2 * 2 * 3), ("single", 2 * 2)):
         found = training_of(f"{'malt' if name == 'malt' else 'neuromas'}@{runs / name}")
@@ -155,6 +156,7 @@ def test_training_is_counted_as_the_run_did(runs):
         assert found["calls"] == spent["calls"] and found["trained_tokens"] > 0
 
 
+@pytest.mark.slow
 def test_a_grown_run_counts_what_it_grew_from_and_nothing_is_made_up(tmp_path, runs):
     source = tmp_path / "source"
     options = {"task": "even", "eval_questions": 0, "steps": 1}

@@ -26,6 +26,8 @@ from neuromas_env.errors import InputError
 from neuromas_env.tasks import Example
 from neuromas_env.topology import Topology
 
+pytestmark = pytest.mark.slow
+
 FACTS = {
     "topology": Topology.parse("1").to_json(), "labels": {"node_0": "solver"}, "calls": 1,
     "trainable": 0, "questions": 6, "asked": 6, "majority": 0.25, "blind": None, "prices": None,
@@ -100,7 +102,6 @@ def test_seeds_of_a_method_are_one_line(tmp_path):
     assert (found.difference, found.p) == (expected.difference, expected.p)
 
 
-@pytest.mark.slow
 def test_holm_goes_over_the_whole_table(tmp_path):
     parts = [
         (cell(method, task=task), answers(scores))
@@ -114,7 +115,6 @@ def test_holm_goes_over_the_whole_table(tmp_path):
     assert found[0].p_holm > found[0].p
 
 
-@pytest.mark.slow
 def test_the_reference_and_the_score_can_be_chosen(tmp_path):
     parts = [(cell("direct"), answers(FEW)), (cell("a"), answers(RIGHT))]
     lines = lines_of(tmp_path, *parts, against="a")
@@ -128,7 +128,6 @@ def test_the_reference_and_the_score_can_be_chosen(tmp_path):
             summarise(store, None, "strickt")
 
 
-@pytest.mark.slow
 def test_runs_with_other_settings_are_told_apart_and_never_mixed(tmp_path):
     lines = lines_of(
         tmp_path,
@@ -189,7 +188,6 @@ def test_a_matched_row_that_missed_the_budget_says_so(tmp_path):
     assert grid.rows[0][1] == "sc:k=6 (1.50 of the budget)"
 
 
-@pytest.mark.slow
 def test_what_was_only_tried_enters_neither_table_nor_correction(tmp_path):
     tried = {"tried": True}
     lines = lines_of(
@@ -311,7 +309,6 @@ def test_csv_holds_every_number(tmp_path):
     assert rows[0]["reference_p"] == "" and rows[0]["majority"] == "0.25"
 
 
-@pytest.mark.slow
 def test_terminal_table_cuts_nothing_off(tmp_path):
     text = io.StringIO()
     sample(tmp_path)
@@ -323,7 +320,6 @@ def test_terminal_table_cuts_nothing_off(tmp_path):
     assert not list(tmp_path.glob(".*.part"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv"])
 def test_other_forms_print_what_is_written(tmp_path, capsys, form):
     sample(tmp_path)
@@ -334,7 +330,6 @@ def test_other_forms_print_what_is_written(tmp_path, capsys, form):
         write_report(Console(), tmp_path, form="html")
 
 
-@pytest.mark.slow
 def test_a_missing_package_or_a_locked_file_is_said(tmp_path, monkeypatch):
     sample(tmp_path)
     (tmp_path / "report.md").mkdir()
@@ -356,7 +351,6 @@ def test_pareto_front_holds_what_nothing_beats(points):
         assert ((cost, score) in front) == (not beaten)
 
 
-@pytest.mark.slow
 def test_plots_show_every_method_and_are_reproducible(tmp_path):
     lines = sample(tmp_path)
     for draw in (against_tokens, accuracy_against_parameters):

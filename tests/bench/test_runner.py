@@ -16,6 +16,8 @@ from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 
 def command(*args):
     with pytest.raises(SystemExit) as end:
@@ -56,7 +58,6 @@ def test_a_temperature_makes_every_method_sample(tmp_path):
     assert Counter(row["seed"] for row in rows(tmp_path)) == {0: 10, 1: 10}
 
 
-@pytest.mark.slow
 def test_answers_do_not_depend_on_chunks_or_limit(tmp_path):
     run(tmp_path / "a", methods=("sc:k=3",), chunk=64)
     run(tmp_path / "b", methods=("sc:k=3",), chunk=3, limit=5)
@@ -64,7 +65,6 @@ def test_answers_do_not_depend_on_chunks_or_limit(tmp_path):
     assert rows(tmp_path / "a") == rows(tmp_path / "b")
 
 
-@pytest.mark.slow
 def test_a_changed_setting_is_another_run(tmp_path):
     run(tmp_path)
     run(tmp_path, max_new_tokens=7)
@@ -83,7 +83,6 @@ def test_what_a_baseline_has_learned_is_a_setting(tmp_path):
     assert learned_files("direct") == learned_files("sc:k=3") == {}
 
 
-@pytest.mark.slow
 def test_prices_rates_and_order_of_methods_are_no_settings(tmp_path):
     log = tmp_path / "log"
     run(tmp_path / "out", f"log={log}", methods=("direct", "sc:k=2"))
@@ -155,7 +154,6 @@ def test_progress_tells_the_time_left_over_all_cells(tmp_path):
     assert left[0] > 0 and left[-1] == 0
 
 
-@pytest.mark.slow
 def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
     def build(setup):
         net = Net()
@@ -170,7 +168,6 @@ def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
     assert answered == [{"answer": "7", "calls": 0}]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -209,7 +206,6 @@ def test_the_directory_must_be_one(tmp_path):
         run(tmp_path / "file")
 
 
-@pytest.mark.slow
 def test_a_benchmark_is_run_and_reported_by_command(tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(str(TESTS))
     monkeypatch.setenv("COLUMNS", "60")

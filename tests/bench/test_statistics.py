@@ -149,6 +149,7 @@ def test_holm_steps_down():
     assert holm([]) == [] and corrected([]) == []
 
 
+@pytest.mark.slow
 def test_a_detectable_difference_has_its_power():
     power = scipy.stats.nct(59, nc := 2.85).sf(scipy.stats.t.ppf(0.975, 59))
     spread = np.sqrt(60) * 0.1 * scipy.stats.zscore(np.arange(60), ddof=1)[:, None]

@@ -18,7 +18,7 @@ from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.app import LISTS, main
 from neuromas_env.progress import ConsoleReporter
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SMALL = "--dtype float32 --rank 2 --questions 2 --rollouts 2 --max-new-tokens 4".split()
 
 
@@ -49,7 +49,6 @@ def flat(text):
     return re.sub(r"[\s│]+", " ", text)
 
 
-@pytest.mark.slow
 def test_training_reports_accuracy_cost_and_where_the_run_lies(trained, capsys):
     assert command("train", "--resume", trained) == 0
     out = flat(capsys.readouterr().out)
@@ -118,7 +117,6 @@ def test_trained_network_is_evaluated_as_at_the_end_of_its_run(trained, capsys):
     assert "messages shuffled" in out
 
 
-@pytest.mark.slow
 def test_direct_baseline_is_the_frozen_base_at_one_node(model, capsys):
     rows = []
     for extra in ([], ["--baseline", "direct"]):
@@ -149,7 +147,6 @@ def test_an_evaluation_takes_its_options_from_a_file_too(tmp_path, model, capsys
     assert "run.yaml, line 1: unknown option 'sead'. Did you mean 'seed'" in said
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path, model, capsys, monkeypatch, times):
     advance = ConsoleReporter.advance
@@ -179,7 +176,6 @@ def test_ctrl_c_before_there_is_a_run_names_none(tmp_path, model, capsys, monkey
     assert "--resume" not in err and not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", LISTS)
 def test_lists(what, capsys):
     assert command("list", what) == 0
@@ -189,7 +185,6 @@ def test_lists(what, capsys):
     assert some[what] in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_assets(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("NEUROMAS_CACHE", str(tmp_path))
     assert command("assets", "list") == 0

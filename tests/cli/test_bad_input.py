@@ -15,7 +15,7 @@ from support.tiny_models import make_tiny
 
 from neuromas_env.cli.app import main
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SMALL = "--dtype float32 --rank 2 --questions 2 --rollouts 2 --max-new-tokens 4".split()
 ROW = {
     "id": "a", "question": "Why?", "answerKey": "A",
@@ -66,7 +66,6 @@ def content(folder: Path):
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "says"),
     [
@@ -137,7 +136,6 @@ def test_broken_line_is_named(refused, tmp_path):
     assert f"{file}, line 2: broken JSON" in message
 
 
-@pytest.mark.slow
 def test_question_longer_than_the_context(refused, tmp_path):
     model = make_tiny("llama", tmp_path / "model", max_position_embeddings=32)
     message = refused(*training(model, "--steps", "1", "--out", tmp_path / "run"))
@@ -153,7 +151,6 @@ def test_model_without_chat_template(refused, tmp_path, model):
     assert "has no chat template. Take the instruction-tuned" in refused(*training(bare))
 
 
-@pytest.mark.slow
 def test_checkpoint_of_another_network(refused, tmp_path, trained):
     before = content(trained)
     message = refused("eval", "--run", trained, "--topology", "1-1", "--limit", "2")
@@ -171,7 +168,6 @@ def test_checkpoint_of_another_network(refused, tmp_path, trained):
     assert content(trained) == before
 
 
-@pytest.mark.slow
 def test_run_folder_that_is_taken(refused, tmp_path, model, trained):
     before = content(trained)
     assert "holds files already" in refused(*training(model, "--out", trained))
@@ -182,7 +178,6 @@ def test_run_folder_that_is_taken(refused, tmp_path, model, trained):
     assert content(trained) == before
 
 
-@pytest.mark.slow
 def test_full_disk_harms_no_checkpoint(refused, tmp_path, trained, capsys):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
@@ -203,7 +198,6 @@ def test_full_disk_harms_no_checkpoint(refused, tmp_path, trained, capsys):
     assert end.value.code == 0
 
 
-@pytest.mark.slow
 def test_no_network(refused, tmp_path, monkeypatch):
     def unreachable(*args, **kwargs):
         raise ConnectionError("no route to host")

@@ -38,6 +38,7 @@ def gold(*args):
     return ("eval", "--policy", "gold", *args)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "n"),
     [("mmlu", 40), ("mmlu/prehistory", 10), ("arc/easy", 10), ("bbh/word_sorting", 17)],
@@ -162,6 +163,7 @@ def test_pulling_by_task_model_or_package(command, cache, monkeypatch):
     assert f"runs read the folder {ROWS}" in command("assets", "pull", "mmlu")[2]
 
 
+@pytest.mark.slow
 def test_a_training_run_records_the_broken_rows_that_it_left_out(command, tmp_path):
     shutil.copytree(ROWS / "mmlu", tmp_path / "mmlu")
     with (tmp_path / "mmlu" / "dev.jsonl").open("a") as file:

@@ -100,6 +100,7 @@ def test_aec_parallel_and_episode_agree(drawn, data):
         assert rewards == dict.fromkeys(topology.nodes, direct.reward)
 
 
+@pytest.mark.slow
 @given(topologies(max_nodes=5), st.data())
 def test_who_acts_and_who_is_read_follow_from_the_graph_and_the_mask(topology, data):
     edges = data.draw(graphs(len(topology)))
@@ -129,6 +130,7 @@ def test_who_acts_and_who_is_read_follow_from_the_graph_and_the_mask(topology, d
     assert set(said) == expected
 
 
+@pytest.mark.slow
 @given(st.sampled_from(list(TOPOLOGIES)), st.lists(messages(), min_size=7, max_size=7))
 def test_any_text_passes_through_unchanged_and_stays_in_the_spaces(name, texts):
     topology = TOPOLOGIES[name]

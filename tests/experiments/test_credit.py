@@ -124,6 +124,7 @@ def test_a_resumed_learner_goes_on_with_the_same_seeds():
     assert seeds[0] != seeds[1] == seeds[2]
 
 
+@pytest.mark.slow
 def test_the_learner_trains_a_tiny_model_and_books_its_calls():
     engine = tiny_engine("llama")
     config = TrainConfig(

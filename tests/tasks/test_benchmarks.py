@@ -107,6 +107,7 @@ def is_near(row):
     return fingerprint(row["input"])[-12:] in NEAR_DUPLICATES["bbh"]
 
 
+@pytest.mark.slow
 def test_arc_splits_are_the_dataset_s_own_without_near_duplicates():
     sizes = {
         (folder, name): [len(make_task(name, data=folder).examples(s)) for s in SPLITS]

@@ -185,6 +185,7 @@ def test_solutions_in_prose_are_found_in_every_reported_row():
         assert (body.strict, body.extracted) == (1.0, 1.0), example
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_humaneval_is_reported_whole_and_trained_on_mbpp(folder):
     task, mbpp = make_task("humaneval", data=folder), make_task("mbpp", data=folder)

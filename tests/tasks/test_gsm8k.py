@@ -52,6 +52,7 @@ def test_the_solution_is_not_shown(task):
     assert not any("####" in example.question for example in every(task))
 
 
+@pytest.mark.slow
 def test_test_rows_are_reported_and_a_sixth_of_the_others_validates(task):
     questions = {split: [e.question for e in task.examples(split)] for split in SPLITS}
     assert questions["test"] == [row["question"] for row in GIVEN["test"]]

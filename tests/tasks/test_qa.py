@@ -313,6 +313,7 @@ def registry(monkeypatch):
     monkeypatch.setattr(TASKS, "registered", {})
 
 
+@pytest.mark.slow
 def test_registered_in_code_by_call_or_as_a_decorator(write, registry):
     file = write(SUMS)
 

@@ -284,6 +284,7 @@ def test_numbers_of_other_kinds_become_floats(one):
     assert env.rewards == {"node_0": 1.0}
 
 
+@pytest.mark.slow
 def test_partial_credit_is_paid_stored_averaged_and_drawn(tmp_path):
     env = neuromas_v0.raw_env("part", "1", split="test", reward="extracted")
     env.reset(options={"id": "test/30"})

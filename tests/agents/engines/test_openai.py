@@ -51,6 +51,7 @@ def test_replies_come_in_the_order_of_the_requests():
     assert all(reply.finished and reply.error is None for reply in replies)
 
 
+@pytest.mark.slow
 def test_everything_that_matters_is_sent():
     _, _, server = ask(lambda body: "x", sampling=Sampling(0.7, 33))
     [body] = server.bodies

@@ -27,6 +27,8 @@ from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = [1.0, -0.5, 2.0, 0.3, -1.0, 0.7, 1.5, -0.2]
 
 
@@ -48,7 +50,6 @@ def reference(engine, family):
 # --- generation -----------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0, 0.7])
 def test_generates_what_a_naive_loop_generates(engine, reference, temperature):
     requests = mixed_requests(engine, temperature, length=24)
@@ -61,7 +62,6 @@ def test_generates_what_a_naive_loop_generates(engine, reference, temperature):
     assert len({len(reply.prompt_ids) for reply in replies}) > 2
 
 
-@pytest.mark.slow
 def test_rows_that_end_early_do_not_disturb_the_others(engine, reference):
     # So many tokens count as ends that rows stop after every number of tokens.
     ends = engine.chat.end_ids
@@ -77,7 +77,6 @@ def test_rows_that_end_early_do_not_disturb_the_others(engine, reference):
         engine.chat.end_ids = reference.ends = ends
 
 
-@pytest.mark.slow
 def test_a_row_is_the_same_alone_and_in_a_batch_and_in_any_chunks(family, engine):
     requests = mixed_requests(engine, length=16)
     together = engine.generate(requests)
@@ -109,7 +108,6 @@ def test_draw_inverts_the_cumulative_distribution():
     assert torch.isclose(logprobs[2].exp(), (scaled**2 / (scaled**2).sum())[1])
 
 
-@pytest.mark.slow
 def test_the_empirical_distribution_is_the_models(engine, reference):
     requests = [
         Request((("user", "yes"),), engine, "node_1", Sampling(1.0, 1), seed)
@@ -147,7 +145,6 @@ def test_no_requests_no_answers(engine):
     assert engine.generate([]) == []
 
 
-@pytest.mark.slow
 def test_costs_are_booked_by_phase_and_adapter(family):
     engine = tiny_engine(family)
     requests = mixed_requests(engine, count=8)
@@ -200,7 +197,6 @@ def test_sharing_prefixes_does_not_change_the_gradient(family, engine):
     assert_same_gradients(together, total)
 
 
-@pytest.mark.slow
 def test_the_gradient_is_that_of_finite_differences(engine):
     rows = sampled_rows(engine)
     found = gradients(engine, rows, WEIGHTS)
@@ -237,7 +233,6 @@ def test_only_adapters_in_the_batch_get_a_gradient(engine):
     assert all(not p.requires_grad for n, p in engine.model.named_parameters() if "lora" not in n)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 200, 700, 100_000])
 def test_micro_batches_of_any_budget_add_up_to_the_same_gradient(family, engine, budget):
     rows = [row for row in sampled_rows(engine) if row.adapter]
@@ -254,7 +249,6 @@ def test_micro_batches_of_any_budget_add_up_to_the_same_gradient(family, engine,
     assert_same_gradients(whole, collect_gradients(cut))
 
 
-@pytest.mark.slow
 def test_the_head_in_pieces_gives_the_same_gradient(engine, monkeypatch):
     rows = sampled_rows(engine)
     whole = gradients(engine, rows, WEIGHTS, with_kl=True)
@@ -262,7 +256,6 @@ def test_the_head_in_pieces_gives_the_same_gradient(engine, monkeypatch):
     assert_same_gradients(whole, gradients(engine, rows, WEIGHTS, with_kl=True))
 
 
-@pytest.mark.slow
 def test_gradient_checkpointing_gives_the_same_gradient(family, engine):
     rows = sampled_rows(engine)
     plain = gradients(engine, rows, WEIGHTS)
@@ -286,7 +279,6 @@ def peak_bytes(engine, rows):
     return np.cumsum([event.nbytes() for event in events]).max()
 
 
-@pytest.mark.slow
 def test_gradient_checkpointing_lowers_the_peak_of_memory_with_mixed_adapters():
     options = {"share_prefixes": False}
     rng = np.random.default_rng(0)
@@ -335,7 +327,6 @@ def test_an_end_token_that_is_also_the_padding_is_kept_at_the_end_only():
     assert not torch.allclose(*logprobs)
 
 
-@pytest.mark.slow
 def test_runs_in_bfloat16(family):
     engine = tiny_engine(family, dtype="bfloat16")
     requests = mixed_requests(engine)

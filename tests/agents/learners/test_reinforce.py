@@ -266,6 +266,7 @@ def test_the_divergence_is_measured_on_few_rows():
     assert 0 < sum(sizes) <= 8 < metrics["train_rows"]
 
 
+@pytest.mark.slow
 def test_warm_up_grows_linearly():
     engine = tiny_engine("llama")
     learner = Reinforce(engine, PAIR, learning_rate=0.1, warmup_steps=4)
@@ -276,6 +277,7 @@ def test_warm_up_grows_linearly():
     assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_changes_nothing(value):
     engine = tiny_engine("llama")
@@ -291,6 +293,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(value):
     assert all(gradient is None for gradient in collect_gradients(engine).values())
 
 
+@pytest.mark.slow
 def test_out_of_memory_says_which_budget_fits():
     engine, room = tiny_engine("llama"), 150
     runs, before = episodes(engine), weights(engine)

@@ -248,6 +248,7 @@ def test_the_critic_sees_earlier_messages_only():
     assert np.array_equal(before[:3], after[:3]) and (before[3] != after[3]).all()
 
 
+@pytest.mark.slow
 def test_the_critic_learns_what_to_expect():
     layout, batch = small_batch()
     critic = Critic(layout, 0.01, seed=0)

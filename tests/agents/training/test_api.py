@@ -24,13 +24,14 @@ from neuromas_env.errors import InputError
 from neuromas_env.rollout import step_questions
 from neuromas_env.tasks import make_task
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return make_tiny("llama", tmp_path_factory.mktemp("models") / "tiny")
 
 
-@pytest.mark.slow
 def test_a_run_writes_what_it_did(model, tmp_path):
     config = tiny_config(model, tmp_path / "run", eval_every=2, transcripts=3)
     result = train(config)
@@ -56,7 +57,6 @@ def test_a_run_writes_what_it_did(model, tmp_path):
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [None, "1:3, 1-1:3"])
 def test_a_killed_run_ends_like_an_uninterrupted_one(model, tmp_path, schedule):
     def config(name):
@@ -74,7 +74,6 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(model, tmp_path, schedule):
     assert any(value.abs().sum() > 0 for key, value in start.items() if "lora_B" in key)
 
 
-@pytest.mark.slow
 def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(model, tmp_path):
     run = tmp_path / "run"
     stop = At(1, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -88,7 +87,6 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(model, tmp_path):
     assert_same_end(tmp_path / "straight", run)
 
 
-@pytest.mark.slow
 def test_named_nodes_are_trained_alone(model, tmp_path):
     train(tiny_config(model, tmp_path / "run", train_nodes="node_1"))
     end = checkpoint.latest(tmp_path / "run")
@@ -103,7 +101,6 @@ def test_named_nodes_are_trained_alone(model, tmp_path):
     assert moved == {"node_0": False, "node_1": True}
 
 
-@pytest.mark.slow
 def test_questions_are_drawn_without_replacement_and_by_step_alone():
     examples = make_task("hierarchy/max").examples("validation")
     epoch = [e.id for step in range(1, 9) for e in step_questions(examples, 3, step, 64)]
@@ -137,7 +134,6 @@ def test_a_loss_that_is_not_finite_names_step_and_questions(model, tmp_path):
         train(config)
 
 
-@pytest.mark.slow
 def test_a_full_disk_leaves_earlier_checkpoints_unharmed(model, tmp_path, monkeypatch):
     run = tmp_path / "run"
 

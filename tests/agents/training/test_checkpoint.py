@@ -50,6 +50,7 @@ def test_peft_alone_reads_the_adapters(run):
             assert (base.logprobs - ours).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_another_base_is_refused_by_name(run, tmp_path):
     config, folder = run
     other = make_tiny("llama", tmp_path / "other", seed=1)

@@ -237,6 +237,7 @@ BAD_ARGUMENTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "says"), BAD_ARGUMENTS)
 @pytest.mark.parametrize(
     "make", [discrete_v0.env, discrete_v0.parallel_env, VectorNetwork, TurnView]

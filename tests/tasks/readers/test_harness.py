@@ -80,6 +80,7 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lm_eval", "inspect"])
 @given(st.text() | st.lists(PIECES).map("".join))
 def test_any_text_is_read_and_labels_are_those_of_the_question(name, reply):
@@ -173,6 +174,7 @@ def test_a_report_says_by_whom_stored_scores_were_made(bench, capsys):
     assert accuracy(capsys.readouterr().out) == "100.0"
 
 
+@pytest.mark.slow
 def test_an_older_store_goes_on_and_keeps_who_read_what(bench):
     as_version_1(bench)
     notes = run(bench, "right=1,add=.0", limit=12)
@@ -240,6 +242,7 @@ def test_scores_that_no_reader_gives_stay(tmp_path, capsys, monkeypatch):
     assert printed.count("| direct | 1 | - | 100.0 |") == 2
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_again_is_one_clear_line(bench, tmp_path, capsys, monkeypatch):
     assert command("report", bench, "--reader", "lmeval") == 2
     assert "unknown reader 'lmeval'. Did you mean 'lm_eval'" in capsys.readouterr().err

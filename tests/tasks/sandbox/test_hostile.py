@@ -17,6 +17,8 @@ from support.sandboxes import HONEST, WRONG, alive, descendants, open_sandbox
 
 from neuromas_env.tasks.sandbox import Program, Sandbox, tiers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=tiers.SAFE)
 def box(request):
@@ -58,7 +60,6 @@ def attack(box, source, tests, frees=(False,), **options):
     return verdicts
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", REACHING)
 def test_a_program_reaches_nothing(box, facts, name):
     before = sorted(os.listdir(facts["victim"]))
@@ -74,7 +75,6 @@ def test_a_program_reaches_nothing(box, facts, name):
     assert not os.path.exists("/tmp/planted")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FORGING)
 def test_a_program_cannot_forge_a_pass(box, name):
     source, tests = FORGING[name]
@@ -82,14 +82,12 @@ def test_a_program_cannot_forge_a_pass(box, name):
         assert verdict.outcome in ("failed", "unreadable", "timeout"), verdict
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["loop that ignores signals", "sleep"])
 def test_a_program_without_end_is_ended(box, name):
     [verdict] = attack(box, ENDLESS[name], COMPARED, wall_seconds=1 if name == "sleep" else 20)
     assert verdict.outcome == "timeout", verdict
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ENDLESS.keys() - {"loop that ignores signals", "sleep"}))
 def test_more_programs_without_end_are_ended(name):
     """The limit of processor time is the same in all tiers, and each of these uses it up."""
@@ -105,7 +103,6 @@ def test_nothing_outlives_its_sandbox():
     wait_until(lambda: not any(map(alive, family)))
 
 
-@pytest.mark.slow
 def test_a_sandbox_ends_with_the_process_that_uses_it():
     script = """
 import sys

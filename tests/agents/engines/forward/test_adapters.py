@@ -43,6 +43,7 @@ def test_a_mixed_batch_computes_what_peft_computes(family, mix, times):
     assert torch.allclose(forward(engine, mix, ids), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_adapter_and_a_fresh_adapter_are_the_bare_base(family):
     bare = load_base(str(tiny_folder(family)), dtype="float32", quiet=True).model

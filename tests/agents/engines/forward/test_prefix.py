@@ -20,6 +20,7 @@ def spelled(levels, leaf):
     return ids, adapters
 
 
+@pytest.mark.slow
 @given(batches(), st.booleans())
 def test_levels_spell_the_rows_in_order(batch, share):
     rows, adapters, keep = batch
@@ -84,6 +85,7 @@ def engine():
     return tiny_engine("llama")
 
 
+@pytest.mark.slow
 @given(batches())
 @settings(max_examples=25, deadline=None)
 def test_hidden_states_do_not_depend_on_sharing(engine, batch):
