@@ -1,4 +1,4 @@
-"""Node-steps per second of discrete networks: the batch environment beside the AEC loop.
+"""Node-steps per second of discrete networks: batch environment and AEC loop.
 
 XOR on `2-1`, all messages drawn beforehand, the observations of every turn made. The AEC
 loop is that of PettingZoo's documentation over `env()`, with `last()` at every turn; its dead

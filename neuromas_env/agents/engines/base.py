@@ -104,7 +104,7 @@ class Adapters(Protocol):
 
 @runtime_checkable
 class TrainableEngine(Engine, Protocol):
-    """What learners and training use of an engine, beside what every engine has."""
+    """What learners and training need of an engine, in addition to `Engine`."""
 
     @property
     def adapters(self) -> Adapters:

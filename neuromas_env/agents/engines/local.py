@@ -77,5 +77,5 @@ def vllm(
 
 
 def _settings(dtype: str, device: str, chunk_rows: int) -> dict[str, Any]:
-    """What can change a reply beside model and weights; arithmetic depends on the batch."""
+    """Settings that can change a reply; arithmetic depends on the batch."""
     return {"dtype": precision(dtype, device), "device": device, "chunk_rows": chunk_rows}
