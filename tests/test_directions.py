@@ -7,8 +7,8 @@ import pytest
 from support.paths import ROOT
 
 FLOORS = [
-    "errors progress seeds",
-    "files registry config drawing dag",
+    "errors text seeds",
+    "progress files registry config drawing dag",
     "topology downloads",
     "tasks",
     "policy",
