@@ -27,6 +27,7 @@ from neuromas_env.cli.experiment import experiment
 from neuromas_env.cli.marl import bench_marl
 from neuromas_env.cli.options import config_options, filed
 from neuromas_env.cli.schema import schema_
+from neuromas_env.cli.verify import verify_
 from neuromas_env.config import canonical, read_config
 from neuromas_env.envs.discrete.levels import list_levels
 from neuromas_env.errors import InputError, unknown
@@ -80,6 +81,7 @@ app.command("adapt", epilog="Example: neuromas adapt gptswarm --task hierarchy/m
     adapt_
 )
 app.command(epilog="Example: neuromas experiment parameters --scale tiny --out DIR")(experiment)
+app.command("verify", epilog="Example: neuromas verify docs/results/marl.tar.xz")(verify_)
 app.command("schema", epilog="Example: neuromas schema train > train.schema.json")(schema_)
 app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out runs/marl")(bench_marl)
 
