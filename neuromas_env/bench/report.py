@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +17,7 @@ from neuromas_env.bench.rescore import rescored
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import Line, summarise
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.extras import REPORT, need
 
 NOTES = (
     "Each table says what it speaks about. Intervals are 95 %, p is two-sided and of the same "
@@ -58,9 +58,7 @@ def write_report(
     """
     if form not in ("terminal", *_PRINTED):
         raise unknown("format", form, ("terminal", *_PRINTED))
-    for package in ("scipy", "statsmodels", "matplotlib"):
-        if find_spec(package) is None:
-            raise InputError(f"a report needs {package}: pip install 'neuromas-env[bench]'")
+    need("a report", *REPORT)
     folder = Path(folder)
     with ExitStack() as stack:
         store, read = _read(stack.enter_context(Store(folder)), reader, data, stack)

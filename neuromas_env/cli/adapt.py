@@ -10,6 +10,7 @@ from rich.console import Console
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines.adapted import FILE, adapt, learning_of
 from neuromas_env.cli.options import config_options, filed
+from neuromas_env.extras import MODEL, need
 from neuromas_env.progress import ConsoleReporter
 from neuromas_env.tasks import make_task
 
@@ -26,6 +27,7 @@ def adapt_(
     """Let a baseline that learns, but not by its model's weights, adapt to a task."""
     learning_of(baseline)  # said before a model is loaded
     config = TrainConfig.from_mapping(filed(None, given))
+    need("a baseline that learns", *MODEL)
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     from neuromas_env.agents.training.api import make_engine
 

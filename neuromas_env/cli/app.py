@@ -31,6 +31,7 @@ from neuromas_env.cli.verify import verify_
 from neuromas_env.config import canonical, read_config
 from neuromas_env.envs.discrete.levels import list_levels
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.extras import EXTRA, missing, need
 from neuromas_env.tasks import Example, Task, list_tasks, make_task
 from neuromas_env.tasks.gold import check_gold
 from neuromas_env.topology import Topology
@@ -92,6 +93,10 @@ def main(args: Sequence[str] | None = None) -> None:
         app(args, prog_name="neuromas")
     except InputError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        _fail(missing("this command", error.name))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}")
@@ -236,6 +241,7 @@ def _evaluate(
 ) -> tuple[str, dict[str, Evaluation]]:
     saved, checkpoint_folder = ({"topology": "1"}, None) if run is None else _saved_options(run)
     config = TrainConfig.from_mapping(saved | options)
+    need("an evaluation of a network", "torch")  # said before rows are fetched
     task, examples = _questions(config, split, limit)
     if baseline is not None:  # a wrong name is told before a model is loaded
         make_baseline(baseline, task, None)

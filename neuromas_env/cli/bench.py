@@ -11,6 +11,7 @@ from rich.console import Console
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli.options import config_options, filed
 from neuromas_env.errors import InputError
+from neuromas_env.extras import MODEL, REPORT, need
 from neuromas_env.tasks.readers import READERS
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
@@ -52,6 +53,7 @@ def bench(
     asked = BenchConfig.from_mapping(filed(config, given))
     if workers is not None and ray is None:
         raise InputError("--workers is for --ray; with --ray local it works on this machine")
+    need("a benchmark", *REPORT, *(MODEL if asked.engine == "transformers" else ()))
     from neuromas_env.bench.runner import run_benchmark
     from neuromas_env.progress import ConsoleReporter
 
