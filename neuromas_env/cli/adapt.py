@@ -13,6 +13,8 @@ from neuromas_env.cli.options import config_options, filed
 from neuromas_env.progress import ConsoleReporter
 from neuromas_env.tasks import make_task
 
+EXAMPLES = ("neuromas adapt gptswarm --task hierarchy/max --out DIR",)
+
 
 @config_options(
     TrainConfig, "task", "data", "skip_bad_rows", "model", "dtype", "device", "seed", "chunk_rows"

@@ -9,30 +9,25 @@ import typer
 from rich.console import Console
 
 from neuromas_env.bench.config import BenchConfig
+from neuromas_env.cli import printing
 from neuromas_env.cli.options import config_options, filed
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.readers import READERS
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.command(
-        epilog="Examples:\n\n"
-        "neuromas bench --methods direct,sc:k=5 --tasks hierarchy/max --limit 50 --out DIR\n\n"
-        "neuromas bench --methods direct,debate,neuromas@runs/NAME --tasks arc/easy --data ROWS "
-        "--seeds 0,1,2 --out DIR\n\n"
-        "neuromas bench --methods direct,sc --tasks hierarchy/max --engine openai "
-        "--base-url http://localhost:8000/v1 --model NAME --out DIR\n\n"
-        "neuromas bench --config bench.yaml --seeds 0,1,2"
-    )(bench)
-    app.command(
-        epilog="Examples:\n\n"
-        "neuromas report DIR\n\n"
-        "neuromas report DIR --against sc:k=5 --score strict --format markdown\n\n"
-        "neuromas report DIR --reader lm_eval --data ROWS"
-    )(report)
+EXAMPLES = (
+    "neuromas bench --methods direct,sc:k=5 --tasks hierarchy/max --limit 50 --out DIR",
+    "neuromas bench --methods direct,debate,neuromas@runs/NAME --tasks arc/easy --data ROWS "
+    "--seeds 0,1,2 --out DIR",
+    "neuromas bench --methods direct,sc --tasks hierarchy/max --engine openai "
+    "--base-url http://localhost:8000/v1 --model NAME --out DIR",
+    "neuromas bench --config bench.yaml --seeds 0,1,2",
+)
+REPORT_EXAMPLES = (
+    "neuromas report DIR",
+    "neuromas report DIR --against sc:k=5 --score strict --format markdown",
+    "neuromas report DIR --reader lm_eval --data ROWS",
+)
 
 
 @config_options(BenchConfig)
@@ -63,9 +58,7 @@ def bench(
     try:
         run_benchmark(asked, team=team, report=ConsoleReporter())
     except KeyboardInterrupt:
-        text = "stopped; what is done is stored, and the same command goes on"
-        Console(stderr=True).print(text, highlight=False)
-        raise typer.Exit(130) from None
+        printing.stop("stopped; what is done is stored, and the same command goes on")
     finally:
         if team is not None:
             team.close()

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from neuromas_env.cli.printing import print_names
+from neuromas_env.cli import printing
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.load import list_experiments, load
 from neuromas_env.experiments.spec import Experiment
 from neuromas_env.progress import ConsoleReporter
+
+EXAMPLES = ("neuromas experiment parameters --scale tiny --out DIR",)
+_STOPPED = "stopped; what is done is kept, and the same command goes on"
 
 
 def experiment(
@@ -36,7 +38,7 @@ def experiment(
 ) -> None:
     """Train and compare all arms of an experiment. Killed or stopped, the same command goes on."""
     if list_:
-        print_names(
+        printing.print_names(
             (found, f"{title} ({', '.join(scales)})")
             for found, (title, scales) in list_experiments().items()
         )
@@ -63,17 +65,11 @@ def run(chosen: Experiment, folder: Path, command: str, data: str | None = None)
     try:
         path = run_experiment(chosen, folder, data=data, report=ConsoleReporter(), command=command)
     except KeyboardInterrupt:
-        _stop()
+        printing.stop(_STOPPED)
     except Exception as error:
         if type(error).__name__ != "Interrupted":  # a class of the room that needs torch
             raise
-        _stop()
+        printing.stop(_STOPPED)
     else:
         print(path.read_text(encoding="utf-8"))
         print(f"written to {path.parent}")
-
-
-def _stop() -> None:
-    text = "stopped; what is done is kept, and the same command goes on"
-    Console(stderr=True).print(text, highlight=False)
-    raise typer.Exit(130)

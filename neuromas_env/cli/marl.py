@@ -11,6 +11,8 @@ import typer
 
 from neuromas_env.cli.experiment import run
 
+EXAMPLES = ("neuromas bench-marl --quick --out runs/marl",)
+
 
 def bench_marl(
     quick: Annotated[

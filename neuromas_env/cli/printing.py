@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +25,12 @@ from neuromas_env.topology import Topology
 
 Values = Mapping[str, Any]
 _NAMED = 20
+
+
+def stop(text: str) -> NoReturn:
+    """End a command that its user has stopped, with a line and exit code 130."""
+    _line(Console(stderr=True), text)
+    raise typer.Exit(130)
 
 
 def print_training(console: Console, result: Values) -> None:

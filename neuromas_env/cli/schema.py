@@ -12,6 +12,7 @@ from neuromas_env.bench.config import BenchConfig
 from neuromas_env.config import schema
 from neuromas_env.errors import unknown
 
+EXAMPLES = ("neuromas schema train > train.schema.json",)
 OPTIONS = {"train": TrainConfig, "bench": BenchConfig}
 
 

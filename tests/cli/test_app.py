@@ -15,7 +15,8 @@ from support.tiny_models import make_tiny
 from support.tiny_runs import lines
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.cli.app import LISTS, main
+from neuromas_env.cli.app import main
+from neuromas_env.cli.lists import LISTS
 from neuromas_env.progress import ConsoleReporter
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
