@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli import printing
+from neuromas_env.cli.names import offering
 from neuromas_env.cli.options import config_options, filed
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.readers import READERS
@@ -47,16 +49,24 @@ def bench(
     asked = BenchConfig.from_mapping(filed(config, given))
     if workers is not None and ray is None:
         raise InputError("--workers is for --ray; with --ray local it works on this machine")
+    from neuromas_env.bench.methods import check_names
+
+    check_names(asked)
     from neuromas_env.bench.runner import run_benchmark
     from neuromas_env.progress import ConsoleReporter
 
+    reporter = ConsoleReporter()
+    if ray is None and asked.engine in LOADED:
+        from neuromas_env.agents.engines.devices import described
+
+        reporter.note(described(asked.device, asked.dtype))
     team = None
     if ray is not None:
         from neuromas_env.bench.cluster import Cluster
 
         team = Cluster(asked, ray, workers)
     try:
-        run_benchmark(asked, team=team, report=ConsoleReporter())
+        run_benchmark(asked, team=team, report=reporter)
     except KeyboardInterrupt:
         printing.stop("stopped; what is done is stored, and the same command goes on")
     finally:
@@ -74,7 +84,11 @@ def report(
         str, typer.Option(help="extracted (the answer found in a reply) or strict (exact match)")
     ] = "extracted",
     format: Annotated[
-        str, typer.Option(help="of what is printed: " + ", ".join(FORMATS))
+        str,
+        typer.Option(
+            help="of what is printed: " + ", ".join(FORMATS),
+            autocompletion=offering(lambda: dict.fromkeys(FORMATS, "")),
+        ),
     ] = "terminal",
     transcripts: Annotated[
         int | None,
@@ -82,7 +96,10 @@ def report(
     ] = None,
     reader: Annotated[
         str | None,
-        typer.Option(help=f"read the stored answers again by its rules: {', '.join(READERS)}"),
+        typer.Option(
+            help=f"read the stored answers again by its rules: {', '.join(READERS)}",
+            autocompletion=offering(lambda: dict.fromkeys(READERS, "")),
+        ),
     ] = None,
     data: Annotated[str | None, typer.Option(help="folder with benchmark rows for it")] = None,
 ) -> None:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.baselines import make_baseline
 from neuromas_env.cli import printing
-from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.names import offering, offering_names
+from neuromas_env.cli.options import config_options, filed, named_task
 from neuromas_env.config import canonical, read_config
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks import Example, Task, make_task
-from neuromas_env.tasks.gold import check_gold
+from neuromas_env.tasks.base import SPLITS
 from neuromas_env.topology import Topology
 
 if TYPE_CHECKING:
     from neuromas_env.agents.training.evaluate import Evaluation
+    from neuromas_env.tasks import Example, Task
 
 EXAMPLES = (
     "neuromas eval --task arc/challenge --data DIR --limit 100",
@@ -39,17 +40,38 @@ _RUN_OPTIONS = ("rank", "alpha", "targets", "learner", "prompt", "whole_question
 @config_options(TrainConfig, *_OPTIONS, topology="1, or the run's", connect="dense")
 def evaluate_(
     run: Annotated[
-        Path | None, typer.Option(help="a run's trained network; its options are the defaults")
+        Path | None,
+        typer.Option(
+            help="a run's trained network; its options are the defaults",
+            rich_help_panel="Network",
+        ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="a baseline's network; see: neuromas list baselines")
+        str | None,
+        typer.Option(
+            help="a baseline's network; see: neuromas list baselines",
+            rich_help_panel="Network",
+            autocompletion=offering_names("baselines"),
+        ),
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(help="gold: answer with the reference solution, which checks the scorer"),
+        typer.Option(
+            help="gold: answer with the reference solution, which checks the scorer",
+            rich_help_panel="Network",
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="only so many questions")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="only so many questions", rich_help_panel="Task")
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="train, validation or test",
+            rich_help_panel="Task",
+            autocompletion=offering(lambda: dict.fromkeys(SPLITS, "")),
+        ),
+    ] = "test",
     ablation: Annotated[
         bool, typer.Option("--ablation", help="also with messages blanked and shuffled")
     ] = False,
@@ -72,7 +94,14 @@ def evaluate_(
         if clash := [key.replace("_", "-") for key, value in unused.items() if value]:
             raise InputError(f"--policy gold runs no network; leave --{clash[0]} out")
     held = filed(config, options)
-    TrainConfig.from_mapping(held)  # a file of `train` has options that an evaluation leaves
+    # A file of `train` has options that an evaluation leaves.
+    named = named_task(TrainConfig.from_mapping(held))
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    if baseline is not None:
+        from neuromas_env.baselines import make_baseline
+
+        make_baseline(baseline, named, None)  # a wrong name is told before a model is loaded
     options = {canonical(k): v for k, v in held.items() if canonical(k) in _OPTIONS}
     if policy is not None:
         raise typer.Exit(_check_gold(TrainConfig.from_mapping(options), split, limit))
@@ -86,13 +115,15 @@ def evaluate_(
 
 
 def _questions(config: TrainConfig, split: str, limit: int | None) -> tuple[Task, list[Example]]:
-    task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+    task = named_task(config)
     rows = task.examples(split)
     return task, [rows[i] for i in range(min(limit or len(rows), len(rows)))]
 
 
 def _check_gold(config: TrainConfig, split: str, limit: int | None) -> int:
     """Print how the reference solutions score; 1 if one is wrong for no known reason."""
+    from neuromas_env.tasks.gold import check_gold
+
     task, examples = _questions(config, split, limit)
     check = check_gold(task, examples)
     printing.print_gold(Console(), f"gold on {task.name}, {split} split", check)
@@ -111,17 +142,20 @@ def _evaluate(
     saved, checkpoint_folder = ({"topology": "1"}, None) if run is None else _saved_options(run)
     config = TrainConfig.from_mapping(saved | options)
     task, examples = _questions(config, split, limit)
-    if baseline is not None:  # a wrong name is told before a model is loaded
-        make_baseline(baseline, task, None)
 
+    from neuromas_env.agents.engines.devices import described
     from neuromas_env.agents.learners.base import learner_class
     from neuromas_env.agents.llm import llm_network
     from neuromas_env.agents.training import checkpoint
     from neuromas_env.agents.training.api import make_engine
     from neuromas_env.agents.training.evaluate import communication_ablation, evaluate
+    from neuromas_env.baselines import make_baseline
     from neuromas_env.policy import Sampling
     from neuromas_env.progress import ConsoleReporter
 
+    progress = ConsoleReporter()
+    if config.engine in LOADED:
+        progress.note(described(config.device, config.dtype))
     engine = make_engine(config)
     sampling = Sampling(0.0, config.max_new_tokens or task.max_new_tokens)
     topology = Topology.parse(config.topology, config.connect)
@@ -143,7 +177,6 @@ def _evaluate(
         method = llm_network(topology, task, engine, sampling, adapter_of={})
         method = replace(method, name=f"frozen {topology.name}")
     name = method.name
-    progress = ConsoleReporter()
 
     def advance(done: int, total: int) -> None:
         progress.advance(done)
@@ -174,5 +207,5 @@ def _saved_options(run: Path) -> tuple[dict[str, Any], Path]:
 
     folder = checkpoint.latest(run)
     saved = read_config(folder.parent.parent / "config.yaml")
-    kept = (*_OPTIONS, *_RUN_OPTIONS)
+    kept = {*_OPTIONS, *_RUN_OPTIONS} - {"device"}  # which this machine may lack
     return {name: value for name, value in saved.items() if name in kept}, folder

@@ -16,7 +16,7 @@ from support.tiny_runs import lines
 
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.app import main
-from neuromas_env.cli.lists import LISTS
+from neuromas_env.cli.names import LISTS
 from neuromas_env.progress import ConsoleReporter
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]

@@ -22,10 +22,10 @@ from support.tiny_models import FAMILIES, make_tiny, tiny_tokenizer
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
+from neuromas_env.agents.engines.devices import precision
 from neuromas_env.agents.engines.models import (
     HUB_TIMEOUT,
     load_base,
-    precision,
     resolve_model,
     weights_hash,
 )
