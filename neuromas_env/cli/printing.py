@@ -19,6 +19,7 @@ from rich.table import Table
 from neuromas_env.drawing import said
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_lines
+from neuromas_env.progress import duration
 from neuromas_env.tasks.base import Task
 from neuromas_env.tasks.gold import GoldCheck
 from neuromas_env.topology import Topology
@@ -104,7 +105,7 @@ def print_gold(console: Console, what: str, check: GoldCheck) -> None:
         _line(console, f"not right: {id}: {reason}")
     if len(check.wrong) > _NAMED:
         _line(console, f"and {len(check.wrong) - _NAMED} more")
-    _line(console, f"scored in {check.seconds:.2f} s")
+    _line(console, f"scored in {duration(check.seconds)}")
 
 
 def print_rows(console: Console, task: Task) -> None:
@@ -214,7 +215,7 @@ def _interval(bounds: tuple[float, float]) -> str:
 def _cost(label: str, cost: Values) -> str:
     return (
         f"cost, {label}: {cost['calls']:,} calls, {cost['prompt_tokens']:,} prompt and "
-        f"{cost['completion_tokens']:,} completion tokens, {cost['seconds']:.1f} s"
+        f"{cost['completion_tokens']:,} completion tokens, {duration(cost['seconds'])}"
     )
 
 
