@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -38,11 +39,13 @@ def adapt_(
     engine = make_engine(config)
     done = adapt(baseline, task, engine, iterations, out, seed=config.seed, report=report)
     console = Console()
-    family = baseline.partition(":")[0]
+    learned = f"{baseline.partition(':')[0]}:state={out}"
+    test = shlex.join(["neuromas", "bench", "--methods", learned, "--tasks", config.task])
     lines = [
         f"{baseline} on {task.name}: {done.iterations} iterations, seed {done.seed}",
         "training cost: " + ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in done.cost.items()),
-        f"learned: {out}/{FILE}; test it as '{family}:state={out}' with the same options",
+        f"learned: {out}/{FILE}",
+        f"test it, with the same options: {test} --out DIR",
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

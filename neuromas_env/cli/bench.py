@@ -81,7 +81,11 @@ def report(
         str | None, typer.Option(help="method to compare with; by default the first one run")
     ] = None,
     score: Annotated[
-        str, typer.Option(help="extracted (the answer found in a reply) or strict (exact match)")
+        str,
+        typer.Option(
+            help="extracted (the answer found in a reply) or strict (exact match)",
+            autocompletion=offering(lambda: dict.fromkeys(("extracted", "strict"), "")),
+        ),
     ] = "extracted",
     format: Annotated[
         str,

@@ -7,6 +7,7 @@ Everything here reads the plain values that `result.json`, `run.json` and
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -71,7 +72,7 @@ def print_training(console: Console, result: Values) -> None:
     for phase, cost in result["cost"].items():
         _line(console, _cost(phase, cost))
     _line(console, f"run: {result['folder']}")
-    _line(console, f"look at it: neuromas show {result['folder']}")
+    _line(console, f"look at it: {shlex.join(['neuromas', 'show', str(result['folder'])])}")
 
 
 def print_evaluation(console: Console, what: str, rows: Mapping[str, Values]) -> None:
