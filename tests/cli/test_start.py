@@ -6,8 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
+
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.bench.config import BenchConfig
+from neuromas_env.cli.app import main
 
 HEAVY = ("torch", "transformers", "peft", "scipy", "pandas", "matplotlib", "sklearn", "datasets")
 BENCH = "bench --out o --tasks hierarchy/max --methods direct"
@@ -148,8 +153,6 @@ def test_environments_are_registered_whichever_is_imported_first(order):
 
 @pytest.mark.slow
 def test_completion_offers_names_and_values(monkeypatch, capsys):
-    from neuromas_env.cli.app import main
-
     def offered(line):
         words = line.split(" ")
         monkeypatch.setenv("_NEUROMAS_COMPLETE", "complete_bash")
@@ -172,8 +175,6 @@ def test_completion_offers_names_and_values(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_commands_and_options_stand_in_panels(monkeypatch, capsys):
-    from neuromas_env.cli.app import main
-
     def panels(*args):
         monkeypatch.setenv("COLUMNS", "120")
         with pytest.raises(SystemExit):
@@ -196,3 +197,8 @@ def test_commands_and_options_stand_in_panels(monkeypatch, capsys):
     assert "--device" in options["Model"] and "--learner" in options["Learning"]
     assert "--seed" in options["Run"]
     assert list(panels("eval"))[1:4] == ["Task", "Network", "Model"]
+
+
+@pytest.mark.parametrize("options", [TrainConfig, BenchConfig])
+def test_every_option_has_a_panel(options):
+    assert [one.name for one in fields(options) if not one.metadata["panel"]] == []

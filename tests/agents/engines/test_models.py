@@ -63,16 +63,6 @@ def test_a_folder_of_any_family_loads_frozen(family, tmp_path, capfd):
     assert logging.is_progress_bar_enabled()
 
 
-@pytest.mark.parametrize(
-    ("ability", "expected"),
-    [("AVX512", "bfloat16"), ("AMX", "bfloat16"), ("AVX2", "float32"), ("DEFAULT", "float32")],
-)
-def test_auto_precision_is_what_the_processor_is_fast_in(monkeypatch, ability, expected):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: ability)
-    assert precision("auto") == expected
-    assert precision("bfloat16") == "bfloat16" and precision("float32") == "float32"
-
-
 @pytest.mark.slow
 @pytest.mark.model
 def test_the_default_model_is_one_set_of_weights_and_answers(smollm2):
