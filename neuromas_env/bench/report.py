@@ -15,9 +15,10 @@ from neuromas_env.bench import plots, tables
 from neuromas_env.bench.page import make_page
 from neuromas_env.bench.rescore import rescored
 from neuromas_env.bench.store import Store
-from neuromas_env.bench.summary import Line, summarise
+from neuromas_env.bench.summary import SCORES, Line, summarise
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.extras import REPORT, need
+from neuromas_env.tasks.readers import get_reader
 
 NOTES = (
     "Each table says what it speaks about. Intervals are 95 %, p is two-sided and of the same "
@@ -58,6 +59,10 @@ def write_report(
     """
     if form not in ("terminal", *_PRINTED):
         raise unknown("format", form, ("terminal", *_PRINTED))
+    if score not in SCORES:
+        raise unknown("score", score, SCORES)
+    if reader is not None:
+        get_reader(reader)
     need("a report", *REPORT)
     folder = Path(folder)
     with ExitStack() as stack:

@@ -11,6 +11,10 @@ from rich.console import Console
 
 from neuromas_env.progress import ConsoleReporter
 
+EXAMPLES = (
+    "neuromas verify DIR --data ROWS",
+    "neuromas verify docs/results/marl.tar.xz --page docs/results/marl.md",
+)
 _NAMED = 20
 
 
