@@ -25,6 +25,7 @@ from neuromas_env.cli import (
 )
 from neuromas_env.errors import InputError
 from neuromas_env.extras import EXTRA, missing
+from neuromas_env.text import say
 
 NETWORK, COMPARISONS, NAMES = "One network", "Comparisons", "Names and data"
 COMMANDS = (
@@ -68,8 +69,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message = f"{where}{error.strerror or error}"
-    console = Console(stderr=True)
-    console.print(f"error: {message}", markup=False, highlight=False, soft_wrap=True)
+    say(Console(stderr=True), f"error: {message}")
     sys.exit(2)
 
 
