@@ -18,7 +18,7 @@ done
 
 home="$(mktemp -d)"
 trap 'rm -rf "$home"' EXIT
-export UV_COMPILE_BYTECODE=1
+unset UV_COMPILE_BYTECODE  # most of what is installed is not imported
 uv venv --quiet --python "${python:-$version}" "$home/venv"
 install=(uv pip install --quiet --python "$home/venv/bin/python")
 "${install[@]}" "${options[@]}" --editable '.[llm,bench,code]'
