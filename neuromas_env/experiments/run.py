@@ -58,12 +58,24 @@ def run_experiment(
     with lock(out / LOCK, out):
         _check_same(out / HEAD, experiment, data)
         made = _note_start(out / HEAD, experiment, command)
-        studies = []
-        for study in experiment.studies:
-            running = Running(study, _backend(study, experiment, data), out / study.name, report)
+        studies = open_studies(experiment, out, data, report)
+        for running in studies:
             running.go()
-            studies.append(running)
         return write_report(experiment, studies, out, made)
+
+
+def open_studies(
+    experiment: Experiment, out: Path, data: str | None, report: Reporter
+) -> list[Running]:
+    """Return the studies of an experiment in their folders; nothing is run yet.
+
+    Raises:
+        InputError: Something is wrong with a task or a model.
+    """
+    return [
+        Running(study, _backend(study, experiment, data), out / study.name, report)
+        for study in experiment.studies
+    ]
 
 
 def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:
