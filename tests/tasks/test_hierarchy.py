@@ -256,8 +256,9 @@ def test_levels_get_harder_and_are_names_for_parameters(kind):
 
 
 def test_parameters_are_documented():
-    for name in inspect.signature(type(make_task("hierarchy/max"))).parameters:
-        assert f"        {name}: " in type(make_task("hierarchy/max")).__doc__
+    hierarchy = type(make_task("hierarchy/max"))
+    for name in inspect.signature(hierarchy).parameters:
+        assert f"    {name}: " in inspect.getdoc(hierarchy)
 
 
 @pytest.mark.parametrize(
