@@ -198,7 +198,7 @@ def test_a_server_that_never_answers_is_given_up():
 
 def test_no_server_at_all_is_said():
     engine = OpenAIEngine("m", base_url="http://127.0.0.1:9/v1", retries=0, concurrency=2)
-    with pytest.raises(InputError, match="127.0.0.1:9.*refused"):
+    with pytest.raises(InputError, match="127.0.0.1:9.*Refused"):
         engine.generate(requests(engine, 20))
 
 

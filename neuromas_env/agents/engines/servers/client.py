@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 import weakref
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import httpx2
@@ -61,6 +63,7 @@ class Client:
             timeout=steps,
             http_client=openai.DefaultAsyncHttpxClient(
                 auth=user,
+                verify=_trusted(),
                 timeout=steps,
                 follow_redirects=False,  # prompts and key go to the given address alone
                 event_hooks={"response": [_limit]},
@@ -92,6 +95,12 @@ class Client:
         async with asyncio.timeout(self.timeout):
             response = await completions.with_raw_response.create(**options)
         return response.content
+
+
+@lru_cache
+def _trusted() -> ssl.SSLContext:
+    """Load the trusted certificates, which takes longer than all the rest, once."""
+    return httpx2.create_ssl_context()
 
 
 async def _limit(response: httpx2.Response) -> None:
