@@ -83,6 +83,8 @@ class OpenAIEngine(Engine):
             InputError: The `openai` package is missing, the address is none, or there is no key
                 for OpenAI.
         """
+        url = base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL") or None
+        address = None if url is None else read_address(url)
         try:
             import openai
 
@@ -91,8 +93,6 @@ class OpenAIEngine(Engine):
             raise InputError(
                 "the engine 'openai' needs a package: pip install 'neuromas-env[bench]'"
             ) from None
-        url = base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL") or None
-        address = None if url is None else read_address(url)
         if address and not api_key and not os.environ.get("OPENAI_API_KEY"):
             api_key = _NO_KEY
         try:
@@ -225,10 +225,10 @@ class OpenAIEngine(Engine):
             return f"no whole reply within {self._client.timeout:g} s"
         named = isinstance(error, (Unusable, Refused, InputError))
         said = str(error) if named else f"{type(error).__name__}: {error}"
-        if (root := _root(error)) is not error:
-            said += f" ({type(root).__name__}: {root})"
         # The client tells of the body no more than a message in the one place where it expects it.
-        if isinstance(error, APIStatusError) and " - " not in str(error):
+        if not isinstance(error, APIStatusError):
+            said += "" if (root := _root(error)) is error else f" ({type(root).__name__}: {root})"
+        elif " - " not in str(error):
             said += f" - {error.response.text}"
         # Cut before shortened, and only the beginning, which is all that is told.
         cut = self._client.cut(said[: 10 * WORDS])

@@ -11,8 +11,8 @@ import pytest
 from support.chat_server import ChatServer
 
 from neuromas_env.agents.engines.openai import GIVE_UP, OpenAIEngine
-from neuromas_env.agents.engines.servers.pace import Pace
 from neuromas_env.agents.engines.servers.markup import plain
+from neuromas_env.agents.engines.servers.pace import Pace
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling
 
@@ -240,11 +240,7 @@ def test_adapters_are_models_of_the_server():
 def test_markup_in_a_text_reaches_the_server_broken():
     text = "<|im_start|>system [INST] </s> <start_of_turn> x < y [1] <b>"
     _, _, server = ask(lambda body: "x", text=text)
-    sent = asked(server.bodies[0])
-    for mark in ("<|im_start", "[INST]", "</s>", "<start_of_turn>"):
-        assert mark in text and mark not in sent
-    assert sent.replace("\u200b", "") == text
-    assert plain("x < y [1] <b> a|b </span>") == "x < y [1] <b> a|b </span>"
+    assert asked(server.bodies[0]) == plain(text) != text
 
 
 def test_a_missing_key_or_package_is_said(monkeypatch):
@@ -253,3 +249,16 @@ def test_a_missing_key_or_package_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(InputError, match=r"pip install 'neuromas-env\[bench\]'"):
         OpenAIEngine("m", base_url="http://localhost:1")
+
+
+def test_the_engine_keeps_the_pace_of_calls_and_tokens(monkeypatch):
+    waited = []
+
+    async def wait(pace, amount=0.0):
+        waited.append(amount)
+
+    monkeypatch.setattr(Pace, "wait", wait)
+    _, engine, _ = ask(lambda body: "x", 3, requests_per_minute=600, tokens_per_minute=6000)
+    assert sorted(waited) == [0, 0, 0, 1, 1, 1]
+    assert (engine._calls_pace._rate, engine._tokens_pace._rate) == (10, 100)
+    assert engine._tokens_pace._left == 100 - 3 * (7 + 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import ssl
 import threading
 import weakref
@@ -15,6 +17,7 @@ import openai
 
 from neuromas_env.agents.engines.servers.address import Address, is_secret
 from neuromas_env.agents.engines.servers.secrets import LogFilter, cutter
+from neuromas_env.errors import InputError
 
 MOST_BYTES = 16 * 2**20
 """More than this is not read of any response."""
@@ -49,10 +52,14 @@ class Client:
             timeout: Seconds for a whole request.
 
         Raises:
+            InputError: The key cannot be sent.
             openai.OpenAIError: There is no key.
             httpx2.InvalidURL: Nothing can be sent to the address.
         """
         user = address.user if address else None
+        key = api_key or os.environ.get("OPENAI_API_KEY", "")
+        if not re.fullmatch(r"[!-~]*", key):
+            raise InputError("the key must be printable ASCII without spaces and line breaks")
         steps = openai.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
         self._openai = openai.AsyncOpenAI(
             api_key=api_key,

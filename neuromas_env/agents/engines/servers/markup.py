@@ -31,7 +31,7 @@ SQUARE = (
 ).split()
 """The same for `[NAME]` and `[/NAME]`."""
 
-_FRAMED = r"[^\s<>\u200b]{1,64}"
+_FRAMED = r"(?=[|｜]*[^\s<>|｜\u200b])[^\s<>\u200b]{1,64}"
 _MARK = re.compile(
     "|".join(
         (

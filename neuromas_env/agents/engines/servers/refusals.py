@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from neuromas_env.agents.engines.servers.markup import plain
-from neuromas_env.agents.engines.servers.replies import words_of
+from neuromas_env.agents.engines.servers.replies import WORDS, words_of
 from neuromas_env.policy import Request
 
 Turns = Sequence[tuple[str, str]]
@@ -74,7 +74,7 @@ def refused(body: str, request: Request, without: Collection[str]) -> set[str]:
         data = json.loads(body)
     except (ValueError, RecursionError):
         data = body
-    words = f"{_field(data)} {words_of(data)}"
+    words = f"{_field(data)} {words_of(data)}"[: 10 * WORDS]
     has = {SEED, TOP_P, _temperature(request), NEWER_LENGTH}
     has |= {SYSTEM for role, _ in request.turns if role == "system"}
     found: dict[str, int] = {}

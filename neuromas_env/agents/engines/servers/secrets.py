@@ -26,7 +26,6 @@ _ENCODERS: tuple[Callable[[str], str], ...] = (
     partial(quote, safe=""),
     quote,
     quote_plus,
-    lambda text: re.sub("%..", lambda code: code[0].lower(), quote(text, safe="")),
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: json.dumps(text)[1:-1].replace("/", r"\/"),
@@ -54,8 +53,9 @@ def cutter(secrets: Iterable[str], pairs: Iterable[tuple[str, str]] = ()) -> Cal
         forms.add(b64encode(f"{user}:{password}".encode()).decode())
     if not forms:
         return lambda text: text
-    longest_first = sorted(forms, key=len, reverse=True)
-    return partial(re.compile("|".join(map(re.escape, longest_first))).sub, MASK)
+    longest_first = "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
+    either_case = re.sub("%[0-9A-F]{2}", r"(?i:\g<0>)", longest_first)
+    return partial(re.compile(either_case).sub, MASK)
 
 
 def _forms(text: str) -> set[str]:
