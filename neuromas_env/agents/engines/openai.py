@@ -106,7 +106,7 @@ class OpenAIEngine(Engine):
         self.settings: dict[str, Any] = {"server": self.base_url}
         self._models: dict[str | None, str] = {None: model}
         self._models.update(adapters or {})
-        self._concurrency, self._prices = concurrency, prices
+        self._concurrency, self._timeout, self._prices = concurrency, timeout, prices
         self._calls_pace = Pace(requests_per_minute)
         self._tokens_pace = Pace(tokens_per_minute)
         self._without: frozenset[str] = frozenset()
@@ -180,7 +180,8 @@ class OpenAIEngine(Engine):
         await self._calls_pace.wait(1)
         await self._tokens_pace.wait()
         try:
-            completion = await self._ask(request)
+            async with asyncio.timeout(self._timeout):
+                completion = await self._ask(request)
         except Exception as error:  # of many kinds; one call's failure is that call's alone
             completion = Completion("", error=self._reason(error))
             self._failed_in_a_row += _down(error)
@@ -219,10 +220,10 @@ class OpenAIEngine(Engine):
         from openai import APIStatusError
 
         from neuromas_env.agents.engines.servers.client import Refused
-        from neuromas_env.agents.engines.servers.replies import WORDS, Unusable, short
+        from neuromas_env.agents.engines.servers.replies import Unusable, short
 
         if isinstance(error, TimeoutError):
-            return f"no whole reply within {self._client.timeout:g} s"
+            return f"no whole reply within {self._timeout:g} s"
         named = isinstance(error, (Unusable, Refused, InputError))
         said = str(error) if named else f"{type(error).__name__}: {error}"
         # The client tells of the body no more than a message in the one place where it expects it.
@@ -230,14 +231,13 @@ class OpenAIEngine(Engine):
             said += "" if (root := _root(error)) is error else f" ({type(root).__name__}: {root})"
         elif " - " not in str(error):
             said += f" - {error.response.text}"
-        # Cut before shortened, and only the beginning, which is all that is told.
-        cut = self._client.cut(said[: 10 * WORDS])
-        return short(visible(" ".join(cut.split())))
+        # Shortened last: half a key would not be found.
+        return short(visible(" ".join(self._client.cut(said).split())))
 
 
 def _root(error: BaseException) -> BaseException:
     """Return what an error goes back to, such as the refused connection."""
-    inner = error.__cause__ or error.__context__
+    inner = error.__cause__ or error.__context__  # also where the libraries raise from None
     if isinstance(error, BaseExceptionGroup):
         inner = error.exceptions[0]
     return error if inner is None else _root(inner)

@@ -34,7 +34,6 @@ class Client:
 
     Attributes:
         loop: The loop; it ends with the client.
-        timeout: Seconds for a whole request, further tries and the waits between them included.
         url: The server's address, without what is secret.
         cut: Replaces the key and all else that is secret in a text.
         close: Ends the loop and its thread; a second time does nothing.
@@ -49,7 +48,7 @@ class Client:
             address: Of the server, None for the client's own default.
             api_key: By default OPENAI_API_KEY.
             retries: How often a request that failed in passing is sent again.
-            timeout: Seconds for a whole request.
+            timeout: Seconds for every single step of a request.
 
         Raises:
             InputError: The key cannot be sent.
@@ -76,7 +75,7 @@ class Client:
                 event_hooks={"response": [_limit]},
             ),
         )
-        self.timeout, self.url = timeout, str(self._openai.base_url)
+        self.url = str(self._openai.base_url)
         headers = self._openai.default_headers.items()
         values = [v for name, v in headers if isinstance(v, str) and is_secret(name)]
         words = [word for value in values for word in (value, *value.split())]
@@ -95,12 +94,10 @@ class Client:
         """Send a request for a chat completion and return the body of the response.
 
         Raises:
-            TimeoutError: It was not whole in time.
             openai.OpenAIError: There is none, or its status is that of an error.
         """
         completions = self._openai.chat.completions
-        async with asyncio.timeout(self.timeout):
-            response = await completions.with_raw_response.create(**options)
+        response = await completions.with_raw_response.create(**options)
         return response.content
 
 
@@ -161,4 +158,5 @@ def _close(
     log.remove()
     if thread.is_alive():
         asyncio.run_coroutine_threadsafe(end(), loop)
-        thread.join(1.0)
+        if thread is not threading.current_thread():
+            thread.join(1.0)

@@ -75,8 +75,7 @@ def refused(body: str, request: Request, without: Collection[str]) -> set[str]:
     except (ValueError, RecursionError):
         data = body
     words = f"{_field(data)} {words_of(data)}"[: 10 * WORDS]
-    has = {SEED, TOP_P, _temperature(request), NEWER_LENGTH}
-    has |= {SYSTEM for role, _ in request.turns if role == "system"}
+    has = _parts(request) | {NEWER_LENGTH}
     found: dict[str, int] = {}
     for part, pattern in _PATTERNS.items():
         name = _temperature(request) if part == "temperature" else part
@@ -104,6 +103,11 @@ def left_out(without: Collection[str], request: Request | None = None) -> tuple[
             *(role + " role" for role, _ in request.turns),
         }
     return tuple(sorted(lacks | ({LENGTH} if NEWER_LENGTH in without else set())))
+
+
+def _parts(request: Request) -> set[str]:
+    system = {SYSTEM for role, _ in request.turns if role == "system"}
+    return {SEED, TOP_P, _temperature(request)} | system
 
 
 def _temperature(request: Request) -> str:

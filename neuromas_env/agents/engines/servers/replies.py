@@ -59,7 +59,7 @@ class _Choice(BaseModel):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: Annotated[Tokens, Field(ge=1)]
+    prompt_tokens: Tokens  # 0 where a server counts only what it had not computed before
     completion_tokens: Tokens
 
 
@@ -150,7 +150,7 @@ def _json(body: bytes, cut: Callable[[str], str]) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        what = short(cut(text[: 10 * WORDS])) or "nothing"
+        what = short(cut(text)) or "nothing"
     raise Unusable(f"the server's reply is no JSON: {what}")
 
 
