@@ -21,6 +21,7 @@ from typing import Any
 from neuromas_env.agents.engines.servers.address import read_address
 from neuromas_env.agents.engines.servers.pace import Pace
 from neuromas_env.errors import InputError
+from neuromas_env.extras import need
 from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 from neuromas_env.text import visible
 
@@ -85,14 +86,11 @@ class OpenAIEngine(Engine):
         """
         url = base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL") or None
         address = None if url is None else read_address(url)
-        try:
-            import openai
+        need("the engine 'openai'", "openai", "httpx2", "pydantic")
+        import openai
 
-            from neuromas_env.agents.engines.servers.client import Client
-        except ImportError:
-            raise InputError(
-                "the engine 'openai' needs a package: pip install 'neuromas-env[bench]'"
-            ) from None
+        from neuromas_env.agents.engines.servers.client import Client
+
         if address and not api_key and not os.environ.get("OPENAI_API_KEY"):
             api_key = _NO_KEY
         try:
