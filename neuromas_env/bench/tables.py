@@ -84,7 +84,8 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
     ):
         if share is not None:
             rows.append((name, "", "", percent(share), *[""] * (len(columns) - 4)))
-    return Grid(f"{task}: {lines[0].estimand}{_alone(lines)}", tuple(columns), tuple(rows))
+    title = f"{task}: {lines[0].estimand}{_alone(lines)}{_without(lines)}"
+    return Grid(title, tuple(columns), tuple(rows))
 
 
 def _questions(line: Line) -> str:
@@ -98,6 +99,12 @@ def _alone(lines: Sequence[Line]) -> str:
     if not alone:
         return ""
     return f"; {', '.join(dict.fromkeys(alone))}: one training run, which speaks for itself alone"
+
+
+def _without(lines: Sequence[Line]) -> str:
+    """Say which rows a server was asked for without something that it refuses."""
+    lacking = {line.method: line.left_out for line in lines if line.left_out}
+    return "".join(f"; {method}: asked without {what}" for method, what in lacking.items())
 
 
 def _costs(task: str, lines: Sequence[Line]) -> Grid:
