@@ -26,6 +26,7 @@ from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
@@ -60,6 +61,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     """
     config.validate()
     learner_class(config.learner).check(config)
+    check_trackers(config.report_to)
     distributed.start(config.device)
     # The run keeps what `auto` came to, so that it goes on with it on any machine.
     config = replace(config, dtype=precision(config.dtype, config.device))
@@ -110,6 +112,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     config = TrainConfig.from_mapping(read_config(folder / "config.yaml"))
     if (folder / "result.json").is_file():
         return read_result(folder)
+    check_trackers(config.report_to)
     distributed.start(config.device)
     source = distributed.from_main(lambda: checkpoint.latest(folder))
     distributed.check_same(config.to_mapping())

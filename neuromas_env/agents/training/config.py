@@ -16,6 +16,7 @@ from neuromas_env.agents.engines.base import DEVICES, PRECISIONS, check_engine_n
 from neuromas_env.agents.learners.advantage import MODES
 from neuromas_env.agents.learners.shaping import read_terms
 from neuromas_env.agents.prompts import PROMPTS
+from neuromas_env.agents.training.trackers import TRACKERS, read_trackers
 from neuromas_env.config import Options, option
 from neuromas_env.envs.text import REWARDS
 from neuromas_env.errors import InputError, unknown
@@ -126,6 +127,11 @@ class TrainConfig(Options):
     eval_split: str = option("test", "split of the held-out questions", choices=SPLITS)
     eval_every: int = option(0, "also evaluate after every so many steps; 0 for never", low=0)
     checkpoint_every: int = option(5, "steps between checkpoints", low=1)
+    report_to: str | None = option(
+        None,
+        f"trackers of figures, comma separated ({', '.join(TRACKERS)}), or none; by default "
+        "tensorboard if it is installed",
+    )
     transcripts: int = option(4, "episodes per step written to the transcripts", low=0)
     out: str | None = option(None, "run folder; by default a new one under runs/")
     grow_from: str | None = option(None, "run folder of a trained, smaller network")
@@ -165,6 +171,7 @@ class TrainConfig(Options):
             )
         check_engine_name(self.engine)
         read_terms(self.shaping)
+        read_trackers(self.report_to)
         final = self.stages()[-1][0]
         if self.train_nodes != "all":
             if self.schedule is not None:
