@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neuromas_env.agents.learners.base import LEARNERS
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -55,6 +57,16 @@ OWN_FORM = ("malt",)
 """Rows whose network has a form of its own at test time."""
 
 
+def trained_rows() -> dict[str, Trained]:
+    """Return every trained row: those of this project, and one for each other learner."""
+    others = {
+        name: Trained(about, f"--learner {name}", name)
+        for name, about in LEARNERS.abouts().items()
+        if name not in LEARNERS.built_in
+    }
+    return others | TRAINED
+
+
 def list_trained() -> dict[str, str]:
     """Return name and one-line description of every trained row, with its command."""
-    return {f"{name}@RUN": f"{row.about}; {row.command()}" for name, row in TRAINED.items()}
+    return {f"{name}@RUN": f"{row.about}; {row.command()}" for name, row in trained_rows().items()}

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.adapted import FILE
-from neuromas_env.baselines.trained import OWN_FORM
-from neuromas_env.baselines.trained import TRAINED as ROWS
+from neuromas_env.baselines.trained import OWN_FORM, trained_rows
 from neuromas_env.config import read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.files import read_json, read_lines
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from neuromas_env.agents.training.checkpoint import State
     from neuromas_env.bench.config import BenchConfig
 
-TRAINED = tuple(f"{name}@" for name in ROWS)
-"""How the names of trained methods begin."""
 _SHAPE = ("rank", "alpha", "targets")
 _SPENT = ("calls", "prompt_tokens", "completion_tokens")
 Training = dict[str, int]
@@ -57,6 +54,12 @@ class TrainedRun:
     training: Training | None
 
 
+def is_trained(name: str) -> bool:
+    """Whether a method is `NAME@RUN`, with the name of a trained row."""
+    row, at, _ = name.partition("@")
+    return bool(at) and row in trained_rows()
+
+
 def read_run(name: str, task: str = "TASK") -> TrainedRun:
     """Read the run of a method `NAME@RUN`.
 
@@ -70,7 +73,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
     from neuromas_env.agents.training import checkpoint
 
     family, _, where = name.partition("@")
-    right = f"`{ROWS[family].command(task)}` makes one"
+    right = f"`{trained_rows()[family].command(task)}` makes one"
     try:
         folder = checkpoint.latest(where)
     except InputError as error:
@@ -102,7 +105,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
 
 
 def _check_row(name: str, learner: str, nodes: int, right: str) -> None:
-    row = ROWS[name.partition("@")[0]]
+    row = trained_rows()[name.partition("@")[0]]
     if row.learner is None and learner in OWN_FORM:
         raise InputError(
             f"method {name!r}: learner {learner!r} trained this run, and its network has a form of "
@@ -144,9 +147,9 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
     Raises:
         InputError: There is no such method or option, or it does not fit the temperature.
     """
-    if not name.startswith(TRAINED):
+    if not is_trained(name):
         if "@" in name:
-            raise unknown("method", name, [f"{row}@RUN" for row in ROWS])
+            raise unknown("method", name, [f"{row}@RUN" for row in trained_rows()])
         return make_baseline(name, task, engine, config.max_new_tokens, config.temperature)
     from neuromas_env.agents.learners.base import learner_class
 
@@ -180,7 +183,7 @@ def learned_files(name: str) -> dict[str, str]:
 
 def training_of(name: str) -> Training | None:
     """Return what a method's learning took, nothing for a frozen one, None if it is not known."""
-    if name.startswith(TRAINED):
+    if is_trained(name):
         return read_run(name).training
     for folder in _states(name):
         if not (Path(folder) / FILE).is_file():

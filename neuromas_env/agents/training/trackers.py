@@ -1,4 +1,4 @@
-"""Where a run's figures go besides its own files: the experiment trackers of accelerate, by name."""
+"""Where the figures of a run go besides its own files: trackers of accelerate, by name."""
 
 from __future__ import annotations
 
