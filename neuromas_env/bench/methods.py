@@ -71,11 +71,12 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         InputError: There is no such run, its checkpoint is broken, or another method's.
     """
     from neuromas_env.agents.training import checkpoint
+    from neuromas_env.agents.training.publish import run_folder
 
     family, _, where = name.partition("@")
     right = f"`{trained_rows()[family].command(task)}` makes one"
     try:
-        folder = checkpoint.latest(where)
+        folder = checkpoint.latest(run_folder(where))
     except InputError as error:
         raise InputError(f"method {name!r}: {error}; {right}") from None
     saved = read_config(folder.parent.parent / "config.yaml")

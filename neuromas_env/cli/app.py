@@ -26,6 +26,8 @@ from neuromas_env.cli.adapt import adapt_
 from neuromas_env.cli.experiment import experiment
 from neuromas_env.cli.marl import bench_marl
 from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.push import EXAMPLES as PUSH_EXAMPLES
+from neuromas_env.cli.push import push
 from neuromas_env.cli.schema import schema_
 from neuromas_env.config import canonical, read_config
 from neuromas_env.envs.discrete.levels import list_levels
@@ -81,6 +83,7 @@ app.command("adapt", epilog="Example: neuromas adapt gptswarm --task hierarchy/m
 )
 app.command(epilog="Example: neuromas experiment parameters --scale tiny --out DIR")(experiment)
 app.command("schema", epilog="Example: neuromas schema train > train.schema.json")(schema_)
+app.command("push", epilog=f"Example: {PUSH_EXAMPLES[0]}")(push)
 app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out runs/marl")(bench_marl)
 
 
@@ -163,7 +166,8 @@ def train(
 @config_options(TrainConfig, *_EVAL_OPTIONS, topology="1, or the run's", connect="dense")
 def evaluate_(
     run: Annotated[
-        Path | None, typer.Option(help="a run's trained network; its options are the defaults")
+        Path | None,
+        typer.Option(help="a run, or ORG/NAME of one on the hub; its options are the defaults"),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="a baseline's network; see: neuromas list baselines")
@@ -295,8 +299,9 @@ def _evaluate(
 def _saved_options(run: Path) -> tuple[dict[str, Any], Path]:
     """Return those options of a run that an evaluation takes over, and its last checkpoint."""
     from neuromas_env.agents.training import checkpoint
+    from neuromas_env.agents.training.publish import run_folder
 
-    folder = checkpoint.latest(run)
+    folder = checkpoint.latest(run_folder(run))
     saved = read_config(folder.parent.parent / "config.yaml")
     kept = (*_EVAL_OPTIONS, *_RUN_OPTIONS)
     return {name: value for name, value in saved.items() if name in kept}, folder
