@@ -12,7 +12,7 @@ from neuromas_env.topology import Topology
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _FOUR_BITS = ", in a version of four bits a weight"  # of the embedded models
-_COST = ("calls", "prompt_tokens", "completion_tokens", "seconds")
+_COST = ("calls", "prompt_tokens", "completion_tokens")
 
 
 def model_card(repo: str, base: str, config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
@@ -28,6 +28,7 @@ def model_card(repo: str, base: str, config: Mapping[str, Any], result: Mapping[
     topology = Topology.from_json(facts["topology"])
     known = HUB_ID.fullmatch(base)
     model = f"`{base}`" if known else f"a local model, `{Path(facts['model']).name}`"
+    bits = _FOUR_BITS * (facts["model"] in HUB_IDS)
     facts = facts | {"learner": config["learner"], "steps": result["steps"]}
     named = ("learner", "steps", "reward", "seed", "weights_hash")
     return f"""---
@@ -37,8 +38,8 @@ def model_card(repo: str, base: str, config: Mapping[str, Any], result: Mapping[
 # {repo.partition("/")[2]}
 
 A network of language models with the topology `{topology.name}`, trained end to end from one shared
-reward on `{facts["task"]}`. The base of every node is {model}{_FOUR_BITS * (facts["model"] in HUB_IDS)}.
-It is frozen, and each node has a LoRA adapter of its own on it, in the folder of its name.
+reward on `{facts["task"]}`. The base of every node is {model}{bits}. It is frozen, and
+each node has a LoRA adapter of its own on it, in the folder of its name.
 
 ```text
 {topology.draw()}
@@ -50,11 +51,11 @@ It is frozen, and each node has a LoRA adapter of its own on it, in the folder o
 
 ## Training
 
-{_table(["", ""], [[name.replace("_", " "), f"`{facts[name]}`"] for name in named])}
+{_table(["", ""], [[_words(name), f"`{facts[name]}`"] for name in named])}
 
 ## Cost
 
-{_table(["phase", *(name.replace("_", " ") for name in _COST)], _costs(result["cost"]))}
+{_table(["phase", *map(_words, _COST), "seconds"], _costs(result["cost"]))}
 
 ## Versions
 
@@ -145,7 +146,14 @@ def _percent(share: float) -> str:
 
 
 def _costs(cost: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    return [[phase, *(f"{spent[name]:,.0f}" for name in _COST)] for phase, spent in cost.items()]
+    return [
+        [phase, *(f"{spent[name]:,}" for name in _COST), f"{spent['seconds']:.1f}"]
+        for phase, spent in cost.items()
+    ]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:

@@ -159,5 +159,6 @@ def _asking(repo: str) -> Iterator[None]:
         raise InputError(f"the hub {said}") from error
     except Exception as error:  # the client has changed its network library before
         raise InputError(
-            f"the hub is out of reach for {repo} ({type(error).__name__}); try again with a network"
+            f"the hub cannot be asked about {repo} ({type(error).__name__}); check the network and "
+            "the token"
         ) from error

@@ -147,7 +147,7 @@ def test_what_is_pushed_is_loaded_by_its_name(run, tmp_path):
     ("token", "repo", "says"),
     [
         ("hf_WrongSecret", "me/net", "the hub does not know the token or me/net; run `hf auth"),
-        ("hf_Illegal\u00e9Secret", "me/net", "the hub is out of reach for me/net (Unicode"),
+        ("hf_Illegal\u00e9Secret", "me/net", "the hub cannot be asked about me/net (Unicode"),
         (TOKEN, "they/net", "the hub does not let this token write to they/net"),
         (TOKEN, "net", "a repository must be named ORG/NAME, got 'net'"),
     ],
@@ -165,7 +165,7 @@ def test_no_network(run, hub, capsys, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     code, said = neuromas(capsys, "push", run, "me/net")
     assert code == 2 and said.count("\n") == 1
-    assert said.startswith("error: the hub is out of reach for me/net (ConnectError)")
+    assert said.startswith("error: the hub cannot be asked about me/net (ConnectError); check")
 
 
 def test_what_is_no_finished_run_is_refused(run, hub, tmp_path, monkeypatch):
