@@ -31,7 +31,7 @@ from typing import Any, cast
 from neuromas_env.baselines.net import Fitted, Net, Script, Setup, texts, without_roles
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
-from neuromas_env.baselines.trained import list_trained, trained_rows
+from neuromas_env.baselines.trained import list_trained, trained_row
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.config import checked, from_text, placed
 from neuromas_env.errors import InputError, unknown
@@ -230,7 +230,7 @@ def builder(family: str, name: str) -> Callable[..., Method]:
     Raises:
         InputError: There is none, or a package's does not load.
     """
-    if family not in BASELINES and (row := trained_rows().get(family.partition("@")[0])):
+    if family not in BASELINES and (row := trained_row(family.partition("@")[0])):
         raise InputError(
             f"baseline {name!r} is trained: `{row.command()}` makes it, and "
             f"`neuromas bench --methods {family.partition('@')[0]}@RUN` takes it"

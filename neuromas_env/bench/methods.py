@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.adapted import FILE
-from neuromas_env.baselines.trained import OWN_FORM, trained_rows
+from neuromas_env.baselines.trained import OWN_FORM, Trained, list_trained, trained_row
 from neuromas_env.config import read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.files import read_json, read_lines
@@ -57,7 +57,7 @@ class TrainedRun:
 def is_trained(name: str) -> bool:
     """Whether a method is `NAME@RUN`, with the name of a trained row."""
     row, at, _ = name.partition("@")
-    return bool(at) and row in trained_rows()
+    return bool(at) and trained_row(row) is not None
 
 
 def read_run(name: str, task: str = "TASK") -> TrainedRun:
@@ -68,20 +68,23 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         task: Named in messages.
 
     Raises:
-        InputError: There is no such run, its checkpoint is broken, or another method's.
+        InputError: There is no such row or run, its checkpoint is broken, or another method's.
     """
     from neuromas_env.agents.training import checkpoint
     from neuromas_env.agents.training.publish import run_folder
 
     family, _, where = name.partition("@")
-    right = f"`{trained_rows()[family].command(task)}` makes one"
+    row = trained_row(family)
+    if row is None:
+        raise unknown("method", name, list_trained())
+    right = f"`{row.command(task)}` makes one"
     try:
         folder = checkpoint.latest(run_folder(where))
     except InputError as error:
         raise InputError(f"method {name!r}: {error}; {right}") from None
     saved = read_config(folder.parent.parent / "config.yaml")
     state = checkpoint.read_state(folder)
-    _check_row(name, saved.get("learner", TrainConfig.learner), len(state.topology), right)
+    _check_row(name, row, saved.get("learner", TrainConfig.learner), len(state.topology), right)
     try:
         contents = {
             node: (folder / "adapters" / node / "adapter_model.safetensors").read_bytes()
@@ -105,8 +108,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
     )
 
 
-def _check_row(name: str, learner: str, nodes: int, right: str) -> None:
-    row = trained_rows()[name.partition("@")[0]]
+def _check_row(name: str, row: Trained, learner: str, nodes: int, right: str) -> None:
     if row.learner is None and learner in OWN_FORM:
         raise InputError(
             f"method {name!r}: learner {learner!r} trained this run, and its network has a form of "
@@ -121,6 +123,8 @@ def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | N
     """Count what led to a checkpoint, a run that it was grown from included."""
     before: Training | None = {}
     if source := saved.get("grow_from"):
+        if not Path(source).exists():
+            return None
         try:
             before = read_run(f"neuromas@{source}").training
         except InputError:
@@ -150,7 +154,7 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
     """
     if not is_trained(name):
         if "@" in name:
-            raise unknown("method", name, [f"{row}@RUN" for row in trained_rows()])
+            raise unknown("method", name, list_trained())
         return make_baseline(name, task, engine, config.max_new_tokens, config.temperature)
     from neuromas_env.agents.learners.base import learner_class
 
