@@ -5,9 +5,10 @@ A benchmark takes the run folder as the method `NAME@RUN`.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
-from neuromas_env.agents.learners.base import LEARNERS
+from neuromas_env.agents.learners.names import LEARNERS
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Trained:
 
     def command(self, task: str = "TASK") -> str:
         """Return the command that makes the run."""
-        return f"neuromas train {self.options} --task {task} --out RUN"
+        return f"neuromas train {self.options} --task {shlex.quote(task)} --out RUN"
 
 
 TRAINED = {

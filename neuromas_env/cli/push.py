@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from neuromas_env.extras import need
+
 EXAMPLES = ("neuromas push runs/NAME ORG/NAME --private",)
 
 
@@ -18,6 +20,7 @@ def push(
     ] = False,
 ) -> None:
     """Upload a trained network to the Hugging Face hub: adapters, options, result, model card."""
+    need("neuromas push", "huggingface_hub", "torch")
     from neuromas_env.agents.training.publish import push
 
     typer.echo(push(run, repo, private))
