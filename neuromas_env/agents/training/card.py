@@ -98,8 +98,10 @@ def _metadata(repo: str, base: str, config: Mapping[str, Any], result: Mapping[s
         for name in ("strict", "extracted")
         if after
     ]
-    known = {"base_model": base, "base_model_relation": "adapter"} if HUB_ID.fullmatch(base) else {}
+    known = HUB_ID.fullmatch(base)
     return ModelCardData(
+        base_model=base if known else None,
+        base_model_relation="adapter" if known else None,
         library_name="peft",
         pipeline_tag="text-generation",
         tags=["neuromas", "multi-agent", "reinforcement-learning", "lora"],
@@ -107,7 +109,6 @@ def _metadata(repo: str, base: str, config: Mapping[str, Any], result: Mapping[s
         eval_results=scores or None,
         task=facts["task"],
         topology=facts["topology"]["name"],
-        **known,
     ).to_yaml()
 
 

@@ -93,8 +93,8 @@ def _gather(run: Path, repo: str, folder: Path) -> None:
     base = read_json(folder / nodes[-1] / ADAPTER[0])["base_model_name_or_path"]
     card = model_card(repo, base, config, result)
     (folder / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
-    result = json.dumps(result | {"folder": repo}, indent=1)
-    (folder / "result.json").write_text(result, encoding="utf-8")
+    told = json.dumps(result | {"folder": repo}, indent=1)
+    (folder / "result.json").write_text(told, encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 

@@ -87,7 +87,7 @@ class AdapterSet:
                 self._peft = get_peft_model(model, self._config, adapter_name=_PLACEHOLDER)
         except ValueError as error:
             raise InputError(f"LoRA targets {targets!r} do not fit {base_name}: {error}") from None
-        self._config.base_model_name_or_path = origin(base_name, model.name_or_path)
+        self._config.base_model_name_or_path = origin(base_name, str(model.name_or_path))
         self._layers = [m for m in self._peft.modules() if isinstance(m, Linear)]
         self._peft.delete_adapter(_PLACEHOLDER)
         self._peft.eval()  # no dropout anywhere: the policy that samples is the one that trains
