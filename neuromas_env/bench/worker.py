@@ -15,8 +15,8 @@ from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import Adapters, Identity, make_engine
 from neuromas_env.bench.methods import (
-    TRAINED,
     TrainedRun,
+    is_trained,
     learned_files,
     make_method,
     read_run,
@@ -154,7 +154,7 @@ class Worker:
             settings["skipped_rows"] = known["skipped_rows"]
         count = min(config.limit or len(split), len(split))
         trainable = 0
-        if name.startswith(TRAINED):
+        if is_trained(name):
             run = self._run(name, identity)
             settings["adapters"], trainable = run.hashes, run.trainable
         elif files := learned_files(method.name):
@@ -210,7 +210,7 @@ class Worker:
         """Return a cell's method with its adapters in the engine, kept until the next cell."""
         if self._method is None or self._method[0] != cell.hash:
             task = self.tasks[cell.task]
-            trained = cell.method.startswith(TRAINED)
+            trained = is_trained(cell.method)
             run = self._run(cell.method, cell.settings) if trained else None
             engine, _ = self._engine_for(run.shape if run else None)
             if run is not None:

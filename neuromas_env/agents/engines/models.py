@@ -162,6 +162,23 @@ def weights_hash(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def origin(name: str, folder: str) -> str:
+    """Return what names a base to PEFT and transformers: its id on the hub, else its folder.
+
+    A folder's own configuration may name the model that its weights began as, and they may have
+    been trained since; only a snapshot in the hub's cache is known to be what the hub has.
+
+    Args:
+        name: As for `resolve_model`.
+        folder: From which it was loaded.
+    """
+    if name in HUB_IDS or not Path(name).expanduser().exists():
+        return HUB_IDS.get(name, name)
+    place = Path(folder).expanduser().absolute()
+    cached = re.search(r"/models--([\w.-]+?)--([\w.-]+)/snapshots/", place.as_posix())
+    return "/".join(cached.groups()) if cached else str(place)
+
+
 def _convert(weights: Path, folder: Path, name: str, quiet: bool) -> Path:
     """Write a GGUF file's model into a folder in transformers' format, as bfloat16."""
 

@@ -27,6 +27,7 @@ from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.config import placed, read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
@@ -61,6 +62,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     """
     config.validate()
     learner_class(config.learner).check(config)
+    check_trackers(config.report_to)
     distributed.start(config.device)
     config = _resolved(config)
     distributed.check_same(config.to_mapping())
@@ -112,6 +114,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     config = saved_config(folder)
     if (folder / "result.json").is_file():
         return read_result(folder)
+    check_trackers(config.report_to)
     distributed.start(config.device)
     source = distributed.from_main(lambda: checkpoint.latest(folder))
     distributed.check_same(config.to_mapping())

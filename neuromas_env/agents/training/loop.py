@@ -13,7 +13,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -32,6 +32,7 @@ from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation, communication_ablation, evaluate
 from neuromas_env.agents.training.growth import grow
 from neuromas_env.agents.training.log import NoLog, RunLog
+from neuromas_env.agents.training.trackers import read_trackers, start_trackers
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write
 from neuromas_env.method import Method
@@ -154,8 +155,11 @@ class Run:
         for phase, adapter, *usage in state.cost:
             self.engine.cost.usage[phase, adapter] = Usage(*usage)
 
-    def _open(self, *where: Any) -> RunLog:
-        return NoLog() if distributed.number() else RunLog(self.folder, *where)
+    def _open(self, lengths: Mapping[str, int] | None = None, step: int | None = None) -> RunLog:
+        if distributed.number():
+            return NoLog()
+        names, options = read_trackers(self.config.report_to), self.config.to_mapping()
+        return RunLog(self.folder, lengths, start_trackers(self.folder, names, options, step))
 
     def _events(self, kind: str) -> list[dict[str, Any]]:
         return distributed.from_main(lambda: self.log.events(kind))
@@ -180,6 +184,7 @@ class Run:
                 self._step()
         self._save()
         after = self._evaluate("after training")
+        self.log.track({"step": self.step, "after": after and after.to_dict()})
         ablation = self._ablate() if after and after.n > 1 and len(self.topology) > 1 else {}
         return distributed.from_main(lambda: self._result(after, ablation))
 
