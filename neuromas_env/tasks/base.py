@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
-from neuromas_env.tasks.readers.grading import list_form
+from neuromas_env.tasks.readers.grading import list_form, majority_share, normalise
 from neuromas_env.tasks.reply import Reason, Reply, Score
 
 __all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
 
 SPLITS = ("train", "validation", "test")
+_MAJORITY_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,27 @@ class Task:
     def score(self, example: Example, reply: str) -> Score:
         """Compare the answer that the reader finds in a reply with the target.
 
-        Returns scores from 0 to 1, and never raises.
+        Returns scores from 0 to 1, and never raises. A wrong answer earns its `credit`.
         """
         if self.answer_form is None:
             raise NotImplementedError
-        return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)
+        form = self.answer_form
+        score = grade_reply(self.reader, form, reply, example.target, example.options)
+        if score.reason != "wrong" or score.answer is None or not example.target:
+            return score
+        if not (credit := self.credit(example, score.answer)):
+            return score
+        strict = credit if normalise(reply) == normalise(score.answer) else 0.0
+        return replace(
+            score, strict=strict, extracted=credit, reason="ok" if credit == 1 else "wrong"
+        )
+
+    def credit(self, example: Example, answer: str) -> float:
+        """Return what an answer that is not the target is worth, from 0 to 1: partial credit.
+
+        The answer has the form of `answer_form`, such as a number in plain digits. Never raises.
+        """
+        return 0.0
 
     @property
     def read_by(self) -> str:
@@ -164,8 +182,8 @@ class Task:
         return sizes
 
     def majority(self, split: str) -> float:
-        """Accuracy of the best constant answer on a split."""
-        raise NotImplementedError
+        """Accuracy of the best constant answer on a split; of a long one, on its first rows."""
+        return majority_share(e.target for e in islice(self.examples(split), _MAJORITY_ROWS))
 
     def blind_accuracy(self, split: str) -> float | None:
         """Accuracy of the best answer that no dealt part has told, None where it is not known."""
