@@ -165,6 +165,8 @@ class Worker:
                 "majority": float(task.majority(split)),
                 "blind": task.blind_accuracy(split),
             }
+            if task.origins:
+                facts["origins"] = dict(task.origins)
             # Last, since it may read further tables and add to what was skipped.
             check_ready(task)
             self._facts[task.name] = facts

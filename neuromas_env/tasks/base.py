@@ -74,6 +74,8 @@ class Task:
         max_new_tokens: How long a reply may be unless the user says otherwise.
         disjoint: Whether no question may be in two splits; False for a task in which there is
             nothing to generalise. Training and benchmarks refuse a task that does not keep it.
+        origins: What results depend on beside the rows, such as a file of one's own, to its digest;
+            results hold it, and go on under the same alone.
         skipped: What is wrong with each broken row that was left out on request.
         flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
         answer_form: What kind of answer is read out of a reply; None where `score` is the
@@ -85,6 +87,7 @@ class Task:
     answer_format: str = ""
     max_new_tokens: int = 200
     disjoint: bool = True
+    origins: Mapping[str, str] = MappingProxyType({})
     skipped: Sequence[str] = ()
     flaws: Mapping[str, str] = MappingProxyType({})
     answer_form: Form | None = None
