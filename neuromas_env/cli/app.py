@@ -21,7 +21,7 @@ from neuromas_env.baselines import (
     list_trained,
     make_baseline,
 )
-from neuromas_env.cli import bench, downloads, printing
+from neuromas_env.cli import bench, check, data, printing
 from neuromas_env.cli.adapt import adapt_
 from neuromas_env.cli.experiment import experiment
 from neuromas_env.cli.marl import bench_marl
@@ -75,12 +75,13 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.add_typer(downloads.app, name="assets")
+app.add_typer(data.app, name="data")
 bench.register(app)
 app.command("adapt", epilog="Example: neuromas adapt gptswarm --task hierarchy/max --out DIR")(
     adapt_
 )
 app.command(epilog="Example: neuromas experiment parameters --scale tiny --out DIR")(experiment)
+app.command("check", epilog="Examples:\n\n" + "\n\n".join(check.EXAMPLES))(check.check)
 app.command("schema", epilog="Example: neuromas schema train > train.schema.json")(schema_)
 app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out runs/marl")(bench_marl)
 

@@ -115,11 +115,17 @@ def load_rows(
     folder = data_folder(data)
     if folder is None:
         return read_rows(fetch(source), source.fit, skip_bad_rows)
-    files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
-    for file in files:
-        if file.exists():
-            return read_rows(file, source.fit, skip_bad_rows)
-    raise InputError(f"the data folder holds no {files[0]} (nor {files[1].name})")
+    file = file_in(folder, source)
+    if file is None:
+        files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
+        raise InputError(f"the data folder holds no {files[0]} (nor {files[1].name})")
+    return read_rows(file, source.fit, skip_bad_rows)
+
+
+def file_in(folder: Path, source: Source) -> Path | None:
+    """Return the file of a data folder that holds a table, None if there is none."""
+    files = (folder / f"{source.path}{ending}" for ending in _ENDINGS)
+    return next(filter(Path.exists, files), None)
 
 
 def cached(source: Source) -> Path:
