@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.errors import InputError
+from neuromas_env.extras import missing
 from neuromas_env.tasks.rows import Read, Row, Rows, fitted, read_rows
 
 REACH_SECONDS = 5.0
@@ -163,8 +164,7 @@ def _fetch(source: Source) -> list[Row]:
         if source.package and source.package[1].endswith(_ENDINGS[0]):
             return _from_package(*source.package)
         raise InputError(
-            f"{_remedy(source)}, or fetch it from the Hugging Face hub, which needs an extra: "
-            "pip install 'neuromas-env[bench]'"
+            f"{_remedy(source)}; {missing('the Hugging Face hub, which offers them,', 'datasets')}"
         ) from error
     try:
         return _from_hub(datasets, source, offline=trouble is not None)

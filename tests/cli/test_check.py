@@ -143,7 +143,7 @@ def test_all_faults_are_said_and_the_command_ends_with_one(name, faults, check):
         ("mine.py:raising", "mine.py, line 68: ValueError: two lines"),
         ("none.py:x", "cannot read"),
         ("mine.py", "give what is meant in the file, too"),
-        ("signl", "unknown name 'signl'. Did you mean 'signal'"),
+        ("signl", "unknown task, learner or engine 'signl'. Did you mean 'signal'"),
         ("hierarchy/mix", "Did you mean 'hierarchy/max'"),
     ],
 )
