@@ -13,7 +13,8 @@ from neuromas_env import __version__
 from neuromas_env.cli import (
     adapt,
     bench,
-    downloads,
+    check,
+    data,
     evaluate,
     experiment,
     lists,
@@ -26,6 +27,7 @@ from neuromas_env.cli import (
 )
 from neuromas_env.errors import InputError
 from neuromas_env.extras import EXTRA, missing
+from neuromas_env.scripts import blamed
 from neuromas_env.text import say
 
 NETWORK, COMPARISONS, NAMES = "One network", "Comparisons", "Names and data"
@@ -41,6 +43,7 @@ COMMANDS = (
     (COMPARISONS, "experiment", experiment.experiment, experiment.EXAMPLES),
     (COMPARISONS, "bench-marl", marl.bench_marl, marl.EXAMPLES),
     (NAMES, "list", lists.list_, lists.EXAMPLES),
+    (NAMES, "check", check.check, check.EXAMPLES),
     (NAMES, "schema", schema.schema_, schema.EXAMPLES),
 )
 """Panel of the help, name, function and example command lines, in the order of the help."""
@@ -55,13 +58,14 @@ for _panel, _name, _command, _examples in COMMANDS:
     _head = "Example: " if len(_examples) == 1 else "Examples:\n\n"
     _epilog = _head + "\n\n".join(_examples)
     app.command(_name, epilog=_epilog, rich_help_panel=_panel)(_command)
-app.add_typer(downloads.app, name="assets", rich_help_panel=NAMES)
+app.add_typer(data.app, name="data", rich_help_panel=NAMES)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one message and exit code 2."""
     try:
-        app(args, prog_name="neuromas")
+        with blamed():
+            app(args, prog_name="neuromas")
     except InputError as error:
         message = str(error)
     except ModuleNotFoundError as error:

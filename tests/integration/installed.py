@@ -23,7 +23,7 @@ WORKS = (
     "list tasks",
     "list baselines",
     "list algorithms",
-    "assets list",
+    "data list",
     "schema train",
     "experiment --list",
     "eval --policy gold --task hierarchy/max --limit 20",
