@@ -10,7 +10,6 @@ Imports the standard library and its neighbours here only.
 from __future__ import annotations
 
 import builtins
-import random
 from collections import deque
 from collections.abc import Iterator, Mapping, Set
 from functools import partial
@@ -160,7 +159,6 @@ def _run_tests(program: Mapping[str, Any], session: Session) -> dict[str, Any]:
             "outcome": "unreadable",
             "detail": "no code that compiles and defines what is asked",
         }
-    random.seed(0)
     namespace: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
     exec(_compiled(program["setup"], mode="exec"), namespace)
     namespace |= {name: Ref(session, number) for number, name in enumerate(program["names"])}

@@ -15,6 +15,7 @@ import ctypes
 import gc
 import importlib
 import os
+import posix
 import random
 import resource
 import select
@@ -23,7 +24,7 @@ import socket
 import sys
 import time
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -55,37 +56,32 @@ def main() -> None:
     config = receive(control.recv)
     code_filter = _filter_program(base64.b64decode(config["filter"]))
     _lock_down(config)
-    deaths = _deaths()
     send(control.send, frame(READY))
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 1)
         if not data:
             return
         seconds, wall_seconds = ORDER.unpack(data)
-        close_off = partial(_close_off, seconds, config["limits"], code_filter)
-        children = _fork_both(descriptors[0], close_off)
-        report = _watch(children, seconds, wall_seconds, control.fileno(), deaths)
+        children, life = _fork_both(*descriptors, partial(_close_off, seconds, code_filter))
+        report = _watch(children, seconds, wall_seconds, [life, control.fileno()])
+        os.close(life)
         send(control.send, frame(report))
 
 
-def _deaths() -> int:
-    """Return a descriptor that can be read when a child has died."""
-    told, tell = os.pipe()
-    for end in (told, tell):
-        os.set_blocking(end, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    return told
+def _fork_both(parent: int, close_off: Callable[[], None]) -> tuple[dict[str, int], int]:
+    """Fork a judge with a connection to the parent, which is closed here, and its candidate.
 
-
-def _fork_both(parent: int, close_off: Callable[[], None]) -> dict[str, int]:
-    """Fork a judge with a connection to the parent, which is closed here, and its candidate."""
+    Returns:
+        The process of each, and a descriptor that can be read when the judge has ended.
+    """
+    life, held = os.pipe()
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        judging = _fork(close_off, _judge, parent, ours.fileno())
+        judging = _fork(close_off, _judge, parent, ours.fileno(), held)
+        os.close(held)
         running = _fork(close_off, serve, theirs.fileno())
     os.close(parent)
-    return {"tests": judging, "program": running}
+    return {"tests": judging, "program": running}, life
 
 
 def _fork(close_off: Callable[[], None], work: Callable[..., None], *descriptors: int) -> int:
@@ -93,29 +89,26 @@ def _fork(close_off: Callable[[], None], work: Callable[..., None], *descriptors
     if child := os.fork():
         return child
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         for before, after in pairwise([2, *sorted(descriptors), 1 << 16]):
             os.closerange(before + 1, after)
         prctl(_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
-        ends = [(open(fd, "rb", closefd=False).read, partial(os.write, fd)) for fd in descriptors]
-        request = receive(ends[0][0])
+        ends = [partial(do, fd) for fd in descriptors for do in (os.read, os.write)]
+        request = receive(ends[0])
         close_off()
-        random.seed(0)
-        work(request, *(end for pair in ends for end in pair))
+        work(request, *ends)
     finally:
         leave(0)
 
 
-def _judge(program: Any, _: Any, parent: Any, read: Any, write: Any) -> NoReturn:
+def _judge(program: Any, _: Any, parent: Any, read: Any, write: Any, *held: Any) -> NoReturn:
     said = judge(program, read, write)
     send(parent, frame(said))
     leave(_HUNG_UP if said["gone"] else 0)
 
 
 def _watch(
-    children: Mapping[str, int], seconds: int, wall_seconds: int, control: int, deaths: int
+    children: Mapping[str, int], seconds: int, wall_seconds: int, ends: Sequence[int]
 ) -> dict[str, Any]:
     """Wait until the judge is done, a limit is reached or the parent is gone, and end both.
 
@@ -123,34 +116,28 @@ def _watch(
     strikes early or late, and what the kernel reports afterwards does not tell that it did. A
     child has one thread, so it spends no more than passes by the clock.
 
+    Args:
+        children: A judge and its candidate.
+        seconds: Of processor time that each has, at most.
+        wall_seconds: By the clock, at most.
+        ends: Descriptors, one of which can be read when the judge or the parent is gone.
+
     Returns:
         A message of the shape `protocol.REPORT`.
     """
-    end = time.monotonic() + wall_seconds
-    limit, whose, ready = "", "program", list[int]()
-    while not (done := _dead(children["tests"])) and not limit and control not in ready:
+    end, wait = time.monotonic() + wall_seconds, float(min(seconds, wall_seconds))
+    limit, whose = "", "program"
+    while not select.select(ends, [], [], max(wait, _GLANCE_SECONDS))[0] and not limit:
         left = {who: seconds - _spent(child) for who, child in children.items()}
+        whose = min(left, key=left.__getitem__)
         left_by_the_clock = end - time.monotonic()
-        wait = min(*left.values(), left_by_the_clock)
+        wait = min(left[whose], left_by_the_clock)
         if wait <= 0:
             limit = "wall" if left_by_the_clock <= 0 else "cpu"
-            whose = min(left, key=left.__getitem__)
-        else:
-            ready = _wait(max(wait, _GLANCE_SECONDS), deaths, control)
-    end = time.monotonic() + _DYING_SECONDS
-    hung_up = done and (done.si_code, done.si_status) == (os.CLD_EXITED, _HUNG_UP)
-    while hung_up and not _dead(children["program"]) and (wait := end - time.monotonic()) > 0:
-        _wait(wait, deaths)
-    statuses = {who: _end(child) for who, child in children.items()}
-    return {"limit": limit, "whose": whose, **statuses}
-
-
-def _wait(seconds: float, deaths: int, *others: int) -> list[int]:
-    """Wait until a descriptor can be read, and return all that can be."""
-    ready = select.select([deaths, *others], [], [], seconds)[0]
-    if deaths in ready:
-        os.read(deaths, 64)
-    return ready
+            break
+    tests = _end(children["tests"])
+    program = _end(children["program"], _DYING_SECONDS * (tests == _HUNG_UP))
+    return {"limit": limit, "whose": whose, "tests": tests, "program": program}
 
 
 def _spent(child: int) -> float:
@@ -158,14 +145,17 @@ def _spent(child: int) -> float:
     return time.clock_gettime(~child << 3 | 2)  # as clock_getcpuclockid makes it
 
 
-def _dead(child: int) -> Any:
-    """Return how a child ended, by itself so far, None if it runs."""
-    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+def _end(child: int, dying_seconds: float = 0.0) -> int | None:
+    """Kill a child and what it started; return its status, None if it has not ended by itself.
 
-
-def _end(child: int) -> int | None:
-    """Kill a child and what it started; return its status, None if it has not ended by itself."""
-    dead = _dead(child)
+    Args:
+        child: Its process.
+        dying_seconds: How long it may take to end by itself.
+    """
+    deadline = time.monotonic() + dying_seconds
+    peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while not (dead := os.waitid(os.P_PID, child, peek)) and time.monotonic() < deadline:
+        time.sleep(_GLANCE_SECONDS)
     for kill in (os.kill, os.killpg):
         try:
             kill(child, signal.SIGKILL)
@@ -175,31 +165,22 @@ def _end(child: int) -> int | None:
     return status if dead or status != -signal.SIGKILL else None
 
 
-def _close_off(seconds: int, limits: Mapping[str, int], code_filter: Any) -> None:
+def _close_off(seconds: int, code_filter: Any) -> None:
     """Give up all rights but what is open."""
     # Of processor time only what the fork server would have to be dead for.
-    for name, limit in {**limits, "RLIMIT_CPU": 4 * seconds}.items():
-        resource.setrlimit(getattr(resource, name), (limit, limit))
+    for name, limit in ((resource.RLIMIT_NPROC, 0), (resource.RLIMIT_CPU, 4 * seconds)):
+        resource.setrlimit(name, (limit, limit))
     if code_filter is not None:
         forbidden = prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         if forbidden or prctl(_SECCOMP, _FILTER, ctypes.byref(code_filter), 0, 0):
             leave(1)
-    _forget_ourselves()
-
-
-def _forget_ourselves() -> None:
-    """Leave the program nothing of ours that it could take for its own."""
-    for name in list(sys.modules):
-        if name.partition(".")[0] not in sys.stdlib_module_names:
-            del sys.modules[name]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    sys.argv[:] = [""]
 
 
 def _lock_down(config: Mapping[str, Any]) -> None:
     """Load what will be needed, then give up rights that no candidate may inherit."""
     for name in _PRELOADED.split():
         importlib.import_module(name)
+    os.register_at_fork = posix.register_at_fork  # see `tiers.script`
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -211,8 +192,21 @@ def _lock_down(config: Mapping[str, Any]) -> None:
     prctl(_DUMPABLE, 0, 0, 0, 0)
     if rules:
         rules.apply()
+    for name, limit in config["limits"].items():
+        resource.setrlimit(getattr(resource, name), (limit, limit))
+    _forget_ourselves()
+    random.seed(0)
     gc.collect()
     gc.freeze()
+
+
+def _forget_ourselves() -> None:
+    """Leave the program nothing of ours that it could take for its own."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] not in sys.stdlib_module_names:
+            del sys.modules[name]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.argv[:] = [""]
 
 
 def _landlock(config: Mapping[str, Any]) -> Any:

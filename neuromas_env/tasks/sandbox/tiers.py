@@ -64,7 +64,9 @@ def config(tier: str) -> dict[str, Any]:
 @cache
 def script() -> str:
     """Return the fork server as a program that needs no file of ours: modules of this folder."""
-    lines = ["import sys, types"]
+    # What `threading` and `random` do in each child costs more than to fork it, and a child of one
+    # thread, seeded after that, needs none of it: they register nothing.
+    lines = ["import os, sys, types", "os.register_at_fork = lambda **_: None"]
     for module in ("protocol", "values", "source", "judge", "candidate", "server"):
         full, path = f"{__package__}.{module}", _HERE / f"{module}.py"
         lines += [
@@ -82,7 +84,7 @@ def environment() -> dict[str, str]:
 
 
 def _limits() -> dict[str, int]:
-    limits = {"AS": MEMORY, "FSIZE": 0, "NOFILE": 64, "NPROC": 0, "CORE": 0, "MEMLOCK": 0}
+    limits = {"AS": MEMORY, "FSIZE": 0, "NOFILE": 64, "CORE": 0, "MEMLOCK": 0}
     return {f"RLIMIT_{name}": limit for name, limit in limits.items()}
 
 

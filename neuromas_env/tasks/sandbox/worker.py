@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from dataclasses import asdict
 from typing import Any
 
 from neuromas_env.tasks.sandbox import tiers
@@ -86,7 +85,7 @@ class Worker:
             BadMessageError: The program is too long; TypeError or ValueError: it is no
                 JSON, or its limits are no whole seconds.
         """
-        data, order = frame(asdict(program)), _order(program)
+        data, order = frame(vars(program)), _order(program)
         self.job, self._program = job, program
         self.deadline = time.monotonic() + program.wall_seconds + _GRACE
         self._judge, theirs = socket.socketpair()
