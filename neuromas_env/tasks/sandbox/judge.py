@@ -3,19 +3,24 @@
 A program passes if its tests run to their end in this process and no call of the candidate
 failed. Isolation alone could not protect that verdict: where tests and candidate share a
 process, the candidate can forge it. The tests come from a row of data, so they are not trusted
-either: a judge is a child of the fork server, as closed as the candidate, and judges one program.
+either: a judge is a child of the fork server, as closed as the candidate, and the last program
+that it judges is the first one whose tests may have changed it (see `plain`).
 Imports the standard library and its neighbours here only.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
+import random
 from collections import deque
-from collections.abc import Iterator, Mapping, Set
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Set
+from functools import lru_cache
 from hashlib import sha256
+from types import CodeType
 from typing import Any, NoReturn
 
+from neuromas_env.tasks.sandbox.plain import is_plain
 from neuromas_env.tasks.sandbox.protocol import (
     LIMIT,
     READY,
@@ -132,42 +137,63 @@ class Session:
         return Ref(self, number)
 
 
-def judge(program: Mapping[str, Any], read: Read, write: Write) -> dict[str, Any]:
+def judge(
+    program: Mapping[str, Any], read: Read, write: Write, announce: Callable[[], None]
+) -> tuple[dict[str, Any], bool]:
     """Run the tests of a program on the candidate at the other end; say how that went.
 
+    Args:
+        program: The fields of a `Program`.
+        read: From the candidate.
+        write: To the candidate.
+        announce: Called before tests run that may change this process.
+
     Returns:
-        A message of the shape `protocol.said`.
+        A message of the shape `protocol.said`, and whether this process is what it was before.
     """
     session = Session(read, write)
     session.start({key: program[key] for key in ("readings", "free", "names")})
     found: dict[str, Any] = {"detail": "", "reading": None, "returned": ""}
+    unchanged = True
     try:
-        found |= _run_tests(program, session)
+        found |= _run_tests(program, session, announce)
     except BaseException as error:  # whatever a test raises, also SystemExit
         found |= {"outcome": "failed", "detail": _words(error)}
+        unchanged = isinstance(error, (AssertionError, CallFailedError))
     failed = None if session.failure is None else session.failure[:WORDS]
-    return found | {"failure": failed, "limit": session.limit, "gone": session.gone}
+    return found | {"failure": failed, "limit": session.limit, "gone": session.gone}, unchanged
 
 
-_compiled = partial(compile, filename="<tests>", dont_inherit=True)
-
-
-def _run_tests(program: Mapping[str, Any], session: Session) -> dict[str, Any]:
+def _run_tests(
+    program: Mapping[str, Any], session: Session, announce: Callable[[], None]
+) -> dict[str, Any]:
     chosen = session.loaded(len(program["readings"]))
     if chosen is None and program["free"]:
         return {
             "outcome": "unreadable",
             "detail": "no code that compiles and defines what is asked",
         }
+    setup, *parts = [_compiled(program[key]) for key in ("setup", "tests")]
+    parts += [_compiled(call, "eval") for call in program["calls"]]
+    if not all(plain for _, plain in (setup, *parts)):
+        announce()
+    random.seed(0)
     namespace: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
-    exec(_compiled(program["setup"], mode="exec"), namespace)
+    exec(setup[0], namespace)
     namespace |= {name: Ref(session, number) for number, name in enumerate(program["names"])}
-    exec(_compiled(program["tests"], mode="exec"), namespace)
+    returned = [eval(code, namespace) for code, _ in parts][1:]
     verdict = {"outcome": "passed", "detail": "", "reading": chosen}
-    if program["calls"]:
-        returned = [_form(eval(_compiled(call, mode="eval"), namespace)) for call in program["calls"]]
-        verdict["returned"] = sha256("\n".join(returned).encode("utf-8", "replace")).hexdigest()
+    if returned:
+        forms = "\n".join(map(_form, returned))
+        verdict["returned"] = sha256(forms.encode("utf-8", "replace")).hexdigest()
     return verdict
+
+
+@lru_cache(maxsize=2048)
+def _compiled(source: str, mode: str = "exec") -> tuple[CodeType, bool]:
+    """Return code, and whether it can change nothing but names of its own."""
+    tree = compile(source, "<tests>", mode, ast.PyCF_ONLY_AST, dont_inherit=True)
+    return compile(tree, "<tests>", mode, dont_inherit=True), is_plain(tree)
 
 
 def _form(value: Any) -> str:

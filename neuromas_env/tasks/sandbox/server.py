@@ -24,10 +24,9 @@ import socket
 import sys
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 from neuromas_env.tasks.sandbox.candidate import serve
 from neuromas_env.tasks.sandbox.judge import judge
@@ -43,8 +42,9 @@ _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER, _PARENT_DEATH, _DUMPABLE, _DROP_BOUND = 3
 
 _DYING_SECONDS = 1.0
 _GLANCE_SECONDS = 0.005
-# Status of a judge whose candidate has closed the connection, as the dying do.
-_HUNG_UP = 1
+# What a judge says to the fork server: it is done; it is done, and the candidate has closed the
+# connection; what runs next may change it, or has.
+_DONE, _HUNG_UP, _CHANGED = b"d", b"h", b"c"
 
 prctl = ctypes.CDLL(None).prctl
 leave = os._exit
@@ -57,87 +57,140 @@ def main() -> None:
     code_filter = _filter_program(base64.b64decode(config["filter"]))
     _lock_down(config)
     send(control.send, frame(READY))
+    judging: Judge | None = None
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 1)
         if not data:
             return
         seconds, wall_seconds = ORDER.unpack(data)
-        children, life = _fork_both(*descriptors, partial(_close_off, seconds, code_filter))
-        report = _watch(children, seconds, wall_seconds, [life, control.fileno()])
-        os.close(life)
+        judging = judging or Judge(code_filter)
+        candidate = judging.take_on(descriptors[0], partial(_close_off, code_filter, seconds))
+        report = _watch(judging, candidate, seconds, wall_seconds, control.fileno())
+        if not judging.lasts:
+            judging = None
         send(control.send, frame(report))
 
 
-def _fork_both(parent: int, close_off: Callable[[], None]) -> tuple[dict[str, int], int]:
-    """Fork a judge with a connection to the parent, which is closed here, and its candidate.
+class Judge:
+    """A judge that has been forked, seen from the fork server.
 
-    Returns:
-        The process of each, and a descriptor that can be read when the judge has ended.
+    Attributes:
+        process: Its number.
+        link: Takes the descriptors for a program; can be read when the judge has said a word.
+        lasts: Whether it may judge another program.
+        gone: Whether the candidate has closed its connection, as the dying do.
     """
-    life, held = os.pipe()
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        judging = _fork(close_off, _judge, parent, ours.fileno(), held)
-        os.close(held)
-        running = _fork(close_off, serve, theirs.fileno())
-    os.close(parent)
-    return {"tests": judging, "program": running}, life
+
+    def __init__(self, code_filter: Any) -> None:
+        """Fork it."""
+        self.link, theirs = socket.socketpair()
+        with theirs:
+            self.process = _fork(partial(_judge, theirs, partial(_close_off, code_filter)), theirs)
+        self.lasts, self.gone = True, False
+
+    def take_on(self, parent: int, close_off: Callable[[], None]) -> int:
+        """Connect it to the parent and to a new candidate, and return that one's process."""
+        self.gone = False
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            socket.send_fds(self.link, [_DONE], [parent, ours.fileno()])
+            os.close(parent)
+            return _fork(partial(_run, theirs.fileno(), close_off), theirs)
+
+    def is_done(self) -> bool:
+        """Take a word of the judge's: whether it is done with a program, or gone."""
+        word = self.link.recv(1)
+        self.gone = word == _HUNG_UP
+        self.lasts &= word in (_DONE, _HUNG_UP)
+        return word != _CHANGED
+
+    def end(self) -> int | None:
+        """End it unless it lasts; return its status, None if it has not ended by itself."""
+        if self.lasts:
+            return None
+        self.link.close()
+        return _end(self.process)
 
 
-def _fork(close_off: Callable[[], None], work: Callable[..., None], *descriptors: int) -> int:
-    """Fork a child that works at what comes over the first of some descriptors, its only ones."""
+def _fork(work: Callable[[], None], connection: socket.socket) -> int:
+    """Fork a child that works and has one connection only."""
     if child := os.fork():
         return child
     try:
         os.setsid()
-        for before, after in pairwise([2, *sorted(descriptors), 1 << 16]):
-            os.closerange(before + 1, after)
+        os.closerange(3, connection.fileno())
+        os.closerange(connection.fileno() + 1, 1 << 16)
         prctl(_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
-        ends = [partial(do, fd) for fd in descriptors for do in (os.read, os.write)]
-        request = receive(ends[0])
-        close_off()
-        work(request, *ends)
+        work()
     finally:
         leave(0)
 
 
-def _judge(program: Any, _: Any, parent: Any, read: Any, write: Any, *held: Any) -> NoReturn:
-    said = judge(program, read, write)
-    send(parent, frame(said))
-    leave(_HUNG_UP if said["gone"] else 0)
+def _run(judge: int, close_off: Callable[[], None]) -> None:
+    read, write = partial(os.read, judge), partial(os.write, judge)
+    request = receive(read)
+    close_off()
+    serve(request, read, write)
+
+
+def _judge(link: socket.socket, close_off: Callable[[], None]) -> None:
+    close_off()
+    say = partial(os.write, link.fileno())
+    while True:
+        _, (parent, candidate), _, _ = socket.recv_fds(link, 1, 2)
+        program = receive(partial(os.read, parent))
+        ends = partial(os.read, candidate), partial(os.write, candidate)
+        said, unchanged = judge(program, *ends, partial(say, _CHANGED))
+        send(partial(os.write, parent), frame(said))
+        if not unchanged:
+            say(_CHANGED)
+        os.close(parent)
+        os.close(candidate)
+        say(_HUNG_UP if said["gone"] else _DONE)
 
 
 def _watch(
-    children: Mapping[str, int], seconds: int, wall_seconds: int, ends: Sequence[int]
+    judging: Judge, candidate: int, seconds: int, wall_seconds: int, control: int
 ) -> dict[str, Any]:
-    """Wait until the judge is done, a limit is reached or the parent is gone, and end both.
+    """Wait until the judge is done, a limit is reached or the parent is gone, and end the candidate.
 
     The limit of the kernel counts whole ticks for whoever runs at the tick: on a busy machine it
     strikes early or late, and what the kernel reports afterwards does not tell that it did. A
     child has one thread, so it spends no more than passes by the clock.
 
     Args:
-        children: A judge and its candidate.
-        seconds: Of processor time that each has, at most.
+        judging: The judge, which is ended too unless it lasts.
+        candidate: The process of its candidate.
+        seconds: Of processor time that each has for this program, at most.
         wall_seconds: By the clock, at most.
-        ends: Descriptors, one of which can be read when the judge or the parent is gone.
+        control: Can be read when the parent is gone.
 
     Returns:
         A message of the shape `protocol.REPORT`.
     """
+    start, link = _spent(judging.process), judging.link.fileno()
     end, wait = time.monotonic() + wall_seconds, float(min(seconds, wall_seconds))
-    limit, whose = "", "program"
-    while not select.select(ends, [], [], max(wait, _GLANCE_SECONDS))[0] and not limit:
-        left = {who: seconds - _spent(child) for who, child in children.items()}
-        whose = min(left, key=left.__getitem__)
-        left_by_the_clock = end - time.monotonic()
-        wait = min(left[whose], left_by_the_clock)
-        if wait <= 0:
-            limit = "wall" if left_by_the_clock <= 0 else "cpu"
-            break
-    tests = _end(children["tests"])
-    program = _end(children["program"], _DYING_SECONDS * (tests == _HUNG_UP))
-    return {"limit": limit, "whose": whose, "tests": tests, "program": program}
+    limit, whose, done = "", "program", False
+    while not done and not limit:
+        ready = select.select([link, control], [], [], max(wait, _GLANCE_SECONDS))[0]
+        if control in ready:
+            judging.lasts, done = False, True
+        elif link in ready:
+            done = judging.is_done()
+        else:
+            left = {"program": -_spent(candidate), "tests": start - _spent(judging.process)}
+            whose = min(left, key=left.__getitem__)
+            left_by_the_clock = end - time.monotonic()
+            wait = min(seconds + left[whose], left_by_the_clock)
+            if wait <= 0:
+                limit = "wall" if left_by_the_clock <= 0 else "cpu"
+                judging.lasts = False
+    return {
+        "limit": limit,
+        "whose": whose,
+        "tests": judging.end(),
+        "program": _end(candidate, _DYING_SECONDS * judging.gone),
+    }
 
 
 def _spent(child: int) -> float:
@@ -165,11 +218,12 @@ def _end(child: int, dying_seconds: float = 0.0) -> int | None:
     return status if dead or status != -signal.SIGKILL else None
 
 
-def _close_off(seconds: int, code_filter: Any) -> None:
-    """Give up all rights but what is open."""
-    # Of processor time only what the fork server would have to be dead for.
-    for name, limit in ((resource.RLIMIT_NPROC, 0), (resource.RLIMIT_CPU, 4 * seconds)):
-        resource.setrlimit(name, (limit, limit))
+def _close_off(code_filter: Any, seconds: int | None = None) -> None:
+    """Give up all rights but what is open, and spend so many seconds of processor time at most."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    if seconds is not None:
+        # Only what the fork server would have to be dead for.
+        resource.setrlimit(resource.RLIMIT_CPU, (4 * seconds, 4 * seconds))
     if code_filter is not None:
         forbidden = prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         if forbidden or prctl(_SECCOMP, _FILTER, ctypes.byref(code_filter), 0, 0):

@@ -14,7 +14,7 @@ from importlib import import_module
 
 _ALLOWED = """
     brk mmap munmap mremap mprotect madvise membarrier
-    read write close fstat lseek pread64 readv writev getdents64 dup dup2 dup3
+    read write recvmsg close fstat lseek pread64 readv writev getdents64 dup dup2 dup3
     stat lstat newfstatat statx readlink readlinkat access faccessat faccessat2 getcwd
     poll ppoll select pselect6
     rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall

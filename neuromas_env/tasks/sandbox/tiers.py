@@ -67,7 +67,7 @@ def script() -> str:
     # What `threading` and `random` do in each child costs more than to fork it, and a child of one
     # thread, seeded after that, needs none of it: they register nothing.
     lines = ["import os, sys, types", "os.register_at_fork = lambda **_: None"]
-    for module in ("protocol", "values", "source", "judge", "candidate", "server"):
+    for module in ("protocol", "values", "source", "plain", "judge", "candidate", "server"):
         full, path = f"{__package__}.{module}", _HERE / f"{module}.py"
         lines += [
             f"module = sys.modules[{full!r}] = types.ModuleType({full!r})",
