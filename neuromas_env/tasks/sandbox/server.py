@@ -249,6 +249,9 @@ def _lock_down(config: Mapping[str, Any]) -> None:
     for name, limit in config["limits"].items():
         resource.setrlimit(getattr(resource, name), (limit, limit))
     _forget_ourselves()
+    # The name of the machine and its kernel are no business of a program's.
+    named = os.uname_result(("Linux", "sandbox", "0", "0", os.uname().machine))
+    os.uname = lambda: named
     random.seed(0)
     gc.collect()
     gc.freeze()

@@ -12,7 +12,6 @@ from neuromas_env.text import valid
 
 Outcome = Literal["passed", "failed", "timeout", "unreadable", "error"]
 Limit = Literal["", "cpu", "wall", "memory", "message"]
-_OUT_OF = {"cpu": "out of processor time", "wall": "out of time"}
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,16 @@ def verdict_on(told: Mapping[str, Any] | None, report: Mapping[str, Any]) -> Ver
         return Verdict(
             told["outcome"], valid(told["detail"]), told["reading"], returned=told["returned"]
         )
-    if limit := report["limit"]:
-        return Verdict("timeout", f"the {report['whose']}: {_OUT_OF[limit]}", limit=limit)
+    if report["limit"] == "cpu":
+        return Verdict("timeout", f"the {report['whose']}: out of processor time", limit="cpu")
+    if report["limit"] == "wall":
+        return Verdict("timeout", "out of time", limit="wall")
     if not told:
         ended = "were ended" if report["tests"] is None else f"ended with {_how(report['tests'])}"
         return Verdict("error", f"the tests {ended} and gave no verdict")
     status = report["program"]
     if status == -signal.SIGXCPU:
-        return Verdict("timeout", f"the program: {_OUT_OF['cpu']}", limit="cpu")
+        return Verdict("timeout", "the program: out of processor time", limit="cpu")
     if status == -signal.SIGKILL:
         why = "killed by the system, as when its memory runs out"
         return Verdict("failed", f"the program: {why}", limit="memory")
