@@ -69,7 +69,7 @@ _DATA = re.compile(r"\sData: (.+?), licence (.+?)\.(?=\n|$)", re.DOTALL)
 
 def pages(data: str | None = None) -> dict[str, str]:
     """Return file name to text: a page for each family and the index."""
-    with mock.patch.object(sources, "_read", cache_by_file(sources._read)):
+    with mock.patch.object(sources, "read_rows", cache_by_file(sources.read_rows)):
         facts = {family: describe(family, data) for family in _FAMILIES}
     lines = [
         f"| [{family}]({family}.md) | {fact['summary'].partition('. ')[0].rstrip('.')} "

@@ -159,16 +159,14 @@ class Worker:
         if task.name not in self._facts:
             split = self._config.split
             questions = len(task.examples(split))
-            try:
-                majority: float | None = float(task.majority(split))
-            except NotImplementedError:
-                majority = None
             facts = {
                 "questions": questions,
                 "skipped_rows": list(task.skipped),
-                "majority": majority,
+                "majority": float(task.majority(split)),
                 "blind": task.blind_accuracy(split),
             }
+            if task.origins:
+                facts["origins"] = dict(task.origins)
             # Last, since it may read further tables and add to what was skipped.
             check_ready(task)
             self._facts[task.name] = facts

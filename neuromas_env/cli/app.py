@@ -30,6 +30,7 @@ from neuromas_env.cli.schema import schema_
 from neuromas_env.config import canonical, read_config
 from neuromas_env.envs.discrete.levels import list_levels
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.scripts import blamed
 from neuromas_env.tasks import Example, Task, list_tasks, make_task
 from neuromas_env.tasks.gold import check_gold
 from neuromas_env.topology import Topology
@@ -87,7 +88,8 @@ app.command("bench-marl", epilog="Example: neuromas bench-marl --quick --out run
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one message and exit code 2."""
     try:
-        app(args, prog_name="neuromas")
+        with blamed():
+            app(args, prog_name="neuromas")
     except InputError as error:
         _fail(str(error))
     except OSError as error:

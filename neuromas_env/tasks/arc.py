@@ -19,7 +19,8 @@ from neuromas_env.tasks.names import full_name
 from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import check_shots, take_shots, with_shots
 from neuromas_env.tasks.readers import Form
-from neuromas_env.tasks.sources import Row, Source, load_rows
+from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.sources import Source, load_rows
 
 _CONFIGS = {"challenge": "ARC-Challenge", "easy": "ARC-Easy"}
 _COLUMNS = {

@@ -17,7 +17,8 @@ from neuromas_env.tasks import mbpp
 from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.code import SECONDS, CodeTask
 from neuromas_env.tasks.pools import fingerprint, share
-from neuromas_env.tasks.sources import Row, Source, load_rows
+from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.sources import Source, load_rows
 
 _COLUMNS = {
     "task_id": str, "prompt": str, "canonical_solution": str, "test": str, "entry_point": str,

@@ -36,7 +36,8 @@ from neuromas_env.tasks.pools import (
     with_shots,
 )
 from neuromas_env.tasks.readers import Form
-from neuromas_env.tasks.sources import Row, Source, data_folder, load_rows
+from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.sources import Source, data_folder, load_rows
 
 GROUPS = {
     "stem": (

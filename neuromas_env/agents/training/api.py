@@ -32,7 +32,7 @@ from neuromas_env.files import read_json, write, writing
 from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
-from neuromas_env.tasks.ready import check_ready
+from neuromas_env.tasks.ready import check_origins, check_ready
 from neuromas_env.topology import Topology
 
 __all__ = [
@@ -116,6 +116,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     head = read_json(folder / "run.json")
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+    check_origins(task.name, task.origins, head.get("origins", {}), folder)
     engine = make_engine(config)
     state = checkpoint.load(source, engine)
     learner = make_learner(config.learner, engine, state.trained, config)
@@ -257,6 +258,7 @@ def _write_head(
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
         "skipped_rows": list(task.skipped),
+        "origins": dict(task.origins),
         "sandbox": task.tier,
         "versions": {
             "python": sys.version.split()[0],
