@@ -69,6 +69,8 @@ def write_report(
         else:
             store, read = rescored(store, reader, data)
             stack.enter_context(store)
+        if origins := store.origins():
+            read += f" Rows: {', '.join(f'{name} ({which})' for name, which in origins.items())}."
         notes, suffix = f"{NOTES} {read}", f"-{reader}" if reader else ""
         lines = summarise(store, against, score)
         grids = tables.make_grids(lines, score)

@@ -91,9 +91,9 @@ class Session:
         send(self._write, frame(program))
         checked(receive(self._read, LIMIT), READY, "a candidate")
 
-    def loaded(self, readings: int) -> int | None:
-        """Return which reading of the program runs, None if none of so many can be read."""
-        return self._answer("loaded", (None, range(readings)))
+    def loaded(self, readings: int, free: bool) -> int | None:
+        """Return which of so many readings of the program runs; of a free one perhaps none."""
+        return self._answer("loaded", (range(readings), *[None] * free))
 
     def ask(self, kind: str, number: int, given: Any, named: Mapping[str, Any]) -> Any:
         """Have the candidate do something and return the value that comes of it."""
@@ -167,8 +167,8 @@ def judge(
 def _run_tests(
     program: Mapping[str, Any], session: Session, announce: Callable[[], None]
 ) -> dict[str, Any]:
-    chosen = session.loaded(len(program["readings"]))
-    if chosen is None and program["free"]:
+    chosen = session.loaded(len(program["readings"]), program["free"])
+    if chosen is None:
         return {
             "outcome": "unreadable",
             "detail": "no code that compiles and defines what is asked",
