@@ -299,7 +299,8 @@ class Store:
     def origins(self) -> dict[str, str]:
         """Return what the results depend on: data sets, packages and files, and which of each."""
         with self._translated():
-            query = "SELECT DISTINCT json_each.key, json_each.value FROM cells, json_each(facts, '$.origins')"
+            each = "cells, json_each(facts, '$.origins') AS origin"
+            query = f"SELECT DISTINCT origin.key, origin.value FROM {each}"
             return dict(sorted(self._db.execute(query)))
 
     def copy(self) -> Store:

@@ -26,7 +26,7 @@ from neuromas_env.tasks.code import SECONDS, CodeTask
 from neuromas_env.tasks.names import full_name
 from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import check_shots, take_shots, with_shots
-from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.rows import Row, Rows
 from neuromas_env.tasks.sources import Source, load_rows
 
 _COLUMNS = {

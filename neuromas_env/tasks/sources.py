@@ -231,9 +231,7 @@ def _unreachable(repository: str) -> str | None:
     return silence
 
 
-def _from_hub(
-    datasets: Any, source: Source, offline: bool
-) -> tuple[list[Row], dict[str, str]]:
+def _from_hub(datasets: Any, source: Source, offline: bool) -> tuple[list[Row], dict[str, str]]:
     repository, config, split = source.hub
     before = datasets.config.HF_HUB_OFFLINE
     # The library's own switch: what it has cached is used, nothing is asked for again.

@@ -7,11 +7,13 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 from support.bench_runs import run as bench
 from support.tiny_models import make_tiny
 
 from neuromas_env import make_task
 from neuromas_env.agents.training.api import resume, train
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.bench.report import write_report
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import sources
@@ -56,7 +58,7 @@ def test_a_benchmark_holds_the_commit_and_refuses_another(hub, tmp_path):
     with sqlite3.connect(tmp_path / "out" / "bench.sqlite") as db:
         [facts] = db.execute("SELECT facts FROM cells").fetchone()
     assert json.loads(facts)["origins"] == {"openai/gsm8k": f"commit {FIRST}"}
-    write_report(tmp_path / "out")
+    write_report(Console(quiet=True), tmp_path / "out")
     assert f"openai/gsm8k (commit {FIRST})" in (tmp_path / "out" / "report.md").read_text()
     hub.move(SECOND)
     message = rf"openai/gsm8k is not what it was when .* \(commit {FIRST}, now commit {SECOND}\)"
@@ -69,8 +71,10 @@ def test_training_holds_the_commit_and_goes_on_under_no_other(hub, tmp_path):
     # The model first: its libraries import the real client of the hub.
     model = str(make_tiny("llama", tmp_path / "model"))
     run = tmp_path / "run"
-    train(task="gsm8k", model=model, dtype="float32", topology="1-1", steps=1, questions=2,
-          rollouts=2, rank=2, eval_questions=0, max_new_tokens=2, out=str(run))  # fmt: skip
+    config = TrainConfig(task="gsm8k", model=model, dtype="float32", topology="1-1", steps=1,
+                         questions=2, rollouts=2, rank=2, eval_questions=0, max_new_tokens=2,
+                         out=str(run))  # fmt: skip
+    train(config)
     head = json.loads((run / "run.json").read_text())
     assert head["origins"] == {"openai/gsm8k": f"commit {FIRST}"}
     (run / "result.json").unlink()

@@ -77,6 +77,9 @@ ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("passed", *GIVEN_UP)),
     "says that it is done and stays": (
         DESCRIPTORS.format("os.write(fd, b'd' * 9)") + "while True: pass", GIVEN_UP),
+    "says without end that it is changed": (
+        "import os\nwhile True:\n    for fd in range(3, 64):\n"
+        "        try: os.write(fd, b'c')\n        except OSError: pass", GIVEN_UP),
     **{f"says {what}": (FRAME + DESCRIPTORS.format(f"os.write(fd, {junk})") + "os._exit(0)",
                         GIVEN_UP)
        for what, junk in JUNK.items()},

@@ -62,7 +62,8 @@ class Sandbox:
     def judge(self, programs: Sequence[Program]) -> list[Verdict]:
         """Judge programs, each by its tests; the verdicts stand in the programs' order.
 
-        A program whose worker died is tried once more, then its outcome is `error`.
+        A program whose worker died, or whose tests ended without a verdict, is tried once more,
+        then its outcome is `error`.
         """
         batch = _Batch(programs)
         with self._lock:

@@ -93,10 +93,10 @@ def checked(message: Any, shape: Any, what: str) -> Any:
 def fits(value: Any, shape: Any) -> bool:
     """Whether a value is what a shape allows.
 
-    A shape is a type (that one, no subclass; `object` for all), a range of integers, a pattern for the whole of a
-    text, a constant, a tuple of alternatives, a list with the shape of every item or, where there
-    are several, of each, or a dict with the shape of each key's value; a dict has those keys and
-    no others.
+    A shape is a type (that one, no subclass; `object` for all), a range of integers, a pattern for
+    the whole of a text, a constant, a tuple of alternatives, a list with the shape of every item
+    or, where there are several, of each, or a dict with the shape of each key's value; a dict has
+    those keys and no others.
     """
     match shape:
         case type():

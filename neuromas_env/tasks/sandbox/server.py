@@ -98,11 +98,14 @@ class Judge:
             return _fork(partial(_run, theirs.fileno(), close_off), theirs)
 
     def is_done(self) -> bool:
-        """Take a word of the judge's: whether it is done with a program, or gone."""
-        word = self.link.recv(1)
+        """Take a word of the judge's: whether it is done with a program, or gone.
+
+        One that is changed has one more word, so that it cannot keep this process busy.
+        """
+        word, changed = self.link.recv(1), not self.lasts
         self.gone = word == _HUNG_UP
         self.lasts &= word in (_DONE, _HUNG_UP)
-        return word != _CHANGED
+        return changed or word != _CHANGED
 
     def end(self) -> int | None:
         """End it unless it lasts; return its status, None if it has not ended by itself."""
@@ -152,7 +155,7 @@ def _judge(link: socket.socket, close_off: Callable[[], None]) -> None:
 def _watch(
     judging: Judge, candidate: int, seconds: int, wall_seconds: int, control: int
 ) -> dict[str, Any]:
-    """Wait until the judge is done, a limit is reached or the parent is gone, and end the candidate.
+    """Wait for the judge, a limit or the end of the parent, then end the candidate.
 
     The limit of the kernel counts whole ticks for whoever runs at the tick: on a busy machine it
     strikes early or late, and what the kernel reports afterwards does not tell that it did. A

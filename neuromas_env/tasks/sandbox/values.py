@@ -22,10 +22,12 @@ from neuromas_env.tasks.sandbox.protocol import LIMIT, BadMessageError, checked
 _ITEMS = 100_000
 # Hexadecimal digits of an integer, so that a Fraction of two is reduced in half a second.
 _HEX = re.compile(rf"-?0x[0-9a-f]{{1,{LIMIT}}}")
-_DECIMAL = re.compile(rf"-?(?:[0-9.]{{1,{_ITEMS}}}(?:E[+-][0-9]{{1,5}})?|s?NaN[0-9]{{0,9}}|Infinity)")
+_DECIMAL = re.compile(
+    rf"-?(?:[0-9.]{{1,{_ITEMS}}}(?:E[+-][0-9]{{1,5}})?|s?NaN[0-9]{{0,9}}|Infinity)"
+)
 # Not `type` itself: tests that are given it can make classes.
-_TYPES = {n: t for n, t in vars(builtins).items()
-          if isinstance(t, type) and t.__name__ == n and t is not type}  # fmt: skip
+_NAMED = {n: t for n, t in vars(builtins).items() if isinstance(t, type) and t.__name__ == n}
+_TYPES = {name: found for name, found in _NAMED.items() if found is not type}
 
 
 def pack(value: Any, keep: Callable[[Any], int]) -> Any:

@@ -16,18 +16,18 @@ Limit = Literal["", "cpu", "wall", "memory", "message"]
 
 @dataclass(frozen=True)
 class Program:
-    """An untrusted program and the trusted tests for it.
+    """An untrusted program and the tests for it, which are no more trusted.
 
     Attributes:
         readings: What the program may be, best first, each as pieces of source.
         names: What the tests use of the program, the function that was asked for first.
-        tests: Run outside the sandbox, with `names` standing for what the program defines.
-        setup: Run outside before the tests, with names of its own.
+        tests: Run in a process of their own, with `names` standing for what the program defines.
+        setup: Run there before the tests, with names of its own.
         free: False to run the only piece of the only reading as it is. True to run the
             first reading whose pieces, those left out that do not compile, define the
             function; a top-level statement that fails is then passed over, one that exits
             ends the program.
-        seconds: Of processor time, at most.
+        seconds: Of processor time, at most, for the program and for its tests.
         wall_seconds: By the clock, at most. Only a program that waits needs so many, so
             that a busy machine does not turn right programs into wrong ones.
         calls: Expressions, evaluated like tests after them; see `Verdict.returned`.
@@ -49,7 +49,8 @@ class Verdict:
 
     Attributes:
         outcome: `passed`; `failed` (tests or program); `timeout`; `unreadable` (no reading
-            compiles and defines the function); `error` (the worker died, twice).
+            compiles and defines the function); `error` (twice the worker died, or the tests
+            ended without a verdict).
         detail: More about it, in words.
         reading: Which reading ran, None if it did not come so far.
         limit: Which limit the program ran out of: `cpu` (processor time) and `wall` (time by the

@@ -1,6 +1,7 @@
 """Anything in any place of the protocol, in both directions: refused where it arrives, or right."""
 
 import json
+import time
 from dataclasses import asdict
 from functools import partial
 
@@ -38,13 +39,15 @@ ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=12,
 )  # fmt: skip
-DEEP = st.integers(1, 5000).map(lambda n: json.loads("[" * min(n, 900) + "]" * min(n, 900)))
+DEEP = st.integers(1, 900).map(lambda n: json.loads("[" * n + "]" * n))
 
 
 def stream(*messages):
     """Return a function that reads messages, and then the end."""
-    data = bytearray(b"".join(map(frame, messages)))
+    return stream_of(bytearray(b"".join(map(frame, messages))))
 
+
+def stream_of(data):
     def read(size):
         part = bytes(data[:size])
         del data[:size]
@@ -77,7 +80,7 @@ def test_what_a_candidate_says_fails_its_own_program_or_is_right(first, second):
     found, unchanged = judge.judge(program, read, len, lambda: None)
     assert fits(json.loads(json.dumps(found)), said(1))
     assert found["outcome"] in ("passed", "failed")
-    if first != {"loaded": 0} or second.keys() != {"value"}:
+    if not (fits(first, {"loaded": range(1)}) and fits(second, {"value": object})):
         assert found["outcome"] == "failed" and found["failure"] is not None and unchanged
 
 
@@ -97,15 +100,6 @@ def test_what_a_judge_asks_is_answered(question):
     [key] = answers()
     assert key == "value" or key == "error"
     assert key == "error" or fits(question, QUESTION)
-
-
-def stream_of(data):
-    def read(size):
-        part = bytes(data[:size])
-        del data[:size]
-        return part
-
-    return read
 
 
 @pytest.mark.slow
@@ -139,8 +133,6 @@ HUGE = [
 
 @pytest.mark.parametrize("value", HUGE, ids=range(len(HUGE)))
 def test_what_would_take_long_to_make_is_not_made(value):
-    import time
-
     started = time.process_time()
     try:
         unpack(value, lambda number: None)

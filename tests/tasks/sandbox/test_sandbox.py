@@ -204,7 +204,9 @@ def test_idle_workers_that_were_killed_are_replaced(box):
 )
 def test_tests_without_end_are_ended(box, tests, limit):
     [worker] = box._workers
-    endless = program("def f(x): return x", tests, seconds=1, wall_seconds=2 + 28 * (limit == "cpu"))
+    endless = program(
+        "def f(x): return x", tests, seconds=1, wall_seconds=2 + 28 * (limit == "cpu")
+    )
     verdict, after = box.judge([endless, HONEST])
     assert (verdict.outcome, verdict.limit) == ("timeout", limit)
     assert after.outcome == "passed" and box._workers == [worker]
