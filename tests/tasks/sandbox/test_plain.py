@@ -12,7 +12,7 @@ from neuromas_env.tasks.sandbox.plain import is_plain
 PLAIN = [
     "assert f(1) == 2 and not f([1, (2, {3})]) != {'a': 1.5}, 'words'",
     "from typing import List, Optional\ndef check(g: List[int]):\n    assert g(*[1], x=2) is None",
-    "for n in range(3):\n    total = sum(n for n in [1, 2]) + n\n    assert abs(f(n) - total) < 1e-6",
+    "for n in range(3):\n    total = sum(n for n in [1, 2]) + n\n    assert abs(f(n) - total) < 1",
     "def helper(x):\n    if x: return sorted(map(str, x))[::-1]\nassert f(1) if helper('a') else 1",
     "table = {}\ntable['a'] = 1\ntable['a'] += 1",
 ]
@@ -39,10 +39,9 @@ def test_whatever_reaches_further_is_not(source):
 
 
 def test_hostile_rows_are_not_plain_but_for_their_time():
-    plain = [
-        name for name, (tests, _) in ROWS.items() if parses(tests) and is_plain(ast.parse(tests))
-    ]
-    assert plain == ["memory in one piece", "endless plain loop", "a power"]
+    trees = {name: parsed(tests) for name, (tests, _) in ROWS.items()}
+    plain = [name for name, tree in trees.items() if tree and is_plain(tree)]
+    assert plain == ["endless plain loop", "a power"]
 
 
 def parsed(source):
