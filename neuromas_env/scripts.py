@@ -120,13 +120,13 @@ def blamed() -> Iterator[None]:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        if place := _place(error):
+        if place := place_of(error):
             said = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(f"{place}: {said}") from error
         raise
 
 
-def _place(error: BaseException) -> str | None:
+def place_of(error: BaseException) -> str | None:
     """Return the innermost line of a user's file that an error passed through."""
     lines = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
     own = [f"{file}, line {line}" for file, line in lines if file in _loaded]

@@ -70,7 +70,7 @@ _FAMILIES = {
     "hierarchy": _Family(
         "neuromas_env.tasks.hierarchy:Hierarchy",
         "trees of operations over small values, whole or dealt in parts; needs no data",
-        variants=tuple("max minimax median select modsum arith parity bool nav swap".split()),
+        variants="neuromas_env.tasks.hierarchy:variants",
     ),
     "mmlu": _Family(
         "neuromas_env.tasks.mmlu:Mmlu",

@@ -20,9 +20,11 @@ from neuromas_env.tasks.readers.grading import list_form, majority_share, normal
 from neuromas_env.tasks.reply import Reason, Reply, Score
 from neuromas_env.tasks.rows import Rows
 
-__all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
+__all__ = ["REWARDS", "SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
 
 SPLITS = ("train", "validation", "test")
+REWARDS = ("both", "strict", "extracted")
+"""What an answer earns: one of its scores, or the mean of both."""
 _MAJORITY_ROWS = 10_000
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.errors import InputError
+from neuromas_env.extras import missing
 from neuromas_env.files import read_json
 from neuromas_env.tasks.rows import Read, Row, Rows, fitted, read_rows
 
@@ -123,11 +124,17 @@ def load_rows(
         rows = read_rows(file, source.fit, skip_bad_rows)
         rows.origins = read_json(file.with_name(_ORIGIN))["from"]
         return rows
-    files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
-    for file in files:
-        if file.exists():
-            return read_rows(file, source.fit, skip_bad_rows)
-    raise InputError(f"the data folder holds no {files[0]} (nor {files[1].name})")
+    file = file_in(folder, source)
+    if file is None:
+        files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
+        raise InputError(f"the data folder holds no {files[0]} (nor {files[1].name})")
+    return read_rows(file, source.fit, skip_bad_rows)
+
+
+def file_in(folder: Path, source: Source) -> Path | None:
+    """Return the file of a data folder that holds a table, None if there is none."""
+    files = (folder / f"{source.path}{ending}" for ending in _ENDINGS)
+    return next(filter(Path.exists, files), None)
 
 
 def cached(source: Source) -> Path:
@@ -181,8 +188,7 @@ def _fetch(source: Source) -> tuple[list[Row], dict[str, str]]:
         if source.package and source.package[1].endswith(_ENDINGS[0]):
             return _from_package(*source.package)
         raise InputError(
-            f"{_remedy(source)}, or fetch it from the Hugging Face hub, which needs an extra: "
-            "pip install 'neuromas-env[bench]'"
+            f"{_remedy(source)}; {missing('the Hugging Face hub, which offers them,', 'datasets')}"
         ) from error
     try:
         return _from_hub(datasets, source, offline=trouble is not None)

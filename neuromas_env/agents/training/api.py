@@ -19,14 +19,15 @@ from neuromas_env import __version__
 from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.engines.base import make_engine as make_by_name
-from neuromas_env.agents.engines.models import precision
+from neuromas_env.agents.engines.budget import room
+from neuromas_env.agents.engines.devices import described, place_of, precision
 from neuromas_env.agents.learners.base import learner_class
 from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.training import checkpoint
-from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.agents.training.config import TrainConfig, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
-from neuromas_env.config import read_config
+from neuromas_env.config import placed, read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write, writing
 from neuromas_env.progress import Reporter, usual_reporter
@@ -61,9 +62,10 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     config.validate()
     learner_class(config.learner).check(config)
     distributed.start(config.device)
-    # The run keeps what `auto` came to, so that it goes on with it on any machine.
-    config = replace(config, dtype=precision(config.dtype, config.device))
+    config = _resolved(config)
     distributed.check_same(config.to_mapping())
+    report = _reporter(report)
+    report.note(described(config.device, config.dtype, config.rollout_device))
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     stages = config.stages()
     source = None
@@ -80,6 +82,8 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     for node in stages[0][0].nodes:
         number = int(node.removeprefix("node_"))
         engine.adapters.add(node, derive_seed(config.seed, Stream.ADAPTERS, number))
+    if engine.device.type == "cuda" and not distributed.number():
+        report.note(room(engine, config.token_budget))
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
         checkpoint.load(source, engine)
@@ -92,7 +96,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
         return folder
 
     folder = distributed.from_main(head)
-    run = Run(folder, config, task, engine, stages, _reporter(report))
+    run = Run(folder, config, task, engine, stages, report)
     run.start(learner, nodes)
     return _finish(run)
 
@@ -105,9 +109,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
         Interrupted: The user stopped the run.
     """
     folder = Path(folder)
-    if not (folder / "config.yaml").is_file():
-        raise InputError(f"{folder} is no run folder: it holds no config.yaml")
-    config = TrainConfig.from_mapping(read_config(folder / "config.yaml"))
+    config = saved_config(folder)
     if (folder / "result.json").is_file():
         return read_result(folder)
     distributed.start(config.device)
@@ -118,11 +120,14 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     task.split_sizes()  # the origins of rows are known once these are loaded
     check_origins(task.name, task.origins, head.get("origins", {}), folder)
+    report = _reporter(report)
+    with placed(str(folder / "config.yaml")):
+        report.note(described(config.device, config.dtype, config.rollout_device))
     engine = make_engine(config)
     state = checkpoint.load(source, engine)
     learner = make_learner(config.learner, engine, state.trained, config)
     learner.load_state_dict(checkpoint.load_learner(source))
-    run = Run(folder, config, task, engine, stages, _reporter(report))
+    run = Run(folder, config, task, engine, stages, report)
     run.restore(learner, state)
     return _finish(run)
 
@@ -190,6 +195,17 @@ def make_engine(config: TrainConfig) -> TrainableEngine:
             "engine 'transformers' or 'vllm' does"
         )
     return engine
+
+
+def _resolved(config: TrainConfig) -> TrainConfig:
+    """Return the options with what `auto` stands for here, so that a run goes on with it."""
+    rollout = config.rollout_device
+    return replace(
+        config,
+        device=place_of(config.device),
+        rollout_device=None if rollout is None else place_of(rollout),
+        dtype=precision(config.dtype, config.device),
+    )
 
 
 def _reporter(report: Reporter | None) -> Reporter:
