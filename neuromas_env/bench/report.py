@@ -68,6 +68,8 @@ def write_report(
     folder = Path(folder)
     with ExitStack() as stack:
         store, read = _read(stack.enter_context(Store(folder)), reader, data, stack)
+        if origins := store.origins():
+            read += f" Rows: {', '.join(f'{name} ({which})' for name, which in origins.items())}."
         notes, suffix = f"{NOTES} {read}", f"-{reader}" if reader else ""
         lines = summarise(store, against, score)
         grids = tables.make_grids(lines, score)

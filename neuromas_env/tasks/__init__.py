@@ -213,7 +213,7 @@ def make_task(
     asked = {key: asked[key] for key in defaults}  # in one order, whatever that of the request
     task = _identified(task, full_name(f"{family}/{variant}".rstrip("/"), asked, defaults))
     if script is not None:
-        task.origins = {script.file: f"sha256:{script.digest}"}
+        task.origins = {**task.origins, script.file: f"sha256:{script.digest}"}
     return task
 
 

@@ -79,7 +79,7 @@ class Arc(Task):
     def _load(self, split: str) -> list[Example]:
         if split not in self._rows:
             rows = load_rows(_source(self._config, split), self._data, self._skip_bad_rows)
-            self.skipped = [*self.skipped, *rows.skipped]
+            self.note(rows)
             kept = (row for row in rows if split == "test" or row["id"] not in _NEAR)
             self._rows[split] = [_example(row) for row in kept]
         return self._rows[split]

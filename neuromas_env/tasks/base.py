@@ -18,6 +18,7 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
 from neuromas_env.tasks.readers.grading import list_form, majority_share, normalise
 from neuromas_env.tasks.reply import Reason, Reply, Score
+from neuromas_env.tasks.rows import Rows
 
 __all__ = ["REWARDS", "SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
 
@@ -76,8 +77,8 @@ class Task:
         max_new_tokens: How long a reply may be unless the user says otherwise.
         disjoint: Whether no question may be in two splits; False for a task in which there is
             nothing to generalise. Training and benchmarks refuse a task that does not keep it.
-        origins: What results depend on beside the rows, such as a file of one's own, to its digest;
-            results hold it, and go on under the same alone.
+        origins: What results depend on: a file of one's own to its digest, a data set of the hub
+            to its commit once its rows are loaded. Results hold it, and go on under the same alone.
         skipped: What is wrong with each broken row that was left out on request.
         flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
         answer_form: What kind of answer is read out of a reply; None where `score` is the
@@ -102,6 +103,11 @@ class Task:
             InputError: The split is unknown, or its data is missing or broken.
         """
         raise NotImplementedError
+
+    def note(self, rows: Rows) -> None:
+        """Keep what is to be told of the rows of a table: those left out, and their origin."""
+        self.skipped = [*self.skipped, *rows.skipped]
+        self.origins = {**self.origins, **rows.origins}
 
     def find(self, split: str, id: str) -> int:
         """Return the index of the row with an id.

@@ -105,7 +105,8 @@ class Bbh(Task):
         check_shots(base, shots)
         self.name = full_name(base, {"shots": shots}, {"shots": 0})
         rows = load_rows(_source(variant), data, skip_bad_rows)
-        self.skipped, self.flaws = rows.skipped, FLAWS.get(variant, {})
+        self.note(rows)
+        self.flaws = FLAWS.get(variant, {})
         self.answer_form = _form([row["target"] for row in rows])
         self.form = self.answer_form.kind
         self.answer_format = {

@@ -56,13 +56,13 @@ class HumanEval(CodeTask):
     def _load(self, split: str) -> list[Example]:
         if split == "test":
             rows = load_rows(_SOURCE, self._data, self._skip_bad_rows)
-            self.skipped = [*self.skipped, *rows.skipped]
+            self.note(rows)
             return [_example(row) for row in rows]
         try:
-            pool, skipped = mbpp.load_mbpp("train", self._data, self._skip_bad_rows)
+            pool, rows = mbpp.load_mbpp("train", self._data, self._skip_bad_rows)
         except InputError as error:
             raise InputError(f"task humaneval trains on MBPP's training rows: {error}") from error
-        self.skipped = [*self.skipped, *skipped]
+        self.note(rows)
         held_back = split == "validation"
         return [e for e in pool if (share(fingerprint(e.question)) < _VALIDATION) == held_back]
 

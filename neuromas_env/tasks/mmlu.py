@@ -150,7 +150,7 @@ class Mmlu(Task):
 
     def _load(self, split: str) -> list[Row]:
         rows = load_rows(_source(split), self._data, self._skip_bad_rows)
-        self.skipped = [*self.skipped, *rows.skipped]
+        self.note(rows)
         return rows
 
     def majority(self, split: str) -> float:

@@ -108,7 +108,6 @@ class QuestionAnswer(Task):
         fit = partial(fitted, columns=_COLUMNS, check=self._misfit, read=read)
         origins = {table: _origin(name, rows, table) for table in dict.fromkeys(tables.values())}
         _check_apart(name, origins)
-        skipped: list[str] = []
         for table, origin in origins.items():
             if isinstance(origin, Path):
                 found = read_rows(origin, fit, skip_bad_rows)
@@ -117,9 +116,8 @@ class QuestionAnswer(Task):
                 found = load_rows(origin, data, skip_bad_rows)
             else:
                 found = take_rows(origin, f"task {name!r}", fit, skip_bad_rows)
-            skipped += found.skipped
+            self.note(found)
             self._divide(found, [split for split in SPLITS if tables.get(split) == table])
-        self.skipped = skipped
         targets = [example.target for rows in self._examples.values() for example in rows]
         words = {target.casefold(): target for target in targets} if answer == "word" else {}
         self.answer_form = Form(answer, tuple(words.values()))

@@ -116,8 +116,9 @@ def check_origins(
     """
     if changed := [name for name, then in stored.items() if origins.get(name) != then]:
         raise InputError(
-            f"task {task!r}: {changed[0]} is not what it was when {place} was begun; restore it, "
-            "or begin in a new folder"
+            f"task {task!r}: {changed[0]} is not what it was when {place} was begun "
+            f"({stored[changed[0]]}, now {origins.get(changed[0], 'not there')}); restore it, or "
+            "begin in a new folder"
         )
 
 

