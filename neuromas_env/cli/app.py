@@ -124,6 +124,10 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="go on with a run that was stopped or killed")
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="with --resume: step or folder of an older checkpoint; 0 for the start"),
+    ] = None,
     **given: Any,
 ) -> None:
     """Train all nodes of a network from one shared reward, and evaluate it before and after."""
@@ -134,13 +138,15 @@ def train(
             f"--resume goes on with the options of the run, so --{extra.replace('_', '-')} "
             "cannot be given with it; leave it out, or start a new run"
         )
+    if checkpoint is not None and resume is None:
+        raise InputError("--checkpoint goes with --resume; give the run folder there")
     chosen = TrainConfig.from_mapping(filed(config, options))
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
 
     try:
         if resume is not None:
-            result = training.resume(resume, report=ConsoleReporter())
+            result = training.resume(resume, checkpoint=checkpoint, report=ConsoleReporter())
         else:
             result = training.train(chosen, report=ConsoleReporter())
     except training.Interrupted as stopped:
