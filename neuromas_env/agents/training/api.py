@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from neuromas_env import __version__
-from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines import distributed, handover
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.engines.base import make_engine as make_by_name
 from neuromas_env.agents.engines.models import precision
@@ -104,7 +104,7 @@ def _prepare(config: TrainConfig) -> _Parts:
     nodes = config.node_names(stages[0][0]) if source is None else stages[0][0].nodes
     for node in stages[0][0].nodes:
         number = int(node.removeprefix("node_"))
-        engine.adapters.add(node, derive_seed(config.seed, Stream.ADAPTERS, number))
+        handover.add(engine, node, derive_seed(config.seed, Stream.ADAPTERS, number))
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
         checkpoints.load(source, engine)

@@ -46,6 +46,7 @@ class State:
         trained: The nodes whose adapters are trained in this stage.
         model: Name of the base model.
         weights_hash: Of the base model.
+        adapters: Node to the hash of its adapter's weights.
         log: Lengths of the log files in bytes.
         cost: Rows `[phase, adapter, calls, prompt tokens, completion tokens, seconds]`.
     """
@@ -56,6 +57,7 @@ class State:
     trained: tuple[str, ...]
     model: str
     weights_hash: str
+    adapters: Mapping[str, str]
     log: Mapping[str, int]
     cost: list[list[Any]]
 
@@ -189,7 +191,8 @@ def load(folder: Path, engine: TrainableEngine, topology: Topology | None = None
         topology: What the checkpoint is expected to hold, None for anything.
 
     Raises:
-        InputError: It holds another topology, belongs to another base or does not fit.
+        InputError: It holds another topology, belongs to another base, does not fit, or has other
+            weights than were saved.
     """
     state = read_state(folder)
     check_base(folder, state, engine)
@@ -202,6 +205,11 @@ def load(folder: Path, engine: TrainableEngine, topology: Topology | None = None
         if node not in engine.adapters.names:
             engine.adapters.add(node, seed=0)
         engine.adapters.load(node, folder / "adapters" / node)
+        if engine.adapters.digest(node) != state.adapters.get(node):
+            raise InputError(
+                f"the adapter in {folder / 'adapters' / node} is not the one that was saved: its "
+                "weights have another hash than state.json says"
+            )
     return state
 
 
