@@ -90,9 +90,6 @@ def test_who_comes_second_is_told_in_one_line_and_harms_nothing(run, straight, c
     resume(run, report=At(2, come_second))
     assert len(said) == 2 and all(f"{run} is being written by another process" in s for s in said)
     assert_same_end(straight, run)
-    first = At(1, lambda: said.append(train(config(straight.parent / "new"))))
-    with pytest.raises(InputError, match="holds files already"):
-        train(config(straight.parent / "new"), report=first)
 
 
 def test_a_new_run_waits_for_nobody(tmp_path):
