@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from neuromas_env.agents.engines.base import Row
-from neuromas_env.agents.engines.models import load_base, precision
+from neuromas_env.agents.engines.devices import precision
+from neuromas_env.agents.engines.models import load_base
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.training.config import PRECISIONS
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import workload
 
-from neuromas_env.agents.engines.models import precision, resolve_model
+from neuromas_env.agents.engines.devices import precision
+from neuromas_env.agents.engines.models import resolve_model
 from neuromas_env.downloads import cache_dir
 
 PEER = "comlrl==1.4.3"

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from workload import Ours
 
-from neuromas_env.agents.engines.models import precision
+from neuromas_env.agents.engines.devices import precision
 
 # The norm reads each gradient; the step reads weight, gradient and two moments, and writes three.
 ADAMW_PASSES = 1 + 4 + 3

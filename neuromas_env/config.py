@@ -53,6 +53,7 @@ def option(
     high: float | None = None,
     choices: Iterable[str] | None = None,
     also: type | None = None,
+    panel: str | None = None,
     split: Callable[[str], list[str]] = lambda text: text.split(","),
 ) -> Any:
     """Declare a field of `Options`.
@@ -64,6 +65,7 @@ def option(
         above: What a value must exceed.
         high: The largest value.
         choices: The only values.
+        panel: Heading of the command's help under which it stands.
         also: A type that YAML may take the value for, such as int for a topology of one node.
         split: Takes the text of a list apart.
     """
@@ -73,6 +75,7 @@ def option(
         "bounds": {word: limit for word, limit in bounds.items() if limit is not None},
         "choices": None if choices is None else tuple(choices),
         "also": also,
+        "panel": panel,
         "split": split,
     }
     return field(default=default, metadata=metadata)

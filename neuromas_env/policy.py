@@ -10,14 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from neuromas_env.tasks.base import Example, Reply, Score
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Observation = Mapping[str, Any]
+
+
+def _no(kind: str) -> np.ndarray:
+    """Return an empty array; numpy is loaded here, since options need none to be checked."""
+    import numpy as np
+
+    return np.zeros(0, dtype=kind)
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,9 @@ class Completion:
     """
 
     text: str
-    prompt_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
-    ids: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
-    logprobs: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32), repr=False)
+    prompt_ids: np.ndarray = field(default_factory=partial(_no, "int64"), repr=False)
+    ids: np.ndarray = field(default_factory=partial(_no, "int64"), repr=False)
+    logprobs: np.ndarray = field(default_factory=partial(_no, "float32"), repr=False)
     finished: bool = True
     error: str | None = None
 

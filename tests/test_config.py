@@ -25,8 +25,8 @@ from neuromas_env.config import (
     read_config,
     schema,
 )
-from neuromas_env.envs.text import REWARDS
 from neuromas_env.errors import InputError
+from neuromas_env.tasks.base import REWARDS
 
 
 @dataclass(frozen=True)

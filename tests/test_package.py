@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import sysconfig
@@ -86,20 +85,6 @@ def test_core_and_command_import_no_torch():
         "print(sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))"
     )
     assert run([sys.executable, "-c", code]).splitlines()[-1] == "[]"
-
-
-@pytest.mark.slow
-def test_importing_the_core_adds_little_to_what_it_stands_on():
-    code = (
-        "from time import process_time\n"
-        "start = process_time()\nimport gymnasium, pettingzoo\n"
-        "base = process_time()\nimport neuromas_env\n"
-        "print(base - start, process_time() - base)"
-    )
-    # Processor time, so that a busy machine does not count; about 0.02 s where 0.2 s are allowed.
-    times = [run([sys.executable, "-c", code]).split() for _ in range(5)]
-    base, own = (statistics.median(map(float, column)) for column in zip(*times, strict=True))
-    assert own <= 0.2, f"{own:.3f} s beside {base:.3f} s for gymnasium and pettingzoo"
 
 
 def test_python_in_the_readme_runs(capsys):

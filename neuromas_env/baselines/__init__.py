@@ -49,12 +49,12 @@ __all__ = [
     "Setup",
     "Vote",
     "list_baselines",
+    "list_methods",
     "list_trained",
     "make_baseline",
     "matched_self_consistency",
     "register_baseline",
     "solve",
-    "split_names",
     "texts",
 ]
 
@@ -120,6 +120,11 @@ def list_baselines() -> dict[str, str]:
         most = "at most " if method.schedule or method.options else ""
         listed[name] = f"{about}; {most}{method.calls} call{'s' * (method.calls > 1)}"
     return listed
+
+
+def list_methods() -> dict[str, str]:
+    """Return name and one-line description of all baselines and of rows that training makes."""
+    return list_baselines() | list_trained()
 
 
 def make_baseline(
@@ -202,19 +207,6 @@ def read_options(name: str, build: Callable[..., Any]) -> tuple[dict[str, Any], 
             for key, text in given.items()
         }
     return options, defaults
-
-
-def split_names(text: str) -> list[str]:
-    """Split `direct,sc:k=5,temperature=0.7,debate` into names; options stay with theirs."""
-    names: list[str] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, _ = part.partition("=")
-        # A task or a run may have an `=` in its own name: `task:k=2`, `neuromas@runs/rate=0.1`.
-        if names and equals and not {":", "@"} & set(key):
-            names[-1] += f"{',' if ':' in names[-1] else ':'}{part}"
-        else:
-            names.append(part)
-    return names
 
 
 def as_text(value: Any) -> str:

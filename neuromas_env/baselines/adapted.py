@@ -8,6 +8,7 @@ goes on with the next one. The baseline then takes the folder as its option `sta
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -128,7 +129,7 @@ def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
             another model have learned.
     """
     right = (
-        f"`neuromas adapt {family} --task {setup.task.name} --out DIR` makes it, and "
+        f"`neuromas adapt {family} --task {shlex.quote(setup.task.name)} --out DIR` makes it, and "
         f"'{family}:state=DIR' takes it"
     )
     if not folder:

@@ -5,6 +5,7 @@ A benchmark takes the run folder as the method `NAME@RUN`.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 
@@ -26,7 +27,7 @@ class Trained:
 
     def command(self, task: str = "TASK") -> str:
         """Return the command that makes the run."""
-        return f"neuromas train {self.options} --task {task} --out RUN"
+        return f"neuromas train {self.options} --task {shlex.quote(task)} --out RUN"
 
 
 TRAINED = {

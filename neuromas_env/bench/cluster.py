@@ -70,13 +70,14 @@ class Cluster:
                 f"--ray {address}: {str(error).splitlines()[0]}; give the address of a "
                 "running cluster such as 10.0.0.1:6379, or local"
             ) from error
-        gpu = config.device != "cpu"
+        there = ray.cluster_resources()
+        gpu = config.device.startswith("cuda") or (config.device == "auto" and "GPU" in there)
         resource = "GPU" if gpu else "CPU"
-        there = int(ray.cluster_resources().get(resource, 0))
-        count = workers or there
-        if not 0 < count <= there:
+        most = int(there.get(resource, 0))
+        count = workers or most
+        if not 0 < count <= most:
             raise InputError(
-                f"--workers: {count} workers need a {resource} each, the cluster has {there}"
+                f"--workers: {count} workers need a {resource} each, the cluster has {most}"
             )
         self._remote = ray.remote(num_cpus=0 if gpu else 1, num_gpus=1 if gpu else 0)(_Far)
         self._workers = [self._new() for _ in range(count)]

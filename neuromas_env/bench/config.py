@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from neuromas_env.agents.engines.base import check_engine_name
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.baselines import split_names
 from neuromas_env.config import REQUIRED, Options, inherited, option
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.base import SPLITS
+from neuromas_env.tasks.names import split_names
+
+_benchmark, _server = (partial(option, panel=panel) for panel in ("Benchmark", "Server"))
 
 
 @dataclass(frozen=True)
@@ -19,41 +23,45 @@ class BenchConfig(Options):
     An option that is None by default is what is usual for a method, or no limit.
     """
 
-    out: str = option(REQUIRED, "benchmark directory; goes on with what it holds")
-    methods: tuple[str, ...] = option(
+    out: str = _benchmark(REQUIRED, "benchmark directory; goes on with what it holds")
+    methods: tuple[str, ...] = _benchmark(
         REQUIRED,
         "frozen ones, and NAME@RUN for trained ones: neuromas list baselines",
         split=split_names,
     )
-    tasks: tuple[str, ...] = option(REQUIRED, "tasks, comma separated", split=split_names)
-    seeds: tuple[int, ...] = option((0,), "of the methods that sample; the others run once", low=0)
-    limit: int | None = option(None, "only so many questions of each task", low=1)
-    split: str = option("test", "which questions", choices=SPLITS)
+    tasks: tuple[str, ...] = _benchmark(REQUIRED, "tasks, comma separated", split=split_names)
+    seeds: tuple[int, ...] = _benchmark(
+        (0,), "of the methods that sample; the others run once", low=0
+    )
+    limit: int | None = _benchmark(None, "only so many questions of each task", low=1)
+    split: str = _benchmark("test", "which questions", choices=SPLITS)
     data: str | None = inherited(TrainConfig, "data")
     skip_bad_rows: bool = inherited(TrainConfig, "skip_bad_rows")
-    matched: bool = option(
+    matched: bool = _benchmark(
         False,
         "also self-consistency with the completion tokens of every method of several calls",
     )
     engine: str = option(
-        "transformers", "transformers, vllm, openai, mock or module:function of your own"
+        "transformers",
+        "transformers, vllm, openai, mock or module:function of your own",
+        panel="Model",
     )
     model: str = inherited(TrainConfig, "model")
     dtype: str = inherited(TrainConfig, "dtype")
     device: str = inherited(TrainConfig, "device")
     chunk_rows: int = inherited(TrainConfig, "chunk_rows")
     max_new_tokens: int | None = inherited(TrainConfig, "max_new_tokens")
-    temperature: float | None = option(
+    temperature: float | None = _benchmark(
         None, "of all nodes; by default what is usual for a method", low=0, high=10
     )
-    chunk: int = option(64, "questions that run and are stored together", low=1)
-    cache: str | None = option(None, "file that keeps replies, so that no call is made twice")
-    base_url: str | None = option(None, "of an OpenAI-compatible server; key: OPENAI_API_KEY")
-    concurrency: int = option(8, "calls to the server at once", low=1)
-    requests_per_minute: float | None = option(None, "to the server", above=0)
-    tokens_per_minute: float | None = option(None, "to the server", above=0)
-    retries: int = option(6, "how often a failed call is tried again", low=0)
-    prices: tuple[float, float] | None = option(
+    chunk: int = _benchmark(64, "questions that run and are stored together", low=1)
+    cache: str | None = _benchmark(None, "file that keeps replies, so that no call is made twice")
+    base_url: str | None = _server(None, "of an OpenAI-compatible server; key: OPENAI_API_KEY")
+    concurrency: int = _server(8, "calls to the server at once", low=1)
+    requests_per_minute: float | None = _server(None, "to the server", above=0)
+    tokens_per_minute: float | None = _server(None, "to the server", above=0)
+    retries: int = _server(6, "how often a failed call is tried again", low=0)
+    prices: tuple[float, float] | None = _server(
         None, "of a million prompt and completion tokens, such as 0.15,0.60", low=0
     )
 
@@ -64,6 +72,7 @@ class BenchConfig(Options):
             InputError: Something is missing, given twice or out of range.
         """
         super().validate()
+        check_engine_name(self.engine)
         for name in ("methods", "tasks", "seeds"):
             values = getattr(self, name)
             if not values:

@@ -9,6 +9,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuromas_env.agents.engines.base import LOADED
+from neuromas_env.agents.engines.models import check_model_name
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.adapted import FILE
@@ -19,7 +21,7 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.files import read_json, read_lines
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling
-from neuromas_env.tasks.base import Task
+from neuromas_env.tasks import Task, make_task
 
 if TYPE_CHECKING:
     from neuromas_env.agents.training.checkpoint import State
@@ -138,6 +140,29 @@ def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | N
     return {key: value + before.get(key, 0) for key, value in found.items()}
 
 
+def check_names(config: BenchConfig) -> None:
+    """Check all names of a benchmark, with no model loaded.
+
+    Raises:
+        InputError: A task, a method, an option of one or the model is unknown, or a method does
+            not fit the temperature.
+    """
+    if config.engine in LOADED:
+        check_model_name(config.model)
+    tasks = [
+        make_task(name, config.data, skip_bad_rows=config.skip_bad_rows) for name in config.tasks
+    ]
+    for name in config.methods:
+        for task in tasks if not name.startswith(TRAINED) else ():
+            _frozen(name, task, None, config)
+
+
+def _frozen(name: str, task: Task, engine: Engine | None, config: BenchConfig) -> Method:
+    if "@" in name:
+        raise unknown("method", name, [f"{row}@RUN" for row in ROWS])
+    return make_baseline(name, task, engine, config.max_new_tokens, config.temperature)
+
+
 def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> Method:
     """Build a method; of a trained one, the network without loading its weights.
 
@@ -145,9 +170,7 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
         InputError: There is no such method or option, or it does not fit the temperature.
     """
     if not name.startswith(TRAINED):
-        if "@" in name:
-            raise unknown("method", name, [f"{row}@RUN" for row in ROWS])
-        return make_baseline(name, task, engine, config.max_new_tokens, config.temperature)
+        return _frozen(name, task, engine, config)
     from neuromas_env.agents.learners.base import learner_class
 
     run = read_run(name, task.name)

@@ -19,7 +19,6 @@ from neuromas_env.tasks.base import Example
 SAMPLES = ("sc:k={:g}", "sc:k={:g},prompt=direct")
 """How matched rows sample: with reasoning, or for the answer alone where that costs too much."""
 _TRIES = 5
-_LINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,18 @@ def run_benchmark(
     """
     config.validate()
     with Store(config.out, write=True) as store:
-        runner = _Runner(config, store, team or Alone(config), report or Reporter())
+        report = report or Reporter()
+        runner = _Runner(config, store, team or Alone(config), report)
         cells = runner.team.plan()
         if config.matched:
             # Planned beforehand so that a temperature of 0 is refused before hours of work.
             runner.team.plan([(cells[0].task, "sc:k=2")])
-        runner.run(cells)
-        if config.matched:
-            runner.match(cells)
+        try:
+            runner.run(cells)
+            if config.matched:
+                runner.match(cells)
+        finally:
+            report.end()
 
 
 class _Runner:
@@ -86,25 +89,19 @@ class _Runner:
         self.config, self.store, self.team, self.report = config, store, team, report
         self._numbers: dict[str, int] = {}
         self._asked: set[str] = set()
+        self._progress = _Progress(report)
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Answer what is missing of some cells."""
         numbers = {cell.hash: self._enter(cell) for cell in cells}
         jobs: list[Job] = []
-        done = 0
         for cell in cells:
             finished = self.store.done(numbers[cell.hash])
-            new = list(_chunks(cell, finished, self.config.chunk))
-            jobs += new
-            done += cell.questions - sum(len(job.rows) for job in new)
-        total = sum(cell.questions for cell in cells)
-        progress = _Progress(self.report, jobs, done, total, len(cells))
-        try:
-            for job, answers in self.team.run(jobs):
-                self.store.add(numbers[job.cell.hash], answers)
-                progress.advance(job, answers)
-        finally:
-            self.report.end()
+            jobs += _chunks(cell, finished, self.config.chunk)
+        self._progress.begin(cells, jobs)
+        for job, answers in self.team.run(jobs):
+            self.store.add(numbers[job.cell.hash], answers)
+            self._progress.advance(job, answers)
 
     def match(self, cells: Sequence[Cell]) -> None:
         """Add a self-consistency row of the same completion tokens to every costly method."""
@@ -196,39 +193,46 @@ class _Runner:
 
 
 class _Progress:
-    """Tells how many questions are done and, from the calls made so far, the time left."""
+    """Tells how many questions of all cells are done and, from the calls so far, the time left."""
 
-    def __init__(
-        self, report: Reporter, jobs: Sequence[Job], done: int, total: int, cells: int
-    ) -> None:
-        self._report, self._done = report, done
-        self._left = sum(len(job.rows) * job.cell.facts["calls"] for job in jobs)
-        self._worked = 0
-        self._open: dict[str, int] = {}
+    def __init__(self, report: Reporter) -> None:
+        self._report = report
+        self._questions: dict[str, int] = {}
+        self._missing: dict[str, int] = {}
+        self._worked = self._left = 0
+        self._seconds = 0.0
+
+    def begin(self, cells: Sequence[Cell], jobs: Sequence[Job]) -> None:
+        """Add cells, as those that are matched to others, with what is to do of them."""
+        self._last = time.monotonic()
+        for cell in cells:
+            self._questions[cell.hash], self._missing[cell.hash] = cell.questions, 0
         for job in jobs:
-            self._open[job.cell.hash] = self._open.get(job.cell.hash, 0) + 1
-        self._started = self._shown = time.monotonic()
+            self._missing[job.cell.hash] += len(job.rows)
+            self._left += len(job.rows) * job.cell.facts["calls"]
         if jobs:
-            report.begin(f"questions of {cells} cells", total, done)
-            report.advance(done)
+            what = f"questions of {len(self._questions)} cells"
+            self._report.begin(what, sum(self._questions.values()), self._done)
+            self._report.advance(self._done)
+
+    @property
+    def _done(self) -> int:
+        return sum(self._questions.values()) - sum(self._missing.values())
 
     def advance(self, job: Job, answers: Sequence[Answer]) -> None:
+        """Count the questions of a job as done."""
         calls = len(job.rows) * job.cell.facts["calls"]
         self._worked, self._left = self._worked + calls, self._left - calls
-        self._done += len(job.rows)
-        self._open[job.cell.hash] -= 1
+        self._missing[job.cell.hash] -= len(job.rows)
         now = time.monotonic()
-        left = (now - self._started) / max(1, self._worked) * self._left
+        self._seconds, self._last = self._seconds + now - self._last, now
         failed = [answer.error for answer in answers if answer.error]
         if failed:
             name = f"{job.cell.method} on {job.cell.task}"
             self._report.note(
                 f"{name}: {len(failed)} of {len(answers)} questions failed: {failed[0]}"
             )
-        finished = not self._open[job.cell.hash]
-        if finished or now - self._shown >= _LINE_SECONDS:
-            self._shown = now
-            self._report.advance(self._done, {"minutes left": left / 60})
+        self._report.advance(self._done, left=self._seconds / max(1, self._worked) * self._left)
 
 
 def _chunks(cell: Cell, finished: set[int], size: int) -> Iterator[Job]:

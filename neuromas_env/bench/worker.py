@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from functools import cached_property
@@ -180,7 +181,8 @@ class Worker:
             raise InputError(
                 f"method {name!r} was trained on the base {run.state.model!r} (weights "
                 f"{run.state.weights_hash}), but {identity['model']!r} (weights "
-                f"{identity['weights_hash']}) is loaded; give --model {run.state.model}"
+                f"{identity['weights_hash']}) is loaded; give "
+                f"--model {shlex.quote(run.state.model)}"
             )
         return run
 

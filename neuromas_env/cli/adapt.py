@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.baselines.adapted import FILE, adapt, learning_of
-from neuromas_env.cli.options import config_options, filed
-from neuromas_env.progress import ConsoleReporter
-from neuromas_env.tasks import make_task
+from neuromas_env.cli.options import config_options, filed, named_task
+from neuromas_env.extras import MODEL, need
+
+EXAMPLES = ("neuromas adapt gptswarm --task hierarchy/max --out DIR",)
 
 
 @config_options(
@@ -24,21 +25,29 @@ def adapt_(
     **given: Any,
 ) -> None:
     """Let a baseline that learns, but not by its model's weights, adapt to a task."""
-    learning_of(baseline)  # said before a model is loaded
     config = TrainConfig.from_mapping(filed(None, given))
-    task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
-    from neuromas_env.agents.training.api import make_engine
+    task = named_task(config)
+    from neuromas_env.baselines import read_options
+    from neuromas_env.baselines.adapted import FILE, adapt, learning_of
 
+    read_options(baseline, learning_of(baseline))  # a wrong one is told before a model is loaded
+    need("a baseline that learns", *MODEL)
+    from neuromas_env.agents.engines.devices import described
+    from neuromas_env.agents.training.api import make_engine
+    from neuromas_env.progress import ConsoleReporter
+
+    report = ConsoleReporter()
+    report.note(described(config.device, config.dtype))
     engine = make_engine(config)
-    done = adapt(
-        baseline, task, engine, iterations, out, seed=config.seed, report=ConsoleReporter()
-    )
+    done = adapt(baseline, task, engine, iterations, out, seed=config.seed, report=report)
     console = Console()
-    family = baseline.partition(":")[0]
+    learned = f"{baseline.partition(':')[0]}:state={out}"
+    test = shlex.join(["neuromas", "bench", "--methods", learned, "--tasks", config.task])
     lines = [
         f"{baseline} on {task.name}: {done.iterations} iterations, seed {done.seed}",
         "training cost: " + ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in done.cost.items()),
-        f"learned: {out}/{FILE}; test it as '{family}:state={out}' with the same options",
+        f"learned: {out}/{FILE}",
+        f"test it, with the same options: {test} --out DIR",
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

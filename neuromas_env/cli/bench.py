@@ -8,31 +8,29 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.bench.config import BenchConfig
+from neuromas_env.cli import printing
+from neuromas_env.cli.names import offering
 from neuromas_env.cli.options import config_options, filed
 from neuromas_env.errors import InputError
+from neuromas_env.extras import MODEL, REPORT, need
 from neuromas_env.tasks.readers import READERS
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.command(
-        epilog="Examples:\n\n"
-        "neuromas bench --methods direct,sc:k=5 --tasks hierarchy/max --limit 50 --out DIR\n\n"
-        "neuromas bench --methods direct,debate,neuromas@runs/NAME --tasks arc/easy --data ROWS "
-        "--seeds 0,1,2 --out DIR\n\n"
-        "neuromas bench --methods direct,sc --tasks hierarchy/max --engine openai "
-        "--base-url http://localhost:8000/v1 --model NAME --out DIR\n\n"
-        "neuromas bench --config bench.yaml --seeds 0,1,2"
-    )(bench)
-    app.command(
-        epilog="Examples:\n\n"
-        "neuromas report DIR\n\n"
-        "neuromas report DIR --against sc:k=5 --score strict --format markdown\n\n"
-        "neuromas report DIR --reader lm_eval --data ROWS"
-    )(report)
+EXAMPLES = (
+    "neuromas bench --methods direct,sc:k=5 --tasks hierarchy/max --limit 50 --out DIR",
+    "neuromas bench --methods direct,debate,neuromas@runs/NAME --tasks arc/easy --data ROWS "
+    "--seeds 0,1,2 --out DIR",
+    "neuromas bench --methods direct,sc --tasks hierarchy/max --engine openai "
+    "--base-url http://localhost:8000/v1 --model NAME --out DIR",
+    "neuromas bench --config bench.yaml --seeds 0,1,2",
+)
+REPORT_EXAMPLES = (
+    "neuromas report DIR",
+    "neuromas report DIR --against sc:k=5 --score strict --format markdown",
+    "neuromas report DIR --reader lm_eval --data ROWS",
+)
 
 
 @config_options(BenchConfig)
@@ -52,20 +50,27 @@ def bench(
     asked = BenchConfig.from_mapping(filed(config, given))
     if workers is not None and ray is None:
         raise InputError("--workers is for --ray; with --ray local it works on this machine")
+    from neuromas_env.bench.methods import check_names
+
+    check_names(asked)
+    need("a benchmark", *REPORT, *(MODEL if asked.engine == "transformers" else ()))
     from neuromas_env.bench.runner import run_benchmark
     from neuromas_env.progress import ConsoleReporter
 
+    reporter = ConsoleReporter()
+    if ray is None and asked.engine in LOADED:
+        from neuromas_env.agents.engines.devices import described
+
+        reporter.note(described(asked.device, asked.dtype))
     team = None
     if ray is not None:
         from neuromas_env.bench.cluster import Cluster
 
         team = Cluster(asked, ray, workers)
     try:
-        run_benchmark(asked, team=team, report=ConsoleReporter())
+        run_benchmark(asked, team=team, report=reporter)
     except KeyboardInterrupt:
-        text = "stopped; what is done is stored, and the same command goes on"
-        Console(stderr=True).print(text, highlight=False)
-        raise typer.Exit(130) from None
+        printing.stop("stopped; what is done is stored, and the same command goes on")
     finally:
         if team is not None:
             team.close()
@@ -78,10 +83,18 @@ def report(
         str | None, typer.Option(help="method to compare with; by default the first one run")
     ] = None,
     score: Annotated[
-        str, typer.Option(help="extracted (the answer found in a reply) or strict (exact match)")
+        str,
+        typer.Option(
+            help="extracted (the answer found in a reply) or strict (exact match)",
+            autocompletion=offering(lambda: dict.fromkeys(("extracted", "strict"), "")),
+        ),
     ] = "extracted",
     format: Annotated[
-        str, typer.Option(help="of what is printed: " + ", ".join(FORMATS))
+        str,
+        typer.Option(
+            help="of what is printed: " + ", ".join(FORMATS),
+            autocompletion=offering(lambda: dict.fromkeys(FORMATS, "")),
+        ),
     ] = "terminal",
     transcripts: Annotated[
         int | None,
@@ -89,7 +102,10 @@ def report(
     ] = None,
     reader: Annotated[
         str | None,
-        typer.Option(help=f"read the stored answers again by its rules: {', '.join(READERS)}"),
+        typer.Option(
+            help=f"read the stored answers again by its rules: {', '.join(READERS)}",
+            autocompletion=offering(lambda: dict.fromkeys(READERS, "")),
+        ),
     ] = None,
     data: Annotated[str | None, typer.Option(help="folder with benchmark rows for it")] = None,
 ) -> None:

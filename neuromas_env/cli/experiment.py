@@ -5,21 +5,33 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from neuromas_env.cli.printing import print_names
+from neuromas_env.cli import printing
+from neuromas_env.cli.names import offering
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.experiments.load import list_experiments, load
-from neuromas_env.experiments.spec import Experiment
-from neuromas_env.progress import ConsoleReporter
+
+if TYPE_CHECKING:
+    from neuromas_env.experiments.spec import Experiment
+
+EXAMPLES = ("neuromas experiment parameters --scale tiny --out DIR",)
+_STOPPED = "stopped; what is done is kept, and the same command goes on"
+
+
+def _titles() -> dict[str, str]:
+    from neuromas_env.experiments.load import list_experiments
+
+    return {name: title for name, (title, _) in list_experiments().items()}
 
 
 def experiment(
     name: Annotated[
-        str | None, typer.Argument(help="an experiment, or a folder with experiment.yaml")
+        str | None,
+        typer.Argument(
+            help="an experiment, or a folder with experiment.yaml", autocompletion=offering(_titles)
+        ),
     ] = None,
     scale: Annotated[
         str, typer.Option(help="tiny, small, paper or another of its scales")
@@ -35,8 +47,10 @@ def experiment(
     list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
 ) -> None:
     """Train and compare all arms of an experiment. Killed or stopped, the same command goes on."""
+    from neuromas_env.experiments.load import list_experiments, load
+
     if list_:
-        print_names(
+        printing.print_names(
             (found, f"{title} ({', '.join(scales)})")
             for found, (title, scales) in list_experiments().items()
         )
@@ -59,21 +73,16 @@ def experiment(
 def run(chosen: Experiment, folder: Path, command: str, data: str | None = None) -> None:
     """Run an experiment and print its report."""
     from neuromas_env.experiments.run import run_experiment
+    from neuromas_env.progress import ConsoleReporter
 
     try:
         path = run_experiment(chosen, folder, data=data, report=ConsoleReporter(), command=command)
     except KeyboardInterrupt:
-        _stop()
+        printing.stop(_STOPPED)
     except Exception as error:
         if type(error).__name__ != "Interrupted":  # a class of the room that needs torch
             raise
-        _stop()
+        printing.stop(_STOPPED)
     else:
         print(path.read_text(encoding="utf-8"))
         print(f"written to {path.parent}")
-
-
-def _stop() -> None:
-    text = "stopped; what is done is kept, and the same command goes on"
-    Console(stderr=True).print(text, highlight=False)
-    raise typer.Exit(130)

@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from neuromas_env.cli.experiment import run
+from neuromas_env.cli.names import offering_names
+
+EXAMPLES = ("neuromas bench-marl --quick --out runs/marl",)
 
 
 def bench_marl(
@@ -25,10 +28,17 @@ def bench_marl(
     growth_seeds: Annotated[int | None, typer.Option(min=1, help="of growth alone")] = None,
     algorithms: Annotated[
         str | None,
-        typer.Option(help="names, as in IQL,VDN or IQL:rate=0.2; see: neuromas list algorithms"),
+        typer.Option(
+            help="names, as in IQL,VDN or IQL:rate=0.2; see: neuromas list algorithms",
+            autocompletion=offering_names("algorithms"),
+        ),
     ] = None,
     levels: Annotated[
-        str | None, typer.Option(help="names, as in xor-easy-v0,relay-easy-v0; by default all")
+        str | None,
+        typer.Option(
+            help="names, as in xor-easy-v0,relay-easy-v0; by default all",
+            autocompletion=offering_names("levels"),
+        ),
     ] = None,
     updates: Annotated[
         int | None, typer.Option(min=1, help="of a run; growth has half as many again")

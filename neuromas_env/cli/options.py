@@ -11,9 +11,24 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from neuromas_env.agents.engines.base import LOADED
+from neuromas_env.agents.engines.models import check_model_name
+from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.cli.names import offering, offering_names
 from neuromas_env.config import REQUIRED, Options, Section, canonical, read_config
+from neuromas_env.tasks import Task, make_task
 
 F = TypeVar("F", bound=Callable[..., None])
+_LISTED = {
+    "task": "tasks",
+    "tasks": "tasks",
+    "topology": "topologies",
+    "model": "models",
+    "engine": "engines",
+    "learner": "learners",
+    "methods": "baselines",
+}
+"""Option to the list that holds its names."""
 
 
 def config_options(cls: type[Options], *names: str, **defaults: str) -> Callable[[F], F]:
@@ -30,7 +45,11 @@ def config_options(cls: type[Options], *names: str, **defaults: str) -> Callable
 
     def decorate(command: F) -> F:
         signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        own = [
+            p.replace(kind=p.KEYWORD_ONLY)
+            for p in signature.parameters.values()
+            if p.kind is not p.VAR_KEYWORD
+        ]
         hints = typing.get_type_hints(cls)
         options = [
             inspect.Parameter(
@@ -40,17 +59,39 @@ def config_options(cls: type[Options], *names: str, **defaults: str) -> Callable
                 annotation=Annotated[
                     _kind(hints[one.name]),
                     typer.Option(
-                        help=_help(one.metadata), show_default=defaults.get(one.name, _shown(one))
+                        help=_help(one.metadata),
+                        show_default=defaults.get(one.name, _shown(one)),
+                        rich_help_panel=one.metadata["panel"],
+                        autocompletion=_completion(one),
                     ),
                 ],
             )
             for one in fields(cls)
             if not names or one.name in names
         ]
-        command.__signature__ = signature.replace(parameters=own + options)  # type: ignore[attr-defined]
+        command.__signature__ = signature.replace(parameters=options + own)  # type: ignore[attr-defined]
         return command
 
     return decorate
+
+
+def named_task(config: TrainConfig) -> Task:
+    """Return the task of a command, once its model can be what it is called.
+
+    Nothing is loaded for it, so that a wrong name is told at once.
+
+    Raises:
+        InputError: A name is unknown.
+    """
+    if config.engine in LOADED:
+        check_model_name(config.model)
+    return make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+
+
+def _completion(one: Field) -> Callable[[str], list[tuple[str, str]]] | None:
+    if choices := one.metadata["choices"]:
+        return offering(lambda: dict.fromkeys(choices, ""))
+    return offering_names(_LISTED[one.name]) if one.name in _LISTED else None
 
 
 def filed(config: Path | None, given: Mapping[str, Any]) -> Section:

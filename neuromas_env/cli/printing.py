@@ -7,23 +7,32 @@ Everything here reads the plain values that `result.json`, `run.json` and
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from neuromas_env.drawing import said
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_lines
+from neuromas_env.progress import duration
 from neuromas_env.tasks.base import Task
 from neuromas_env.tasks.gold import GoldCheck
 from neuromas_env.topology import Topology
 
 Values = Mapping[str, Any]
 _NAMED = 20
+
+
+def stop(text: str) -> NoReturn:
+    """End a command that its user has stopped, with a line and exit code 130."""
+    _line(Console(stderr=True), text)
+    raise typer.Exit(130)
 
 
 def print_training(console: Console, result: Values) -> None:
@@ -63,7 +72,7 @@ def print_training(console: Console, result: Values) -> None:
     for phase, cost in result["cost"].items():
         _line(console, _cost(phase, cost))
     _line(console, f"run: {result['folder']}")
-    _line(console, f"look at it: neuromas show {result['folder']}")
+    _line(console, f"look at it: {shlex.join(['neuromas', 'show', str(result['folder'])])}")
 
 
 def print_evaluation(console: Console, what: str, rows: Mapping[str, Values]) -> None:
@@ -97,7 +106,7 @@ def print_gold(console: Console, what: str, check: GoldCheck) -> None:
         _line(console, f"not right: {id}: {reason}")
     if len(check.wrong) > _NAMED:
         _line(console, f"and {len(check.wrong) - _NAMED} more")
-    _line(console, f"scored in {check.seconds:.2f} s")
+    _line(console, f"scored in {duration(check.seconds)}")
 
 
 def print_rows(console: Console, task: Task) -> None:
@@ -207,7 +216,7 @@ def _interval(bounds: tuple[float, float]) -> str:
 def _cost(label: str, cost: Values) -> str:
     return (
         f"cost, {label}: {cost['calls']:,} calls, {cost['prompt_tokens']:,} prompt and "
-        f"{cost['completion_tokens']:,} completion tokens, {cost['seconds']:.1f} s"
+        f"{cost['completion_tokens']:,} completion tokens, {duration(cost['seconds'])}"
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
-
-import gymnasium
-import pettingzoo
 
 NETWORKS = {
     "aec": "neuromas_env.neuromas_v0:env",
@@ -28,7 +31,54 @@ SINGLE: dict[str, dict[str, Any]] = {
 
 def register_environments() -> None:
     """Enter all ids into the two registries; nothing is imported before it is made."""
+    when_imported("pettingzoo", _enter_networks)
+    when_imported("gymnasium", _enter_single)
+
+
+def when_imported(module: str, call: Callable[[], None]) -> None:
+    """Call once a module has been imported: now, if it has been.
+
+    So this package starts without the packages that it has something to tell.
+    """
+    if module in sys.modules:
+        call()
+    else:
+        sys.meta_path.insert(0, _Waiting(module, call))
+
+
+def _enter_networks() -> None:
+    from pettingzoo import register
+
     for kind, constructor in NETWORKS.items():
-        pettingzoo.register(kind, "neuromas/network-v0", constructor)
+        register(kind, "neuromas/network-v0", constructor)
+
+
+def _enter_single() -> None:
+    from gymnasium import register
+
     for id, arguments in SINGLE.items():
-        gymnasium.register(id, "neuromas_env.envs.single:make", kwargs=arguments)
+        register(id, "neuromas_env.envs.single:make", kwargs=arguments)
+
+
+class _Waiting(importlib.abc.MetaPathFinder):
+    """Finds nothing itself; calls once a module is imported that another finder finds."""
+
+    def __init__(self, module: str, call: Callable[[], None]) -> None:
+        self.module, self.call = module, call
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != self.module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            sys.meta_path.insert(0, self)
+            return spec
+        run = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            run(module)
+            self.call()
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec

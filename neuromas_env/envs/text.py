@@ -17,14 +17,12 @@ from neuromas_env.envs.spaces import (
 )
 from neuromas_env.envs.wiring import Wiring
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks.base import Example, Reply, Score, Task
+from neuromas_env.tasks.base import REWARDS, Example, Reply, Score, Task
 from neuromas_env.tasks.ready import checked_score
 from neuromas_env.topology import Topology
 
 if TYPE_CHECKING:
     from neuromas_env.envs.episode import Episode
-
-REWARDS = ("both", "strict", "extracted")
 
 
 class TextChannel:

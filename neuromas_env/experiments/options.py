@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromas_env.agents.learners.shaping import read_terms
+from neuromas_env.agents.learners.names import read_terms
 from neuromas_env.agents.tables.growth import INITS
 from neuromas_env.agents.tables.registry import find_algorithm, gradient_options
 from neuromas_env.agents.training.config import TrainConfig, read_schedule

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.baselines import split_names
 from neuromas_env.config import REQUIRED, Options, option
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.options import DiscreteOptions
+from neuromas_env.tasks.names import split_names
 from neuromas_env.topology import Topology
 
 FILE, SCALES = "experiment.yaml", "scales.yaml"

@@ -21,7 +21,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.rates import choose
 from neuromas_env.experiments.spec import Arm, Study, slug
-from neuromas_env.progress import Reporter
+from neuromas_env.progress import Reporter, duration
 from neuromas_env.tasks.base import Example
 
 FIRST_PILOT = 1000
@@ -194,7 +194,7 @@ class Running:
             left = ""
             if done:
                 seconds = (time.monotonic() - started) / done * (sum(weights) - done)
-                left = f", about {seconds / 60:.0f} min left for this"
+                left = f", about {duration(seconds)} left for this"
             rate = "" if run.rate is None else f", rate {run.rate:g}"
             self._report.note(
                 f"{self.study.name}: {what}, {len(runs) - len(todo) + number + 1} of {len(runs)}: "

@@ -18,9 +18,11 @@ from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
 from neuromas_env.tasks.readers.grading import list_form
 from neuromas_env.tasks.reply import Reason, Reply, Score
 
-__all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
+__all__ = ["REWARDS", "SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
 
 SPLITS = ("train", "validation", "test")
+REWARDS = ("both", "strict", "extracted")
+"""What an answer earns: one of its scores, or the mean of both."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Task names: `family/variant:parameter=value,...`, and the checks of parameters."""
+"""Names of tasks and baselines, `family/variant:parameter=value,...`, and checks of parameters."""
 
 from __future__ import annotations
 
@@ -66,3 +66,16 @@ def check_choice(task: str, key: str, value: object, allowed: Iterable[object]) 
     if value not in allowed:
         listed = " or ".join(map(str, allowed))
         raise InputError(f"task {task}: {key} must be {listed}, not {value!r}")
+
+
+def split_names(text: str) -> list[str]:
+    """Split `direct,sc:k=5,temperature=0.7,debate` into names; options stay with theirs."""
+    names: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, _ = part.partition("=")
+        # A task or a run may have an `=` in its own name: `task:k=2`, `neuromas@runs/rate=0.1`.
+        if names and equals and not {":", "@"} & set(key):
+            names[-1] += f"{',' if ':' in names[-1] else ':'}{part}"
+        else:
+            names.append(part)
+    return names

@@ -150,7 +150,7 @@ def test_another_embedding(tmp_path, monkeypatch):
 
 
 def test_tfidf_without_its_package(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(InputError, match=r"pip install 'neuromas-env\[bench\]'"):
         learn(1, tmp_path / "x")
 
@@ -164,7 +164,8 @@ def test_the_command_adapts_it(tmp_path, capsys):
         cli.main([*args, "--dtype", "float32"])
     printed = " ".join("".join(capsys.readouterr()).split())
     assert end.value.code == 0, printed
-    assert "2 questions, 8 calls" in printed and f"test it as 'agentnet:state={out}'" in printed
+    test = f"neuromas bench --methods agentnet:state={out} --tasks hierarchy/max --out DIR"
+    assert "2 questions, 8 calls" in printed and test in printed
     assert list_baselines()["agentnet"].endswith("at most 30 calls")
 
 

@@ -18,7 +18,6 @@ from neuromas_env.baselines import (
     make_baseline,
     matched_self_consistency,
     register_baseline,
-    split_names,
 )
 from neuromas_env.baselines.direct import direct
 from neuromas_env.baselines.vote import Vote, vote
@@ -26,6 +25,7 @@ from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import SPLITS, make_task
+from neuromas_env.tasks.names import split_names
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,19 @@ def test_reordered_rows_are_refused(tmp_path):
 def test_progress_tells_the_time_left_over_all_cells(tmp_path):
     notes = run(tmp_path, "slow=0.001", methods=("direct", "debate"))
     assert notes.totals == [(20, 0)]
-    done = [done for done, figures in notes.done if figures]
-    assert done == sorted(done) and done[-1] == 20
-    left = [figures["minutes left"] for _, figures in notes.done if figures]
+    done = [done for done, _ in notes.done]
+    assert done == sorted(done) and done[0] == 0 and done[-1] == 20
+    left = [left for _, left in notes.done[1:]]
     assert left[0] > 0 and left[-1] == 0
+
+
+def test_matched_rows_join_the_one_bar(tmp_path):
+    notes = run(tmp_path, methods=("direct", "debate"), matched=True)
+    totals = [total for total, _ in notes.totals]
+    assert totals[0] == 20 and totals == sorted(totals) and len(totals) > 1
+    # Every later stretch begins with all that is done before it.
+    assert [done for _, done in notes.totals] == [0, *totals[:-1]]
+    assert notes.done[-1] == (totals[-1], 0)
 
 
 def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
@@ -163,7 +172,7 @@ def test_a_method_of_scripts_alone_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr(BASELINES, "registered", {})
     register_baseline("fixed", build)
     notes = run(tmp_path, methods=("fixed",), matched=True)
-    assert notes.done[-1] == (10, {"minutes left": 0})
+    assert notes.done[-1] == (10, 0)
     answered = rows(tmp_path, "SELECT DISTINCT answer, calls FROM answers")
     assert answered == [{"answer": "7", "calls": 0}]
 

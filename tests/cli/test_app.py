@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 from dataclasses import fields
@@ -15,7 +16,10 @@ from support.tiny_models import make_tiny
 from support.tiny_runs import lines
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.cli.app import LISTS, main
+from neuromas_env.agents.training.loop import Interrupted
+from neuromas_env.baselines.trained import TRAINED
+from neuromas_env.cli.app import main
+from neuromas_env.cli.names import LISTS
 from neuromas_env.progress import ConsoleReporter
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -60,6 +64,23 @@ def test_training_reports_accuracy_cost_and_where_the_run_lies(trained, capsys):
     assert f"cost, train: {result['cost']['train']['calls']} calls" in out
     assert f"neuromas show {trained}" in out
     assert "seed 0, reward both" in out
+
+
+@pytest.mark.parametrize("name", ["plain", "two words", "it's; $HOME", "-x"])
+def test_follow_up_commands_can_be_pasted(name, tmp_path):
+    folder = tmp_path / name
+    said = str(Interrupted(folder, 3)).partition(": ")[2]
+    assert shlex.split(said) == ["neuromas", "train", "--resume", str(folder)]
+    assert shlex.split(TRAINED["malt"].command(name))[-4:] == ["--task", name, "--out", "RUN"]
+
+
+def test_the_line_that_says_how_to_look_at_a_run_can_be_pasted(trained, tmp_path, capsys):
+    run = tmp_path / "my run"
+    shutil.copytree(trained, run)
+    assert command("train", "--resume", run) == 0
+    [line] = re.findall(r"^look at it: (.*)", capsys.readouterr().out, re.M)
+    assert shlex.split(line)[:2] == ["neuromas", "show"]
+    assert command(*shlex.split(line)[1:]) == 0
 
 
 def test_every_field_of_the_configuration_is_an_option(capsys, monkeypatch):

@@ -11,7 +11,8 @@ from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import Learner
 from neuromas_env.agents.learners.counterfactual import Counterfactual, hearers, without
 from neuromas_env.agents.learners.make import make_learner
-from neuromas_env.agents.learners.shaping import Shaped, bonus, informative, read_terms
+from neuromas_env.agents.learners.names import read_terms
+from neuromas_env.agents.learners.shaping import Shaped, bonus, informative
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.tables.algorithms import softmax
 from neuromas_env.agents.tables.play import play

@@ -67,7 +67,8 @@ def texts(replies):
 
 def stale(engine, node):
     """Change an adapter without handing it over; return what is said about that."""
-    engine.hand_over = lambda names, held=engine.hand_over(TOPOLOGY.nodes): held
+    held = engine.hand_over(TOPOLOGY.nodes)
+    engine.hand_over = lambda names: held
     engine.adapters.add_noise(node, 1.5, 9)
     try:
         handover.compare(engine)

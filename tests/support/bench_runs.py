@@ -20,8 +20,8 @@ class Notes(Reporter):
     def begin(self, what, total, done=0):
         self.totals.append((total, done))
 
-    def advance(self, done, figures=None):
-        self.done.append((done, figures))
+    def advance(self, done, figures=None, left=None):
+        self.done.append((done, left))
 
     def note(self, text):
         self.notes.append(text)

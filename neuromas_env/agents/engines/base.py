@@ -31,7 +31,9 @@ _BUILT_IN = {
     "openai": ("openai:OpenAIEngine", "any server that speaks OpenAI's chat completions"),
     "mock": ("mock:mock", "nonsense, for a dry run of everything else"),
 }
-DEVICES = ("cpu", "cuda", "cuda:N", "auto")
+DEVICES = ("auto", "cpu", "cuda", "cuda:N")
+LOADED = ("transformers", "vllm")
+"""Engines that load a model into this process: those to which device and dtype matter."""
 PRECISIONS = ("auto", "bfloat16", "float32")
 ENGINES: Registry[Callable[..., Engine]] = Registry(
     "engine", "neuromas_env.engines", built_in(__package__, _BUILT_IN)

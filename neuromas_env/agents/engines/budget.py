@@ -1,10 +1,11 @@
-"""What to do when a device runs out of memory: find out what would have fitted, and say so."""
+"""Which micro-batches fit a device: estimated before training, found out where memory runs out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from neuromas_env.agents.engines.base import Row, TrainableEngine
@@ -12,6 +13,61 @@ from neuromas_env.agents.engines.forward.oom import out_of_memory
 from neuromas_env.errors import InputError
 
 T = TypeVar("T")
+_TOKENS = 512
+"""Of the larger of two passes by which memory is estimated; the other has a quarter of them."""
+_SPARE = 0.2
+"""Share of a device's memory that an estimate leaves free, for what batches have beside tokens."""
+
+
+def room(engine: TrainableEngine, budget: int) -> str:
+    """Return a line that says which micro-batch would fit the GPU of an engine.
+
+    The peak of a training pass grows linearly with its tokens: attention is computed in blocks,
+    and what does not depend on them is there already. So two small passes, forward and backward
+    through the first adapter, tell the bytes of a token.
+
+    Args:
+        engine: Has at least one adapter, and trains on a GPU.
+        budget: The token budget that is asked for.
+
+    Raises:
+        InputError: Not even the small passes fit.
+    """
+    high = min(_TOKENS, engine.context_length or _TOKENS)
+    low = high // 4
+    each = (_peak(engine, high) - _peak(engine, low)) / (high - low)
+    free, _ = torch.cuda.mem_get_info(engine.device)
+    # torch keeps what it has freed, and takes it for the next pass.
+    free += torch.cuda.memory_reserved(engine.device) - torch.cuda.memory_allocated(engine.device)
+    fits = int((1 - _SPARE) * free / each)
+    return (
+        f"token_budget {budget}: of the {free / 2**30:.1f} GiB that are free a micro-batch takes "
+        f"about {budget * each / 2**30:.1f}, and up to token_budget {fits} would fit"
+    )
+
+
+def _peak(engine: TrainableEngine, tokens: int) -> int:
+    """Return the most bytes that a training pass over one row of so many tokens takes."""
+    ids = np.zeros(tokens // 2, dtype=np.int64)
+    rows = [Row(engine.adapters.names[0], ids, ids)]
+    before = torch.cuda.memory_allocated(engine.device)
+    torch.cuda.reset_peak_memory_stats(engine.device)
+    within_memory(engine, rows, lambda: _pass(engine, rows, {}))
+    peak = torch.cuda.max_memory_allocated(engine.device) - before
+    _forget_gradients(engine, rows)
+    return peak
+
+
+def _pass(engine: TrainableEngine, rows: Sequence[Row], options: Mapping[str, bool]) -> None:
+    with engine.training(rows, **options) as scored:
+        scored.logprobs.sum().backward()
+
+
+def _forget_gradients(engine: TrainableEngine, rows: Sequence[Row]) -> None:
+    """Drop what passes have left behind that train nothing."""
+    for name in {row.adapter for row in rows if row.adapter is not None}:
+        for parameter in engine.adapters.parameters(name).values():
+            parameter.grad = None
 
 
 def within_memory(
@@ -47,9 +103,7 @@ def _too_large(
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     budget = fitting_budget(engine, rows, options)
-    for name in {row.adapter for row in rows if row.adapter is not None}:
-        for parameter in engine.adapters.parameters(name).values():
-            parameter.grad = None  # what the attempts left behind means nothing
+    _forget_gradients(engine, rows)
     remedy = (
         f"token_budget {budget} fits"
         if budget
@@ -80,8 +134,7 @@ def fitting_budget(
 
 def _fits(engine: TrainableEngine, rows: Sequence[Row], options: Mapping[str, bool]) -> bool:
     try:
-        with engine.training(rows, **options) as scored:
-            scored.logprobs.sum().backward()
+        _pass(engine, rows, options)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise

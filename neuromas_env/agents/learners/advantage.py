@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.learners.names import ADVANTAGES
 from neuromas_env.errors import InputError, unknown
-
-MODES = ("leave_one_out", "batch_mean", "moving_average", "group_normalised", "none")
 
 
 class Advantage:
@@ -28,11 +27,11 @@ class Advantage:
         """Choose a mode.
 
         Args:
-            mode: One of `MODES`.
+            mode: One of `ADVANTAGES`.
             decay: Of the moving average: how much of it stays after a batch.
         """
-        if mode not in MODES:
-            raise unknown("advantage", mode, MODES)
+        if mode not in ADVANTAGES:
+            raise unknown("advantage", mode, ADVANTAGES)
         self.mode, self._decay = mode, decay
         self._average: float | None = None
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.learners.names import LEARNERS
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.prompts import PROMPTS, Turns, build_prompt
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling, Trajectory
-from neuromas_env.registry import Registry, built_in
 from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
 
@@ -118,24 +118,6 @@ class Learner:
         raise NotImplementedError
 
 
-_BUILT_IN = {
-    "joint": ("reinforce:Reinforce", "REINFORCE on all nodes from one reward"),
-    "independent": ("independent:Independent", "REINFORCE by every node for itself"),
-    "collm_cc": ("actor_critic:CollmCC", "CoLLM with a centralised critic"),
-    "collm_dc": ("actor_critic:CollmDC", "CoLLM with a critic for every node"),
-    "magrpo": ("actor_critic:Magrpo", "MAGRPO: advantages relative to a question's group"),
-    "counterfactual": (
-        "counterfactual:Counterfactual",
-        "difference rewards: the episode again without one node's message",
-    ),
-    "malt": ("malt:Malt", "MALT: trees of replies, then imitation and preferences"),
-    "tabular": ("tabular:TabularReinforce", "exact REINFORCE on a table of logits"),
-}
-LEARNERS: Registry[type[Learner]] = Registry(
-    "learner", "neuromas_env.learners", built_in("neuromas_env.agents.learners", _BUILT_IN)
-)
-
-
 def register_learner(name: str, learner: type[Learner] | None = None, *, about: str = "") -> Any:
     """Make a learner known under a name, for `neuromas train --learner NAME`.
 
@@ -148,11 +130,6 @@ def register_learner(name: str, learner: type[Learner] | None = None, *, about: 
         InputError: The name is no plain word, or is one of this project's.
     """
     return LEARNERS.register(name, learner, about=about)
-
-
-def list_learners() -> dict[str, str]:
-    """Return name and one-line description of every learner."""
-    return LEARNERS.abouts()
 
 
 def learner_class(name: str) -> type[Learner]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from neuromas_env.agents.learners.base import Learner, learner_class
-from neuromas_env.agents.learners.shaping import Shaped, read_terms
+from neuromas_env.agents.learners.names import read_terms
+from neuromas_env.agents.learners.shaping import Shaped
 from neuromas_env.policy import Engine
 
 

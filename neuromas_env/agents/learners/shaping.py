@@ -11,7 +11,6 @@ The task's reward alone is the default. `--shaping "format=0.2,length=0.1"` adds
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -19,36 +18,10 @@ from dataclasses import replace
 import numpy as np
 
 from neuromas_env.agents.learners.base import Learner
-from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Trajectory
 
-TERMS = ("length", "format", "informative")
 UNREAD = ("no_answer", "unparsable")
 """Reasons of a score that say that no answer could be read."""
-
-
-def read_terms(text: str) -> dict[str, float]:
-    """Read weights by term, such as `format=0.2,length=0.1`; nothing is no term.
-
-    Raises:
-        InputError: A term is unknown or given twice, or a weight is no number.
-    """
-    terms: dict[str, float] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = (piece.strip() for piece in part.partition("="))
-        if name not in TERMS:
-            raise unknown("term of shaping:", name, TERMS)
-        try:
-            weight = float(value)
-        except ValueError:
-            weight = math.nan
-        if name in terms or not math.isfinite(weight):
-            raise InputError(
-                f"shaping must hold each term once with its weight, got {part!r}; write it as in "
-                "'format=0.2,length=0.1'"
-            )
-        terms[name] = weight
-    return terms
 
 
 def informative(said: Sequence[Hashable], groups: Sequence[int]) -> np.ndarray:

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.agents.learners.advantage import MODES, Advantage
+from neuromas_env.agents.learners.advantage import Advantage
+from neuromas_env.agents.learners.names import ADVANTAGES
 from neuromas_env.agents.tables.play import Batch
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.errors import unknown
+from neuromas_env.extras import need
 
 
 def softmax(table: np.ndarray) -> np.ndarray:
@@ -103,7 +105,7 @@ class PolicyGradient:
         Raises:
             InputError: There is no such credit.
         """
-        credits = (*MODES, "own", "central", "counterfactual")
+        credits = (*ADVANTAGES, "own", "central", "counterfactual")
         if credit not in credits:
             raise unknown("credit", credit, credits)
         self.layout = layout
@@ -112,10 +114,11 @@ class PolicyGradient:
         self._epochs, self._clip, self._rate = epochs, clip, critic_rate
         self._critic_steps = critic_steps
         self._adam = Adam(self.table.shape, rate)
-        self._advantage = Advantage(credit) if credit in MODES else None
+        self._advantage = Advantage(credit) if credit in ADVANTAGES else None
         self._average = np.zeros(len(self.table))
         self._critic: Any = None
         if credit in ("central", "counterfactual"):
+            need(f"credit {credit!r}", "torch")
             from neuromas_env.agents.tables.critic import Critic
 
             self._critic = Critic(layout, critic_rate, seed)

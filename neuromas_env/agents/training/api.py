@@ -18,16 +18,17 @@ from neuromas_env import __version__
 from neuromas_env.agents.engines import distributed, handover
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.engines.base import make_engine as make_by_name
-from neuromas_env.agents.engines.models import precision
+from neuromas_env.agents.engines.budget import room
+from neuromas_env.agents.engines.devices import described, place_of, precision
 from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.training import checkpoint as checkpoints
-from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.agents.training.config import TrainConfig, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.folder import check_free, locked, make
 from neuromas_env.agents.training.log import check_lengths
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
-from neuromas_env.config import read_config
+from neuromas_env.config import placed, read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write
 from neuromas_env.progress import Reporter, usual_reporter
@@ -63,12 +64,12 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     config.validate()
     learner_class(config.learner).check(config)
     distributed.start(config.device)
-    # The run keeps what `auto` came to, so that it goes on with it on any machine.
-    config = replace(config, dtype=precision(config.dtype, config.device))
+    config = _resolved(config)
     distributed.check_same(config.to_mapping())
+    report = _reporter(report)
     if config.out is not None:  # said before a model is loaded
         check_free(Path(config.out))
-    parts = _prepare(config)
+    parts = _prepare(config, report)
     name = f"{parts.task.name}-{parts.stages[-1][0].name}-s{config.seed}"
     folder = distributed.from_main(lambda: make(config.out, name))
     with locked(folder):
@@ -87,8 +88,9 @@ class _Parts:
     trained: tuple[str, ...]
 
 
-def _prepare(config: TrainConfig) -> _Parts:
+def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
     """Make all that a run begins with; it follows from the options alone."""
+    report.note(described(config.device, config.dtype, config.rollout_device))
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     stages = config.stages()
     source = None
@@ -105,6 +107,8 @@ def _prepare(config: TrainConfig) -> _Parts:
     for node in stages[0][0].nodes:
         number = int(node.removeprefix("node_"))
         handover.add(engine, node, derive_seed(config.seed, Stream.ADAPTERS, number))
+    if engine.device.type == "cuda" and not distributed.number():
+        report.note(room(engine, config.token_budget))
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
         checkpoints.load(source, engine)
@@ -113,10 +117,10 @@ def _prepare(config: TrainConfig) -> _Parts:
     return _Parts(task, engine, stages, learner, nodes)
 
 
-def _begin(folder: Path, config: TrainConfig, parts: _Parts, report: Reporter | None) -> RunResult:
+def _begin(folder: Path, config: TrainConfig, parts: _Parts, report: Reporter) -> RunResult:
     """Do a run from step 0 in a folder that is locked."""
     distributed.from_main(lambda: _write_head(folder, config, parts))
-    run = Run(folder, config, parts.task, parts.engine, parts.stages, _reporter(report))
+    run = Run(folder, config, parts.task, parts.engine, parts.stages, report)
     return _go(run, lambda: run.start(parts.learner, parts.trained))
 
 
@@ -141,27 +145,23 @@ def resume(
         Interrupted: The user stopped the run.
     """
     folder = Path(folder)
-    if not (folder / "config.yaml").is_file():
-        raise InputError(
-            f"{folder} is no run folder: it holds no config.yaml; a new run begins there with "
-            f"--out {folder}"
-        )
-    config = TrainConfig.from_mapping(read_config(folder / "config.yaml"))
+    config = saved_config(folder)
     if (folder / "result.json").is_file():
         if checkpoint is not None:
             raise InputError(f"{folder} is a finished run; leave checkpoint out to read its result")
         return read_result(folder)
     distributed.start(config.device)
     distributed.check_same(config.to_mapping())
+    report = _reporter(report)
     with locked(folder):
         source = distributed.from_main(lambda: checkpoints.find(folder, checkpoint))
         if source is None:
             distributed.from_main(lambda: checkpoints.remove_after(folder, None))
-            return _begin(folder, config, _prepare(config), report)
+            return _begin(folder, config, _prepare(config, report), report)
         return _go_on(folder, config, source, report)
 
 
-def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter | None) -> RunResult:
+def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter) -> RunResult:
     """Do what is left of a run after a checkpoint, in a folder that is locked."""
     with checkpoints.naming_older(folder, source):
         state = checkpoints.read_state(source)
@@ -169,6 +169,8 @@ def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter | N
     head = read_json(folder / "run.json")
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+    with placed(str(folder / "config.yaml")):
+        report.note(described(config.device, config.dtype, config.rollout_device))
     engine = make_engine(config)
     checkpoints.check_base(source, state, engine)
     with checkpoints.naming_older(folder, source):
@@ -176,7 +178,7 @@ def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter | N
         learner = make_learner(config.learner, engine, state.trained, config)
         checkpoints.load_learner(source, learner)
     distributed.from_main(lambda: checkpoints.remove_after(folder, source))
-    run = Run(folder, config, task, engine, stages, _reporter(report))
+    run = Run(folder, config, task, engine, stages, report)
     return _go(run, lambda: run.restore(learner, state))
 
 
@@ -244,6 +246,17 @@ def make_engine(config: TrainConfig) -> TrainableEngine:
             "engine 'transformers' or 'vllm' does"
         )
     return engine
+
+
+def _resolved(config: TrainConfig) -> TrainConfig:
+    """Return the options with what `auto` stands for here, so that a run goes on with it."""
+    rollout = config.rollout_device
+    return replace(
+        config,
+        device=place_of(config.device),
+        rollout_device=None if rollout is None else place_of(rollout),
+        dtype=precision(config.dtype, config.device),
+    )
 
 
 def _reporter(report: Reporter | None) -> Reporter:

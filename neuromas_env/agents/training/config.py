@@ -7,22 +7,26 @@ the command line. Nothing here imports torch.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Self
 
 from neuromas_env.agents.engines.base import DEVICES, PRECISIONS, check_engine_name
-from neuromas_env.agents.learners.advantage import MODES
-from neuromas_env.agents.learners.shaping import read_terms
+from neuromas_env.agents.learners.names import ADVANTAGES, check_learner_name, read_terms
 from neuromas_env.agents.prompts import PROMPTS
-from neuromas_env.config import Options, option
-from neuromas_env.envs.text import REWARDS
+from neuromas_env.config import Options, Section, option, read_config
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.tasks.base import SPLITS
+from neuromas_env.tasks.base import REWARDS, SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
 
 IMPORTANCE_CAP = 2.0
+_task, _network, _model, _learning, _run = (
+    partial(option, panel=panel) for panel in ("Task", "Network", "Model", "Learning", "Run")
+)
 FORMER: dict[str, dict[str, Any]] = {
     "joint_unplaced": {"prompt": "none"},
     "joint_roles": {"prompt": "roles"},
@@ -35,117 +39,122 @@ FORMER: dict[str, dict[str, Any]] = {
 class TrainConfig(Options):
     """What a training run depends on; each field's `metadata["help"]` says what it is."""
 
-    task: str = option("hierarchy/max", "task, such as bbh/navigate or hierarchy/max:leaves=4")
-    data: str | None = option(None, "folder with benchmark rows")
-    skip_bad_rows: bool = option(False, "leave broken rows out instead of stopping at them")
-    topology: str = option(
+    task: str = _task("hierarchy/max", "task, such as bbh/navigate or hierarchy/max:leaves=4")
+    data: str | None = _task(None, "folder with benchmark rows")
+    skip_bad_rows: bool = _task(False, "leave broken rows out instead of stopping at them")
+    topology: str = _network(
         "2-1", "layer widths, input side first, such as 2-2-1; or tree-4", also=int
     )
-    connect: str = option(
+    connect: str = _network(
         "dense", "which layers a node reads: the one before or all", choices=CONNECTIONS
     )
-    model: str = option("smollm2-135m", "embedded model, folder, .gguf file or hub id")
-    dtype: str = option(
+    model: str = _model("smollm2-135m", "embedded model, folder, .gguf file or hub id")
+    dtype: str = _model(
         "auto",
         "precision of the frozen base; auto: bfloat16 where the device is fast in it, else float32",
         choices=PRECISIONS,
     )
-    device: str = option("cpu", f"where to compute ({', '.join(DEVICES)})")
-    rollout_device: str | None = option(
+    device: str = _model(
+        "auto", f"where to compute; auto: on a GPU if there is one ({', '.join(DEVICES)})"
+    )
+    rollout_device: str | None = _model(
         None, "where replies are generated, by a second copy of the base; by default on device"
     )
-    engine: str = option("transformers", "what generates replies")
-    vllm_cache: float = option(4.0, "GiB for the key-value cache of engine vllm", above=0)
-    learner: str = option("joint", "what learns from the episodes")
-    prompt: str | None = option(
+    engine: str = _model("transformers", "what generates replies")
+    vllm_cache: float = _model(4.0, "GiB for the key-value cache of engine vllm", above=0)
+    learner: str = _learning("joint", "what learns from the episodes")
+    prompt: str | None = _network(
         None,
         "what a node is told of itself: its place, nothing or a role; by default as the learner's "
         "source has it, which is its place for all but malt",
         choices=PROMPTS,
     )
-    whole_questions: bool = option(
+    whole_questions: bool = _network(
         False, "let every node read the whole question, also where the task deals parts"
     )
-    seed: int = option(0, "all random numbers derive from it", low=0)
-    steps: int = option(30, "training steps in all", low=0)
-    questions: int = option(16, "questions per step", low=1)
-    rollouts: int = option(4, "episodes of each question per step", low=1)
-    reward: str = option(
+    seed: int = _run(0, "all random numbers derive from it", low=0)
+    steps: int = _learning(30, "training steps in all", low=0)
+    questions: int = _learning(16, "questions per step", low=1)
+    rollouts: int = _learning(4, "episodes of each question per step", low=1)
+    reward: str = _learning(
         "both", "strict score, extracted score or the mean of both", choices=REWARDS
     )
-    shaping: str = option(
+    shaping: str = _learning(
         "", "terms added to the reward, such as format=0.2,length=0.1,informative=0.1"
     )
-    temperature: float = option(
+    temperature: float = _learning(
         0.5, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
     )
-    advantage: str = option("leave_one_out", "what a reward is compared with", choices=MODES)
-    gamma: float | None = option(
+    advantage: str = _learning(
+        "leave_one_out", "what a reward is compared with", choices=ADVANTAGES
+    )
+    gamma: float | None = _learning(
         None, "discount from layer to layer; by default none (magrpo, collm_*)", low=0
     )
-    value_coef: float = option(0.6, "weight of the critic's loss (collm_*)", above=0)
-    critic_learning_rate: float | None = option(
+    value_coef: float = _learning(0.6, "weight of the critic's loss (collm_*)", above=0)
+    critic_learning_rate: float | None = _learning(
         None, "of critics; by default learning_rate (collm_*)", above=0
     )
-    critic_scale: float = option(
+    critic_scale: float = _learning(
         10.0, "how far a step moves a critic's value, next to its rate (collm_*)", above=0
     )
-    standardise: bool = option(
+    standardise: bool = _learning(
         True, "divide advantages by their spread in the batch, as the source does (collm_*)"
     )
-    dpo_beta: float = option(0.1, "how firmly preferences hold to the reference (malt)", above=0)
-    sft_steps: int | None = option(
+    dpo_beta: float = _learning(0.1, "how firmly preferences hold to the reference (malt)", above=0)
+    sft_steps: int | None = _learning(
         None, "steps of imitation before those of preferences; by default half of all (malt)", low=0
     )
-    learning_rate: float = option(1e-3, "of AdamW", above=0)
-    warmup_steps: int = option(0, "steps over which the learning rate grows", low=0)
-    decay: bool = option(True, "let the learning rate fall linearly to zero over the run")
-    weight_decay: float = option(0.0, "of AdamW", low=0)
-    clip: float = option(1.0, "largest norm of the gradient", above=0)
-    kl_coef: float = option(0.0, "weight of the divergence from the base model", low=0)
-    entropy_coef: float = option(0.0, "weight of the entropy bonus", low=0)
-    importance_cap: float | None = option(
+    learning_rate: float = _learning(1e-3, "of AdamW", above=0)
+    warmup_steps: int = _learning(0, "steps over which the learning rate grows", low=0)
+    decay: bool = _learning(True, "let the learning rate fall linearly to zero over the run")
+    weight_decay: float = _learning(0.0, "of AdamW", low=0)
+    clip: float = _learning(1.0, "largest norm of the gradient", above=0)
+    kl_coef: float = _learning(0.0, "weight of the divergence from the base model", low=0)
+    entropy_coef: float = _learning(0.0, "weight of the entropy bonus", low=0)
+    importance_cap: float | None = _learning(
         None,
         "largest weight of a token for p_trained / p_sampled, 0 for no such weights; by default "
         f"{IMPORTANCE_CAP:g} with engine vllm or a rollout_device, else 0",
         low=0,
     )
-    rank: int = option(16, "of the adapters (LoRA)", low=1)
-    alpha: float = option(32.0, "adapters are scaled by alpha / rank", above=0)
-    targets: str = option(
+    rank: int = _model(16, "of the adapters (LoRA)", low=1)
+    alpha: float = _model(32.0, "adapters are scaled by alpha / rank", above=0)
+    targets: str = _model(
         "q_proj,v_proj", "layers with an adapter, by name, comma separated, or all-linear"
     )
-    max_new_tokens: int | None = option(
+    max_new_tokens: int | None = _model(
         None, "longest reply in tokens; by default the task's", low=1
     )
-    chunk_rows: int = option(128, "model calls answered at once", low=1)
-    token_budget: int = option(4096, "tokens in one training micro-batch", low=1)
-    gradient_checkpointing: bool = option(False, "less memory, more time")
-    train_nodes: str = option("all", "train these nodes' adapters alone, comma separated")
-    eval_questions: int = option(128, "held-out questions of an evaluation; 0 for none", low=0)
-    eval_split: str = option("test", "split of the held-out questions", choices=SPLITS)
-    eval_every: int = option(0, "also evaluate after every so many steps; 0 for never", low=0)
-    checkpoint_every: int = option(5, "steps between checkpoints", low=1)
-    transcripts: int = option(4, "episodes per step written to the transcripts", low=0)
-    out: str | None = option(None, "run folder; by default a new one under runs/")
-    grow_from: str | None = option(None, "run folder of a trained, smaller network")
-    grow_init: str = option(
+    chunk_rows: int = _model(128, "model calls answered at once", low=1)
+    token_budget: int = _model(4096, "tokens in one training micro-batch", low=1)
+    gradient_checkpointing: bool = _model(False, "less memory, more time")
+    train_nodes: str = _network("all", "train these nodes' adapters alone, comma separated")
+    eval_questions: int = _run(128, "held-out questions of an evaluation; 0 for none", low=0)
+    eval_split: str = _run("test", "split of the held-out questions", choices=SPLITS)
+    eval_every: int = _run(0, "also evaluate after every so many steps; 0 for never", low=0)
+    checkpoint_every: int = _run(5, "steps between checkpoints", low=1)
+    transcripts: int = _run(4, "episodes per step written to the transcripts", low=0)
+    out: str | None = _run(None, "run folder; by default a new one under runs/")
+    grow_from: str | None = _network(None, "run folder of a trained, smaller network")
+    grow_init: str = _network(
         "zero",
         "how new nodes start: as the bare base, as a copy of a sibling or with noise",
         choices=("zero", "copy", "noise"),
     )
-    freeze_inherited: bool = option(False, "after growing train the new nodes alone")
-    schedule: str | None = option(
+    freeze_inherited: bool = _network(False, "after growing train the new nodes alone")
+    schedule: str | None = _network(
         None, "grow while training, such as '1:10, 2-1:20'; replaces topology and steps"
     )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "") -> Self:
         """Take options by name, as a configuration file holds them; see `Options`."""
-        config = super().from_mapping(values, where)
-        if config.learner in FORMER:
-            config = replace(config, learner="joint", **FORMER[config.learner])
-        return config
+        former = FORMER.get(str(values.get("learner")))
+        if former is None:
+            return super().from_mapping(values, where)
+        current = Section(values, where).updated({"learner": "joint"})
+        return replace(super().from_mapping(current), **former)
 
     def validate(self) -> None:
         """Check the values, as far as that is possible without data and model.
@@ -164,6 +173,7 @@ class TrainConfig(Options):
                 f"{self.engine!r}"
             )
         check_engine_name(self.engine)
+        check_learner_name(self.learner)
         read_terms(self.shaping)
         final = self.stages()[-1][0]
         if self.train_nodes != "all":
@@ -215,6 +225,20 @@ class TrainConfig(Options):
         """Return the layers with an adapter, as `TransformersEngine` takes them."""
         names = [name.strip() for name in self.targets.split(",") if name.strip()]
         return "all-linear" if names == ["all-linear"] else names
+
+
+def saved_config(run: Path) -> TrainConfig:
+    """Return the options of a run, as its folder keeps them.
+
+    Raises:
+        InputError: The folder is no run's, or an option is wrong.
+    """
+    if not (run / "config.yaml").is_file():
+        raise InputError(
+            f"{run} is no run folder: it holds no config.yaml; `neuromas train --out "
+            f"{shlex.quote(str(run))}` begins a run there"
+        )
+    return TrainConfig.from_mapping(read_config(run / "config.yaml"))
 
 
 def read_schedule(text: str, connect: str = "dense") -> list[tuple[Topology, int]]:

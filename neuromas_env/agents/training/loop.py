@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import signal
 import threading
 import time
@@ -52,7 +53,8 @@ class Interrupted(Exception):
     def __init__(self, folder: Path, step: int) -> None:
         """Say where the run stands and how to go on."""
         self.folder = folder
-        super().__init__(f"stopped after step {step}; go on with: neuromas train --resume {folder}")
+        command = shlex.join(["neuromas", "train", "--resume", str(folder)])
+        super().__init__(f"stopped after step {step}; go on with: {command}")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gymnasium
-import pettingzoo
-
 from neuromas_env.envs.discrete.levels import LEVELS
+from neuromas_env.envs.registration import when_imported
 
 VIEWS = {
     "neuromas/DiscreteTurns-v0": "neuromas_env.envs.discrete.views:TurnView",
@@ -19,10 +17,22 @@ def register_discrete() -> None:
 
     A level is called `neuromas/xor-easy-v0` in PettingZoo's registries.
     """
+    when_imported("pettingzoo", _enter_levels)
+    when_imported("gymnasium", _enter_views)
+
+
+def _enter_levels() -> None:
+    from pettingzoo import register
+
     for kind, constructor in (("aec", "env"), ("parallel", "parallel_env")):
         entry = f"neuromas_env.discrete_v0:{constructor}"
-        pettingzoo.register(kind, "neuromas/discrete-v0", entry)
+        register(kind, "neuromas/discrete-v0", entry)
         for name, arguments in LEVELS.items():
-            pettingzoo.register(kind, f"neuromas/{name}", entry, kwargs=dict(arguments))
+            register(kind, f"neuromas/{name}", entry, kwargs=dict(arguments))
+
+
+def _enter_views() -> None:
+    from gymnasium import register
+
     for id, view in VIEWS.items():
-        gymnasium.register(id, view)
+        register(id, view)

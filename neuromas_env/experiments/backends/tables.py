@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from neuromas_env.agents.learners.shaping import informative, read_terms
+from neuromas_env.agents.learners.names import read_terms
+from neuromas_env.agents.learners.shaping import informative
 from neuromas_env.agents.tables.algorithms import PolicyGradient, sample, softmax
 from neuromas_env.agents.tables.growth import grow_table
 from neuromas_env.agents.tables.play import Batch, TableLearner, play

@@ -22,10 +22,10 @@ from support.tiny_models import FAMILIES, make_tiny, tiny_tokenizer
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
+from neuromas_env.agents.engines.devices import precision
 from neuromas_env.agents.engines.models import (
     HUB_TIMEOUT,
     load_base,
-    precision,
     resolve_model,
     weights_hash,
 )
@@ -61,16 +61,6 @@ def test_a_folder_of_any_family_loads_frozen(family, tmp_path, capfd):
     assert torch.isfinite(loaded.model(ids).logits).all()
     assert capfd.readouterr() == ("", "")
     assert logging.is_progress_bar_enabled()
-
-
-@pytest.mark.parametrize(
-    ("ability", "expected"),
-    [("AVX512", "bfloat16"), ("AMX", "bfloat16"), ("AVX2", "float32"), ("DEFAULT", "float32")],
-)
-def test_auto_precision_is_what_the_processor_is_fast_in(monkeypatch, ability, expected):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: ability)
-    assert precision("auto") == expected
-    assert precision("bfloat16") == "bfloat16" and precision("float32") == "float32"
 
 
 @pytest.mark.slow
@@ -348,5 +338,5 @@ def test_half_a_file_is_refused(own_copy, file):
 @pytest.mark.parametrize("package", ["torch", "transformers", "peft", "gguf"])
 def test_a_missing_package_names_the_extra(package, tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=rf"need {package}.*neuromas-env\[llm\]"):
+    with pytest.raises(InputError, match=rf"needs {package}.*neuromas-env\[llm\]"):
         load_base(str(tiny))

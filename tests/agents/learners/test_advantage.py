@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuromas_env.agents.learners.advantage import MODES, Advantage
+from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import reward_table
+from neuromas_env.agents.learners.names import ADVANTAGES
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Trajectory
 from neuromas_env.tasks.base import Example
@@ -60,7 +61,7 @@ def test_groups_of_one_have_nothing_to_compare(mode):
 def test_an_unknown_mode_is_answered_with_a_suggestion():
     with pytest.raises(InputError, match="leave_one_out"):
         Advantage("leave_on_out")
-    assert set(MODES) == {
+    assert set(ADVANTAGES) == {
         "leave_one_out", "batch_mean", "moving_average", "group_normalised", "none",
     }  # fmt: skip
 

@@ -3,6 +3,7 @@ from support.plugins import install
 
 from neuromas_env.agents.learners import base as door
 from neuromas_env.agents.learners.make import make_learner
+from neuromas_env.agents.learners.names import list_learners
 from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig
@@ -42,14 +43,14 @@ def test_a_learner_registered_in_code_is_made_with_nodes_and_configuration():
     made = make_learner("counter", None, ["node_0", "node_1"], CONFIG)
     assert made.nodes == ("node_0", "node_1") and made.rate == 5.0
     assert made.update([None] * 3) == {"seen": 3.0}
-    assert "counter" in door.list_learners()
+    assert "counter" in list_learners()
 
 
 def test_a_learner_of_an_installed_package_is_found(monkeypatch, tmp_path):
     offered = {"theirs": f"{__name__}:Counter"}
     install(monkeypatch, tmp_path, "their-learners", {"neuromas_env.learners": offered})
     assert type(make_learner("theirs", None, ["node_0"], CONFIG)).__name__ == "Counter"
-    assert "package their-learners" in door.list_learners()["theirs"]
+    assert "package their-learners" in list_learners()["theirs"]
 
 
 def test_a_package_that_cannot_be_imported_is_named(monkeypatch, tmp_path):
@@ -60,7 +61,7 @@ def test_a_package_that_cannot_be_imported_is_named(monkeypatch, tmp_path):
 
 
 def test_the_built_in_ones_are_listed_and_an_unknown_name_gets_a_suggestion():
-    assert {"joint", "independent", "tabular"} <= set(door.list_learners())
+    assert {"joint", "independent", "tabular"} <= set(list_learners())
     with pytest.raises(InputError, match="independent"):
         make_learner("independant", None, ["node_0"], CONFIG)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from support.engines import NODES, Reference, collect_gradients, cramp, fitting, tiny_engine
 
-from neuromas_env.agents.learners.advantage import MODES
 from neuromas_env.agents.learners.independent import Independent
+from neuromas_env.agents.learners.names import ADVANTAGES
 from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig
@@ -322,7 +322,7 @@ def test_advantage_modes_differ():
         for run, reward in zip(runs, [1.0, 0.0, 0.5, 0.0, 1.0, 1.0, 0.0, 0.2], strict=True)
     ]
     found = []
-    for mode in MODES:
+    for mode in ADVANTAGES:
         learner = Reinforce(tiny_engine("llama"), PAIR, advantage=mode, clip=float("inf"))
         learner._advantage(np.ones((2, 4)))  # something for the moving average to remember
         found.append(caught_gradient(learner, runs)["node_0"])

@@ -63,7 +63,7 @@ def test_a_run_that_is_killed_anywhere_ends_like_one_that_never_was(tmp_path):
     assert all(row.get("resumed") or row.get("begun") for row in needed)
     # Before `config.yaml` is there it is no run, and the command itself is given again.
     for message in done.stderr.splitlines():
-        assert "is no run folder" in message and "begins there with --out" in message
+        assert "is no run folder" in message and "begins a run there" in message
     assert sum(row.get("begun", 0) for row in needed) < KILLS / 8
     for number in range(KILLS):
         assert_same_end(tmp_path / "straight", tmp_path / f"killed_{number}")
