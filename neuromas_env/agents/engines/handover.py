@@ -45,6 +45,16 @@ def add(engine: TrainableEngine, name: str, seed: int) -> None:
         )
 
 
+def prove_copies(engine: TrainableEngine) -> None:
+    """Do what `prove` does if copies of the adapters answer, as for an evaluation.
+
+    Raises:
+        InputError: As in `prove`.
+    """
+    if engine.hands_over:
+        prove(engine)
+
+
 def prove(engine: TrainableEngine) -> None:
     """See that the engine samples with every adapter that it trains, whatever the weights are.
 
