@@ -166,8 +166,6 @@ def _evaluate(
         expected = topology if "topology" in options else None
         topology = checkpoint.load(checkpoint_folder, engine, expected).topology
         prove_copies(engine)
-        if engine.hands_over:
-            handover.prove(engine)
     if baseline is not None:
         method = make_baseline(baseline, task, engine, config.max_new_tokens or None)
         if ablation and (method.schedule or method.options):
