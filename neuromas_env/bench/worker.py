@@ -212,10 +212,12 @@ class Worker:
             run = self._run(cell.method, cell.settings) if trained else None
             engine, _ = self._engine_for(run.shape if run else None)
             if run is not None:
+                from neuromas_env.agents.engines.handover import prove_copies
                 from neuromas_env.agents.training import checkpoint
 
                 inner = engine.engine if isinstance(engine, CachedEngine) else engine
                 checkpoint.load(run.checkpoint, inner, run.state.topology)  # type: ignore[arg-type]
+                prove_copies(inner)  # type: ignore[arg-type]
                 if isinstance(engine, CachedEngine):
                     engine.adapters = run.hashes
             if isinstance(engine, CachedEngine) and self._config.cache is None:

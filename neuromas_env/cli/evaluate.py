@@ -146,6 +146,7 @@ def _evaluate(
     task, examples = _questions(config, split, limit)
 
     from neuromas_env.agents.engines.devices import described
+    from neuromas_env.agents.engines.handover import prove_copies
     from neuromas_env.agents.learners.base import learner_class
     from neuromas_env.agents.llm import llm_network
     from neuromas_env.agents.training import checkpoint
@@ -164,6 +165,7 @@ def _evaluate(
     if checkpoint_folder is not None:
         expected = topology if "topology" in options else None
         topology = checkpoint.load(checkpoint_folder, engine, expected).topology
+        prove_copies(engine)
     if baseline is not None:
         method = make_baseline(baseline, task, engine, config.max_new_tokens or None)
         if ablation and (method.schedule or method.options):

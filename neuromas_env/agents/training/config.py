@@ -7,6 +7,7 @@ the command line. Nothing here imports torch.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -240,7 +241,10 @@ def saved_config(run: Path) -> TrainConfig:
         InputError: The folder is no run's, or an option is wrong.
     """
     if not (run / "config.yaml").is_file():
-        raise InputError(f"{run} is no run folder: it holds no config.yaml")
+        raise InputError(
+            f"{run} is no run folder: it holds no config.yaml; `neuromas train --out "
+            f"{shlex.quote(str(run))}` begins a run there"
+        )
     return TrainConfig.from_mapping(read_config(run / "config.yaml"))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuromas_env.agents.training.trackers import figures
+from neuromas_env.errors import InputError
 from neuromas_env.files import read_lines, writing
 from neuromas_env.policy import Trajectory
 
@@ -92,6 +93,22 @@ class RunLog:
         with writing(self._run / name):
             self._files[name].write(line.encode())
             self._files[name].flush()
+
+
+def check_lengths(run: Path, lengths: Mapping[str, int]) -> None:
+    """Refuse logs that end before the place from which a run would go on.
+
+    Raises:
+        InputError: A file is shorter than the checkpoint remembers.
+    """
+    for name, length in lengths.items():
+        path = run / name
+        size = path.stat().st_size if path.is_file() else 0
+        if size < length:
+            raise InputError(
+                f"{path} holds {size:,} bytes, but the checkpoint remembers {length:,}: something "
+                "else has cut or replaced it"
+            )
 
 
 class NoLog(RunLog):

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines import distributed, handover
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.make import make_learner
@@ -144,11 +144,13 @@ class Run:
 
     def start(self, learner: Learner, trained: tuple[str, ...]) -> None:
         """Begin at step 0."""
+        self._prove()
         self.learner, self.trained, self.log = learner, trained, self._open()
         self._save()
 
     def restore(self, learner: Learner, state: checkpoint.State) -> None:
         """Begin where a checkpoint stands; the log forgets what came after it."""
+        self._prove()
         self.learner, self.trained = learner, state.trained
         self.step, self.stage = state.step, state.stage
         self.log = self._open(state.log, state.step)
@@ -209,12 +211,14 @@ class Run:
         rolled = time.perf_counter()
         try:
             metrics = self.learner.update(trajectories)
-        except FloatingPointError as error:
+            trained = time.perf_counter()
+            metrics |= self._compare()
+        except (FloatingPointError, InputError) as error:
+            advice = "" if isinstance(error, InputError) else "; take a smaller learning_rate"
             raise InputError(
-                f"step {self.step + 1}: {error}; take a smaller learning_rate. "
+                f"step {self.step + 1}: {error}{advice}. "
                 f"{self.folder} holds the checkpoints of earlier steps"
             ) from error
-        trained = time.perf_counter()
         self.step += 1
         self.log.transcripts(self.step, trajectories, self.config.transcripts)
         line: dict[str, Any] = {"step": self.step, "topology": self.topology.name}
@@ -233,6 +237,18 @@ class Run:
             self._save()
         if self.stop:
             raise Interrupted(self.folder, self.step)
+
+    def _prove(self) -> None:
+        """See that the engine samples with every adapter that it trains."""
+        distributed.together(lambda: handover.prove(self.engine))
+
+    def _compare(self) -> dict[str, float]:
+        """See that what samples has taken over the step's weights, where it holds copies."""
+        if not self.engine.hands_over:
+            return {}
+        started = time.perf_counter()
+        gap = max(distributed.together(lambda: handover.compare(self.engine)))
+        return {"handover_gap": gap, "handover_seconds": time.perf_counter() - started}
 
     def _rollout(self, step: int) -> list[Trajectory]:
         config = self.config
@@ -280,6 +296,7 @@ class Run:
         self.stage = stage
         self.learner = make_learner(self.config.learner, self.engine, self.trained, self.config)
         self.learner.load_state_dict(state)
+        self._prove()
         after = self._evaluate(f"{new.name} after growing")
         self.log.metrics(
             {
@@ -349,6 +366,7 @@ class Run:
             trained=self.trained,
             model=self.engine.name,
             weights_hash=self.engine.weights_hash,
+            adapters={n: self.engine.adapters.digest(n) for n in self.topology.nodes},
             log=self.log.sync(),
             cost=[[*key, *asdict(value).values()] for key, value in usage],
         )

@@ -13,16 +13,23 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import hashlib
 import itertools
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+    inject_adapter_in_model,
+    set_peft_model_state_dict,
+)
 from peft.tuners.lora import Linear
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -142,6 +149,21 @@ class AdapterSet:
             for index, layer in enumerate(self._layers)
             for side, matrix in zip("AB", _matrices(layer, name), strict=True)
         }
+
+    def digest(self, name: str) -> str:
+        """Return a hash of the weights of one adapter, 32 hexadecimal digits."""
+        return _digest(self.parameters(name).values())
+
+    def initial(self, seed: int) -> str:
+        """Return the hash of what `add` has to make of a seed: PEFT's draws for these layers."""
+        config = copy.deepcopy(self._config)
+        config.target_modules = r"\d+"
+        hollow = torch.nn.Sequential(*map(_hollow, self._layers))
+        with torch.random.fork_rng(devices=[]), _quiet():
+            torch.manual_seed(seed)
+            inject_adapter_in_model(config, hollow, "fresh")
+        layers = [layer for layer in hollow if isinstance(layer, Linear)]
+        return _digest(m.float() for layer in layers for m in _matrices(layer, "fresh"))
 
     @contextlib.contextmanager
     def loaded(self, names: Sequence[str | None]) -> Iterator[None]:
@@ -281,6 +303,24 @@ class AdapterSet:
             if value not in allowed and (value or right):
                 listed = " or ".join(map(repr, allowed)) if right else "off"
                 raise InputError(f"the adapter in {folder}: {key} must be {listed}, got {value!r}")
+
+
+def _hollow(layer: Linear) -> torch.nn.Linear:
+    """Return a layer of the same shape and precision that takes no memory."""
+    inputs, outputs = layer.in_features, layer.out_features
+    assert inputs is not None and outputs is not None
+    bare = torch.nn.Linear(inputs, outputs, bias=False, device="meta")
+    one = torch.empty(1, dtype=layer.weight.dtype)
+    bare.weight = torch.nn.Parameter(one.expand(bare.weight.shape), requires_grad=False)
+    return bare
+
+
+def _digest(matrices: Iterable[torch.Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for matrix in matrices:
+        values = matrix.detach().cpu().contiguous().view(torch.uint8)
+        digest.update(values.numpy().data)
+    return digest.hexdigest()
 
 
 def _matrices(layer: Linear, name: str) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
