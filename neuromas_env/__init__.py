@@ -13,7 +13,7 @@ import lazy_loader
 from neuromas_env.envs.discrete.registration import register_discrete
 from neuromas_env.envs.registration import register_environments
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 register_environments()

@@ -29,7 +29,7 @@ import numpy as np
 from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.net import Net, Setup, texts
 from neuromas_env.baselines.prompts import numbered, solve
-from neuromas_env.errors import InputError
+from neuromas_env.extras import need
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 
@@ -108,13 +108,10 @@ def make_plan(question: str, size: int, groups: int, most: int) -> Plan:
     while len(chunks) > most:
         size += math.ceil(size / 8)
         chunks = wrap(document, size, break_on_hyphens=False)
-    try:
-        from sklearn.cluster import AgglomerativeClustering
-        from sklearn.feature_extraction.text import TfidfVectorizer
-    except ImportError as error:
-        raise InputError(
-            "goa_longctx needs scikit-learn: pip install 'neuromas-env[bench]'"
-        ) from error
+    need("goa_longctx", "sklearn")
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectorizer = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]")
     vectors = vectorizer.fit_transform(chunks)
     labels = np.zeros(len(chunks), dtype=int)

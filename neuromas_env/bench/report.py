@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +17,7 @@ from neuromas_env.bench.rescore import rescored
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import SCORES, Line, summarise
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.extras import REPORT, need
 from neuromas_env.tasks.readers import get_reader
 
 NOTES = (
@@ -63,17 +63,10 @@ def write_report(
         raise unknown("score", score, SCORES)
     if reader is not None:
         get_reader(reader)
-    for package in ("scipy", "statsmodels", "matplotlib"):
-        if find_spec(package) is None:
-            raise InputError(f"a report needs {package}: pip install 'neuromas-env[bench]'")
+    need("a report", *REPORT)
     folder = Path(folder)
     with ExitStack() as stack:
-        store = stack.enter_context(Store(folder))
-        if reader is None:
-            read = f"Answers were read by {' and '.join(store.readers()) or 'no reader'}."
-        else:
-            store, read = rescored(store, reader, data)
-            stack.enter_context(store)
+        store, read = _read(stack.enter_context(Store(folder)), reader, data, stack)
         notes, suffix = f"{NOTES} {read}", f"-{reader}" if reader else ""
         lines = summarise(store, against, score)
         grids = tables.make_grids(lines, score)
@@ -98,6 +91,29 @@ def write_report(
         console.print(f"written to {folder}: {files}", markup=False, highlight=False)
     else:
         print(written[f"report{suffix}.{_PRINTED[form]}"], end="")
+
+
+def make_markdown(
+    folder: str | Path, *, reader: str | None = None, data: str | Path | None = None
+) -> str:
+    """Return the tables of a benchmark as `write_report` writes them to `report.md`.
+
+    Raises:
+        InputError: As `write_report`.
+    """
+    with Store(folder) as stored, ExitStack() as stack:
+        store, read = _read(stored, reader, data, stack)
+        return _markdown(summarise(store), "extracted", f"{NOTES} {read}")
+
+
+def _read(
+    store: Store, reader: str | None, data: str | Path | None, stack: ExitStack
+) -> tuple[Store, str]:
+    """Return a store with the scores of a reader, and a line that says who read the answers."""
+    if reader is None:
+        return store, f"Answers were read by {' and '.join(store.readers()) or 'no reader'}."
+    twin, read = rescored(store, reader, data)
+    return stack.enter_context(twin), read
 
 
 def _print_wide(console: Console, table: Table) -> None:

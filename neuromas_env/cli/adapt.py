@@ -10,6 +10,7 @@ from rich.console import Console
 
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.options import config_options, filed, named_task
+from neuromas_env.extras import MODEL, need
 
 EXAMPLES = ("neuromas adapt gptswarm --task hierarchy/max --out DIR",)
 
@@ -30,6 +31,7 @@ def adapt_(
     from neuromas_env.baselines.adapted import FILE, adapt, learning_of
 
     read_options(baseline, learning_of(baseline))  # a wrong one is told before a model is loaded
+    need("a baseline that learns", *MODEL)
     from neuromas_env.agents.engines.devices import described
     from neuromas_env.agents.training.api import make_engine
     from neuromas_env.progress import ConsoleReporter

@@ -21,8 +21,10 @@ from neuromas_env.cli import (
     schema,
     show,
     train,
+    verify,
 )
 from neuromas_env.errors import InputError
+from neuromas_env.extras import EXTRA, missing
 
 NETWORK, COMPARISONS, NAMES = "One network", "Comparisons", "Names and data"
 COMMANDS = (
@@ -31,6 +33,7 @@ COMMANDS = (
     (NETWORK, "show", show.show, show.EXAMPLES),
     (COMPARISONS, "bench", bench.bench, bench.EXAMPLES),
     (COMPARISONS, "report", bench.report, bench.REPORT_EXAMPLES),
+    (COMPARISONS, "verify", verify.verify_, verify.EXAMPLES),
     (COMPARISONS, "adapt", adapt.adapt_, adapt.EXAMPLES),
     (COMPARISONS, "experiment", experiment.experiment, experiment.EXAMPLES),
     (COMPARISONS, "bench-marl", marl.bench_marl, marl.EXAMPLES),
@@ -58,6 +61,10 @@ def main(args: Sequence[str] | None = None) -> None:
         app(args, prog_name="neuromas")
     except InputError as error:
         message = str(error)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        message = missing("this command", error.name)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message = f"{where}{error.strerror or error}"

@@ -14,6 +14,7 @@ from neuromas_env.cli import printing
 from neuromas_env.cli.names import offering
 from neuromas_env.cli.options import config_options, filed
 from neuromas_env.errors import InputError
+from neuromas_env.extras import MODEL, REPORT, need
 from neuromas_env.tasks.readers import READERS
 
 FORMATS = ("terminal", "markdown", "csv", "latex")
@@ -52,6 +53,7 @@ def bench(
     from neuromas_env.bench.methods import check_names
 
     check_names(asked)
+    need("a benchmark", *REPORT, *(MODEL if asked.engine == "transformers" else ()))
     from neuromas_env.bench.runner import run_benchmark
     from neuromas_env.progress import ConsoleReporter
 

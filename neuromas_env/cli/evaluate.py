@@ -16,6 +16,7 @@ from neuromas_env.cli.names import offering, offering_names
 from neuromas_env.cli.options import config_options, filed, named_task
 from neuromas_env.config import canonical, read_config
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.extras import need
 from neuromas_env.tasks.base import SPLITS
 from neuromas_env.topology import Topology
 
@@ -107,6 +108,7 @@ def evaluate_(
         raise typer.Exit(_check_gold(TrainConfig.from_mapping(options), split, limit))
     if "topology" in options:
         Topology.parse(options["topology"], options.get("connect", "dense"))
+    need("an evaluation of a network", "torch")  # said before rows are fetched
     try:
         what, rows = _evaluate(run, baseline, limit, split, ablation, options)
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from neuromas_env.bench.machine import machine
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
 from neuromas_env.experiments.study import Backend, Running
+from neuromas_env.extras import MODEL, REPORT, need
 from neuromas_env.files import lock, read_json, write
 from neuromas_env.progress import Reporter
 
@@ -45,7 +46,9 @@ def run_experiment(
             another experiment.
         Interrupted: The user stopped a run.
     """
-    # Its packages are asked for before hours of work, not after.
+    # Asked for before hours of work, not after.
+    language = any(study.kind != "discrete" for study in experiment.studies)
+    need(f"the experiment {experiment.name}", *REPORT, *(MODEL if language else ()))
     if any(study.table for study in experiment.studies):
         from neuromas_env.experiments.table_report import write_report
     else:
@@ -55,12 +58,24 @@ def run_experiment(
     with lock(out / LOCK, out):
         _check_same(out / HEAD, experiment, data)
         made = _note_start(out / HEAD, experiment, command)
-        studies = []
-        for study in experiment.studies:
-            running = Running(study, _backend(study, experiment, data), out / study.name, report)
+        studies = open_studies(experiment, out, data, report)
+        for running in studies:
             running.go()
-            studies.append(running)
         return write_report(experiment, studies, out, made)
+
+
+def open_studies(
+    experiment: Experiment, out: Path, data: str | None, report: Reporter
+) -> list[Running]:
+    """Return the studies of an experiment in their folders; nothing is run yet.
+
+    Raises:
+        InputError: Something is wrong with a task or a model.
+    """
+    return [
+        Running(study, _backend(study, experiment, data), out / study.name, report)
+        for study in experiment.studies
+    ]
 
 
 def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from neuromas_env.agents.tables.registry import settings
 from neuromas_env.bench.statistics import Comparison, Estimand, contrast, corrected
@@ -24,12 +25,6 @@ from neuromas_env.experiments.report import origin
 from neuromas_env.experiments.spec import Experiment, slug
 from neuromas_env.experiments.study import Running
 from neuromas_env.files import write
-
-try:
-    import matplotlib  # noqa: F401  # asked for before hours of work
-    from scipy import stats
-except ImportError as error:
-    raise InputError("the report needs an extra: pip install 'neuromas-env[bench]'") from error
 
 RESAMPLES = 2000
 TRAINERS = "trainers.jsonl"

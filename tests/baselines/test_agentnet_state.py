@@ -150,7 +150,7 @@ def test_another_embedding(tmp_path, monkeypatch):
 
 
 def test_tfidf_without_its_package(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(InputError, match=r"pip install 'neuromas-env\[bench\]'"):
         learn(1, tmp_path / "x")
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from neuromas_env.bench import report, tables
+from neuromas_env.bench import tables
 from neuromas_env.bench.page import make_page
 from neuromas_env.bench.plots import accuracy_against_parameters, pareto_front, to_svg
 from neuromas_env.bench.plots import accuracy_against_tokens as against_tokens
@@ -336,7 +337,7 @@ def test_a_missing_package_or_a_locked_file_is_said(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="cannot write .*report.md"):
         write_report(Console(file=io.StringIO()), tmp_path)
     assert not list(tmp_path.glob(".*.part"))
-    monkeypatch.setattr(report, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r"pip install 'neuromas-env\[bench\]'"):
         write_report(Console(), tmp_path)
 

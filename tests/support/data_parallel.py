@@ -25,7 +25,7 @@ def launch(target, count=2):
         process.start()
     found = {}
     for process in processes:
-        process.join(180)
+        process.join(900)
         assert process.exitcode is not None, "a process hangs"
     while not results.empty():
         number, value = results.get()

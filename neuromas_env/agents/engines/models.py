@@ -7,7 +7,6 @@ a hub id. Everything becomes a local folder in transformers' own format first.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import re
 import struct
@@ -22,6 +21,7 @@ from neuromas_env.agents.engines.base import PRECISIONS
 from neuromas_env.agents.engines.devices import place_of, precision
 from neuromas_env.downloads import ASSETS, build_once, cache_dir, fetch_package, unwritable, working
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.extras import MODEL, need
 
 DEFAULT_MODEL = "smollm2-135m"
 HUB_IDS = {DEFAULT_MODEL: "HuggingFaceTB/SmolLM2-135M-Instruct"}
@@ -130,7 +130,7 @@ def resolve_model(name: str, quiet: bool = False) -> Path:
         InputError: There is no such model, the hub is out of reach, or packages are missing.
     """
     check_model_name(name)
-    _need_packages()
+    need("a language model", *MODEL)
     if name == DEFAULT_MODEL:
         folder = cache_dir() / "models" / f"{DEFAULT_MODEL}-{ASSETS[_DEFAULT_PACKAGE].version}"
         if folder.is_dir():
@@ -160,12 +160,6 @@ def weights_hash(model: Any) -> str:
         values = value.detach().to("cpu", torch.bfloat16).contiguous()
         digest.update(values.view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
-
-
-def _need_packages() -> None:
-    for package in ("torch", "transformers", "peft", "gguf"):
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"language models need {package}: pip install 'neuromas-env[llm]'")
 
 
 def _convert(weights: Path, folder: Path, name: str, quiet: bool) -> Path:

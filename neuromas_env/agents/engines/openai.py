@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from neuromas_env.errors import InputError
+from neuromas_env.extras import need
 from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 
 GIVE_UP = 5
@@ -74,12 +75,9 @@ class OpenAIEngine(Engine):
         Raises:
             InputError: The `openai` package is missing, or there is no key for OpenAI.
         """
-        try:
-            import openai
-        except ImportError:
-            raise InputError(
-                "the engine 'openai' needs a package: pip install 'neuromas-env[bench]'"
-            ) from None
+        need("the engine 'openai'", "openai")
+        import openai
+
         if base_url and not api_key and not os.environ.get("OPENAI_API_KEY"):
             api_key = _NO_KEY
         try:

@@ -15,6 +15,7 @@ from neuromas_env.agents.learners.names import ADVANTAGES
 from neuromas_env.agents.tables.play import Batch
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.errors import unknown
+from neuromas_env.extras import need
 
 
 def softmax(table: np.ndarray) -> np.ndarray:
@@ -117,6 +118,7 @@ class PolicyGradient:
         self._average = np.zeros(len(self.table))
         self._critic: Any = None
         if credit in ("central", "counterfactual"):
+            need(f"credit {credit!r}", "torch")
             from neuromas_env.agents.tables.critic import Critic
 
             self._critic = Critic(layout, critic_rate, seed)

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import nn
 
 from neuromas_env.agents.tables.play import Batch
 from neuromas_env.envs.discrete.layout import Layout
-from neuromas_env.errors import InputError
-
-try:
-    import torch
-    from torch import nn
-except ImportError as error:
-    raise InputError("a critic needs torch: pip install 'neuromas-env[llm]'") from error
 
 HIDDEN = 32
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.errors import InputError
+from neuromas_env.extras import need
 
 State = dict[str, Any]
 Entry = dict[str, str]
@@ -241,10 +242,7 @@ def _text(question: str, progress: str) -> str:
 
 
 def _vectorizer(**options: Any) -> Any:
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-    except ImportError as error:
-        raise InputError(
-            "agentnet needs scikit-learn: pip install 'neuromas-env[bench]'"
-        ) from error
+    need("agentnet", "sklearn")
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(token_pattern=_TOKENS, **options)

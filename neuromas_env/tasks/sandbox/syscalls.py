@@ -12,6 +12,8 @@ import tempfile
 from functools import cache
 from importlib import import_module
 
+from neuromas_env.extras import missing
+
 _ALLOWED = """
     brk mmap munmap mremap mprotect madvise membarrier
     read write close fstat lseek pread64 readv writev getdents64 dup dup2 dup3
@@ -42,9 +44,7 @@ def filter_program() -> bytes:
     try:
         seccomp = import_module("pyseccomp")
     except ImportError as error:
-        raise UnavailableError(
-            "the package pyseccomp is missing: pip install 'neuromas-env[code]'"
-        ) from error
+        raise UnavailableError(missing("the sandbox", "pyseccomp")) from error
     except RuntimeError as error:
         raise UnavailableError(
             "the C library libseccomp is missing: apt-get install libseccomp2, or the like"

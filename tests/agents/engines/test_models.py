@@ -338,5 +338,5 @@ def test_half_a_file_is_refused(own_copy, file):
 @pytest.mark.parametrize("package", ["torch", "transformers", "peft", "gguf"])
 def test_a_missing_package_names_the_extra(package, tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=rf"need {package}.*neuromas-env\[llm\]"):
+    with pytest.raises(InputError, match=rf"needs {package}.*neuromas-env\[llm\]"):
         load_base(str(tiny))

@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from neuromas_env.agents.engines.forward.adapters import AdapterSet
-from neuromas_env.agents.engines.forward.kv_cache import make_room
+from neuromas_env.agents.engines.forward.kv_cache import cache_argument, make_room
 from neuromas_env.agents.engines.forward.lm_head import draw
 from neuromas_env.agents.engines.forward.prefix import Running
 from neuromas_env.policy import Request
@@ -93,7 +93,7 @@ def decode(
             input_ids=torch.tensor([[token] for _, token in forks], device=device),
             attention_mask=mask,
             position_ids=lengths[:, None],
-            past_key_values=cache,
+            **cache_argument(model, cache),
             use_cache=True,
         ).last_hidden_state
         lengths = lengths + 1

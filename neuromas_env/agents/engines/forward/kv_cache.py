@@ -8,11 +8,27 @@ place has no gradient.
 
 from __future__ import annotations
 
+import inspect
+from functools import cache as memo
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
+
+
+def cache_argument(model: PreTrainedModel, cache: DynamicCache | None) -> dict[str, Any]:
+    """Return a cache as the argument of `model.base_model`, by the name that it has there.
+
+    transformers 5.24 renames `past_key_values` to `cache`; models from the hub keep the old name.
+    """
+    return {_name(type(model.base_model)): cache}
+
+
+@memo
+def _name(model: type) -> str:
+    known = inspect.signature(model.forward).parameters  # type: ignore[attr-defined]
+    return "cache" if "cache" in known else "past_key_values"
 
 
 class RoomyLayer(DynamicLayer):

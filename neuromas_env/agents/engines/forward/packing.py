@@ -19,6 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from neuromas_env.agents.engines.forward.adapters import AdapterSet
+from neuromas_env.agents.engines.forward.kv_cache import cache_argument
 from neuromas_env.agents.engines.forward.prefix import Level, Running
 
 
@@ -132,7 +133,7 @@ def run(
         position_ids=packed.positions,
         # A mask of four dimensions is passed on as it is; attention takes that of the groups.
         attention_mask=packed.ids.new_zeros(1, 1, 1, 1),
-        past_key_values=cache,
+        **cache_argument(model, cache),
         use_cache=cache is not None,
         packed=packed,
     ).last_hidden_state[0]

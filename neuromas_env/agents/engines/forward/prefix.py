@@ -18,6 +18,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from neuromas_env.agents.engines.forward.adapters import AdapterSet
+from neuromas_env.agents.engines.forward.kv_cache import cache_argument
 
 Ids = Sequence[int]
 
@@ -198,7 +199,7 @@ def run(
             input_ids=ids.to(device),
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
+            **cache_argument(model, cache),
             use_cache=use_cache,
         ).last_hidden_state
     return Running(hidden, cache, mask, lengths)

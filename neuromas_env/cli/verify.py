@@ -1,0 +1,57 @@
+"""The command `neuromas verify`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from neuromas_env.progress import ConsoleReporter
+
+EXAMPLES = (
+    "neuromas verify DIR --data ROWS",
+    "neuromas verify docs/results/marl.tar.xz --page docs/results/marl.md",
+)
+_NAMED = 20
+
+
+def verify_(
+    place: Annotated[
+        Path, typer.Argument(help="folder of a benchmark or an experiment, or an archive of one")
+    ],
+    data: Annotated[str | None, typer.Option(help="folder with benchmark rows")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="page whose tables the stored answers must give")
+    ] = None,
+    reader: Annotated[
+        str | None, typer.Option(help="whose scores the page has; by default the stored ones")
+    ] = None,
+) -> None:
+    """Audit results: score every stored answer again, and make the tables of a page again."""
+    from neuromas_env.experiments.verify import verify
+
+    found = verify(place, data=data, page=page, reader=reader, report=ConsoleReporter())
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    say(
+        f"{found.stores} {'store' if found.stores == 1 else 'stores'}, {found.cells:,} cells: "
+        f"{found.same:,} answers have the score that is stored, {found.failed:,} failed calls"
+    )
+    for former, count in sorted(found.moved.items()):
+        say(f"{count:,} answers that {former} read have another score by the present reader")
+    for task, why in sorted(found.skipped.items()):
+        say(f"not scored again: {task}: {why}")
+    if page is not None:
+        say(f"{found.rows:,} rows of tables stand in {page} as the answers give them")
+    for fault in islice(found.faults, _NAMED):
+        say(f"fault: {fault}")
+    if len(found.faults) > _NAMED:
+        say(f"and {len(found.faults) - _NAMED:,} more")
+    say("verified" if not found.faults else f"{len(found.faults):,} faults")
+    raise typer.Exit(int(bool(found.faults)))
