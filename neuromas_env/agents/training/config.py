@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from neuromas_env.agents.engines.base import DEVICES, PRECISIONS, check_engine_name
-from neuromas_env.agents.learners.names import ADVANTAGES, check_learner_name, read_terms
+from neuromas_env.agents.learners.names import ADVANTAGES, read_terms
 from neuromas_env.agents.prompts import PROMPTS
 from neuromas_env.agents.training.trackers import TRACKERS, read_trackers
-from neuromas_env.config import Options, Section, option, read_config
+from neuromas_env.config import Options, option, read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import REWARDS, SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
@@ -156,11 +156,10 @@ class TrainConfig(Options):
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "") -> Self:
         """Take options by name, as a configuration file holds them; see `Options`."""
-        former = FORMER.get(str(values.get("learner")))
-        if former is None:
-            return super().from_mapping(values, where)
-        current = Section(values, where).updated({"learner": "joint"})
-        return replace(super().from_mapping(current), **former)
+        config = super().from_mapping(values, where)
+        if config.learner in FORMER:
+            config = replace(config, learner="joint", **FORMER[config.learner])
+        return config
 
     def validate(self) -> None:
         """Check the values, as far as that is possible without data and model.
@@ -179,7 +178,6 @@ class TrainConfig(Options):
                 f"{self.engine!r}"
             )
         check_engine_name(self.engine)
-        check_learner_name(self.learner)
         read_terms(self.shaping)
         read_trackers(self.report_to)
         final = self.stages()[-1][0]
