@@ -16,7 +16,7 @@ from support.tiny_models import make_tiny
 from support.tiny_runs import lines
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.agents.training.loop import Interrupted
+from neuromas_env.agents.training.result import Interrupted
 from neuromas_env.baselines.trained import TRAINED
 from neuromas_env.cli.app import main
 from neuromas_env.cli.names import LISTS

@@ -27,7 +27,8 @@ from neuromas_env.agents.training.config import TrainConfig, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.folder import check_free, locked, make
 from neuromas_env.agents.training.log import check_lengths
-from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.agents.training.loop import Run
+from neuromas_env.agents.training.result import Interrupted, RunResult
 from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.config import placed, read_config
 from neuromas_env.errors import InputError
