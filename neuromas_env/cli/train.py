@@ -12,6 +12,7 @@ from neuromas_env.agents.training.config import TrainConfig, saved_config
 from neuromas_env.cli import printing
 from neuromas_env.cli.options import config_options, filed, named_task
 from neuromas_env.errors import InputError
+from neuromas_env.extras import MODEL, need
 
 EXAMPLES = (
     "neuromas train",
@@ -41,6 +42,7 @@ def train(
             "cannot be given with it; leave it out, or start a new run"
         )
     chosen = TrainConfig.from_mapping(filed(config, options))
+    need("training", *MODEL)  # said before rows are fetched
     named_task(chosen if resume is None else saved_config(resume))
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
