@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -14,9 +11,10 @@ from support.hub import TOKEN, Hub, serving
 from support.tiny_models import make_tiny
 from support.tiny_runs import tiny_config
 
-from neuromas_env.agents.training import checkpoint
+from neuromas_env.agents.training import checkpoint, publish
 from neuromas_env.agents.training.api import train
 from neuromas_env.agents.training.publish import push, run_folder
+from neuromas_env.bench.methods import read_run
 from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 
@@ -35,11 +33,17 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def hub(monkeypatch):
-    """The stand-in, as this process's hub."""
+def hub(monkeypatch, tmp_path):
+    """The stand-in as this process's hub, whose client reads its settings once."""
     with serving(Hub()) as hub:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+        files = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        settings = {"ENDPOINT": hub.address, "HUGGINGFACE_CO_URL_TEMPLATE": files}
+        settings |= {"HF_HUB_CACHE": str(tmp_path / "hf"), "HF_HUB_OFFLINE": False}
+        for name, value in settings.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setenv("NEUROMAS_CACHE", str(tmp_path / "cache"))
+        publish._fetch.cache_clear()
         yield hub
 
 
@@ -111,35 +115,14 @@ def test_a_private_network_is_never_put_where_all_see_it(run, hub, capsys):
     assert hub.files["me/open"] == {}
 
 
-def test_what_is_pushed_is_loaded_by_its_name(run, tmp_path):
-    """In a process of its own, since the hub's client reads its settings once."""
-    script = (
-        "import sys\n"
-        "from neuromas_env.cli.app import main\n"
-        "for command in ('push RUN me/net', 'eval --run me/net --limit 2'):\n"
-        "    try: main(command.replace('RUN', sys.argv[1]).split())\n"
-        "    except SystemExit as end: assert not end.code, end\n"
-        "from neuromas_env.bench.methods import read_run\n"
-        "read = read_run('neuromas@me/net')\n"
-        "print('training', read.training, read.checkpoint)\n"
-    )
-    with serving(Hub()) as hub:
-        places = {"HF_HOME": tmp_path / "hf", "NEUROMAS_CACHE": tmp_path / "cache"}
-        settings = {"HF_ENDPOINT": hub.address, "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "0"}
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(run)],
-            env=os.environ | settings | {name: str(place) for name, place in places.items()},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-    assert not done.returncode, done.stderr
-    assert "trained 1-1 of" in done.stdout and "'steps': 1" in done.stdout
+def test_what_is_pushed_is_loaded_by_its_name(run, hub, tmp_path, capsys):
+    push(run, "me/net")
+    code, said = neuromas(capsys, "eval", "--run", "me/net", "--limit", 2)
+    assert code == 0 and "trained 1-1 of" in said
+    read = read_run("neuromas@me/net")
     [folder] = (tmp_path / "cache" / "runs").glob("me--net-*")
-    assert str(folder / "checkpoints" / "step_000001") in done.stdout
-    for file in checkpoint.latest(run).glob("adapters/*/adapter_model.safetensors"):
-        copy = folder / file.relative_to(run)
-        assert copy.read_bytes() == file.read_bytes()
+    assert read.checkpoint == folder / "checkpoints" / "step_000001"
+    assert read.hashes == read_run(f"neuromas@{run}").hashes and read.training["steps"] == 1
     assert not list(folder.rglob("*.pt"))
 
 
