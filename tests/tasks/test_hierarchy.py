@@ -284,3 +284,9 @@ def test_parameters_are_documented():
 def test_bad_parameters_say_what_would_be_right(params, message):
     with pytest.raises(InputError, match=re.escape(message)):
         make_task(f"hierarchy/{params}")
+
+
+def test_every_kind_is_listed_by_what_it_asks():
+    abouts = {name: about for name, about in list_tasks().items() if name.startswith("hierarchy/")}
+    assert len(set(abouts.values())) == len(abouts) == 10
+    assert abouts["hierarchy/parity"] == "tree of operations: whether a sum is even or odd"
