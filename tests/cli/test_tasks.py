@@ -15,6 +15,7 @@ from support.tiny_models import make_tiny
 
 from neuromas_env import downloads
 from neuromas_env.cli.app import main
+from neuromas_env.downloads import digest
 from neuromas_env.tasks import (
     TASKS,
     Example,
@@ -141,6 +142,8 @@ def cache(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     rows = (ROWS / "bbh" / "navigate.jsonl").read_bytes()
     (folder / "rows.jsonl.gz").write_bytes(gzip.compress(rows))
+    held = {"from": {}, "sha256": digest(folder / "rows.jsonl.gz")}
+    (folder / "origin.json").write_text(json.dumps(held))
     return folder
 
 
