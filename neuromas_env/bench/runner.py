@@ -17,10 +17,12 @@ from neuromas_env.bench.worker import Worker
 from neuromas_env.errors import InputError
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.ready import check_origins
 
 SAMPLES = ("sc:k={:g}", "sc:k={:g},prompt=direct")
 """How matched rows sample: with reasoning, or for the answer alone where that costs too much."""
 _TRIES = 5
+_ORIGINS = "SELECT DISTINCT facts ->> '$.origins' AS origins FROM cells WHERE task = ?"
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,9 @@ class _Runner:
                 self._asked.add(cell.task)
                 questions = self.team.questions(cell)
                 self.store.check_order(cell, questions)
+                for row in self.store.rows(_ORIGINS, (cell.task,)):
+                    held = json.loads(row["origins"] or "{}")
+                    check_origins(cell.task, cell.facts.get("origins", {}), held, self.store.path)
                 self.store.add_questions(cell.task, cell.split, questions)
                 if skipped := cell.facts["skipped_rows"]:
                     self.report.note(

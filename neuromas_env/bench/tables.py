@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from html import escape
 
 from rich.table import Table
-from rich.text import Text
 
 from neuromas_env.baselines.sc import TOLERANCE
 from neuromas_env.bench.statistics import Comparison, Estimand
 from neuromas_env.bench.summary import SCORES, Line
+from neuromas_env.text import cell
 
 _NESTED = (
     "score", "interval", "against", "cells", "seeds", "topology", "labels", "training",
@@ -169,12 +169,12 @@ def _budget(line: Line) -> str:
 
 def to_rich(grid: Grid) -> Table:
     """Return a table for the terminal."""
-    table = Table(title=Text(grid.title), title_justify="left")
+    table = Table(title=cell(grid.title), title_justify="left")
     for number, name in enumerate(grid.head):
         words = name.replace(" ", "\n")
-        table.add_column(Text(words), justify="right" if number else "left", no_wrap=number > 1)
+        table.add_column(cell(words), justify="right" if number else "left", no_wrap=number > 1)
     for row in grid.rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(cell, row))
     return table
 
 

@@ -15,8 +15,8 @@ from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import Adapters, Identity, make_engine
 from neuromas_env.bench.methods import (
-    TRAINED,
     TrainedRun,
+    is_trained,
     learned_files,
     make_method,
     read_run,
@@ -154,7 +154,7 @@ class Worker:
             settings["skipped_rows"] = known["skipped_rows"]
         count = min(config.limit or len(split), len(split))
         trainable = 0
-        if name.startswith(TRAINED):
+        if is_trained(name):
             run = self._run(name, identity)
             settings["adapters"], trainable = run.hashes, run.trainable
         elif files := learned_files(method.name):
@@ -180,16 +180,14 @@ class Worker:
         if task.name not in self._facts:
             split = self._config.split
             questions = len(task.examples(split))
-            try:
-                majority: float | None = float(task.majority(split))
-            except NotImplementedError:
-                majority = None
             facts = {
                 "questions": questions,
                 "skipped_rows": list(task.skipped),
-                "majority": majority,
+                "majority": float(task.majority(split)),
                 "blind": task.blind_accuracy(split),
             }
+            if task.origins:
+                facts["origins"] = dict(task.origins)
             # Last, since it may read further tables and add to what was skipped.
             check_ready(task)
             self._facts[task.name] = facts
@@ -210,14 +208,16 @@ class Worker:
         """Return a cell's method with its adapters in the engine, kept until the next cell."""
         if self._method is None or self._method[0] != cell.hash:
             task = self.tasks[cell.task]
-            trained = cell.method.startswith(TRAINED)
+            trained = is_trained(cell.method)
             run = self._run(cell.method, cell.settings) if trained else None
             engine, _ = self._engine_for(run.shape if run else None)
             if run is not None:
+                from neuromas_env.agents.engines.handover import prove_copies
                 from neuromas_env.agents.training import checkpoint
 
                 inner = engine.engine if isinstance(engine, CachedEngine) else engine
                 checkpoint.load(run.checkpoint, inner, run.state.topology)  # type: ignore[arg-type]
+                prove_copies(inner)  # type: ignore[arg-type]
                 if isinstance(engine, CachedEngine):
                     engine.adapters = run.hashes
             if isinstance(engine, CachedEngine) and self._config.cache is None:
