@@ -11,7 +11,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.text import visible
 
 _SECRET = re.compile(r"key|token|secret|passw|pwd|auth|sig|credential|cookie", re.IGNORECASE)
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 
 
 @dataclass(frozen=True)

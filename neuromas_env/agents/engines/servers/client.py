@@ -51,36 +51,38 @@ class Client:
             timeout: Seconds for every single step of a request.
 
         Raises:
-            InputError: The key cannot be sent.
+            InputError: The key cannot be sent, or nothing to the address.
             openai.OpenAIError: There is no key.
-            httpx2.InvalidURL: Nothing can be sent to the address.
         """
         user = address.user if address else None
         key = api_key or os.environ.get("OPENAI_API_KEY", "")
         if not re.fullmatch(r"[!-~]*", key):
             raise InputError("the key must be printable ASCII without spaces and line breaks")
         steps = openai.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
-        self._openai = openai.AsyncOpenAI(
-            api_key=api_key,
-            base_url=address.url if address else None,
-            default_query=address.query if address else None,
-            default_headers={"Accept-Encoding": "identity"},
-            max_retries=retries,
-            timeout=steps,
-            http_client=openai.DefaultAsyncHttpxClient(
-                auth=user,
-                verify=_trusted(),
+        try:
+            self._openai = openai.AsyncOpenAI(
+                api_key=api_key,
+                base_url=address.url if address else None,
+                default_query=address.query if address else None,
+                default_headers={"Accept-Encoding": "identity"},
+                max_retries=retries,
                 timeout=steps,
-                follow_redirects=False,  # prompts and key go to the given address alone
-                event_hooks={"response": [_limit]},
-            ),
-        )
+                http_client=openai.DefaultAsyncHttpxClient(
+                    auth=user,
+                    verify=_trusted(),
+                    timeout=steps,
+                    follow_redirects=False,  # prompts and key go to the given address alone
+                    event_hooks={"response": [_limit]},
+                ),
+            )
+        except httpx2.InvalidURL as error:
+            raise InputError(f"base_url must be http:// or https:// with a host: {error}") from None
         self.url = str(self._openai.base_url)
         headers = self._openai.default_headers.items()
         values = [v for name, v in headers if isinstance(v, str) and is_secret(name)]
-        words = [word for value in values for word in (value, *value.split())]
+        tokens = [value.split()[-1] for value in values if value.split()]  # without `Bearer`
         self.cut = cutter(
-            [self._openai.api_key, *words, *(address.secrets if address else ())],
+            [self._openai.api_key, *tokens, *(address.secrets if address else ())],
             [user] if user else [],
         )
         self.loop = asyncio.new_event_loop()

@@ -12,7 +12,7 @@ UNUSABLE = (
     "", "x", "localhost:8000/v1", "htp:/x", "ftp://host/v1", "http:/host", "http://", "http:///v1",
     "http://:80/v1", "http://host:99999/v1", "http://host:0/v1", "http://host:port/v1",
     "http://[::1/v1", "http://ho st/v1", "http://host\n/v1", "http://host\\v1", "http://\x1b[2J/v1",
-    "file:///etc/passwd", "http://me:secret@", "htp://me:secret@host?api_key=secret",
+    "file:///etc/passwd", "http://☃.net/v1", "http://\ud800/v1", "http://me:secret@", "htp://me:secret@host?api_key=secret",
 )  # fmt: skip
 
 
