@@ -78,6 +78,6 @@ def lock(path: Path, folder: Path) -> AcquireReturnProxy:
             return FileLock(path, thread_local=False).acquire(blocking=False)
         except Timeout:
             raise InputError(
-                f"{folder} is being written by another process; wait for it, or give another "
-                "directory with --out"
+                f"{folder} is being written by another process; wait until it ends, or give "
+                "another folder"
             ) from None

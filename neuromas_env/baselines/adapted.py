@@ -24,7 +24,7 @@ from neuromas_env.baselines import (
 )
 from neuromas_env.baselines.net import Fitted, Learning, Setup
 from neuromas_env.errors import InputError
-from neuromas_env.files import read_json, write, writing
+from neuromas_env.files import lock, read_json, write
 from neuromas_env.policy import Engine, Usage
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import step_questions
@@ -32,7 +32,7 @@ from neuromas_env.seeds import derive_seed
 from neuromas_env.tasks.base import Task
 from neuromas_env.tasks.ready import check_ready
 
-FILE = "adapted.json"
+FILE, LOCK = "adapted.json", "adapted.lock"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Adapted:
         state: What was learned.
         rewards: Mean reward of each iteration.
         cost: Training `questions`, `calls`, `prompt_tokens` and `completion_tokens`.
-        facts: Name and weights of the model, where the engine knows them.
+        facts: Name and weights of the model, where the engine knows them, and the task's origins.
     """
 
     method: str
@@ -83,39 +83,38 @@ def adapt(
 
     Raises:
         InputError: The baseline does not learn, there are no training questions, the folder
-            holds something else, or a model call failed.
+            holds something else or is written by another process, or a model call failed.
     """
     learning = _learning(name, task, engine)
     examples = task.examples("train")
     if not len(examples):
         raise InputError(f"task {task.name!r} has no training questions to adapt {name!r} to")
     check_ready(task)
-    facts = {"name": engine.name, "weights_hash": engine.weights_hash}
+    facts = {"name": engine.name, "weights_hash": engine.weights_hash, **task.origins}
     begun = Adapted(name, task.name, seed, 0, learning.state, [], _no_cost(), facts)
     folder, report = Path(out), report or Reporter()
-    done = _going_on(folder, begun) if (folder / FILE).is_file() else begun
-    learning.state = done.state
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    report.begin(f"adapting {name}", iterations, done.iterations)
-    try:
-        for number in range(done.iterations, iterations):
-            chosen = step_questions(examples, seed, number + 1, learning.questions)
-            engine.cost.phase = "train"
-            before = engine.cost.total("train")
-            metrics = learning.iterate(chosen, derive_seed(seed, 1, number))
-            spent = engine.cost.total("train")
-            done = replace(
-                done,
-                iterations=number + 1,
-                state=learning.state,
-                rewards=[*done.rewards, metrics["reward"]],
-                cost=_add(done.cost, before, spent, len(chosen)),
-            )
-            write(folder / FILE, json.dumps(asdict(done), indent=1))
-            report.advance(number + 1, metrics)
-    finally:
-        report.end()
+    with lock(folder / LOCK, folder):
+        done = _going_on(folder, begun) if (folder / FILE).is_file() else begun
+        learning.state = done.state
+        report.begin(f"adapting {name}", iterations, done.iterations)
+        try:
+            for number in range(done.iterations, iterations):
+                chosen = step_questions(examples, seed, number + 1, learning.questions)
+                engine.cost.phase = "train"
+                before = engine.cost.total("train")
+                metrics = learning.iterate(chosen, derive_seed(seed, 1, number))
+                spent = engine.cost.total("train")
+                done = replace(
+                    done,
+                    iterations=number + 1,
+                    state=learning.state,
+                    rewards=[*done.rewards, metrics["reward"]],
+                    cost=_add(done.cost, before, spent, len(chosen)),
+                )
+                write(folder / FILE, json.dumps(asdict(done), indent=1))
+                report.advance(number + 1, metrics)
+        finally:
+            report.end()
     return done
 
 

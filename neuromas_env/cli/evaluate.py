@@ -43,7 +43,7 @@ def evaluate_(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="a run's trained network; its options are the defaults",
+            help="a run, or ORG/NAME of one on the hub; its options are the defaults",
             rich_help_panel="Network",
         ),
     ] = None,
@@ -146,6 +146,7 @@ def _evaluate(
     task, examples = _questions(config, split, limit)
 
     from neuromas_env.agents.engines.devices import described
+    from neuromas_env.agents.engines.handover import prove_copies
     from neuromas_env.agents.learners.base import learner_class
     from neuromas_env.agents.llm import llm_network
     from neuromas_env.agents.training import checkpoint
@@ -164,6 +165,7 @@ def _evaluate(
     if checkpoint_folder is not None:
         expected = topology if "topology" in options else None
         topology = checkpoint.load(checkpoint_folder, engine, expected).topology
+        prove_copies(engine)
     if baseline is not None:
         method = make_baseline(baseline, task, engine, config.max_new_tokens or None)
         if ablation and (method.schedule or method.options):
@@ -206,8 +208,9 @@ def _evaluate(
 def _saved_options(run: Path) -> tuple[dict[str, Any], Path]:
     """Return those options of a run that an evaluation takes over, and its last checkpoint."""
     from neuromas_env.agents.training import checkpoint
+    from neuromas_env.agents.training.publish import run_folder
 
-    folder = checkpoint.latest(run)
+    folder = checkpoint.latest(run_folder(run))
     saved = read_config(folder.parent.parent / "config.yaml")
     kept = {*_OPTIONS, *_RUN_OPTIONS} - {"device"}  # which this machine may lack
     return {name: value for name, value in saved.items() if name in kept}, folder

@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 
 from neuromas_env.agents.training.config import TrainConfig, saved_config
+from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.cli import printing
 from neuromas_env.cli.options import config_options, filed, named_task
 from neuromas_env.errors import InputError
+from neuromas_env.extras import MODEL, need
 
 EXAMPLES = (
     "neuromas train",
@@ -30,6 +32,10 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="go on with a run that was stopped or killed")
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="with --resume: step or folder of an older checkpoint; 0 for the start"),
+    ] = None,
     **given: Any,
 ) -> None:
     """Train all nodes of a network from one shared reward, and evaluate it before and after."""
@@ -40,14 +46,18 @@ def train(
             f"--resume goes on with the options of the run, so --{extra.replace('_', '-')} "
             "cannot be given with it; leave it out, or start a new run"
         )
+    if checkpoint is not None and resume is None:
+        raise InputError("--checkpoint goes with --resume; give the run folder there")
     chosen = TrainConfig.from_mapping(filed(config, options))
+    check_trackers(chosen.report_to)
     named_task(chosen if resume is None else saved_config(resume))
+    need("training", *MODEL)  # said before rows are fetched
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
 
     try:
         if resume is not None:
-            result = training.resume(resume, report=ConsoleReporter())
+            result = training.resume(resume, checkpoint=checkpoint, report=ConsoleReporter())
         else:
             result = training.train(chosen, report=ConsoleReporter())
     except training.Interrupted as stopped:

@@ -128,6 +128,8 @@ def _training(engine: TrainableEngine, tolerance: float) -> Iterator[str]:
     try:
         if _NODE not in engine.adapters.names:
             yield "adapters.names lacks an adapter that was added"
+        if engine.adapters.digest(_NODE) != engine.adapters.initial(1):
+            yield "adapters.digest() of a fresh adapter must be adapters.initial() of its seed"
         engine.adapters.add_noise(_NODE, 0.5, seed=2)
         asked = [replace(request, adapter=_NODE) for request in _requests(engine)[:2]]
         replies = engine.generate(asked)

@@ -23,7 +23,7 @@ WORKS = (
     "list tasks",
     "list baselines",
     "list algorithms",
-    "assets list",
+    "data list",
     "schema train",
     "experiment --list",
     "eval --policy gold --task hierarchy/max --limit 20",
@@ -44,8 +44,8 @@ NEEDS = {
     "bench-marl --quick": "bench",
 }
 """Command lines, and the extra that each is to name."""
-OTHERS = {"show"}
-"""Commands that need no extra, but a run."""
+OTHERS = {"show", "verify"}
+"""Commands that need no extra, but results."""
 FACTOR = 2.0
 """Processor time allowed, as a multiple of that of `neuromas --help`."""
 

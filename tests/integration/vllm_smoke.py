@@ -13,12 +13,14 @@ import numpy as np
 import torch
 
 from neuromas_env import Topology
+from neuromas_env.agents.engines import handover
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.api import make_engine
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
@@ -63,6 +65,20 @@ def texts(replies):
     return [reply.text for reply in replies]
 
 
+def stale(engine, node):
+    """Change an adapter without handing it over; return what is said about that."""
+    held = engine.hand_over(TOPOLOGY.nodes)
+    engine.hand_over = lambda names: held
+    engine.adapters.add_noise(node, 1.5, 9)
+    try:
+        handover.compare(engine)
+    except InputError as error:
+        return str(error)
+    finally:
+        del engine.hand_over
+    return "nothing"
+
+
 def check(what, holds, *seen):
     """Go on after a failure: vLLM's start is what takes the time."""
     print(f"{'ok' if holds else 'FAILED'}: {what}", *seen, flush=True)
@@ -80,6 +96,9 @@ def main():
         for node in (*TOPOLOGY.nodes, None)
         for seed, sampling in enumerate((Sampling(0.0, 16), Sampling(1.0, 16), Sampling(1.0, 16)))
     ]
+    handover.prove(engine)
+    found = handover.compare(engine)
+    check("vLLM samples with every adapter that is trained", found < TOLERANCE, found)
     before = texts(engine.generate(asked))
     say("vLLM starts and answers", started)
     check("adapters and seeds differ", len(set(before)) > 7, before)
@@ -105,6 +124,11 @@ def main():
     check("no other adapter has changed", others == before[:3] + before[6:], others)
     found = gap(engine, episodes(engine, CONFIG.temperature), CONFIG.temperature)
     check("log-probabilities after the step", found < TOLERANCE, found)
+    since = time.perf_counter()
+    found = handover.compare(engine)
+    say("a comparison", since)
+    check("the comparison after the step", found < TOLERANCE, found)
+    check("a stale adapter is told", "adapter 'node_1'" in stale(engine, "node_1"))
     check("no file is left", not [n for n in os.listdir("/dev/shm") if n.startswith("neuromas-")])
     say("a training step and what follows", since)
     engine.close()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.engines import tiny_engine
+from support.toy_engine import ToyEngine
 
 from neuromas_env.agents.engines.mock import MockEngine, mock
 from neuromas_env.agents.learners.tabular import TabularEngine
@@ -68,6 +69,14 @@ def test_an_engine_that_trains_on_other_numbers_is_told(monkeypatch):
     training = engine.training
     monkeypatch.setattr(engine, "training", lambda rows: training(rows, temperature=3.0))
     with pytest.raises(InputError, match="sampling and training differ by .* nats"):
+        check_engine(engine)
+
+
+def test_an_adapter_that_starts_otherwise_than_its_seed_says_is_told(monkeypatch):
+    engine = ToyEngine()
+    check_engine(engine)
+    monkeypatch.setattr(engine.adapters, "initial", lambda seed: "another")
+    with pytest.raises(InputError, match="of a fresh adapter must be adapters.initial"):
         check_engine(engine)
 
 

@@ -95,6 +95,14 @@ class Adapters(Protocol):
         """Return the trainable weights of one adapter, by a name without the adapter's."""
         ...
 
+    def digest(self, name: str) -> str:
+        """Return a hash of the weights of one adapter."""
+        ...
+
+    def initial(self, seed: int) -> str:
+        """Return the hash of what `add` has to make of a seed, computed without `add`."""
+        ...
+
     def save(self, name: str, folder: Path) -> None:
         """Write one adapter into a folder."""
         ...
@@ -126,6 +134,16 @@ class TrainableEngine(Engine, Protocol):
     @property
     def context_length(self) -> int | None:
         """Most tokens of a prompt with its reply, None for no limit."""
+        ...
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether copies of the adapters answer, which are compared after every step."""
+        ...
+
+    @property
+    def rounding(self) -> float:
+        """Most nats between the log-probabilities of sampling and training, see `handover`."""
         ...
 
     def micro_batches(self, rows: Sequence[Row], budget: int | None = None) -> list[list[int]]:

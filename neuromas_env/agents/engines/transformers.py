@@ -32,6 +32,8 @@ from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 
 _LIKE_LENGTH = 64  # tokens: prompts that are padded to one another differ by less
+ROUNDING = {torch.float32: 0.01, torch.bfloat16: 0.2}
+"""Most nats between a token's log-probabilities of sampling and training that are rounding."""
 HEAD_TOKENS = 1024
 """Training computes logits for so many tokens at once, to bound the memory they take."""
 
@@ -44,7 +46,11 @@ class TransformersEngine(Engine):
         adapters: The adapters.
         chat: Writes prompts and reads replies.
         cost: What calls have cost so far.
+        hands_over: Whether copies of the adapters answer.
+        rounding: Most nats between the log-probabilities of sampling and training.
     """
+
+    hands_over = False
 
     def __init__(
         self,
@@ -85,7 +91,7 @@ class TransformersEngine(Engine):
             end_ids=_end_ids(self.model),
             context_length=getattr(self.model.config, "max_position_embeddings", None),
         )
-        self.cost = Cost()
+        self.cost, self.rounding = Cost(), ROUNDING[self.model.dtype]
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._chunk_rows, self._token_budget = chunk_rows, token_budget
         # Padding between levels costs training more than it saves, and would shift a sliding

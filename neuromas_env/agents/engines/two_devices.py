@@ -24,6 +24,8 @@ class SplitEngine(TransformersEngine):
         sampler: The engine that answers.
     """
 
+    hands_over = True
+
     def __init__(self, base: LoadedModel, twin: LoadedModel, **options: Any) -> None:
         """Prepare a model that has been loaded twice.
 

@@ -8,7 +8,6 @@ the old weights have computed.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import itertools
 import os
@@ -23,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate.utils import patch_environment
 
 from neuromas_env.agents.engines.models import LoadedModel
@@ -80,6 +78,8 @@ class VLLMEngine(TransformersEngine):
         llm: vLLM's own `LLM`, None while it does not run.
         version: Of vLLM.
     """
+
+    hands_over = True
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class VLLMEngine(TransformersEngine):
         for name in names:
             if name not in self.adapters.names:
                 raise unknown("adapter", name, self.adapters.names)
-        digests = {name: self._digest(name) for name in sorted(names)}
+        digests = {name: self.adapters.digest(name) for name in sorted(names)}
         if self.llm is not None and len(set(digests.values())) > self._slots:
             self.close()
         if self.llm is None:
@@ -260,13 +260,6 @@ class VLLMEngine(TransformersEngine):
                     f"vLLM cannot take the adapter of {name!r}: {_first_line(error)}"
                 ) from error
         return adapter
-
-    def _digest(self, name: str) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for parameter in self.adapters.parameters(name).values():
-            values = parameter.detach().cpu().contiguous().view(torch.uint8)
-            digest.update(values.numpy().data)
-        return digest.hexdigest()
 
     # --- vLLM's processes -------------------------------------------------------------
 

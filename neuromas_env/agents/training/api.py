@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import platform
-import re
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,28 @@ import torch
 import yaml
 
 from neuromas_env import __version__
-from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines import distributed, handover
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.engines.base import make_engine as make_by_name
 from neuromas_env.agents.engines.budget import room
 from neuromas_env.agents.engines.devices import described, place_of, precision
-from neuromas_env.agents.learners.base import learner_class
+from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.make import make_learner
-from neuromas_env.agents.training import checkpoint
+from neuromas_env.agents.training import checkpoint as checkpoints
 from neuromas_env.agents.training.config import TrainConfig, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
-from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.agents.training.folder import check_free, locked, make
+from neuromas_env.agents.training.log import check_lengths
+from neuromas_env.agents.training.loop import Run
+from neuromas_env.agents.training.result import Interrupted, RunResult
+from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.config import placed, read_config
 from neuromas_env.errors import InputError
-from neuromas_env.files import read_json, write, writing
+from neuromas_env.files import read_json, write
 from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
-from neuromas_env.tasks.ready import check_ready
+from neuromas_env.tasks.ready import check_origins, check_ready
 from neuromas_env.topology import Topology
 
 __all__ = [
@@ -56,22 +59,47 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
         report: Told how the run goes on; by default a progress bar in a terminal or notebook.
 
     Raises:
-        InputError: An option is wrong, an episode or a file failed, or the loss is not finite.
+        InputError: An option is wrong, an episode or a file failed, another process writes into
+            the folder, or the loss is not finite.
         Interrupted: The user stopped the run.
     """
     config.validate()
     learner_class(config.learner).check(config)
+    check_trackers(config.report_to)
     distributed.start(config.device)
     config = _resolved(config)
     distributed.check_same(config.to_mapping())
     report = _reporter(report)
+    if config.out is not None:  # said before a model is loaded
+        check_free(Path(config.out))
+    parts = _prepare(config, report)
+    name = f"{parts.task.name}-{parts.stages[-1][0].name}-s{config.seed}"
+    folder = distributed.from_main(lambda: make(config.out, name))
+    with locked(folder):
+        distributed.from_main(lambda: check_free(folder))
+        return _begin(folder, config, parts, report)
+
+
+@dataclass
+class _Parts:
+    """What a new run consists of."""
+
+    task: Task
+    engine: TrainableEngine
+    stages: list[tuple[Topology, int]]
+    learner: Learner
+    trained: tuple[str, ...]
+
+
+def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
+    """Make all that a run begins with; it follows from the options alone."""
     report.note(described(config.device, config.dtype, config.rollout_device))
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     stages = config.stages()
     source = None
     if config.grow_from is not None:
-        source = checkpoint.latest(config.grow_from)
-        old = checkpoint.read_state(source).topology
+        source = checkpoints.latest(config.grow_from)
+        old = checkpoints.read_state(source).topology
         old.grow_to(stages[0][0])
         _check_learner(config, source)
         stages = [(old, 0), *stages]  # growth is what happens between two stages
@@ -81,53 +109,83 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     nodes = config.node_names(stages[0][0]) if source is None else stages[0][0].nodes
     for node in stages[0][0].nodes:
         number = int(node.removeprefix("node_"))
-        engine.adapters.add(node, derive_seed(config.seed, Stream.ADAPTERS, number))
+        handover.add(engine, node, derive_seed(config.seed, Stream.ADAPTERS, number))
     if engine.device.type == "cuda" and not distributed.number():
         report.note(room(engine, config.token_budget))
     learner = make_learner(config.learner, engine, nodes, config)
     if source is not None:
-        checkpoint.load(source, engine)
-        learner.load_state_dict(checkpoint.load_learner(source))
+        checkpoints.load(source, engine)
+        checkpoints.load_learner(source, learner)
         learner.restart()
-
-    def head() -> Path:
-        folder = _new_folder(config, task, stages[-1][0])
-        _write_head(folder, config, task, engine, stages)
-        return folder
-
-    folder = distributed.from_main(head)
-    run = Run(folder, config, task, engine, stages, report)
-    run.start(learner, nodes)
-    return _finish(run)
+    return _Parts(task, engine, stages, learner, nodes)
 
 
-def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
-    """Go on with a run from its last checkpoint; a finished run is only read.
+def _begin(folder: Path, config: TrainConfig, parts: _Parts, report: Reporter) -> RunResult:
+    """Do a run from step 0 in a folder that is locked."""
+    distributed.from_main(lambda: _write_head(folder, config, parts))
+    run = Run(folder, config, parts.task, parts.engine, parts.stages, report)
+    return _go(run, lambda: run.start(parts.learner, parts.trained))
+
+
+def resume(
+    folder: str | Path,
+    *,
+    checkpoint: str | Path | int | None = None,
+    report: Reporter | None = None,
+) -> RunResult:
+    """Go on with a run from a checkpoint; a finished run is only read.
+
+    Args:
+        folder: The run folder. One without checkpoints and logs was stopped before the first
+            step, and begins.
+        checkpoint: Step, name or path of the checkpoint, by default the last one; 0 begins
+            again. Logs and checkpoints after it are removed.
+        report: As in `train`.
 
     Raises:
-        InputError: The folder is no run, or its base model has changed; else as `train`.
+        InputError: The folder is no run, another process writes into it, its checkpoint is broken,
+            or its base model has changed; else as `train`.
         Interrupted: The user stopped the run.
     """
     folder = Path(folder)
     config = saved_config(folder)
     if (folder / "result.json").is_file():
+        if checkpoint is not None:
+            raise InputError(f"{folder} is a finished run; leave checkpoint out to read its result")
         return read_result(folder)
+    check_trackers(config.report_to)
     distributed.start(config.device)
-    source = distributed.from_main(lambda: checkpoint.latest(folder))
     distributed.check_same(config.to_mapping())
+    report = _reporter(report)
+    with locked(folder):
+        source = distributed.from_main(lambda: checkpoints.find(folder, checkpoint))
+        if source is None:
+            distributed.from_main(lambda: checkpoints.remove_after(folder, None))
+            return _begin(folder, config, _prepare(config, report), report)
+        return _go_on(folder, config, source, report)
+
+
+def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter) -> RunResult:
+    """Do what is left of a run after a checkpoint, in a folder that is locked."""
+    with checkpoints.naming_older(folder, source):
+        state = checkpoints.read_state(source)
+        distributed.from_main(lambda: check_lengths(folder, state.log))
     head = read_json(folder / "run.json")
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
-    report = _reporter(report)
+    task.split_sizes()  # the origins of rows are known once these are loaded
+    check_origins(task.name, task.origins, head.get("origins", {}), folder)
     with placed(str(folder / "config.yaml")):
         report.note(described(config.device, config.dtype, config.rollout_device))
     engine = make_engine(config)
-    state = checkpoint.load(source, engine)
-    learner = make_learner(config.learner, engine, state.trained, config)
-    learner.load_state_dict(checkpoint.load_learner(source))
+    checkpoints.check_base(source, state, engine)
+    with checkpoints.naming_older(folder, source):
+        checkpoints.load(source, engine)
+        learner = make_learner(config.learner, engine, state.trained, config)
+        checkpoints.load_learner(source, learner)
+    distributed.from_main(lambda: checkpoints.remove_after(folder, source))
     run = Run(folder, config, task, engine, stages, report)
-    run.restore(learner, state)
-    return _finish(run)
+    return _go(run, lambda: run.restore(learner, state))
 
 
 def grow(
@@ -153,8 +211,9 @@ def grow(
     return train(TrainConfig.from_mapping(kept | given), report=report)
 
 
-def _finish(run: Run) -> RunResult:
+def _go(run: Run, begin: Callable[[], None]) -> RunResult:
     try:
+        begin()
         return run.finish()
     except KeyboardInterrupt:  # a second one, which did not wait for the step to end
         raise Interrupted(run.folder, run.step) from None
@@ -234,35 +293,11 @@ def _check_learner(config: TrainConfig, source: Path) -> None:
         )
 
 
-def _new_folder(config: TrainConfig, task: Task, topology: Topology) -> Path:
-    if config.out is not None:
-        folder = Path(config.out)
-        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-            raise InputError(
-                f"out: {folder} holds files already; give a new folder, or resume the run"
-            )
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    slug = re.sub(r"[^\w-]+", "-", f"{task.name}-{topology.name}-s{config.seed}")
-    with writing(Path("runs") / slug):
-        for number in itertools.count(1):
-            folder = Path("runs") / (slug if number == 1 else f"{slug}-{number}")
-            try:
-                folder.mkdir(parents=True)
-                break
-            except FileExistsError:
-                continue
-    return folder
-
-
-def _write_head(
-    folder: Path,
-    config: TrainConfig,
-    task: Task,
-    engine: TrainableEngine,
-    stages: list[tuple[Topology, int]],
-) -> None:
+def _write_head(folder: Path, config: TrainConfig, parts: _Parts) -> None:
+    # The options first: from then on the run goes on with --resume, however it ends.
+    saved = replace(config, out=str(folder)).to_mapping()
+    write(folder / "config.yaml", yaml.safe_dump(saved, sort_keys=False))
+    task, engine, stages = parts.task, parts.engine, parts.stages
     head = {
         "model": engine.name,
         "weights_hash": engine.weights_hash,
@@ -273,6 +308,7 @@ def _write_head(
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
         "skipped_rows": list(task.skipped),
+        "origins": dict(task.origins),
         "sandbox": task.tier,
         "versions": {
             "python": sys.version.split()[0],
@@ -287,6 +323,4 @@ def _write_head(
             "threads": torch.get_num_threads(),
         },
     }
-    saved = replace(config, out=str(folder)).to_mapping()
     write(folder / "run.json", json.dumps(head, indent=1))
-    write(folder / "config.yaml", yaml.safe_dump(saved, sort_keys=False))

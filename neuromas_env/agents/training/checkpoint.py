@@ -13,8 +13,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,14 @@ import torch
 from safetensors import SafetensorError
 
 from neuromas_env.agents.engines.base import TrainableEngine
+from neuromas_env.agents.learners.base import Learner
+from neuromas_env.agents.training.log import FILES
 from neuromas_env.errors import InputError
-from neuromas_env.files import unwritable
+from neuromas_env.files import unwritable, writing
 from neuromas_env.topology import Topology
 
 KEEP = 2
+_NAME = re.compile(r"step_(\d{6,})(?:_stage_(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class State:
         trained: The nodes whose adapters are trained in this stage.
         model: Name of the base model.
         weights_hash: Of the base model.
+        adapters: Node to the hash of its adapter's weights.
         log: Lengths of the log files in bytes.
         cost: Rows `[phase, adapter, calls, prompt tokens, completion tokens, seconds]`.
     """
@@ -51,6 +57,7 @@ class State:
     trained: tuple[str, ...]
     model: str
     weights_hash: str
+    adapters: Mapping[str, str]
     log: Mapping[str, int]
     cost: list[list[Any]]
 
@@ -69,7 +76,8 @@ def save(run: Path, state: State, engine: TrainableEngine, learner: Mapping[str,
         return folder
     part = folder.with_name(f".{folder.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
+        for left in folder.parent.glob(".*.part"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         (part / "adapters").mkdir(parents=True)
         for node in state.topology.nodes:
             engine.adapters.save(node, part / "adapters" / node)
@@ -83,7 +91,7 @@ def save(run: Path, state: State, engine: TrainableEngine, learner: Mapping[str,
         shutil.rmtree(part, ignore_errors=True)
         raise unwritable(folder, error) from error
     for old in _checkpoints(run)[:-KEEP]:
-        shutil.rmtree(old)
+        _remove(old)
     return folder
 
 
@@ -100,6 +108,64 @@ def latest(folder: str | Path) -> Path:
     if not found:
         raise InputError(f"no checkpoint in {folder}; give a run folder, with checkpoints/ in it")
     return found[-1]
+
+
+def find(run: Path, wanted: str | Path | int | None = None) -> Path | None:
+    """Return the checkpoint of a run folder from which it goes on, None for its start.
+
+    Args:
+        run: The run folder.
+        wanted: Step, name or path of the checkpoint, None for the last one, 0 for the start.
+
+    Raises:
+        InputError: There is no such checkpoint, or none although the logs hold steps.
+    """
+    found = _checkpoints(run)
+    if wanted is None and not found:
+        # The first checkpoint is older than any line of a log.
+        if any((run / name).is_file() and (run / name).stat().st_size for name in FILES):
+            raise InputError(
+                f"{run} holds no checkpoint, but logs of steps; begin again at step 0, and lose "
+                f"the logs, with {_command(run, '0')}"
+            )
+        return None
+    if wanted is None:
+        return found[-1]
+    text = str(wanted)
+    for folder in reversed(found):
+        names = (str(int(folder.name.split("_")[1])), folder.name)
+        if text in names or Path(text).resolve() == folder.resolve():
+            return folder
+    if text == "0":
+        return None
+    raise InputError(
+        f"{run} holds no checkpoint {text!r}; there are "
+        + ", ".join([*(folder.name for folder in found), "0 (the start)"])
+    )
+
+
+@contextmanager
+def naming_older(run: Path, folder: Path) -> Iterator[None]:
+    """Let an error about a checkpoint say from which older one the run can go on.
+
+    Raises:
+        InputError: The one of the block, with the command.
+    """
+    try:
+        yield
+    except InputError as error:
+        older = [old for old in _checkpoints(run) if _place(old) < _place(folder)]
+        which = "the checkpoint before it" if older else "the start"
+        command = _command(run, older[-1].name if older else "0")
+        raise InputError(f"{error}. To go on from {which}: {command}") from error
+
+
+def remove_after(run: Path, folder: Path | None) -> None:
+    """Remove the checkpoints after one, None for all."""
+    for newer in reversed(_checkpoints(run)):
+        if folder is None or _place(newer) > _place(folder):
+            with writing(newer):
+                _remove(newer)
 
 
 def read_state(folder: Path) -> State:
@@ -125,15 +191,11 @@ def load(folder: Path, engine: TrainableEngine, topology: Topology | None = None
         topology: What the checkpoint is expected to hold, None for anything.
 
     Raises:
-        InputError: It holds another topology, belongs to another base or does not fit.
+        InputError: It holds another topology, belongs to another base, does not fit, or has other
+            weights than were saved.
     """
     state = read_state(folder)
-    if state.weights_hash != engine.weights_hash:
-        raise InputError(
-            f"checkpoint {folder} was trained on the base {state.model!r} (weights "
-            f"{state.weights_hash}), but {engine.name!r} (weights {engine.weights_hash}) is "
-            f"loaded; give model {state.model!r}"
-        )
+    check_base(folder, state, engine)
     if topology is not None and topology != state.topology:
         raise InputError(
             f"checkpoint {folder} holds the topology {state.topology.name!r}, but "
@@ -143,28 +205,67 @@ def load(folder: Path, engine: TrainableEngine, topology: Topology | None = None
         if node not in engine.adapters.names:
             engine.adapters.add(node, seed=0)
         engine.adapters.load(node, folder / "adapters" / node)
+        if engine.adapters.digest(node) != state.adapters.get(node):
+            raise InputError(
+                f"the adapter in {folder / 'adapters' / node} is not the one that was saved: its "
+                "weights have another hash than state.json says"
+            )
     return state
 
 
-def load_learner(folder: Path) -> dict[str, Any]:
-    """Read the learner's state of a checkpoint.
+def check_base(folder: Path, state: State, engine: TrainableEngine) -> None:
+    """Refuse a checkpoint of another base model.
 
     Raises:
-        InputError: It is missing or broken.
+        InputError: It is one.
+    """
+    if state.weights_hash != engine.weights_hash:
+        raise InputError(
+            f"checkpoint {folder} was trained on the base {state.model!r} (weights "
+            f"{state.weights_hash}), but {engine.name!r} (weights {engine.weights_hash}) is "
+            f"loaded; give model {state.model!r}"
+        )
+
+
+def load_learner(folder: Path, learner: Learner | None = None) -> dict[str, Any]:
+    """Read the learner's state of a checkpoint, and give it to the learner if there is one.
+
+    Raises:
+        InputError: It is missing or broken, or the learner cannot take it.
     """
     path = folder / "learner.pt"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling fails in many ways
-        raise InputError(f"{path} is broken: {str(error).splitlines()[0]}") from None
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if learner is not None:
+            learner.load_state_dict(state)
+    except Exception as error:  # unpickling fails in many ways, and learners are of many kinds
+        first = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{path} is broken: {first or type(error).__name__}") from error
+    return state
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    found = {}
-    for folder in (run / "checkpoints").glob("step_*"):
-        if match := re.fullmatch(r"step_(\d{6,})(?:_stage_(\d+))?", folder.name):
-            found[int(match[1]), int(match[2] or 0)] = folder
-    return [found[key] for key in sorted(found)]
+    found = (run / "checkpoints").glob("step_*")
+    return sorted((folder for folder in found if _NAME.fullmatch(folder.name)), key=_place)
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    """Return step and stage of a checkpoint by its name, which order them."""
+    match = _NAME.fullmatch(folder.name)
+    assert match is not None
+    return int(match[1]), int(match[2] or 0)
+
+
+def _command(run: Path, checkpoint: str) -> str:
+    return f"neuromas train --resume {shlex.quote(str(run))} --checkpoint {checkpoint}"
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint so that it never stands there by halves."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    os.replace(folder, part)
+    shutil.rmtree(part)
 
 
 def _sync(folder: Path) -> None:

@@ -7,6 +7,7 @@ the command line. Nothing here imports torch.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from typing import Any, Self
 from neuromas_env.agents.engines.base import DEVICES, PRECISIONS, check_engine_name
 from neuromas_env.agents.learners.names import ADVANTAGES, read_terms
 from neuromas_env.agents.prompts import PROMPTS
+from neuromas_env.agents.training.trackers import TRACKERS, read_trackers
 from neuromas_env.config import Options, option, read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import REWARDS, SPLITS
@@ -133,6 +135,11 @@ class TrainConfig(Options):
     eval_split: str = _run("test", "split of the held-out questions", choices=SPLITS)
     eval_every: int = _run(0, "also evaluate after every so many steps; 0 for never", low=0)
     checkpoint_every: int = _run(5, "steps between checkpoints", low=1)
+    report_to: str | None = _run(
+        None,
+        f"trackers of figures, comma separated ({', '.join(TRACKERS)}), or none; by default "
+        "tensorboard if it is installed",
+    )
     transcripts: int = _run(4, "episodes per step written to the transcripts", low=0)
     out: str | None = _run(None, "run folder; by default a new one under runs/")
     grow_from: str | None = _network(None, "run folder of a trained, smaller network")
@@ -172,6 +179,7 @@ class TrainConfig(Options):
             )
         check_engine_name(self.engine)
         read_terms(self.shaping)
+        read_trackers(self.report_to)
         final = self.stages()[-1][0]
         if self.train_nodes != "all":
             if self.schedule is not None:
@@ -231,7 +239,10 @@ def saved_config(run: Path) -> TrainConfig:
         InputError: The folder is no run's, or an option is wrong.
     """
     if not (run / "config.yaml").is_file():
-        raise InputError(f"{run} is no run folder: it holds no config.yaml")
+        raise InputError(
+            f"{run} is no run folder: it holds no config.yaml; `neuromas train --out "
+            f"{shlex.quote(str(run))}` begins a run there"
+        )
     return TrainConfig.from_mapping(read_config(run / "config.yaml"))
 
 

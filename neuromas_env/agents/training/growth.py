@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from neuromas_env.agents.engines import handover
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.errors import unknown
 from neuromas_env.seeds import derive_seed
@@ -43,7 +44,8 @@ def grow(
         Old node to the new node that inherits its adapter.
 
     Raises:
-        InputError: The topologies do not fit, or `init` is unknown.
+        InputError: The topologies do not fit, `init` is unknown, or a new adapter does not start
+            with the weights of its seed.
     """
     if init not in INITS:
         raise unknown("initialisation", init, INITS)
@@ -57,7 +59,7 @@ def grow(
     for node in old.nodes:
         adapters.remove(node)
     for number, node in enumerate(new.nodes):
-        adapters.add(node, derive_seed(seed, number))
+        handover.add(engine, node, derive_seed(seed, number))
     with torch.no_grad():
         for node, weights in kept.items():
             for key, parameter in adapters.parameters(node).items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,16 +85,10 @@ class Language:
             self._adapt(arm, task, seed, out, report)
             return
         from neuromas_env.agents.training import api as training
-        from neuromas_env.agents.training.checkpoint import latest
 
-        if out.is_dir():
-            try:
-                latest(out)
-            except InputError:  # killed before its first checkpoint
-                shutil.rmtree(out)
-            else:
-                training.resume(out, report=report)
-                return
+        if (out / "config.yaml").is_file():
+            training.resume(out, report=report)
+            return
         training.train(self.config(arm, task, seed, rate, out, pilot), report=report)
 
     def _adapt(self, arm: Arm, task: str, seed: int, out: Path, report: Reporter) -> None:

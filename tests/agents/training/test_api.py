@@ -20,7 +20,7 @@ from neuromas_env.agents.learners.base import Learner, register_learner
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import read_result, resume, train
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.agents.training.loop import Interrupted
+from neuromas_env.agents.training.result import Interrupted
 from neuromas_env.errors import InputError
 from neuromas_env.rollout import step_questions
 from neuromas_env.tasks import make_task

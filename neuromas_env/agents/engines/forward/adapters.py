@@ -13,23 +13,30 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import hashlib
 import itertools
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+    inject_adapter_in_model,
+    set_peft_model_state_dict,
+)
 from peft.tuners.lora import Linear
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from neuromas_env.agents.engines.models import HUB_IDS
+from neuromas_env.agents.engines.models import origin
 from neuromas_env.errors import InputError, unknown
 
 _PLACEHOLDER = "unused"
@@ -64,8 +71,7 @@ class AdapterSet:
 
         Args:
             model: The base model; changed in place.
-            base_name: The base model's name, or its id on the hub where that is known, is
-                written into saved adapters.
+            base_name: Name of the base model; saved adapters hold its `origin`.
             rank: Rank of the low-rank matrices.
             alpha: The matrices' product is scaled by `alpha / rank`.
             targets: Names of the linear layers that get an adapter, or `all-linear`.
@@ -88,6 +94,7 @@ class AdapterSet:
                 self._peft = get_peft_model(model, self._config, adapter_name=_PLACEHOLDER)
         except ValueError as error:
             raise InputError(f"LoRA targets {targets!r} do not fit {base_name}: {error}") from None
+        self._config.base_model_name_or_path = origin(base_name, str(model.name_or_path))
         self._layers = [m for m in self._peft.modules() if isinstance(m, Linear)]
         self._peft.delete_adapter(_PLACEHOLDER)
         self._peft.eval()  # no dropout anywhere: the policy that samples is the one that trains
@@ -142,6 +149,21 @@ class AdapterSet:
             for index, layer in enumerate(self._layers)
             for side, matrix in zip("AB", _matrices(layer, name), strict=True)
         }
+
+    def digest(self, name: str) -> str:
+        """Return a hash of the weights of one adapter, 32 hexadecimal digits."""
+        return _digest(self.parameters(name).values())
+
+    def initial(self, seed: int) -> str:
+        """Return the hash of what `add` has to make of a seed: PEFT's draws for these layers."""
+        config = copy.deepcopy(self._config)
+        config.target_modules = r"\d+"
+        hollow = torch.nn.Sequential(*map(_hollow, self._layers))
+        with torch.random.fork_rng(devices=[]), _quiet():
+            torch.manual_seed(seed)
+            inject_adapter_in_model(config, hollow, "fresh")
+        layers = [layer for layer in hollow if isinstance(layer, Linear)]
+        return _digest(m.float() for layer in layers for m in _matrices(layer, "fresh"))
 
     @contextlib.contextmanager
     def loaded(self, names: Sequence[str | None]) -> Iterator[None]:
@@ -217,10 +239,7 @@ class AdapterSet:
         return out + torch.cat(parts).view_as(out)
 
     def save(self, name: str, folder: Path) -> None:
-        """Write one adapter in PEFT's format; `PeftModel.from_pretrained` reads the folder."""
-        base = HUB_IDS.get(self._base_name, self._base_name)
-        self._config.base_model_name_or_path = base
-        self._peft.peft_config[name].base_model_name_or_path = base
+        """Write one adapter in PEFT's format; `from_pretrained` of its classes reads the folder."""
         self._peft.active_adapter = name  # PEFT looks its configuration up for the model card
         with _quiet():
             self._peft.save_pretrained(
@@ -284,6 +303,24 @@ class AdapterSet:
             if value not in allowed and (value or right):
                 listed = " or ".join(map(repr, allowed)) if right else "off"
                 raise InputError(f"the adapter in {folder}: {key} must be {listed}, got {value!r}")
+
+
+def _hollow(layer: Linear) -> torch.nn.Linear:
+    """Return a layer of the same shape and precision that takes no memory."""
+    inputs, outputs = layer.in_features, layer.out_features
+    assert inputs is not None and outputs is not None
+    bare = torch.nn.Linear(inputs, outputs, bias=False, device="meta")
+    one = torch.empty(1, dtype=layer.weight.dtype)
+    bare.weight = torch.nn.Parameter(one.expand(bare.weight.shape), requires_grad=False)
+    return bare
+
+
+def _digest(matrices: Iterable[torch.Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for matrix in matrices:
+        values = matrix.detach().cpu().contiguous().view(torch.uint8)
+        digest.update(values.numpy().data)
+    return digest.hexdigest()
 
 
 def _matrices(layer: Linear, name: str) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
