@@ -120,9 +120,9 @@ def load_rows(
     """
     folder = data_folder(data)
     if folder is None:
-        file = fetch(source)
-        rows = read_rows(file, source.fit, skip_bad_rows)
-        rows.origins = read_json(file.with_name(_ORIGIN))["from"]
+        fetched = fetch(source)
+        rows = read_rows(fetched, source.fit, skip_bad_rows)
+        rows.origins = read_json(fetched.with_name(_ORIGIN))["from"]
         return rows
     file = file_in(folder, source)
     if file is None:

@@ -7,14 +7,13 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 from support.bench_runs import run as bench
 from support.tiny_models import make_tiny
 
 from neuromas_env import make_task
 from neuromas_env.agents.training.api import resume, train
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.bench.report import write_report
+from neuromas_env.bench.store import Store
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import sources
 
@@ -58,8 +57,8 @@ def test_a_benchmark_holds_the_commit_and_refuses_another(hub, tmp_path):
     with sqlite3.connect(tmp_path / "out" / "bench.sqlite") as db:
         [facts] = db.execute("SELECT facts FROM cells").fetchone()
     assert json.loads(facts)["origins"] == {"openai/gsm8k": f"commit {FIRST}"}
-    write_report(Console(quiet=True), tmp_path / "out")
-    assert f"openai/gsm8k (commit {FIRST})" in (tmp_path / "out" / "report.md").read_text()
+    with Store(tmp_path / "out") as store:
+        assert store.origins() == {"openai/gsm8k": f"commit {FIRST}"}
     hub.move(SECOND)
     message = rf"openai/gsm8k is not what it was when .* \(commit {FIRST}, now commit {SECOND}\)"
     with pytest.raises(InputError, match=message):

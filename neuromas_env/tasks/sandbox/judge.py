@@ -138,7 +138,7 @@ class Session:
 
 
 def judge(
-    program: Mapping[str, Any], read: Read, write: Write, announce: Callable[[], None]
+    program: Mapping[str, Any], read: Read, write: Write, announce: Callable[[], object]
 ) -> tuple[dict[str, Any], bool]:
     """Run the tests of a program on the candidate at the other end; say how that went.
 
@@ -165,7 +165,7 @@ def judge(
 
 
 def _run_tests(
-    program: Mapping[str, Any], session: Session, announce: Callable[[], None]
+    program: Mapping[str, Any], session: Session, announce: Callable[[], object]
 ) -> dict[str, Any]:
     chosen = session.loaded(len(program["readings"]), program["free"])
     if chosen is None:
@@ -192,7 +192,7 @@ def _run_tests(
 @lru_cache(maxsize=2048)
 def _compiled(source: str, mode: str = "exec") -> tuple[CodeType, bool]:
     """Return code, and whether it can change nothing but names of its own."""
-    tree = compile(source, "<tests>", mode, ast.PyCF_ONLY_AST, dont_inherit=True)
+    tree: Any = compile(source, "<tests>", mode, ast.PyCF_ONLY_AST, dont_inherit=True)
     return compile(tree, "<tests>", mode, dont_inherit=True), is_plain(tree)
 
 

@@ -140,8 +140,10 @@ class Worker:
 
     def close(self) -> None:
         """End it; its sandbox ends with it."""
-        for connection in filter(None, (self.connection, self._judge, self.process.stderr)):
-            connection.close()
+        self.connection.close()
+        for end in (self._judge, self.process.stderr):
+            if end:
+                end.close()
         self.process.kill()
         self.process.wait()
 

@@ -70,7 +70,7 @@ RIGHT_QUESTION = {"kind": "call", "object": 0, "given": [1], "named": {}}
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(ANYTHING | DEEP | changed({"loaded": 0}), ANYTHING | changed({"value": 1}))
 def test_what_a_candidate_says_fails_its_own_program_or_is_right(first, second):
     """Candidate to judge."""
@@ -85,7 +85,7 @@ def test_what_a_candidate_says_fails_its_own_program_or_is_right(first, second):
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(ANYTHING | DEEP | changed(RIGHT_QUESTION))
 def test_what_a_judge_asks_is_answered(question):
     """Judge to candidate."""
@@ -103,7 +103,7 @@ def test_what_a_judge_asks_is_answered(question):
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(ANYTHING | changed(RIGHT_SAID), ANYTHING | changed(RIGHT_REPORT))
 def test_what_reaches_the_parent_is_a_verdict_or_refused(told, report):
     """Judge and fork server to parent."""

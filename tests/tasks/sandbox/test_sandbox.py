@@ -197,8 +197,6 @@ def test_idle_workers_that_were_killed_are_replaced(box):
     ("tests", "limit"),
     [
         ("while True: pass", "cpu"),
-        ("while True:\n    try:\n        while True: pass\n    except BaseException: pass", "cpu"),
-        ("for n in range(10**12): pass", "cpu"),
         ("import time\ntime.sleep(60)", "wall"),
     ],
 )
