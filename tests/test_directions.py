@@ -8,7 +8,9 @@ from support.paths import ROOT
 
 FLOORS = [
     "errors text seeds",
-    "progress files registry config drawing dag",
+    "checks progress registry drawing dag",
+    "files",
+    "config",
     "topology downloads",
     "tasks",
     "policy",

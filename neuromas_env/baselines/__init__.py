@@ -33,8 +33,8 @@ from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import TRAINED, list_trained
 from neuromas_env.baselines.vote import Vote
-from neuromas_env.config import checked, from_text, placed
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.config import checked, from_text
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine
 from neuromas_env.registry import Registry, built_in

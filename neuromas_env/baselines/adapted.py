@@ -22,8 +22,9 @@ from neuromas_env.baselines import (
     read_options,
 )
 from neuromas_env.baselines.net import Fitted, Learning, Setup
-from neuromas_env.errors import InputError
-from neuromas_env.files import read_json, write, writing
+from neuromas_env.checks import Natural, made
+from neuromas_env.errors import InputError, placed
+from neuromas_env.files import read, write, writing
 from neuromas_env.policy import Engine, Usage
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import step_questions
@@ -51,11 +52,11 @@ class Adapted:
 
     method: str
     task: str
-    seed: int
-    iterations: int
+    seed: Natural
+    iterations: Natural
     state: dict[str, Any]
     rewards: list[float]
-    cost: dict[str, int]
+    cost: dict[str, Natural]
     facts: dict[str, str]
 
 
@@ -136,7 +137,7 @@ def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
         raise InputError(f"baseline {setup.name!r} must learn before it is tested: {right}")
     if not (Path(folder) / FILE).is_file():
         raise InputError(f"baseline {setup.name!r}: there is no {Path(folder) / FILE}; {right}")
-    held = _read(Path(folder))
+    held = read_adapted(Path(folder))
     if held.method.partition(":")[0] != family:
         raise InputError(
             f"baseline {setup.name!r}: {folder} holds what {held.method!r} has learned; {right}"
@@ -198,7 +199,7 @@ def _learning(name: str, task: Task, engine: Engine) -> Learning:
 
 
 def _going_on(folder: Path, begun: Adapted) -> Adapted:
-    held = _read(folder)
+    held = read_adapted(folder)
     for key in ("method", "task", "seed", "facts"):
         if getattr(held, key) != getattr(begun, key):
             raise InputError(
@@ -208,11 +209,15 @@ def _going_on(folder: Path, begun: Adapted) -> Adapted:
     return held
 
 
-def _read(folder: Path) -> Adapted:
-    try:
-        return Adapted(**read_json(folder / FILE))
-    except TypeError as error:
-        raise InputError(f"{folder / FILE} is not what adapting writes: {error}") from None
+def read_adapted(folder: Path) -> Adapted:
+    """Read what a folder of `adapt` holds.
+
+    Raises:
+        InputError: There is none, or it is broken.
+    """
+    path = folder / FILE
+    with placed(str(path)):
+        return made("it", read(path), Adapted)
 
 
 def _no_cost() -> dict[str, int]:

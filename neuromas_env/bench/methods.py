@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.agents.training.records import Metrics
 from neuromas_env.baselines import make_baseline
-from neuromas_env.baselines.adapted import FILE
+from neuromas_env.baselines.adapted import FILE, read_adapted
 from neuromas_env.baselines.trained import OWN_FORM
 from neuromas_env.baselines.trained import TRAINED as ROWS
+from neuromas_env.checks import Natural
 from neuromas_env.config import read_config
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.files import read_json, read_lines
+from neuromas_env.files import parse, read_lines
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling
 from neuromas_env.tasks.base import Task
@@ -84,7 +85,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
             for node in state.topology.nodes
         }
         trainable = sum(map(_count_parameters, contents.values()))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(
             f"method {name!r}: an adapter of {folder} cannot be read: {error}"
         ) from None
@@ -122,7 +123,7 @@ def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | N
         except InputError:
             return None
     try:
-        log = read_lines(folder.parent.parent / "metrics.jsonl")
+        log = read_lines(folder.parent.parent / "metrics.jsonl", Metrics)
     except InputError:
         return None
     steps = [row for row in log if "event" not in row]
@@ -185,9 +186,9 @@ def training_of(name: str) -> Training | None:
     for folder in _states(name):
         if not (Path(folder) / FILE).is_file():
             return None
-        adapted = read_json(Path(folder) / FILE)
+        adapted = read_adapted(Path(folder))
         none = {"trained_tokens": 0, "critic_tokens": 0}
-        return {**adapted["cost"], "steps": adapted["iterations"], **none}
+        return {**adapted.cost, "steps": adapted.iterations, **none}
     return {}
 
 
@@ -196,7 +197,11 @@ def _states(name: str) -> list[str]:
     return [folder for key, _, folder in options if key == "state"]
 
 
+class _Entry(TypedDict, total=False):
+    shape: list[Natural]  # there is none in that of the file's own facts
+
+
 def _count_parameters(file: bytes) -> int:
     """Count the numbers in a safetensors file: a length, a JSON header, then data."""
-    header = json.loads(file[8 : 8 + int.from_bytes(file[:8], "little")])
-    return sum(prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
+    header = parse(file[8 : 8 + int.from_bytes(file[:8], "little")].decode(), dict[str, _Entry])
+    return sum(prod(entry.get("shape", ())) for entry in header.values())

@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.config import Section, checked, placed
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.config import Section, checked
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.spec import ABLATIONS, Arm
 from neuromas_env.topology import Topology

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.config import REQUIRED, Section, checked, option, placed, read_config
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.config import REQUIRED, Section, checked, option, read_config
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.experiments.answers import check_alike
 from neuromas_env.experiments.arms import read_arms
 from neuromas_env.experiments.options import DiscreteOptions

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.agents.training.records import Head, Result
 from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
-from neuromas_env.files import read_json, write, writing
+from neuromas_env.files import read, write, writing
 from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
@@ -113,7 +114,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     distributed.start(config.device)
     source = distributed.from_main(lambda: checkpoint.latest(folder))
     distributed.check_same(config.to_mapping())
-    head = read_json(folder / "run.json")
+    head = read(folder / "run.json", Head)
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     engine = make_engine(config)
@@ -163,11 +164,13 @@ def read_result(folder: str | Path) -> RunResult:
     Raises:
         InputError: There is none.
     """
-    data = read_json(Path(folder) / "result.json")
+    data = read(Path(folder) / "result.json", Result)
     for key in ("before", "after"):
         data[key] = data[key] and Evaluation.from_dict(data[key])
     data["ablation"] = {k: Evaluation.from_dict(v) for k, v in data["ablation"].items()}
-    return RunResult(**(data | {"folder": Path(folder)}))
+    names = {one.name for one in fields(RunResult)}
+    held = {key: value for key, value in data.items() if key in names}
+    return RunResult(**(held | {"folder": Path(folder)}))
 
 
 def is_main() -> bool:

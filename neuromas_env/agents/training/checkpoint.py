@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ import torch
 from safetensors import SafetensorError
 
 from neuromas_env.agents.engines.base import TrainableEngine
-from neuromas_env.errors import InputError
-from neuromas_env.files import unwritable
+from neuromas_env.agents.training.records import Stand
+from neuromas_env.checks import check
+from neuromas_env.errors import InputError, placed
+from neuromas_env.files import read, unwritable
 from neuromas_env.topology import Topology
 
 KEEP = 2
@@ -108,12 +110,14 @@ def read_state(folder: Path) -> State:
     Raises:
         InputError: The checkpoint is broken.
     """
-    try:
-        data = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    path = folder / "state.json"
+    data = read(path, Stand)
+    with placed(str(path)):
         topology = Topology.from_json(data["topology"])
-        return State(**(data | {"topology": topology, "trained": tuple(data["trained"])}))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'state.json'} is broken: {error}") from None
+        for node in data["trained"]:
+            topology.layer_of(node)
+    held = {one.name: data[one.name] for one in fields(State)}
+    return State(**(held | {"topology": topology, "trained": tuple(data["trained"])}))
 
 
 def load(folder: Path, engine: TrainableEngine, topology: Topology | None = None) -> State:
@@ -154,9 +158,11 @@ def load_learner(folder: Path) -> dict[str, Any]:
     """
     path = folder / "learner.pt"
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling fails in many ways
-        raise InputError(f"{path} is broken: {str(error).splitlines()[0]}") from None
+        reason = " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
+        raise InputError(f"{path} is broken: {reason}") from None
+    return check(f"{path}: what it holds", state, dict[str, Any])
 
 
 def _checkpoints(run: Path) -> list[Path]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import blank, shuffle
+from neuromas_env.agents.training.records import Metrics, Result
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE as ADAPTED
-from neuromas_env.baselines.adapted import adapt
+from neuromas_env.baselines.adapted import adapt, read_adapted
 from neuromas_env.baselines.trained import OWN_FORM
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import TrainedRun, make_method, read_run
@@ -25,7 +26,7 @@ from neuromas_env.downloads import build_once, cache_dir
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.bound import Bound
 from neuromas_env.experiments.spec import Arm, Study, digest
-from neuromas_env.files import read_json, read_lines, write
+from neuromas_env.files import read, read_lines, write
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import Intervene, run_episodes
 from neuromas_env.tasks import Task, make_task
@@ -118,7 +119,7 @@ class Language:
         if arm.kind == "adapt":
             if not (out / ADAPTED).is_file():
                 return False
-            return read_json(out / ADAPTED)["iterations"] >= arm.options["iterations"]
+            return read_adapted(out).iterations >= arm.options["iterations"]
         return any((out / file).is_file() for file in ("result.json", OUTCOME))
 
     def result(self, arm: Arm, out: Path) -> dict[str, Any]:
@@ -127,11 +128,11 @@ class Language:
         Parameters are all that were trained, critics included.
         """
         if arm.kind == "adapt":
-            held = read_json(out / ADAPTED)
-            size = held["cost"]["questions"] / max(1, held["iterations"])
-            curve = [((i + 1) * size, reward) for i, reward in enumerate(held["rewards"])]
-            counters = {"updates": held["iterations"], "questions": held["cost"]["questions"]}
-            counters |= _named(held["cost"]) | {"trained tokens": 0, "critic tokens": 0}
+            held = read_adapted(out)
+            size = held.cost["questions"] / max(1, held.iterations)
+            curve = [((i + 1) * size, reward) for i, reward in enumerate(held.rewards)]
+            counters = {"updates": held.iterations, "questions": held.cost["questions"]}
+            counters |= _named(held.cost) | {"trained tokens": 0, "critic tokens": 0}
             return {"validation": None, "parameters": 0, "curve": curve, "counters": counters}
         return _outcome(out)["result"]
 
@@ -268,9 +269,9 @@ def _outcome(out: Path) -> dict[str, Any]:
     on with.
     """
     if (out / OUTCOME).is_file():
-        return read_json(out / OUTCOME)
+        return read(out / OUTCOME)
     run, questions = _run(out), _saved(out)["questions"]
-    steps = [line for line in read_lines(out / "metrics.jsonl") if "event" not in line]
+    steps = [line for line in read_lines(out / "metrics.jsonl", Metrics) if "event" not in line]
     spent = run.training or {}
     critics = int(steps[-1].get("critic_parameters", 0)) if steps else 0
     found = {
@@ -278,7 +279,7 @@ def _outcome(out: Path) -> dict[str, Any]:
         "trainable": run.trainable,
         "weights_hash": run.state.weights_hash,
         "result": {
-            "validation": (read_json(out / "result.json")["after"] or {}).get("extracted"),
+            "validation": (read(out / "result.json", Result)["after"] or {}).get("extracted"),
             "parameters": run.trainable + critics,
             "curve": [(line["step"] * questions, line["extracted"]) for line in steps],
             "counters": {
@@ -291,7 +292,7 @@ def _outcome(out: Path) -> dict[str, Any]:
         },
     }
     write(out / OUTCOME, json.dumps(found, indent=1))
-    return read_json(out / OUTCOME)
+    return read(out / OUTCOME)
 
 
 def _named(cost: dict[str, Any]) -> dict[str, int]:

@@ -24,7 +24,8 @@ from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.envs.discrete.tasks import DiscreteTask
 from neuromas_env.envs.discrete.vector import Questions, VectorNetwork
 from neuromas_env.experiments.options import DiscreteOptions
-from neuromas_env.files import read_json, write
+from neuromas_env.files import read as read_file
+from neuromas_env.files import write
 from neuromas_env.progress import Reporter
 from neuromas_env.seeds import TableStream
 
@@ -284,7 +285,7 @@ def save(folder: Path, trained: Trained) -> None:
 
 def read(folder: Path) -> dict[str, Any]:
     """Return the result that `save` wrote: a report needs no table."""
-    return read_json(folder / "result.json")
+    return read_file(folder / "result.json")
 
 
 def read_table(folder: Path) -> np.ndarray:
