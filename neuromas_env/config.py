@@ -23,7 +23,7 @@ import yaml
 
 from neuromas_env.checks import BOUNDS, KINDS, check, in_range, shown
 from neuromas_env.errors import InputError, placed, unknown
-from neuromas_env.files import read_text
+from neuromas_env.files import path_of, read_text
 
 REQUIRED: Any = MISSING
 """The default of an option that must be given."""
@@ -38,6 +38,7 @@ def option(
     high: float | None = None,
     choices: Iterable[str] | None = None,
     also: type | None = None,
+    place: bool = False,
     split: Callable[[str], list[str]] = lambda text: text.split(","),
 ) -> Any:
     """Declare a field of `Options`.
@@ -50,6 +51,7 @@ def option(
         high: The largest value.
         choices: The only values.
         also: A type that YAML may take the value for, such as int for a topology of one node.
+        place: Whether a text is a path, of which `~` is written out.
         split: Takes the text of a list apart.
     """
     bounds = {"at least": low, "above": above, "at most": high}
@@ -58,6 +60,7 @@ def option(
         "bounds": {word: limit for word, limit in bounds.items() if limit is not None},
         "choices": None if choices is None else tuple(choices),
         "also": also,
+        "place": place,
         "split": split,
     }
     return field(default=default, metadata=metadata)
@@ -105,23 +108,26 @@ class Options:
             for name, one in known.items():
                 if one.default is REQUIRED and name not in taken:
                     raise InputError(f"{name} must be given: {one.metadata['help']}")
-            config = cls(**taken)
-            config.validate()
-        return config
+            return cls(**taken)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return all options by name; `from_mapping` reads them."""
         return asdict(self)
 
-    def validate(self) -> None:
-        """Check the values, as far as that is possible without data and model.
-
-        Raises:
-            InputError: A value is out of range, or two options do not fit together.
-        """
+    def __post_init__(self) -> None:
+        """Check every value, as far as that is possible without data and model."""
         hints = typing.get_type_hints(type(self))
         for one in fields(self):
-            checked(one.name, getattr(self, one.name), hints[one.name], one.metadata)
+            value = checked(one.name, getattr(self, one.name), hints[one.name], one.metadata)
+            object.__setattr__(self, one.name, value)
+        self.validate()
+
+    def validate(self) -> None:
+        """Check that the values fit together.
+
+        Raises:
+            InputError: They do not.
+        """
 
 
 def canonical(key: Any) -> str:
@@ -147,6 +153,8 @@ def checked(name: str, value: Any, hint: Any, metadata: Mapping[str, Any] = _PLA
     value = check(name, value, hint)
     if metadata["choices"] is not None and value not in metadata["choices"]:
         raise unknown(f"value of {name}:", value, metadata["choices"])
+    if metadata["place"] and value is not None:
+        return str(path_of(name, value))
     return in_range(name, value, metadata["bounds"])
 
 

@@ -50,6 +50,25 @@ def write(path: Path, text: str) -> None:
         os.replace(part, path)
 
 
+def path_of(name: str, text: str | os.PathLike[str]) -> Path:
+    """Return a path as a user wrote it, with `~` written out.
+
+    Args:
+        name: What it is a path of, for messages.
+        text: The path.
+
+    Raises:
+        InputError: It is empty, no path, or a home that nobody has.
+    """
+    given = os.fspath(check(name, text, str | os.PathLike))
+    if not given or "\0" in given:
+        raise InputError(f"{name} must be a path, got {shown(text)}")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise InputError(f"{name}: there is no home {given.split('/')[0]!r}") from None
+
+
 def read_text(path: Path, limit: int = MOST_BYTES, right: str = "") -> str:
     """Read a file of UTF-8, with a byte order mark or without.
 

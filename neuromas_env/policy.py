@@ -15,19 +15,22 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from neuromas_env.checks import Count, Natural, NonNegative, arguments
 from neuromas_env.tasks.base import Example, Reply, Score
 
 Observation = Mapping[str, Any]
 
 
+@arguments
 @dataclass(frozen=True)
 class Sampling:
     """How to decode. `temperature=0` is greedy."""
 
-    temperature: float = 1.0
-    max_new_tokens: int = 200
+    temperature: NonNegative = 1.0
+    max_new_tokens: Count = 200
 
 
+@arguments
 @dataclass(frozen=True)
 class Request:
     """One model call.
@@ -45,9 +48,10 @@ class Request:
     engine: Engine
     adapter: str | None = None
     sampling: Sampling = Sampling()
-    seed: int = 0
+    seed: Natural = 0
 
 
+@arguments
 @dataclass(frozen=True)
 class Completion:
     """What an engine answers, token-exact.

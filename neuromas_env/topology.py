@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from neuromas_env.checks import arguments
 from neuromas_env.dag import (
     check_outputs,
     edge_indices,
@@ -32,6 +33,7 @@ CONNECTIONS = ("dense", "skip")
 _EXAMPLE = "write layer widths from the input side, ending in 1, such as '2-2-1' or '2-2-1:skip'"
 
 
+@arguments
 @dataclass(frozen=True)
 class Topology:
     """An immutable directed acyclic graph of nodes with one output node.
@@ -46,8 +48,15 @@ class Topology:
     size: int
     edges: tuple[tuple[str, str], ...]
 
+    def __post_init__(self) -> None:
+        """Check that the edges name nodes."""
+        _check_size(self.size)
+        for node in {node for edge in self.edges for node in edge} - set(self.nodes):
+            raise InputError(f"{node} is named by an edge, but there are {self.size} nodes")
+
     @classmethod
-    def parse(cls, text: str, connect: str = "dense") -> Topology:
+    @arguments
+    def parse(cls, text: str | int, connect: str = "dense") -> Topology:
         """Read layer widths such as `2-2-1`, or `tree-4`, see `tree`.
 
         A suffix `:skip` or `:dense` of the widths overrides `connect`.
@@ -66,6 +75,7 @@ class Topology:
         return cls.layered([int(width) for width in widths.split("-")], suffix or connect)
 
     @classmethod
+    @arguments
     def layered(cls, widths: Sequence[int], connect: str = "dense") -> Topology:
         """Connect layers of the given widths.
 
@@ -92,6 +102,7 @@ class Topology:
         return cls(sum(widths), _named(_layered_edges(widths, connect)))
 
     @classmethod
+    @arguments
     def tree(cls, leaves: int) -> Topology:
         """Join leaves in pairs, the pairs in pairs, and so on; one left over is passed up.
 
@@ -111,6 +122,7 @@ class Topology:
         return cls.from_edges(edges)
 
     @classmethod
+    @arguments
     def from_edges(
         cls, edges: Iterable[Iterable[int | str]], n_nodes: int | None = None
     ) -> Topology:
@@ -151,8 +163,8 @@ class Topology:
         """
         import networkx
 
-        if not graph.is_directed():
-            raise InputError("the graph is undirected: give a networkx.DiGraph, source to reader")
+        if not hasattr(graph, "is_directed") or not graph.is_directed():
+            raise InputError("the graph must be a networkx.DiGraph, source to reader")
         if not graph:
             raise InputError("the graph has no nodes: a topology needs at least its output node")
         longest_paths(list(graph), list(graph.edges()))
@@ -176,6 +188,7 @@ class Topology:
         return {"name": self.name, "nodes": self.size, "edges": [list(edge) for edge in self.edges]}
 
     @classmethod
+    @arguments
     def from_json(cls, data: Mapping[str, Any]) -> Topology:
         """Read what `to_json` gave.
 
@@ -217,14 +230,17 @@ class Topology:
                 return "-".join(map(str, widths)) + suffix
         return f"custom-{self.size}"
 
+    @arguments
     def layer_of(self, node: str) -> int:
         """Return the number of a node's layer; inputs are in layer 0."""
         return self._depths[self._known(node)]
 
+    @arguments
     def sources(self, node: str) -> tuple[str, ...]:
         """Return the nodes that a node reads, in topological order."""
         return self._sources[self._known(node)]
 
+    @arguments
     def readers(self, node: str) -> tuple[str, ...]:
         """Return the nodes that read a node, in topological order."""
         return self._readers[self._known(node)]
@@ -239,6 +255,7 @@ class Topology:
 
         return min(candidates, key=distance)
 
+    @arguments
     def grow_to(self, other: Topology, mapping: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return which node of the larger topology inherits which node of this one.
 

@@ -33,6 +33,7 @@ from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import TRAINED, list_trained
 from neuromas_env.baselines.vote import Vote
+from neuromas_env.checks import arguments
 from neuromas_env.config import checked, from_text
 from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.method import Method
@@ -94,6 +95,7 @@ BASELINES: Registry[Callable[..., Method] | Fitted] = Registry(
 )
 
 
+@arguments
 def register_baseline(
     name: str, build: Callable[..., Method] | Fitted | None = None, *, about: str = ""
 ) -> Any:
@@ -122,6 +124,7 @@ def list_baselines() -> dict[str, str]:
     return listed
 
 
+@arguments
 def make_baseline(
     name: str,
     task: Task,

@@ -12,6 +12,7 @@ from neuromas_env.baselines.sc import MOST, TOLERANCE
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.store import Answer, Cell, Store
 from neuromas_env.bench.worker import Worker
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks.base import Example
@@ -55,6 +56,7 @@ class Alone(Worker):
             yield job, self.answer(job.cell, job.rows)
 
 
+@arguments
 def run_benchmark(
     config: BenchConfig, *, team: Team | None = None, report: Reporter | None = None
 ) -> None:
@@ -69,10 +71,12 @@ def run_benchmark(
         InputError: Something given is wrong, another process writes to the directory, it
             cannot be written, or the engine fails on every call.
     """
-    config.validate()
+    team = team or Alone(config)
+    # A new directory is written when all that was asked for can be had, an old one locked before.
+    planned = None if Path(config.out).exists() else team.plan()
     with Store(config.out, write=True) as store:
-        runner = _Runner(config, store, team or Alone(config), report or Reporter())
-        cells = runner.team.plan()
+        runner = _Runner(config, store, team, report or Reporter())
+        cells = planned or team.plan()
         if config.matched:
             # Planned beforehand so that a temperature of 0 is refused before hours of work.
             runner.team.plan([(cells[0].task, "sc:k=2")])

@@ -15,6 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 
 ALPHA, POWER = 0.05, 0.8
@@ -168,6 +169,7 @@ class Comparison:
         return None if np.isnan(found) else found
 
 
+@arguments
 def compare(
     method: ArrayLike,
     reference: ArrayLike,
@@ -215,6 +217,7 @@ def contrast(
     return Comparison(len(tables[0]), runs, estimand, estimate(tables, estimand, limits))
 
 
+@arguments
 def mean_interval(scores: ArrayLike, estimand: Estimand) -> tuple[float, float] | None:
     """Return the 95 % interval of the mean of a table, None where nothing is random.
 

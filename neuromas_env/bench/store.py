@@ -13,9 +13,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.files import lock
 from neuromas_env.tasks.base import Example, Score
@@ -147,7 +149,8 @@ _INSERT = (
 class Store:
     """The answers of a benchmark directory. Close it, or use it in a `with`."""
 
-    def __init__(self, folder: str | Path, *, write: bool = False) -> None:
+    @arguments
+    def __init__(self, folder: str | PathLike[str], *, write: bool = False) -> None:
         """Open a directory's store.
 
         Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines.adapted import FILE, adapt, learning_of
-from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.options import config_options, filed, path
 from neuromas_env.progress import ConsoleReporter
 from neuromas_env.tasks import make_task
 
@@ -19,7 +20,10 @@ from neuromas_env.tasks import make_task
 )
 def adapt_(
     baseline: Annotated[str, typer.Argument(help="with its options, such as gptswarm:agents=2")],
-    out: Annotated[str, typer.Option(help="folder of what is learned; goes on with what it holds")],
+    out: Annotated[
+        Path,
+        typer.Option(parser=path, help="folder of what is learned; goes on with what it holds"),
+    ],
     iterations: Annotated[int, typer.Option(min=0, help="in all")] = 200,
     **given: Any,
 ) -> None:

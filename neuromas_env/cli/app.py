@@ -25,7 +25,7 @@ from neuromas_env.cli import bench, downloads, printing
 from neuromas_env.cli.adapt import adapt_
 from neuromas_env.cli.experiment import experiment
 from neuromas_env.cli.marl import bench_marl
-from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.options import config_options, filed, path
 from neuromas_env.cli.schema import schema_
 from neuromas_env.config import canonical, read_config
 from neuromas_env.envs.discrete.levels import list_levels
@@ -119,10 +119,11 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
 @config_options(TrainConfig)
 def train(
     config: Annotated[
-        Path | None, typer.Option(help="YAML file with these options; the command line wins")
+        Path | None,
+        typer.Option(parser=path, help="YAML file with these options; the command line wins"),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="go on with a run that was stopped or killed")
+        Path | None, typer.Option(parser=path, help="go on with a run that was stopped or killed")
     ] = None,
     **given: Any,
 ) -> None:
@@ -163,7 +164,8 @@ def train(
 @config_options(TrainConfig, *_EVAL_OPTIONS, topology="1, or the run's", connect="dense")
 def evaluate_(
     run: Annotated[
-        Path | None, typer.Option(help="a run's trained network; its options are the defaults")
+        Path | None,
+        typer.Option(parser=path, help="a run's trained network; its options are the defaults"),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="a baseline's network; see: neuromas list baselines")
@@ -178,7 +180,10 @@ def evaluate_(
         bool, typer.Option("--ablation", help="also with messages blanked and shuffled")
     ] = False,
     config: Annotated[
-        Path | None, typer.Option(help="YAML file of `train`; the options of `eval` in it are read")
+        Path | None,
+        typer.Option(
+            parser=path, help="YAML file of `train`; the options of `eval` in it are read"
+        ),
     ] = None,
     **given: Any,
 ) -> None:
@@ -304,7 +309,7 @@ def _saved_options(run: Path) -> tuple[dict[str, Any], Path]:
 
 @app.command(epilog="Example: neuromas show runs/NAME --step 3 --episode 1")
 def show(
-    run: Annotated[Path, typer.Argument(help="run folder")],
+    run: Annotated[Path, typer.Argument(parser=path, help="run folder")],
     step: Annotated[int | None, typer.Option(help="training step; by default the last")] = None,
     episode: Annotated[int, typer.Option(help="which of the step's kept episodes")] = 0,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from neuromas_env.bench.config import BenchConfig
-from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.options import config_options, filed, path
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.readers import READERS
 
@@ -38,7 +38,8 @@ def register(app: typer.Typer) -> None:
 @config_options(BenchConfig)
 def bench(
     config: Annotated[
-        Path | None, typer.Option(help="YAML file with these options; the command line wins")
+        Path | None,
+        typer.Option(parser=path, help="YAML file with these options; the command line wins"),
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help="address of a Ray cluster, or local: many workers")
@@ -73,7 +74,7 @@ def bench(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="benchmark directory")],
+    folder: Annotated[Path, typer.Argument(parser=path, help="benchmark directory")],
     against: Annotated[
         str | None, typer.Option(help="method to compare with; by default the first one run")
     ] = None,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from neuromas_env.cli.options import path
 from neuromas_env.cli.printing import print_names
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.load import list_experiments, load
@@ -25,7 +26,8 @@ def experiment(
         str, typer.Option(help="tiny, small, paper or another of its scales")
     ] = "tiny",
     out: Annotated[
-        Path | None, typer.Option(help="folder of the results; goes on with what it holds")
+        Path | None,
+        typer.Option(parser=path, help="folder of the results; goes on with what it holds"),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="instead of the scale's")] = None,
     study: Annotated[

@@ -12,6 +12,17 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from neuromas_env.config import REQUIRED, Options, Section, canonical, read_config
+from neuromas_env.errors import InputError
+from neuromas_env.files import path_of
+
+
+def path(text: str) -> Path:
+    """Read a path of the command line; see `path_of`."""
+    try:
+        return path_of("it", text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 F = TypeVar("F", bound=Callable[..., None])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.spaces import (
     MAX_MESSAGE,
     MAX_QUESTION,
@@ -39,12 +40,13 @@ class TextChannel:
     name = "neuromas_v0"
     options: tuple[str, ...] = ("index", "id")
 
+    @arguments
     def __init__(
         self,
         task: Task,
         split: str | None = None,
         reward: str = "strict",
-        max_message_length: int = MAX_MESSAGE,
+        max_message_length: Count = MAX_MESSAGE,
     ) -> None:
         """Take a task, and the questions of a split if some are to be drawn.
 

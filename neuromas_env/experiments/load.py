@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.config import REQUIRED, Section, checked, option, read_config
 from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.experiments.answers import check_alike
@@ -41,10 +42,11 @@ def list_experiments(home: Path = HOME) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
+@arguments
 def load(
     name: str | Path,
     scale: str = "tiny",
-    seeds: int | None = None,
+    seeds: Count | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Experiment:
     """Read an experiment.

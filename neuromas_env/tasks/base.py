@@ -13,6 +13,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
 from neuromas_env.tasks.readers.grading import list_form
@@ -23,6 +24,7 @@ __all__ = ["SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_opti
 SPLITS = ("train", "validation", "test")
 
 
+@arguments
 @dataclass(frozen=True)
 class Example:
     """One question with its gold answer.

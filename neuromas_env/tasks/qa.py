@@ -23,6 +23,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.answers import (
     extract_number,
@@ -55,6 +56,7 @@ class QuestionAnswer(Task):
     to training, a tenth to validation and the rest to the test.
     """
 
+    @arguments
     def __init__(
         self,
         name: str,

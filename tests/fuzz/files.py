@@ -147,6 +147,10 @@ def _whole(right: bytes) -> Iterator[tuple[str, bytes]]:
         yield "and more", right + right
 
 
+def _some(right: bytes) -> Iterator[tuple[str, bytes]]:
+    yield from islice(_whole(right), 0, None, 4)
+
+
 def _yaml(right: bytes) -> Iterator[tuple[str, bytes]]:
     yield from (TEXTS | YAMLS).items()
 
@@ -234,26 +238,26 @@ DAMAGED = [
     Damaged("{config}", "eval --model ./nowhere --config {file}", _whole),
     Damaged("{config}", "bench --engine mock --config {file}", _whole),
     Damaged("{run}/config.yaml", "eval --limit 1 --model ./nowhere --run {run}", _yaml),
-    Damaged("{run}/config.yaml", EVAL, _keys(only="learner topology rank targets alpha seed")),
+    Damaged("{run}/config.yaml", EVAL, _keys(only="learner topology rank targets alpha seed", each=3)),
     Damaged("{run}/config.yaml", MOCK, _keys(only="learner topology rank questions temperature")),
-    Damaged("{unfinished}/config.yaml", RESUME, _keys(only="topology model schedule steps task")),
+    Damaged("{unfinished}/config.yaml", RESUME, _keys(only="topology model schedule steps task", each=3)),
     Damaged("{run}/run.json", "show {run}", _whole),
-    Damaged("{run}/run.json", "show {run}", _keys(deep=True)),
+    Damaged("{run}/run.json", "show {run}", _keys(deep=True, each=5)),
     Damaged("{unfinished}/run.json", RESUME, _whole),
-    Damaged("{unfinished}/run.json", RESUME, _keys(only="stages topology model")),
+    Damaged("{unfinished}/run.json", RESUME, _keys(only="stages topology model", each=3)),
     Damaged("{run}/result.json", "show {run}", _whole),
-    Damaged("{run}/result.json", "show {run}", _keys(deep=True)),
+    Damaged("{run}/result.json", "show {run}", _keys(deep=True, each=11)),
     Damaged("{run}/result.json", "train --resume {run}", _whole),
-    Damaged("{run}/result.json", "train --resume {run}", _keys()),
+    Damaged("{run}/result.json", "train --resume {run}", _keys(each=3)),
     Damaged("{run}/transcripts.jsonl", "show {run} --step 1", _whole),
-    Damaged("{run}/transcripts.jsonl", "show {run} --step 1", _keys(deep=True)),
+    Damaged("{run}/transcripts.jsonl", "show {run} --step 1", _keys(deep=True, each=3)),
     Damaged("{run}/metrics.jsonl", MOCK, _whole),
     Damaged("{run}/metrics.jsonl", MOCK, _keys()),
     Damaged(f"{{run}}/{STEP}/state.json", MOCK, _whole),
-    Damaged(f"{{run}}/{STEP}/state.json", MOCK, _keys(deep=True)),
-    Damaged(f"{{unfinished}}/{STEP}/state.json", RESUME, _keys()),
+    Damaged(f"{{run}}/{STEP}/state.json", MOCK, _keys(deep=True, each=3)),
+    Damaged(f"{{unfinished}}/{STEP}/state.json", RESUME, _keys(each=5)),
     Damaged(f"{{run}}/{STEP}/adapters/node_0/adapter_config.json", EVAL, _whole),
-    Damaged(f"{{run}}/{STEP}/adapters/node_0/adapter_config.json", EVAL, _keys(each=5)),
+    Damaged(f"{{run}}/{STEP}/adapters/node_0/adapter_config.json", EVAL, _keys(each=9)),
     Damaged(f"{{run}}/{STEP}/adapters/node_0/adapter_model.safetensors", EVAL, _tensors),
     Damaged(f"{{run}}/{STEP}/adapters/node_0/adapter_model.safetensors", MOCK, _whole),
     Damaged(f"{{run}}/{STEP}/adapters/node_0/adapter_model.safetensors", MOCK, _tensors),
@@ -284,7 +288,7 @@ DAMAGED = [
     Damaged("{adapted}/adapted.json", "bench --out {new} --tasks hierarchy/max --limit 1 --engine "
             "mock --methods gptswarm:agents=1,state={adapted}", _whole),
     Damaged("{adapted}/adapted.json", "bench --out {new} --tasks hierarchy/max --limit 1 --engine "
-            "mock --methods gptswarm:agents=1,state={adapted}", _keys(deep=True)),
+            "mock --methods gptswarm:agents=1,state={adapted}", _keys(deep=True, each=5)),
     Damaged("{mine}/experiment.yaml", "experiment {mine} --scale mini --out {empty}/x", _yaml),
     Damaged("{mine}/experiment.yaml", "experiment {mine} --scale none --out {tried}", _keys()),
     Damaged("{mine}/experiment.yaml", "experiment {mine} --scale mini --out {tried}",
@@ -293,16 +297,16 @@ DAMAGED = [
     Damaged("{mine}/scales.yaml", "experiment {mine} --scale mini --out {tried}",
             _keys(deep=True, each=2)),
     Damaged("{tried}/experiment.json", "experiment {mine} --scale mini --out {tried}", _whole),
-    Damaged("{tried}/experiment.json", "experiment {mine} --scale mini --out {tried}", _keys()),
+    Damaged("{tried}/experiment.json", "experiment {mine} --scale mini --out {tried}", _keys(each=3)),
     Damaged("{tried}/coded/network/seed_0/result.json",
             "experiment {mine} --scale mini --out {tried}", _whole),
     Damaged("{tried}/coded/network/seed_0/result.json",
-            "experiment {mine} --scale mini --out {tried}", _keys()),
-    *(Damaged(f"{{model}}/{name}", f"eval --model {{model}} --limit 1 {SMALL}", _whole)
+            "experiment {mine} --scale mini --out {tried}", _keys(each=3)),
+    *(Damaged(f"{{model}}/{name}", f"eval --model {{model}} --limit 1 {SMALL}", _some)
       for name in ("config.json", "tokenizer.json", "tokenizer_config.json",
                    "generation_config.json", "model.safetensors", "chat_template.jinja")),
     Damaged("{rows}/arc/ARC-Challenge/test.jsonl",
             "eval --policy gold --task arc/challenge --data {rows}", _whole),
     Damaged("{rows}/arc/ARC-Challenge/test.jsonl",
-            "eval --policy gold --task arc/challenge --data {rows}", _keys(deep=True)),
+            "eval --policy gold --task arc/challenge --data {rows}", _keys(deep=True, each=3)),
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Engine, Request
 
@@ -42,6 +43,7 @@ class CachedEngine(Engine):
         adapters: Adapter name to a hash of its weights.
     """
 
+    @arguments
     def __init__(self, engine: Engine, identity: Mapping[str, Any], path: str | Path) -> None:
         """Open the cache.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from neuromas_env.agents.learners.advantage import MODES, Advantage
 from neuromas_env.agents.tables.play import Batch
+from neuromas_env.checks import Count, NonNegative, Positive, Share, arguments
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.errors import unknown
 
@@ -72,17 +73,18 @@ class PolicyGradient:
     2017).
     """
 
+    @arguments
     def __init__(
         self,
         layout: Layout,
         *,
-        rate: float = 0.05,
+        rate: Positive = 0.05,
         credit: str = "leave_one_out",
-        entropy: float = 0.01,
-        epochs: int = 1,
-        clip: float = 0.2,
-        critic_rate: float = 0.01,
-        critic_steps: int = 1,
+        entropy: NonNegative = 0.01,
+        epochs: Count = 1,
+        clip: Positive = 0.2,
+        critic_rate: Positive = 0.01,
+        critic_steps: Count = 1,
         seed: int = 0,
         updates: int = 0,
     ) -> None:
@@ -175,14 +177,15 @@ class QLearning:
     are trained to sum to its reward (VDN, Sunehag et al. 2018).
     """
 
+    @arguments
     def __init__(
         self,
         layout: Layout,
         *,
-        rate: float = 0.2,
-        negative: float = 1.0,
+        rate: Positive = 0.2,
+        negative: NonNegative = 1.0,
         joint: bool = False,
-        explore: float = 0.3,
+        explore: Share = 0.3,
         seed: int = 0,
         updates: int = 400,
     ) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from neuromas_env.agents.tables.algorithms import PolicyGradient, QLearning
 from neuromas_env.agents.tables.play import TableLearner
+from neuromas_env.checks import arguments
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.registry import Registry, built_in
@@ -67,6 +68,7 @@ ALGORITHMS: Registry[MakeAlgorithm] = Registry(
 )
 
 
+@arguments
 def register_algorithm(name: str, make: MakeAlgorithm | None = None, *, about: str = "") -> Any:
     """Let a name stand for an algorithm in this process; see `Registry.register`."""
     return ALGORITHMS.register(name, make, about=about)
@@ -102,6 +104,7 @@ def settings(name: str) -> dict[str, Any]:
     }
 
 
+@arguments
 def make_algorithm(
     name: str, layout: Layout, *, seed: int, updates: int, **options: Any
 ) -> TableLearner:

@@ -27,6 +27,7 @@ from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
 from neuromas_env.agents.training.records import Head, Result
+from neuromas_env.checks import arguments
 from neuromas_env.config import read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read, write, writing
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 
+@arguments
 def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     """Train a network and evaluate it before and after.
 
@@ -59,7 +61,6 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
         InputError: An option is wrong, an episode or a file failed, or the loss is not finite.
         Interrupted: The user stopped the run.
     """
-    config.validate()
     learner_class(config.learner).check(config)
     distributed.start(config.device)
     # The run keeps what `auto` came to, so that it goes on with it on any machine.
@@ -98,6 +99,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     return _finish(run)
 
 
+@arguments
 def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     """Go on with a run from its last checkpoint; a finished run is only read.
 
@@ -126,6 +128,7 @@ def resume(folder: str | Path, *, report: Reporter | None = None) -> RunResult:
     return _finish(run)
 
 
+@arguments
 def grow(
     run: str | Path | RunResult, topology: str, *, report: Reporter | None = None, **options: Any
 ) -> RunResult:
@@ -158,6 +161,7 @@ def _finish(run: Run) -> RunResult:
         run.engine.close()
 
 
+@arguments
 def read_result(folder: str | Path) -> RunResult:
     """Read the result of a finished run.
 

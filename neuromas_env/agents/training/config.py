@@ -36,7 +36,7 @@ class TrainConfig(Options):
     """What a training run depends on; each field's `metadata["help"]` says what it is."""
 
     task: str = option("hierarchy/max", "task, such as bbh/navigate or hierarchy/max:leaves=4")
-    data: str | None = option(None, "folder with benchmark rows")
+    data: str | None = option(None, "folder with benchmark rows", place=True)
     skip_bad_rows: bool = option(False, "leave broken rows out instead of stopping at them")
     topology: str = option(
         "2-1", "layer widths, input side first, such as 2-2-1; or tree-4", also=int
@@ -127,8 +127,8 @@ class TrainConfig(Options):
     eval_every: int = option(0, "also evaluate after every so many steps; 0 for never", low=0)
     checkpoint_every: int = option(5, "steps between checkpoints", low=1)
     transcripts: int = option(4, "episodes per step written to the transcripts", low=0)
-    out: str | None = option(None, "run folder; by default a new one under runs/")
-    grow_from: str | None = option(None, "run folder of a trained, smaller network")
+    out: str | None = option(None, "run folder; by default a new one under runs/", place=True)
+    grow_from: str | None = option(None, "run folder of a trained, smaller network", place=True)
     grow_init: str = option(
         "zero",
         "how new nodes start: as the bare base, as a copy of a sibling or with noise",

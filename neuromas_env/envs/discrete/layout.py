@@ -15,6 +15,7 @@ from itertools import accumulate
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.discrete.tasks import DiscreteTask, Returns, make_discrete_task
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.topology import Topology
@@ -173,11 +174,12 @@ class Layout:
         )
 
 
+@arguments
 def make_layout(
     task: DiscreteTask | str = "xor",
     topology: Topology | str = "2-1",
-    codebook: int | None = None,
-    bandwidth: int = 1,
+    codebook: Count | None = None,
+    bandwidth: Count = 1,
 ) -> Layout:
     """Fit a task, a topology and a code book together.
 
