@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from neuromas_env.checks import arguments
+from neuromas_env.checks import arguments, shown
 from neuromas_env.dag import (
     check_outputs,
     edge_indices,
@@ -109,8 +109,8 @@ class Topology:
         Raises:
             InputError: There are fewer than two leaves, or too many nodes.
         """
-        if leaves < 2:
-            raise InputError(f"a tree has at least 2 leaves, not {leaves}; did you mean 'tree-2'?")
+        if not 2 <= leaves <= MAX_NODES:
+            raise InputError(f"a tree has 2 to {MAX_NODES} leaves, not {shown(leaves)}")
         edges, layer, size = [], list(range(leaves)), leaves
         while len(layer) > 1:
             above = []
@@ -343,7 +343,7 @@ class Topology:
 
 def _check_size(size: int) -> None:
     if type(size) is not int or not 1 <= size <= MAX_NODES:
-        raise InputError(f"a topology has 1 to {MAX_NODES} nodes, not {size!r}")
+        raise InputError(f"a topology has 1 to {MAX_NODES} nodes, not {shown(size)}")
 
 
 def _layered_edges(widths: Sequence[int], connect: str) -> list[tuple[int, int]]:

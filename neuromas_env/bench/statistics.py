@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuromas_env.checks import arguments
+from neuromas_env.checks import arguments, shown
 from neuromas_env.errors import InputError
 
 ALPHA, POWER = 0.05, 0.8
@@ -188,7 +188,7 @@ def compare(
     Raises:
         InputError: The tables do not fit each other.
     """
-    ours, theirs = (np.asarray(table, float) for table in (method, reference))
+    ours, theirs = map(_table, (method, reference))
     for table in (ours, theirs):
         if table.ndim != 2 or not table.size:
             raise InputError(f"scores must be a table [questions, runs], got shape {table.shape}")
@@ -207,6 +207,13 @@ def compare(
     if estimand is None:
         estimand = Estimand.METHOD if counts == {1} else Estimand.TRAINING
     return contrast([ours - theirs] if paired else [ours, -theirs], estimand)
+
+
+def _table(scores: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(scores, float)
+    except (TypeError, ValueError):
+        raise InputError(f"scores must be numbers, got {shown(scores)}") from None
 
 
 def contrast(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuromas_env.checks import Count, arguments
+from neuromas_env.checks import Count, arguments, check
 from neuromas_env.envs.spaces import (
     MAX_MESSAGE,
     MAX_QUESTION,
@@ -83,7 +83,7 @@ class TextChannel:
             index = self.task.find(self._split, str(id))
         elif index is None:
             index = int(rng.integers(len(self.examples)))
-        elif not isinstance(index, int | np.integer) or not 0 <= index < len(self.examples):
+        elif not 0 <= check("index", index, int) < len(self.examples):
             raise InputError(f"index must be 0 to {len(self.examples) - 1}, not {index!r}")
         return self.examples[int(index)]
 

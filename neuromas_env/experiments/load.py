@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def load(
         InputError: There is no such experiment or scale, or an entry is wrong; the message
             names the file and the line.
     """
-    folder = Path(name) if (Path(name) / FILE).is_file() else HOME / str(name)
-    if not (folder / FILE).is_file():
+    folder = Path(name) if isfile(Path(name) / FILE) else HOME / str(name)
+    if not isfile(folder / FILE):
         raise unknown("experiment", str(name), list_experiments())
     text, scales = read_config(folder / FILE), read_config(_ground(folder))
     own = {str(study) for name in scales for study in scales.inner(name)}

@@ -23,7 +23,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from neuromas_env.checks import arguments
+from neuromas_env.checks import Count, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.answers import (
     extract_number,
@@ -67,7 +67,7 @@ class QuestionAnswer(Task):
         columns: Mapping[str, str] = _COLUMNS,
         preprocess: Callable[[Row], Row] | None = None,
         answer_format: str = "",
-        max_new_tokens: int = Task.max_new_tokens,
+        max_new_tokens: Count = Task.max_new_tokens,
         data: str | PathLike[str] | None = None,
         skip_bad_rows: bool = False,
     ) -> None:

@@ -25,7 +25,7 @@ WORDS = {
 BASE = {
     "train": "train --task signal:symbols=3 --model ./nowhere",
     "eval": "eval --task signal:symbols=3 --model ./nowhere --limit 1",
-    "bench": "bench --out {new} --methods direct --tasks signal:symbols=3 --limit 1 --model ./nowhere",
+    "bench": "bench --out {new} --methods direct --tasks signal:symbols=3 --model ./nowhere",
     "adapt": "adapt gptswarm --task signal:symbols=3 --out {new} --iterations 1 --model ./nowhere",
 }
 OWN = {

@@ -20,6 +20,7 @@ import numpy as np
 
 from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
+from neuromas_env.files import path_of
 from neuromas_env.policy import Completion, Engine, Request
 
 _SCHEMA = """
@@ -59,7 +60,7 @@ class CachedEngine(Engine):
         self.adapters: Mapping[str, str] = {}
         self.name, self.weights_hash = engine.name, engine.weights_hash
         self.settings, self.versions = engine.settings, engine.versions
-        self._path = Path(path)
+        self._path = path_of("cache", path)
         self._identity = json.dumps(identity, sort_keys=True)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from neuromas_env.checks import arguments
 from neuromas_env.tasks.readers.grading import grade, list_form, normalise
@@ -58,7 +58,7 @@ class Form:
         options: `(label, text)` of each option where an example lists none.
     """
 
-    kind: Literal[choice, number, word, text]
+    kind: Literal["choice", "number", "word", "text"]
     words: tuple[str, ...] = ()
     options: Options = ()
 
