@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from neuromas_env.checks import arguments, shown
+from neuromas_env.checks import arguments, check, shown
 from neuromas_env.dag import (
     check_outputs,
     edge_indices,
@@ -75,7 +75,6 @@ class Topology:
         return cls.layered([int(width) for width in widths.split("-")], suffix or connect)
 
     @classmethod
-    @arguments
     def layered(cls, widths: Sequence[int], connect: str = "dense") -> Topology:
         """Connect layers of the given widths.
 
@@ -86,7 +85,7 @@ class Topology:
         Raises:
             InputError: A layer is empty, the last is not one node, or `connect` is unknown.
         """
-        name = "-".join(map(str, widths))
+        name = "-".join(map(str, check("widths", widths, Sequence)))
         if connect not in CONNECTIONS:
             raise unknown("connectivity", connect, CONNECTIONS)
         if not widths or any(type(width) is not int or width < 0 for width in widths):
@@ -109,8 +108,11 @@ class Topology:
         Raises:
             InputError: There are fewer than two leaves, or too many nodes.
         """
-        if not 2 <= leaves <= MAX_NODES:
-            raise InputError(f"a tree has 2 to {MAX_NODES} leaves, not {shown(leaves)}")
+        if leaves < 2:
+            raise InputError(
+                f"a tree has at least 2 leaves, not {shown(leaves)}; did you mean 'tree-2'?"
+            )
+        _check_size(2 * leaves - 1)
         edges, layer, size = [], list(range(leaves)), leaves
         while len(layer) > 1:
             above = []
@@ -122,7 +124,6 @@ class Topology:
         return cls.from_edges(edges)
 
     @classmethod
-    @arguments
     def from_edges(
         cls, edges: Iterable[Iterable[int | str]], n_nodes: int | None = None
     ) -> Topology:
@@ -136,7 +137,7 @@ class Topology:
         Raises:
             InputError: There is a cycle, a node leads nowhere, or the order is wrong.
         """
-        pairs = sorted({edge_indices(edge) for edge in edges})
+        pairs = sorted({edge_indices(edge) for edge in check("edges", edges, Iterable)})
         named = 1 + max((max(pair) for pair in pairs), default=0)
         size = named if n_nodes is None else n_nodes
         _check_size(size)
@@ -164,7 +165,9 @@ class Topology:
         import networkx
 
         if not hasattr(graph, "is_directed") or not graph.is_directed():
-            raise InputError("the graph must be a networkx.DiGraph, source to reader")
+            raise InputError(
+                "the graph is undirected: give a networkx.DiGraph, source to reader"
+            )
         if not graph:
             raise InputError("the graph has no nodes: a topology needs at least its output node")
         longest_paths(list(graph), list(graph.edges()))

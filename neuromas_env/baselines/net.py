@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from neuromas_env.agents.llm import LLMPolicy, Prompt
 from neuromas_env.agents.prompts import Turns, build_prompt
-from neuromas_env.checks import Count, NonNegative, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Observation, Policy, Sampling
@@ -30,7 +29,6 @@ class Script(Policy):
         return self.say(observation)
 
 
-@arguments
 @dataclass(frozen=True)
 class Setup:
     """What a baseline is built from.
@@ -46,8 +44,8 @@ class Setup:
     name: str
     task: Task
     engine: Engine
-    temperature: NonNegative | None = None
-    max_new_tokens: Count | None = None
+    temperature: float | None = None
+    max_new_tokens: int | None = None
 
     def ask(
         self,

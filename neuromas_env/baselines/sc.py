@@ -67,8 +67,6 @@ def matched_self_consistency(
     Raises:
         InputError: A count is not positive, or the budget does not pay for one sample.
     """
-    if not (tokens_per_question > 0 and tokens_per_sample > 0):
-        raise InputError("a budget-matched row needs positive counts of completion tokens")
     k = tokens_per_question / tokens_per_sample
     if 1 > (1 + tolerance) * k:
         raise InputError(

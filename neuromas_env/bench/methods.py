@@ -54,7 +54,7 @@ class TrainedRun:
     shape: dict[str, Any]
     hashes: dict[str, str] = field(repr=False)
     trainable: int
-    saved: dict[str, Any] = field(repr=False)
+    saved: TrainConfig = field(repr=False)
     training: Training | None
 
 
@@ -76,9 +76,9 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         folder = checkpoint.latest(where)
     except InputError as error:
         raise InputError(f"method {name!r}: {error}; {right}") from None
-    saved = read_config(folder.parent.parent / "config.yaml")
+    saved = TrainConfig.from_mapping(read_config(folder.parent.parent / "config.yaml"))
     state = checkpoint.read_state(folder)
-    _check_row(name, saved.get("learner", TrainConfig.learner), len(state.topology), right)
+    _check_row(name, saved.learner, len(state.topology), right)
     try:
         contents = {
             node: (folder / "adapters" / node / "adapter_model.safetensors").read_bytes()
@@ -93,8 +93,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         folder,
         state,
         # vLLM reserves room for as many adapters as a topology has nodes, whatever its edges.
-        {key: saved[key] for key in _SHAPE if key in saved}
-        | {"topology": "-".join("1" * len(contents))},
+        {key: getattr(saved, key) for key in _SHAPE} | {"topology": "-".join("1" * len(contents))},
         {node: blake2b(data, digest_size=8).hexdigest() for node, data in contents.items()},
         trainable,
         saved,
@@ -114,23 +113,23 @@ def _check_row(name: str, learner: str, nodes: int, right: str) -> None:
         raise InputError(f"method {name!r}: in this run {found}; {right}")
 
 
-def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | None:
+def _training(folder: Path, state: State, saved: TrainConfig) -> Training | None:
     """Count what led to a checkpoint, a run that it was grown from included."""
     before: Training | None = {}
-    if source := saved.get("grow_from"):
+    if source := saved.grow_from:
         try:
             before = read_run(f"neuromas@{source}").training
         except InputError:
             return None
-    try:
-        log = read_lines(folder.parent.parent / "metrics.jsonl", Metrics)
-    except InputError:
+    file = folder.parent.parent / "metrics.jsonl"
+    if not file.is_file():
         return None
+    log = read_lines(file, Metrics)
     steps = [row for row in log if "event" not in row]
     trained: list[Any] = [row.get("train_tokens") for row in steps if row["step"] <= state.step]
     if before is None or len(trained) < state.step or None in trained:
         return None
-    found = {"questions": state.step * saved["questions"], "steps": state.step}
+    found = {"questions": state.step * saved.questions, "steps": state.step}
     spent = [row[2:5] for row in state.cost if row[0] == "train"]
     found |= {key: sum(row[i] for row in spent) for i, key in enumerate(_SPENT)}
     found["trained_tokens"] = int(sum(trained))
@@ -156,15 +155,12 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
     if name.startswith("malt@"):
         from neuromas_env.baselines.malt import malt
 
-        usual = run.saved["temperature"]
+        usual = run.saved.temperature
         drawn = Sampling(usual if config.temperature is None else config.temperature, length)
         return replace(malt(task, engine, drawn), name=name)
-    trained, sampling = (
-        TrainConfig.from_mapping(run.saved),
-        Sampling(config.temperature or 0.0, length),
-    )
-    learner = learner_class(trained.learner)
-    return replace(learner.method(trained, run.state.topology, task, engine, sampling), name=name)
+    sampling = Sampling(config.temperature or 0.0, length)
+    learner = learner_class(run.saved.learner)
+    return replace(learner.method(run.saved, run.state.topology, task, engine, sampling), name=name)
 
 
 def learned_files(name: str) -> dict[str, str]:

@@ -17,8 +17,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from neuromas_env.bench.stored import check_rows
 from neuromas_env.checks import arguments
-from neuromas_env.errors import InputError
+from neuromas_env.errors import InputError, placed
 from neuromas_env.files import lock
 from neuromas_env.tasks.base import Example, Score
 
@@ -346,6 +347,8 @@ class Store:
         )
         try:
             self._check_version(write)
+            with placed(str(self.path)):
+                check_rows(self._db)
             if write:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 # A killed process loses nothing so; only a power cut may take the last chunk.

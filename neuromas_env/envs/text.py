@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuromas_env.checks import Count, arguments, check
+from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.spaces import (
     MAX_MESSAGE,
     MAX_QUESTION,
@@ -62,8 +62,6 @@ class TextChannel:
         """
         if reward not in REWARDS:
             raise unknown("reward", str(reward), REWARDS)
-        if type(max_message_length) is not int or max_message_length < 1:
-            raise InputError(f"max_message_length must be at least 1, not {max_message_length!r}")
         self.task, self.max_length = task, max_message_length
         self._split, self._reward = split or "", reward
         self.examples: Sequence[Example] = () if split is None else task.examples(split)
@@ -83,7 +81,7 @@ class TextChannel:
             index = self.task.find(self._split, str(id))
         elif index is None:
             index = int(rng.integers(len(self.examples)))
-        elif not 0 <= check("index", index, int) < len(self.examples):
+        elif isinstance(index, bool) or index not in range(len(self.examples)):
             raise InputError(f"index must be 0 to {len(self.examples) - 1}, not {index!r}")
         return self.examples[int(index)]
 

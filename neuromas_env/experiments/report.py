@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from neuromas_env.bench.statistics import Estimand, corrected
 from neuromas_env.bench.store import Store
+from neuromas_env.bench.stored import read_said
 from neuromas_env.bench.summary import summarise
 from neuromas_env.bench.tables import Grid, make_grids, p_value, percent, points, to_markdown
 from neuromas_env.experiments import curves
@@ -279,7 +279,7 @@ def _said(running: Running, arm: str, task: str) -> list[list[dict[str, str]]]:
     """What the nodes said, for every seed and question."""
     seeds: dict[int, list[dict[str, str]]] = {}
     for row in running.answers(arm, task, "results.seed, transcript"):
-        said = {one["node"]: one["text"] for one in json.loads(row["transcript"])}
+        said = {one["node"]: one["text"] for one in read_said(row["transcript"])}
         seeds.setdefault(row["seed"], []).append(said)
     return list(seeds.values())
 

@@ -18,7 +18,6 @@ from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.engines.openai import OpenAIEngine
 from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
 from neuromas_env.agents.tables.registry import make_algorithm
-from neuromas_env.baselines.net import Setup
 from neuromas_env.bench.statistics import Estimand, mean_interval
 from neuromas_env.bench.store import Store
 from neuromas_env.envs.discrete.levels import level
@@ -93,8 +92,6 @@ ROWS: list[Row] = [
     ("Form", package.Form, {"kind": "number"}, {"kind": "name", "words": "texts"}),
     ("Method", package.Method, {"topology": _pair, "team": _method.team},
      {"topology": "object", "team": "object", "calls": "natural"}),
-    ("LLMPolicy", package.LLMPolicy, {"engine": _engine, "prompt": print},
-     {"engine": "object", "prompt": "object", "sampling": "object"}),
     ("llm_network", package.llm_network, {"topology": _pair, "task": _task, "engine": _engine},
      {"topology": "object", "task": "object", "engine": "object", "sampling": "object?",
       "adapter_of": "mapping"}),
@@ -123,7 +120,6 @@ ROWS: list[Row] = [
     ("DiscreteOptions", DiscreteOptions, {},
      {"topology": "name", "codebook": "count?", "bandwidth": "count", "learner": "name",
       "credit": "name", "questions": "count", "rollouts": "count", "grow_init": "name"}),
-    ("Setup", Setup, {"name": "direct", "task": _task, "engine": _engine}, OPTIONAL),
     ("Sandbox", Sandbox, {}, {"tier": "name?", "workers": "count?"}),
     ("Store", Store, {"folder": "{tmp}"}, {"folder": "folder"}),
     ("QuestionAnswer", package.QuestionAnswer, {"name": "mine", "source": "{tmp}/rows.jsonl"},

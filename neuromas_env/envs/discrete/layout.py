@@ -196,9 +196,6 @@ def make_layout(
     task = make_discrete_task(task)
     topology = topology if isinstance(topology, Topology) else Topology.parse(topology)
     codebook = task.answers if codebook is None else codebook
-    for name, value in (("codebook", codebook), ("bandwidth", bandwidth)):
-        if type(value) is not int or value < 1:
-            raise InputError(f"{name} must be an integer of at least 1, not {value!r}")
     messages = codebook**bandwidth if bandwidth < 64 else MAX_MESSAGES + 1
     if messages > MAX_MESSAGES:
         raise InputError(

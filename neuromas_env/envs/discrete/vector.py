@@ -57,8 +57,6 @@ class VectorNetwork:
         Raises:
             InputError: An argument is wrong, or they do not fit together.
         """
-        if type(batch) is not int or batch < 1:
-            raise InputError(f"batch must be an integer of at least 1, not {batch!r}")
         self.layout: Layout = make_layout(task, topology, codebook, bandwidth)
         self.batch = batch
         self.observation_space: Space = self.layout.observation_space(observation)

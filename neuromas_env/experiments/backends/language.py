@@ -201,9 +201,9 @@ class Language:
             name = f"{given}{',' if ':' in given else ':'}state={out}"
             return engine, make_baseline(name, task, engine), None
         engine, saved = self._load(out), _saved(out)
-        limit = saved["max_new_tokens"]
+        limit = saved.max_new_tokens
         if arm.kind == "vote":
-            name = f"sc:k={samples:g},prompt=direct,temperature={saved['temperature']:g}"
+            name = f"sc:k={samples:g},prompt=direct,temperature={saved.temperature:g}"
             return engine, make_baseline(name, task, Bound(engine, "node_0"), limit), None
         asked = BenchConfig(str(out), ("any",), (task.name,), max_new_tokens=limit)
         method = make_method(_name(out), task, engine, asked)
@@ -226,7 +226,7 @@ class Language:
         from neuromas_env.agents.training import checkpoint
 
         saved = _saved(out)
-        engine = self._engine(TrainConfig.from_mapping({k: saved[k] for k in _LOADED}))
+        engine = self._engine(TrainConfig(**{k: getattr(saved, k) for k in _LOADED}))
         checkpoint.load(checkpoint.latest(out), engine)
         return engine
 
@@ -248,13 +248,13 @@ class Language:
         return {"similarity": adapter_similarity(self._load(out), topology.nodes)}
 
 
-def _saved(out: Path) -> dict[str, Any]:
-    return read_config(out / "config.yaml")
+def _saved(out: Path) -> TrainConfig:
+    return TrainConfig.from_mapping(read_config(out / "config.yaml"))
 
 
 def _name(out: Path) -> str:
     """Name a run as the benchmark does: learners with roles have a form of their own."""
-    learner = _saved(out)["learner"]
+    learner = _saved(out).learner
     return f"{learner if learner in OWN_FORM else 'neuromas'}@{out}"
 
 
@@ -270,7 +270,7 @@ def _outcome(out: Path) -> dict[str, Any]:
     """
     if (out / OUTCOME).is_file():
         return read(out / OUTCOME)
-    run, questions = _run(out), _saved(out)["questions"]
+    run, questions = _run(out), _saved(out).questions
     steps = [line for line in read_lines(out / "metrics.jsonl", Metrics) if "event" not in line]
     spent = run.training or {}
     critics = int(steps[-1].get("critic_parameters", 0)) if steps else 0
