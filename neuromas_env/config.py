@@ -210,6 +210,15 @@ class Section(dict):
         result.places |= self.places
         return result
 
+    def value(self, key: Any, hint: Any, default: Any = None) -> Any:
+        """Return what stands under a key, checked by a type hint.
+
+        Raises:
+            InputError: Something else is there.
+        """
+        with placed(self.at(key)):
+            return check(str(key), self.get(key, default), hint)
+
     def inner(self, key: Any) -> Section:
         """Return the mapping under a key, an empty one if there is none.
 

@@ -156,7 +156,7 @@ def reading(path: Path, right: str = "") -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InputError(f"there is no {path}{end}") from None
-    except (OSError, ValueError) as error:  # an InputError and broken UTF-8 are such, too
+    except (OSError, ValueError, EOFError) as error:  # an InputError is a ValueError, too
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read: {reason}{end}") from None
 

@@ -165,9 +165,7 @@ class Topology:
         import networkx
 
         if not hasattr(graph, "is_directed") or not graph.is_directed():
-            raise InputError(
-                "the graph is undirected: give a networkx.DiGraph, source to reader"
-            )
+            raise InputError("the graph is undirected: give a networkx.DiGraph, source to reader")
         if not graph:
             raise InputError("the graph has no nodes: a topology needs at least its output node")
         longest_paths(list(graph), list(graph.edges()))

@@ -10,7 +10,7 @@ from typing import Any
 
 from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine
 from neuromas_env.bench.config import BenchConfig
-from neuromas_env.bench.engines import Adapters, Identity, make_engine
+from neuromas_env.bench.engines import Adapters, Identity, check_trainable, make_engine
 from neuromas_env.bench.methods import (
     TRAINED,
     TrainedRun,
@@ -135,6 +135,7 @@ class Worker:
         trainable = 0
         if name.startswith(TRAINED):
             run = self._run(name, identity)
+            check_trainable(engine, config.engine)
             settings["adapters"], trainable = run.hashes, run.trainable
         elif files := learned_files(method.name):
             settings["adapters"] = files

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.bench.machine import machine
+from neuromas_env.checks import check
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
 from neuromas_env.experiments.study import Backend, Running
@@ -123,7 +124,7 @@ def _note_start(head: Path, experiment: Experiment, command: str | None) -> list
         "machine": f"{machine()}, Python {platform.python_version()}",
     }
     held = read(head)
-    made = held.get("made", [])
+    made = check("made", held.get("made", []), list[dict[str, str]])
     if now not in made:
         made.append(now)
         write(head, json.dumps(held | {"made": made}, indent=1))

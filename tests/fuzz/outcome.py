@@ -34,7 +34,8 @@ class Outcome:
 
     Attributes:
         fault: `traceback`, `hang`, `untold` (no single line that says what is wrong), `silent`
-            (taken although it is wrong), or nothing for a clean one.
+            (taken although it is wrong), `written` (refused, with something left behind), or
+            nothing for a clean one.
         code: Exit status, None for a call.
         text: What was said, or the traceback.
     """
@@ -129,7 +130,7 @@ class Tally:
             self.faults.append(f"{outcome.fault}: {group}: {name}: {' | '.join(tail)[:300]}")
 
     def table(self) -> str:
-        kinds = ("clean", "traceback", "hang", "untold", "silent")
+        kinds = ("clean", "traceback", "hang", "untold", "silent", "written")
         head = ("what", "inputs", *kinds)
         rows = [
             (group, sum(count.values()), *(count[kind] for kind in kinds))

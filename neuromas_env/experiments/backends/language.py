@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import blank, shuffle
-from neuromas_env.agents.training.records import Metrics, Result
+from neuromas_env.agents.training.records import Metrics, Network, Result
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE as ADAPTED
 from neuromas_env.baselines.adapted import adapt, read_adapted
@@ -21,11 +21,12 @@ from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import TrainedRun, make_method, read_run
 from neuromas_env.bench.store import Answer
 from neuromas_env.bench.worker import answer_of
+from neuromas_env.checks import Natural
 from neuromas_env.config import read_config
 from neuromas_env.downloads import build_once, cache_dir
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.bound import Bound
-from neuromas_env.experiments.spec import Arm, Study, digest
+from neuromas_env.experiments.spec import Arm, Reached, Study, digest
 from neuromas_env.files import read, read_lines, write
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import Intervene, run_episodes
@@ -35,6 +36,13 @@ from neuromas_env.tasks.ready import check_ready
 
 OUTCOME = "outcome.json"
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")
+
+
+class _Outcome(TypedDict):
+    topology: Network
+    trainable: Natural
+    weights_hash: str
+    result: Reached
 
 
 class Language:
@@ -262,14 +270,14 @@ def _run(out: Path) -> TrainedRun:
     return read_run(_name(out))
 
 
-def _outcome(out: Path) -> dict[str, Any]:
+def _outcome(out: Path) -> _Outcome:
     """Return what is said of a finished run, noted once: a report needs no weights.
 
     So a folder without its checkpoints, which is small enough to be published, can still be gone
     on with.
     """
     if (out / OUTCOME).is_file():
-        return read(out / OUTCOME)
+        return read(out / OUTCOME, _Outcome)
     run, questions = _run(out), _saved(out).questions
     steps = [line for line in read_lines(out / "metrics.jsonl", Metrics) if "event" not in line]
     spent = run.training or {}
@@ -292,7 +300,7 @@ def _outcome(out: Path) -> dict[str, Any]:
         },
     }
     write(out / OUTCOME, json.dumps(found, indent=1))
-    return read(out / OUTCOME)
+    return read(out / OUTCOME, _Outcome)
 
 
 def _named(cost: dict[str, Any]) -> dict[str, int]:
