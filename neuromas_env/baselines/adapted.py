@@ -22,7 +22,7 @@ from neuromas_env.baselines import (
     read_options,
 )
 from neuromas_env.baselines.net import Fitted, Learning, Setup
-from neuromas_env.checks import Natural, made
+from neuromas_env.checks import WHOLE, Natural, check, made
 from neuromas_env.errors import InputError, placed
 from neuromas_env.files import read, write, writing
 from neuromas_env.policy import Engine, Usage
@@ -175,6 +175,10 @@ def learning_of(name: str) -> Callable[..., Learning]:
     Raises:
         InputError: There is no such baseline, or it does not learn.
     """
+    return _fitted(name).learning
+
+
+def _fitted(name: str) -> Fitted:
     found = BASELINES.find(family := name.partition(":")[0])
     if not isinstance(found, Fitted):
         learn = [name for name in BASELINES.built_in if isinstance(BASELINES.find(name), Fitted)]
@@ -182,7 +186,7 @@ def learning_of(name: str) -> Callable[..., Learning]:
             f"baseline {family!r} learns nothing before it is tested; of those built in, "
             f"{' and '.join(learn)} do"
         )
-    return found.learning
+    return found
 
 
 def _learning(name: str, task: Task, engine: Engine) -> Learning:
@@ -217,7 +221,8 @@ def read_adapted(folder: Path) -> Adapted:
     """
     path = folder / FILE
     with placed(str(path)):
-        return made("it", read(path), Adapted)
+        held = made(WHOLE, read(path), Adapted)
+        return replace(held, state=check("state", held.state, _fitted(held.method).state))
 
 
 def _no_cost() -> dict[str, int]:

@@ -20,7 +20,7 @@ Tried = Iterator[tuple[str, str, Outcome]]
 def try_commands(places: Mapping[str, str], share: slice = slice(None)) -> Tried:
     """Try every bad command line."""
     for name, words in [*lines(), *options()][share]:
-        given = [_filled(word, places) for word in words]
+        given = [filled(word, places) for word in words]
         outcome = _kept(places, command(given))
         yield f"command {name}", " ".join(words)[-100:], outcome
 
@@ -60,7 +60,8 @@ def try_calls(places: Mapping[str, str], share: slice = slice(None)) -> Tried:
         yield f"call {name}", argument, call(partial(made.func, **given), True)
 
 
-def _filled(word: str, places: Mapping[str, str]) -> str:
+def filled(word: str, places: Mapping[str, str]) -> str:
+    """Return a word with the folders that it names."""
     for name, place in places.items():
         word = word.replace(f"{{{name}}}", place)
     return word
