@@ -169,10 +169,30 @@ def arguments(thing: T) -> T:
                 known[name](name, value)
         return function(*args, **given)
 
+    checking.rules = rules  # type: ignore[attr-defined]
     if isinstance(thing, type):
         thing.__init__ = checking  # type: ignore[misc]
         return thing
     return typing.cast(T, checking)
+
+
+def check_arguments(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Check arguments before there is a call, as `arguments` does in it.
+
+    Args:
+        function: A function or a class, perhaps a `partial` of one; without `arguments` nothing
+            is known of it.
+        given: Some of its arguments by name.
+
+    Raises:
+        InputError: One has a wrong type or is out of range.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    inner: Any = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
+    known = inner.rules() if hasattr(inner, "rules") else {}
+    for name in given.keys() & known.keys():
+        known[name](name, given[name])
 
 
 def _resolved(hint: Any, scope: dict[str, Any]) -> Any:

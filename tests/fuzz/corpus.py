@@ -54,10 +54,10 @@ def try_calls(places: Mapping[str, str], share: slice = slice(None)) -> Tried:
     """Try every bad argument."""
     for name, argument, made in [*calls()][share]:
         given = {
-            key: value.format(tmp=places["tmp"]) if value == f"{{tmp}}{str(value)[5:]}" else value
+            key: filled(value, places) if isinstance(value, str) else value
             for key, value in made.keywords.items()
         }
-        yield f"call {name}", argument, call(partial(made.func, **given), True)
+        yield f"call {name}", argument, call(partial(made.func, *made.args, **given), True)
 
 
 def filled(word: str, places: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ encoding `discrete`), so one array `[observations, messages]` holds the tables o
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from neuromas_env.agents.learners.advantage import MODES, Advantage
 from neuromas_env.agents.tables.play import Batch
 from neuromas_env.checks import Count, NonNegative, Positive, Share, arguments
 from neuromas_env.envs.discrete.layout import Layout
-from neuromas_env.errors import unknown
 
 
 def softmax(table: np.ndarray) -> np.ndarray:
@@ -57,6 +56,12 @@ def scatter(
     return np.bincount(index, weights.ravel(), shape[0] * shape[1]).reshape(shape)
 
 
+Credit = Literal[
+    "leave_one_out", "batch_mean", "moving_average", "group_normalised", "own", "central",
+    "counterfactual",
+]  # fmt: skip
+
+
 class PolicyGradient:
     """Ascent on the expected reward of softmax policies, with a choice of credit.
 
@@ -79,7 +84,7 @@ class PolicyGradient:
         layout: Layout,
         *,
         rate: Positive = 0.05,
-        credit: str = "leave_one_out",
+        credit: Credit = "leave_one_out",
         entropy: NonNegative = 0.01,
         epochs: Count = 1,
         clip: Positive = 0.2,
@@ -105,9 +110,6 @@ class PolicyGradient:
         Raises:
             InputError: There is no such credit.
         """
-        credits = (*MODES, "own", "central", "counterfactual")
-        if credit not in credits:
-            raise unknown("credit", credit, credits)
         self.layout = layout
         self.table = np.zeros((sum(layout.sizes), layout.messages))
         self._credit, self._entropy = credit, entropy
