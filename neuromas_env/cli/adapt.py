@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.cli.options import config_options, filed, named_task
+from neuromas_env.cli.options import config_options, filed, named_task, path
 from neuromas_env.extras import MODEL, need
 from neuromas_env.text import say
 
@@ -21,7 +22,10 @@ EXAMPLES = ("neuromas adapt gptswarm --task hierarchy/max --out DIR",)
 )
 def adapt_(
     baseline: Annotated[str, typer.Argument(help="with its options, such as gptswarm:agents=2")],
-    out: Annotated[str, typer.Option(help="folder of what is learned; goes on with what it holds")],
+    out: Annotated[
+        Path,
+        typer.Option(parser=path, help="folder of what is learned; goes on with what it holds"),
+    ],
     iterations: Annotated[int, typer.Option(min=0, help="in all")] = 200,
     **given: Any,
 ) -> None:

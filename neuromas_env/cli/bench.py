@@ -12,7 +12,7 @@ from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli import printing
 from neuromas_env.cli.names import offering
-from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.options import config_options, filed, path
 from neuromas_env.errors import InputError
 from neuromas_env.extras import MODEL, REPORT, need
 from neuromas_env.tasks.readers import READERS
@@ -36,7 +36,8 @@ REPORT_EXAMPLES = (
 @config_options(BenchConfig)
 def bench(
     config: Annotated[
-        Path | None, typer.Option(help="YAML file with these options; the command line wins")
+        Path | None,
+        typer.Option(parser=path, help="YAML file with these options; the command line wins"),
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help="address of a Ray cluster, or local: many workers")
@@ -78,7 +79,7 @@ def bench(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="benchmark directory")],
+    folder: Annotated[Path, typer.Argument(parser=path, help="benchmark directory")],
     against: Annotated[
         str | None, typer.Option(help="method to compare with; by default the first one run")
     ] = None,

@@ -11,6 +11,7 @@ import typer
 
 from neuromas_env.cli import printing
 from neuromas_env.cli.names import offering
+from neuromas_env.cli.options import path
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.text import visible
 
@@ -38,7 +39,8 @@ def experiment(
         str, typer.Option(help="tiny, small, paper or another of its scales")
     ] = "tiny",
     out: Annotated[
-        Path | None, typer.Option(help="folder of the results; goes on with what it holds")
+        Path | None,
+        typer.Option(parser=path, help="folder of the results; goes on with what it holds"),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="instead of the scale's")] = None,
     study: Annotated[

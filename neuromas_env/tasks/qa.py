@@ -25,6 +25,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.answers import extract_number
 from neuromas_env.tasks.base import SPLITS, Example, Task
@@ -58,6 +59,7 @@ class QuestionAnswer(Task):
     to training, a tenth to validation and the rest to the test.
     """
 
+    @arguments
     def __init__(
         self,
         name: str,
@@ -67,7 +69,7 @@ class QuestionAnswer(Task):
         read: Read | None = None,
         tables: Mapping[str, str] | str = "train",
         answer_format: str = "",
-        max_new_tokens: int = Task.max_new_tokens,
+        max_new_tokens: Count = Task.max_new_tokens,
         data: str | PathLike[str] | None = None,
         skip_bad_rows: bool = False,
     ) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
+from neuromas_env.checks import arguments
 from neuromas_env.tasks.readers.grading import grade, list_form, normalise
 from neuromas_env.tasks.readers.numbers import extract_number
 from neuromas_env.tasks.reply import Score
@@ -46,6 +47,7 @@ class Reader:
         return f"{self.name} {self.version}"
 
 
+@arguments
 @dataclass(frozen=True)
 class Form:
     """What kind of answer is asked for.
@@ -56,7 +58,7 @@ class Form:
         options: `(label, text)` of each option where an example lists none.
     """
 
-    kind: str
+    kind: Literal["choice", "number", "word", "text"]
     words: tuple[str, ...] = ()
     options: Options = ()
 
