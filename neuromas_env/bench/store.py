@@ -26,35 +26,6 @@ from neuromas_env.tasks.base import Example, Score
 FILE, LOCK = "bench.sqlite", "bench.lock"
 
 
-CREATE TABLE cells (
-    id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE,
-    method TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL, seed INTEGER,
-    settings TEXT NOT NULL, facts TEXT NOT NULL
-);
-CREATE TABLE questions (
-    task TEXT, split TEXT, row_id TEXT, question TEXT NOT NULL, target TEXT NOT NULL,
-    parts TEXT NOT NULL, PRIMARY KEY (task, split, row_id)
-) WITHOUT ROWID;
-CREATE TABLE answers (
-    cell INTEGER REFERENCES cells, row INTEGER, row_id TEXT NOT NULL,
-    answer TEXT NOT NULL, strict REAL NOT NULL, extracted REAL NOT NULL, reason TEXT,
-    tie INTEGER, error TEXT, calls INTEGER NOT NULL, cached INTEGER NOT NULL,
-    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, seconds REAL NOT NULL,
-    sandbox TEXT, transcript TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, reader TEXT,
-    PRIMARY KEY (cell, row)
-) WITHOUT ROWID;
-CREATE TABLE matches (
-    task TEXT, split TEXT, method TEXT, conditions TEXT, matched TEXT NOT NULL,
-    PRIMARY KEY (task, split, method, conditions)
-) WITHOUT ROWID;
-CREATE VIEW results AS
-    SELECT method, task, split, seed, answers.*, questions.question, questions.target,
-        settings ->> '$.weights_hash' AS weights_hash, facts ->> '$.versions' AS versions
-    FROM answers JOIN cells ON cells.id = answers.cell
-    JOIN questions USING (task, split, row_id);
-"""
-
-
 @dataclass(frozen=True)
 class Cell:
     """A method on a task with one seed.

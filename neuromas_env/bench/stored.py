@@ -11,7 +11,33 @@ from neuromas_env.files import parse
 VERSION = 2
 APPLICATION = 0x4E4D4153  # "NMAS", so that nobody else's database is taken for ours
 SCHEMA = """
-
+CREATE TABLE cells (
+    id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE,
+    method TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL, seed INTEGER,
+    settings TEXT NOT NULL, facts TEXT NOT NULL
+);
+CREATE TABLE questions (
+    task TEXT, split TEXT, row_id TEXT, question TEXT NOT NULL, target TEXT NOT NULL,
+    parts TEXT NOT NULL, PRIMARY KEY (task, split, row_id)
+) WITHOUT ROWID;
+CREATE TABLE answers (
+    cell INTEGER REFERENCES cells, row INTEGER, row_id TEXT NOT NULL,
+    answer TEXT NOT NULL, strict REAL NOT NULL, extracted REAL NOT NULL, reason TEXT,
+    tie INTEGER, error TEXT, calls INTEGER NOT NULL, cached INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, seconds REAL NOT NULL,
+    sandbox TEXT, transcript TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, reader TEXT,
+    PRIMARY KEY (cell, row)
+) WITHOUT ROWID;
+CREATE TABLE matches (
+    task TEXT, split TEXT, method TEXT, conditions TEXT, matched TEXT NOT NULL,
+    PRIMARY KEY (task, split, method, conditions)
+) WITHOUT ROWID;
+CREATE VIEW results AS
+    SELECT method, task, split, seed, answers.*, questions.question, questions.target,
+        settings ->> '$.weights_hash' AS weights_hash, facts ->> '$.versions' AS versions
+    FROM answers JOIN cells ON cells.id = answers.cell
+    JOIN questions USING (task, split, row_id);
+"""
 _TEXT, _COUNT = "typeof({0}) = 'text'", "typeof({0}) = 'integer' AND {0} >= 0"
 _SHARE = "typeof({0}) IN ('real', 'integer') AND {0} BETWEEN 0 AND 1"
 _JSON = "typeof({0}) = 'text' AND json_valid({0}) AND json_type({0}) = "
