@@ -31,12 +31,12 @@ def adapt_(
 ) -> None:
     """Let a baseline that learns, but not by its model's weights, adapt to a task."""
     config = TrainConfig.from_mapping(filed(None, given))
+    need("a baseline that learns", *MODEL)  # said before rows are fetched
     task = named_task(config)
     from neuromas_env.baselines import read_options
     from neuromas_env.baselines.adapted import FILE, adapt, learning_of
 
     read_options(baseline, learning_of(baseline))  # a wrong one is told before a model is loaded
-    need("a baseline that learns", *MODEL)
     from neuromas_env.agents.engines.devices import described
     from neuromas_env.agents.training.api import make_engine
     from neuromas_env.progress import ConsoleReporter

@@ -51,10 +51,10 @@ def bench(
     asked = BenchConfig.from_mapping(filed(config, given))
     if workers is not None and ray is None:
         raise InputError("--workers is for --ray; with --ray local it works on this machine")
+    need("a benchmark", *REPORT, *(MODEL if asked.engine == "transformers" else ()))
     from neuromas_env.bench.methods import check_names
 
     check_names(asked)
-    need("a benchmark", *REPORT, *(MODEL if asked.engine == "transformers" else ()))
     from neuromas_env.bench.runner import run_benchmark
     from neuromas_env.progress import ConsoleReporter
 

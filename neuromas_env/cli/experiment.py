@@ -13,6 +13,7 @@ from neuromas_env.cli import printing
 from neuromas_env.cli.names import offering
 from neuromas_env.cli.options import path
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.extras import REPORT, need
 from neuromas_env.text import visible
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def experiment(
         return
     if name is None:
         raise InputError(f"name an experiment: {', '.join(list_experiments())}")
+    need("an experiment", *REPORT)
     chosen = load(name, scale, seeds)
     given = {"scale": scale, "study": study, "seeds": seeds, "data": data}
     options = [f"--{key}={value}" for key, value in given.items() if value is not None]

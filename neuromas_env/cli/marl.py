@@ -12,6 +12,7 @@ import typer
 from neuromas_env.cli.experiment import run
 from neuromas_env.cli.names import offering_names
 from neuromas_env.cli.options import path
+from neuromas_env.extras import REPORT, need
 
 EXAMPLES = ("neuromas bench-marl --quick --out runs/marl",)
 
@@ -51,6 +52,7 @@ def bench_marl(
     With --algorithms or --levels growth is left out, unless it is given --growth-seeds. Stopped or
     killed, the same command goes on after the last finished run.
     """
+    need("neuromas bench-marl", *REPORT)
     from neuromas_env.experiments.marl import marl
 
     scale = "quick" if quick else "tiny"
