@@ -2,7 +2,7 @@
 
 Loading is making the task and asking for all its splits, rows in the file system's cache.
 Scoring reads the right letter, and a sentence that states it, of every test row of MMLU.
-Rows come from `--data`, NEUROMAS_DATA, or the cache once `neuromas assets pull` has filled
+Rows come from `--data`, NEUROMAS_DATA, or the cache once `neuromas data pull` has filled
 it; benchmarks whose rows are at none of these are left out, and it is said which:
 
     python benchmarks/task_speed.py [--data DIR] [--quick]

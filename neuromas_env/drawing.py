@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from neuromas_env.text import visible
+
 WIDTH = 80
 _MAX_LABEL = 24
 # Box-drawing characters by the directions in which they lead.
@@ -163,11 +165,9 @@ def _label(text: str) -> str:
 
 def said(who: str, text: str) -> str:
     """Write what somebody said as lines that no text in it can disturb."""
-    return f"{who}:\n{textwrap.indent(plain(text, keep_lines=True), '  ')}"
+    return f"{who}:\n{textwrap.indent(visible(text), '  ')}"
 
 
-def plain(text: str, keep_lines: bool = False) -> str:
-    """Return a text without control characters; line ends stay if `keep_lines`."""
-    # Control characters could move the cursor, recolour the terminal or break the picture.
-    kept = "\n" if keep_lines else ""
-    return "".join(c if c.isprintable() or c in kept else " " for c in text)
+def plain(text: str) -> str:
+    """Return a text as one line that can neither move a cursor nor break a picture."""
+    return visible(" ".join(text.splitlines())).replace("\t", " ")

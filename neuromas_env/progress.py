@@ -17,6 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from neuromas_env.text import say, visible
+
 _LINE_SECONDS = 10.0
 
 
@@ -93,16 +95,16 @@ class ConsoleReporter(Reporter):
         self._began = self._shown = time.monotonic()
         if self._console.is_terminal:
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", markup=False),
                 _Clock(),
                 console=self._console,
             )
             self._progress.start()
             self._task = self._progress.add_task(
-                what, total=total, completed=done, figures="", left=None
+                visible(what), total=total, completed=done, figures="", left=None
             )
         else:
             self.note(f"{what}: {total - done} to do")
@@ -128,7 +130,7 @@ class ConsoleReporter(Reporter):
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, markup=False, highlight=False)
+        say(self._console, text)
 
     def end(self) -> None:
         """Take the bar away."""

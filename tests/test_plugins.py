@@ -136,8 +136,10 @@ def test_names_of_a_package_are_listed_with_it(package, capsys):
         name, attribute, _ = FILES[kind]
         neuromas("list", kind)
         line = next(li for li in capsys.readouterr().out.splitlines() if li.split()[0] == name)
-        assert line.endswith(f"the package more-of-all (more_{kind}:{attribute})")
-    assert "more-of-all" in list_discrete_tasks()["majority"]
+        assert line.endswith(f"; the package more-of-all (more_{kind}:{attribute})")
+        doc = FILES[kind][2].split('"""')[1]
+        assert doc.rstrip(".") in line and not doc.count("\n")
+    assert list_discrete_tasks()["majority"].startswith("Whether most bits are set; the package")
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What a name stands for, and what is said of one that stands for nothing."""
 
+import sys
 from collections import Counter
 
 import pytest
@@ -66,14 +67,20 @@ def test_built_in_before_registered_before_installed(shapes, monkeypatch, tmp_pa
     assert shapes.find("square").__name__ == "OrderedDict" and "square" in shapes
     assert shapes.abouts() == {
         "count": "counts",
-        "square": "the package shapes-of-others (collections:OrderedDict)",
+        "square": "Dictionary that remembers insertion order; the package shapes-of-others "
+        "(collections:OrderedDict)",
         "round": "Built-in mutable sequence.",
     }
 
 
 def test_a_broken_package_is_named_in_one_line_when_it_is_used(shapes, monkeypatch, tmp_path):
-    offered = {"torn": "torn_module:made", "lost": "collections:nothing", "fine": "builtins:set"}
-    torn = {"torn_module": "raise RuntimeError('first line\\nsecond')"}
+    offered = {"torn": "torn_module:made", "lost": "collections:nothing", "fine": "builtins:set",
+               "left": "left_module:made", "mute": "mute_module:made"}  # fmt: skip
+    torn = {
+        "torn_module": "raise RuntimeError('first line\\nsecond')",
+        "left_module": "import sys; sys.exit()",
+        "mute_module": "from collections import UserDict\nclass made(UserDict): pass",
+    }
     install(monkeypatch, tmp_path, "torn-shapes", {GROUP: offered}, torn)
     assert shapes.find("fine") is set and {"torn", "lost"} < shapes.abouts().keys()
     with pytest.raises(InputError) as error:
@@ -84,6 +91,19 @@ def test_a_broken_package_is_named_in_one_line_when_it_is_used(shapes, monkeypat
     )
     with pytest.raises(InputError, match="'lost' of the package torn-shapes .* AttributeError"):
         shapes.find("lost")
+    abouts = shapes.abouts()
+    assert abouts["torn"] == str(error.value) and "does not load: SystemExit" in abouts["left"]
+    assert abouts["fine"] == "the package torn-shapes (builtins:set)"
+    assert abouts["mute"] == "the package torn-shapes (mute_module:made)"
+
+
+def test_names_are_known_without_importing_any_package(shapes, monkeypatch, tmp_path):
+    torn = {"torn_module": "raise RuntimeError('imported')"}
+    install(monkeypatch, tmp_path, "torn-shapes", {GROUP: {"torn": "torn_module:made"}}, torn)
+    assert list(shapes) == ["count", "torn"] and "torn" in shapes
+    with pytest.raises(InputError, match="Did you mean 'torn'"):
+        shapes.find("tron")
+    assert "torn_module" not in sys.modules
 
 
 def test_two_packages_with_one_name_are_both_named(shapes, monkeypatch, tmp_path):
@@ -92,5 +112,6 @@ def test_two_packages_with_one_name_are_both_named(shapes, monkeypatch, tmp_path
         install(monkeypatch, tmp_path / package, package, {GROUP: {"round": "builtins:list"}})
     with pytest.raises(InputError, match=r"package (one|two)-shapes .* and .*(one|two)-shapes"):
         shapes.find("round")
+    assert "is offered by" in shapes.abouts()["round"]
     shapes.register("round", tuple)
     assert shapes.find("round") is tuple

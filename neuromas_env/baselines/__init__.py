@@ -31,7 +31,7 @@ from typing import Any, cast
 from neuromas_env.baselines.net import Fitted, Net, Script, Setup, texts, without_roles
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
-from neuromas_env.baselines.trained import TRAINED, list_trained
+from neuromas_env.baselines.trained import list_trained, trained_row
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.config import checked, from_text, placed
 from neuromas_env.errors import InputError, unknown
@@ -222,10 +222,10 @@ def builder(family: str, name: str) -> Callable[..., Method]:
     Raises:
         InputError: There is none, or a package's does not load.
     """
-    if (row := family.partition("@")[0]) in TRAINED and family not in BASELINES:
+    if family not in BASELINES and (row := trained_row(family.partition("@")[0])):
         raise InputError(
-            f"baseline {name!r} is trained: `{TRAINED[row].command()}` makes it, and "
-            f"`neuromas bench --methods {row}@RUN` takes it"
+            f"baseline {name!r} is trained: `{row.command()}` makes it, and "
+            f"`neuromas bench --methods {family.partition('@')[0]}@RUN` takes it"
         )
     found = BASELINES.find(family)
     return found.build if isinstance(found, Fitted) else found

@@ -47,7 +47,7 @@ class Adapted:
         state: What was learned.
         rewards: Mean reward of each iteration.
         cost: Training `questions`, `calls`, `prompt_tokens` and `completion_tokens`.
-        facts: Name and weights of the model, where the engine knows them.
+        facts: Name and weights of the model, where the engine knows them, and the task's origins.
     """
 
     method: str
@@ -90,7 +90,7 @@ def adapt(
     if not len(examples):
         raise InputError(f"task {task.name!r} has no training questions to adapt {name!r} to")
     check_ready(task)
-    facts = {"name": engine.name, "weights_hash": engine.weights_hash}
+    facts = {"name": engine.name, "weights_hash": engine.weights_hash, **task.origins}
     begun = Adapted(name, task.name, seed, 0, learning.state, [], _no_cost(), facts)
     folder, report = Path(out), report or Reporter()
     with lock(folder / LOCK, folder):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from neuromas_env.agents.learners.names import LEARNERS
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -56,6 +58,15 @@ OWN_FORM = ("malt",)
 """Rows whose network has a form of its own at test time."""
 
 
+def trained_row(name: str) -> Trained | None:
+    """Return a trained row: one of this project, or that of any other learner; None for neither."""
+    if name in TRAINED or name in LEARNERS.built_in or name not in LEARNERS:
+        return TRAINED.get(name)
+    return Trained("", f"--learner {name}", name)
+
+
 def list_trained() -> dict[str, str]:
     """Return name and one-line description of every trained row, with its command."""
-    return {f"{name}@RUN": f"{row.about}; {row.command()}" for name, row in TRAINED.items()}
+    abouts = LEARNERS.abouts() | {name: row.about for name, row in TRAINED.items()}
+    rows = {name: row for name in abouts if (row := trained_row(name))}
+    return {f"{name}@RUN": f"{abouts[name]}; {row.command()}" for name, row in rows.items()}

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from neuromas_env.agents.engines.base import check_engine_name
+from neuromas_env.agents.engines.servers.address import read_address
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.config import REQUIRED, Options, inherited, option
 from neuromas_env.errors import InputError
@@ -79,5 +80,7 @@ class BenchConfig(Options):
                 raise InputError(f"{name} must have at least one entry, got none")
             if doubled := {str(value) for value in values if values.count(value) > 1}:
                 raise InputError(f"{name} must differ, got {', '.join(sorted(doubled))} twice")
+        if self.base_url is not None and self.engine == "openai":
+            read_address(self.base_url)
         if Path(self.out).is_file():
             raise InputError(f"out must be a directory, got the file {self.out}")

@@ -14,8 +14,7 @@ from neuromas_env.agents.engines.models import check_model_name
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import make_baseline
 from neuromas_env.baselines.adapted import FILE
-from neuromas_env.baselines.trained import OWN_FORM
-from neuromas_env.baselines.trained import TRAINED as ROWS
+from neuromas_env.baselines.trained import OWN_FORM, Trained, list_trained, trained_row
 from neuromas_env.config import read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.files import read_json, read_lines
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from neuromas_env.agents.training.checkpoint import State
     from neuromas_env.bench.config import BenchConfig
 
-TRAINED = tuple(f"{name}@" for name in ROWS)
-"""How the names of trained methods begin."""
 _SHAPE = ("rank", "alpha", "targets")
 _SPENT = ("calls", "prompt_tokens", "completion_tokens")
 Training = dict[str, int]
@@ -59,6 +56,12 @@ class TrainedRun:
     training: Training | None
 
 
+def is_trained(name: str) -> bool:
+    """Whether a method is `NAME@RUN`, with the name of a trained row."""
+    row, at, _ = name.partition("@")
+    return bool(at) and trained_row(row) is not None
+
+
 def read_run(name: str, task: str = "TASK") -> TrainedRun:
     """Read the run of a method `NAME@RUN`.
 
@@ -67,19 +70,23 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         task: Named in messages.
 
     Raises:
-        InputError: There is no such run, its checkpoint is broken, or another method's.
+        InputError: There is no such row or run, its checkpoint is broken, or another method's.
     """
     from neuromas_env.agents.training import checkpoint
+    from neuromas_env.agents.training.publish import run_folder
 
     family, _, where = name.partition("@")
-    right = f"`{ROWS[family].command(task)}` makes one"
+    row = trained_row(family)
+    if row is None:
+        raise unknown("method", name, list_trained())
+    right = f"`{row.command(task)}` makes one"
     try:
-        folder = checkpoint.latest(where)
+        folder = checkpoint.latest(run_folder(where))
     except InputError as error:
         raise InputError(f"method {name!r}: {error}; {right}") from None
     saved = read_config(folder.parent.parent / "config.yaml")
     state = checkpoint.read_state(folder)
-    _check_row(name, saved.get("learner", TrainConfig.learner), len(state.topology), right)
+    _check_row(name, row, saved.get("learner", TrainConfig.learner), len(state.topology), right)
     try:
         contents = {
             node: (folder / "adapters" / node / "adapter_model.safetensors").read_bytes()
@@ -103,8 +110,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
     )
 
 
-def _check_row(name: str, learner: str, nodes: int, right: str) -> None:
-    row = ROWS[name.partition("@")[0]]
+def _check_row(name: str, row: Trained, learner: str, nodes: int, right: str) -> None:
     if row.learner is None and learner in OWN_FORM:
         raise InputError(
             f"method {name!r}: learner {learner!r} trained this run, and its network has a form of "
@@ -119,6 +125,8 @@ def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | N
     """Count what led to a checkpoint, a run that it was grown from included."""
     before: Training | None = {}
     if source := saved.get("grow_from"):
+        if not Path(source).exists():
+            return None
         try:
             before = read_run(f"neuromas@{source}").training
         except InputError:
@@ -153,13 +161,13 @@ def check_names(config: BenchConfig) -> None:
         make_task(name, config.data, skip_bad_rows=config.skip_bad_rows) for name in config.tasks
     ]
     for name in config.methods:
-        for task in tasks if not name.startswith(TRAINED) else ():
+        for task in tasks if not is_trained(name) else ():
             _frozen(name, task, None, config)
 
 
 def _frozen(name: str, task: Task, engine: Engine | None, config: BenchConfig) -> Method:
     if "@" in name:
-        raise unknown("method", name, [f"{row}@RUN" for row in ROWS])
+        raise unknown("method", name, list_trained())
     return make_baseline(name, task, engine, config.max_new_tokens, config.temperature)
 
 
@@ -169,7 +177,7 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
     Raises:
         InputError: There is no such method or option, or it does not fit the temperature.
     """
-    if not name.startswith(TRAINED):
+    if not is_trained(name):
         return _frozen(name, task, engine, config)
     from neuromas_env.agents.learners.base import learner_class
 
@@ -203,7 +211,7 @@ def learned_files(name: str) -> dict[str, str]:
 
 def training_of(name: str) -> Training | None:
     """Return what a method's learning took, nothing for a frozen one, None if it is not known."""
-    if name.startswith(TRAINED):
+    if is_trained(name):
         return read_run(name).training
     for folder in _states(name):
         if not (Path(folder) / FILE).is_file():

@@ -19,6 +19,7 @@ from neuromas_env.bench.summary import SCORES, Line, summarise
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.extras import REPORT, need
 from neuromas_env.tasks.readers import get_reader
+from neuromas_env.text import say, visible
 
 NOTES = (
     "Each table says what it speaks about. Intervals are 95 %, p is two-sided and of the same "
@@ -67,6 +68,8 @@ def write_report(
     folder = Path(folder)
     with ExitStack() as stack:
         store, read = _read(stack.enter_context(Store(folder)), reader, data, stack)
+        if origins := store.origins():
+            read += f" Rows: {', '.join(f'{name} ({which})' for name, which in origins.items())}."
         notes, suffix = f"{NOTES} {read}", f"-{reader}" if reader else ""
         lines = summarise(store, against, score)
         grids = tables.make_grids(lines, score)
@@ -86,11 +89,11 @@ def write_report(
     if form == "terminal":
         for grid in grids:
             _print_wide(console, tables.to_rich(grid))
-        console.print(notes, markup=False, highlight=False)
+        say(console, notes)
         files = ", ".join(written)
-        console.print(f"written to {folder}: {files}", markup=False, highlight=False)
+        say(console, f"written to {folder}: {files}")
     else:
-        print(written[f"report{suffix}.{_PRINTED[form]}"], end="")
+        print(visible(written[f"report{suffix}.{_PRINTED[form]}"]), end="")
 
 
 def make_markdown(

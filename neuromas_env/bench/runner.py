@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,10 +17,12 @@ from neuromas_env.bench.worker import Worker
 from neuromas_env.errors import InputError
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.ready import check_origins
 
 SAMPLES = ("sc:k={:g}", "sc:k={:g},prompt=direct")
 """How matched rows sample: with reasoning, or for the answer alone where that costs too much."""
 _TRIES = 5
+_ORIGINS = "SELECT DISTINCT facts ->> '$.origins' AS origins FROM cells WHERE task = ?"
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,12 @@ def run_benchmark(
             cannot be written, or the engine fails on every call.
     """
     config.validate()
-    with Store(config.out, write=True) as store:
+    with Store(config.out, write=True) as store, ExitStack() as stack:
+        if team is None:
+            team = alone = Alone(config)
+            stack.callback(alone.close)
         report = report or Reporter()
-        runner = _Runner(config, store, team or Alone(config), report)
+        runner = _Runner(config, store, team, report)
         cells = runner.team.plan()
         if config.matched:
             # Planned beforehand so that a temperature of 0 is refused before hours of work.
@@ -89,6 +96,7 @@ class _Runner:
         self.config, self.store, self.team, self.report = config, store, team, report
         self._numbers: dict[str, int] = {}
         self._asked: set[str] = set()
+        self._left_out: set[str] = set()
         self._progress = _Progress(report)
 
     def run(self, cells: Sequence[Cell]) -> None:
@@ -101,7 +109,16 @@ class _Runner:
         self._progress.begin(cells, jobs)
         for job, answers in self.team.run(jobs):
             self.store.add(numbers[job.cell.hash], answers)
+            self._tell_left_out(answers)
             self._progress.advance(job, answers)
+
+    def _tell_left_out(self, answers: Sequence[Answer]) -> None:
+        """Say once what calls were made without."""
+        turns = [turn for answer in answers for turn in json.loads(answer.transcript)]
+        new = {name for turn in turns for name in turn.get("left_out", ())} - self._left_out
+        if new:
+            self._left_out |= new
+            self.report.note(f"the server refuses {', '.join(sorted(new))}: asked without")
 
     def match(self, cells: Sequence[Cell]) -> None:
         """Add a self-consistency row of the same completion tokens to every costly method."""
@@ -182,6 +199,9 @@ class _Runner:
                 self._asked.add(cell.task)
                 questions = self.team.questions(cell)
                 self.store.check_order(cell, questions)
+                for row in self.store.rows(_ORIGINS, (cell.task,)):
+                    held = json.loads(row["origins"] or "{}")
+                    check_origins(cell.task, cell.facts.get("origins", {}), held, self.store.path)
                 self.store.add_questions(cell.task, cell.split, questions)
                 if skipped := cell.facts["skipped_rows"]:
                     self.report.note(

@@ -296,6 +296,13 @@ class Store:
             query = f"SELECT DISTINCT {known} FROM answers WHERE error IS NULL ORDER BY 1"
             return [reader for (reader,) in self._db.execute(query) if reader]
 
+    def origins(self) -> dict[str, str]:
+        """Return what the results depend on: data sets, packages and files, and which of each."""
+        with self._translated():
+            each = "cells, json_each(facts, '$.origins') AS origin"
+            query = f"SELECT DISTINCT origin.key, origin.value FROM {each}"
+            return dict(sorted(self._db.execute(query)))
+
     def copy(self) -> Store:
         """Return a copy in memory, whose scores can be changed while the file stays as it is."""
         twin = object.__new__(Store)

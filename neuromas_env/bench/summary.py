@@ -18,6 +18,11 @@ _NUMBERS = (
     "row", "strict", "extracted", "reason", "tie", "error", "calls", "cached",
     "prompt_tokens", "completion_tokens", "seconds", "sandbox",
 )  # fmt: skip
+_LEFT_OUT = """
+    SELECT DISTINCT name.value AS name
+    FROM (SELECT transcript FROM answers WHERE cell = ? AND instr(transcript, '"left_out"')),
+        json_each(transcript) AS turn, json_each(turn.value, '$.left_out') AS name
+"""
 Settings = dict[str, Any]
 _Matches = dict[tuple[str, str, str, str], str]
 """Task, split, method and conditions to the self-consistency row of the same budget."""
@@ -54,6 +59,7 @@ class Line:
             method, None where it is not known.
         sandbox: What isolated the code that was run.
         skipped: Broken rows of the task's files that were left out.
+        left_out: What a server refused, so that calls were made without, comma separated.
         against: Comparison with each method that this one is compared with, by its label.
         matched: Label of the self-consistency row with the same budget.
         budget_ratio: Completion tokens of that row over those of this one, None without.
@@ -83,6 +89,7 @@ class Line:
     training: dict[str, int] | None
     sandbox: str | None
     skipped: int
+    left_out: str
     topology: dict[str, Any] = field(repr=False)
     labels: dict[str, str] = field(repr=False)
     against: dict[str, Comparison] = field(default_factory=dict)
@@ -183,6 +190,7 @@ def _read(store: Store, matches: _Matches, cells: Collection[str] | None) -> lis
             continue
         query = f"SELECT {', '.join(_NUMBERS)} FROM answers WHERE cell = ? ORDER BY row"
         cell["answers"] = store.rows(query, (cell["id"],))
+        cell["left_out"] = {row["name"] for row in store.rows(_LEFT_OUT, (cell["id"],))}
         if cell["answers"]:
             task = cell["task"] + ("" if cell["split"] == "test" else f" ({cell['split']})")
             key = task, cell["method"], cell["settings"]
@@ -305,6 +313,7 @@ def _line(group: _Group) -> Line:
         training=facts.get("training", None if facts["trainable"] else {}),
         sandbox=next((a["sandbox"] for a in whole if a["sandbox"]), None),
         skipped=len(facts.get("skipped_rows", ())),
+        left_out=", ".join(sorted(set().union(*(cell["left_out"] for cell in group.cells)))),
         topology=facts["topology"],
         labels=facts["labels"],
     )

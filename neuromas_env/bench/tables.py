@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from html import escape
 
 from rich.table import Table
-from rich.text import Text
 
 from neuromas_env.baselines.sc import TOLERANCE
 from neuromas_env.bench.statistics import Comparison, Estimand
 from neuromas_env.bench.summary import SCORES, Line
+from neuromas_env.text import cell
 
 _NESTED = (
     "score", "interval", "against", "cells", "seeds", "topology", "labels", "training",
@@ -84,7 +84,8 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
     ):
         if share is not None:
             rows.append((name, "", "", percent(share), *[""] * (len(columns) - 4)))
-    return Grid(f"{task}: {lines[0].estimand}{_alone(lines)}", tuple(columns), tuple(rows))
+    title = f"{task}: {lines[0].estimand}{_alone(lines)}{_without(lines)}"
+    return Grid(title, tuple(columns), tuple(rows))
 
 
 def _questions(line: Line) -> str:
@@ -98,6 +99,12 @@ def _alone(lines: Sequence[Line]) -> str:
     if not alone:
         return ""
     return f"; {', '.join(dict.fromkeys(alone))}: one training run, which speaks for itself alone"
+
+
+def _without(lines: Sequence[Line]) -> str:
+    """Say which rows a server was asked for without something that it refuses."""
+    lacking = {line.method: line.left_out for line in lines if line.left_out}
+    return "".join(f"; {method}: asked without {what}" for method, what in lacking.items())
 
 
 def _costs(task: str, lines: Sequence[Line]) -> Grid:
@@ -162,12 +169,12 @@ def _budget(line: Line) -> str:
 
 def to_rich(grid: Grid) -> Table:
     """Return a table for the terminal."""
-    table = Table(title=Text(grid.title), title_justify="left")
+    table = Table(title=cell(grid.title), title_justify="left")
     for number, name in enumerate(grid.head):
         words = name.replace(" ", "\n")
-        table.add_column(Text(words), justify="right" if number else "left", no_wrap=number > 1)
+        table.add_column(cell(words), justify="right" if number else "left", no_wrap=number > 1)
     for row in grid.rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(cell, row))
     return table
 
 

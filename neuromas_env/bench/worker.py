@@ -6,15 +6,17 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import Adapters, Identity, make_engine
 from neuromas_env.bench.methods import (
-    TRAINED,
     TrainedRun,
+    is_trained,
     learned_files,
     make_method,
     read_run,
@@ -23,11 +25,16 @@ from neuromas_env.bench.methods import (
 from neuromas_env.bench.store import Answer, Cell
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
-from neuromas_env.policy import Completion, Engine, Request, Sampling, Trajectory
-from neuromas_env.rollout import run_episodes
+from neuromas_env.policy import Completion, Engine, Trajectory
+from neuromas_env.rollout import opening, run_episodes
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.ready import check_ready
+
+REPLIES = "replies.sqlite"
+"""Replies of a server that is paid, in the benchmark's directory, each kept when it comes."""
+
+_PROBE = {"system": "Answer with one word."}
 
 
 class Worker:
@@ -93,25 +100,38 @@ class Worker:
         done = run_episodes(method, task, examples, seed=cell.seed or 0, numbers=rows)
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
         if not any(turn.completion for t in done for turn in t.turns):
-            self._check_alive(engine, cell, task, done)
+            self._check_alive(cell, task, method, done)
         sandbox = task.tier
         return [
             answer_of(row, trajectory, seconds, method, sandbox, task.read_by)
             for row, trajectory in zip(rows, done, strict=True)
         ]
 
+    def close(self) -> None:
+        """End the engine."""
+        if self._engine is not None:
+            self._engine[1].close()
+            self._engine = self._method = None
+
     def _check_alive(
-        self, engine: Engine, cell: Cell, task: Task, done: Sequence[Trajectory]
+        self, cell: Cell, task: Task, method: Method, done: Sequence[Trajectory]
     ) -> None:
-        """Tell an engine that fails from questions that do, by a call that asks little."""
-        failed = [t.error for t in done if t.error]
-        length = self._config.max_new_tokens or task.max_new_tokens
-        turns = (("system", "Answer with one word."), ("user", "Say yes."))
-        probe = Request(turns, engine, None, Sampling(0.0, length))
-        if failed and engine.generate([probe])[0].error:
+        """Tell an engine that fails from questions that do, by a call that asks little.
+
+        It has roles, adapter, temperature and length of the calls that failed, and no cache
+        answers it.
+        """
+        failed = [t for t in done if t.error]
+        asked = opening(method, task, failed[0].example) if failed else []
+        if not asked:
+            return
+        turns = tuple((role, _PROBE.get(role, "Say yes.")) for role, _ in asked[0].turns)
+        engine = asked[0].engine
+        inner = engine.engine if isinstance(engine, CachedEngine) else engine
+        if inner.generate([replace(asked[0], turns=turns)])[0].error:
             raise InputError(
                 f"{cell.method} on {cell.task}: every model call fails, so the benchmark stops "
-                f"here. The first of {len(failed)}: {failed[0]}"
+                f"here. The first of {len(failed)}: {failed[0].error}"
             )
 
     def _cells(self, name: str, task: Task) -> list[Cell]:
@@ -134,7 +154,7 @@ class Worker:
             settings["skipped_rows"] = known["skipped_rows"]
         count = min(config.limit or len(split), len(split))
         trainable = 0
-        if name.startswith(TRAINED):
+        if is_trained(name):
             run = self._run(name, identity)
             settings["adapters"], trainable = run.hashes, run.trainable
         elif files := learned_files(method.name):
@@ -160,16 +180,14 @@ class Worker:
         if task.name not in self._facts:
             split = self._config.split
             questions = len(task.examples(split))
-            try:
-                majority: float | None = float(task.majority(split))
-            except NotImplementedError:
-                majority = None
             facts = {
                 "questions": questions,
                 "skipped_rows": list(task.skipped),
-                "majority": majority,
+                "majority": float(task.majority(split)),
                 "blind": task.blind_accuracy(split),
             }
+            if task.origins:
+                facts["origins"] = dict(task.origins)
             # Last, since it may read further tables and add to what was skipped.
             check_ready(task)
             self._facts[task.name] = facts
@@ -190,7 +208,7 @@ class Worker:
         """Return a cell's method with its adapters in the engine, kept until the next cell."""
         if self._method is None or self._method[0] != cell.hash:
             task = self.tasks[cell.task]
-            trained = cell.method.startswith(TRAINED)
+            trained = is_trained(cell.method)
             run = self._run(cell.method, cell.settings) if trained else None
             engine, _ = self._engine_for(run.shape if run else None)
             if run is not None:
@@ -202,6 +220,9 @@ class Worker:
                 prove_copies(inner)  # type: ignore[arg-type]
                 if isinstance(engine, CachedEngine):
                     engine.adapters = run.hashes
+            if isinstance(engine, CachedEngine) and self._config.cache is None:
+                # What was asked is known to this cell alone: it must not lend its replies.
+                engine.identity = {"cell": cell.hash}
             method = make_method(cell.method, task, engine, self._config)
             self._method = cell.hash, method, task
         return self._method[1:]
@@ -213,6 +234,8 @@ class Worker:
             engine, identity = make_engine(self._config, adapters)
             if self._config.cache is not None:
                 engine = CachedEngine(engine, identity, self._config.cache)
+            elif engine.paid:
+                engine = CachedEngine(engine, identity, Path(self._config.out) / REPLIES)
             self._engine = adapters, engine, identity
         return self._engine[1:]
 
@@ -263,4 +286,6 @@ def _said(node: str, text: str, completion: Completion | None) -> dict[str, Any]
         said |= {"prompt_tokens": len(completion.prompt_ids), "tokens": len(completion.ids)}
         if not completion.finished:
             said["cut"] = True
+        if completion.left_out:
+            said["left_out"] = completion.left_out
     return said

@@ -11,6 +11,7 @@ from rich.console import Console
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.options import config_options, filed, named_task
 from neuromas_env.extras import MODEL, need
+from neuromas_env.text import say
 
 EXAMPLES = ("neuromas adapt gptswarm --task hierarchy/max --out DIR",)
 
@@ -50,4 +51,4 @@ def adapt_(
         f"test it, with the same options: {test} --out DIR",
     ]
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)

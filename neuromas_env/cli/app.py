@@ -13,11 +13,13 @@ from neuromas_env import __version__
 from neuromas_env.cli import (
     adapt,
     bench,
-    downloads,
+    check,
+    data,
     evaluate,
     experiment,
     lists,
     marl,
+    push,
     schema,
     show,
     train,
@@ -25,12 +27,15 @@ from neuromas_env.cli import (
 )
 from neuromas_env.errors import InputError
 from neuromas_env.extras import EXTRA, missing
+from neuromas_env.scripts import blamed
+from neuromas_env.text import say
 
 NETWORK, COMPARISONS, NAMES = "One network", "Comparisons", "Names and data"
 COMMANDS = (
     (NETWORK, "train", train.train, train.EXAMPLES),
     (NETWORK, "eval", evaluate.evaluate_, evaluate.EXAMPLES),
     (NETWORK, "show", show.show, show.EXAMPLES),
+    (NETWORK, "push", push.push, push.EXAMPLES),
     (COMPARISONS, "bench", bench.bench, bench.EXAMPLES),
     (COMPARISONS, "report", bench.report, bench.REPORT_EXAMPLES),
     (COMPARISONS, "verify", verify.verify_, verify.EXAMPLES),
@@ -38,6 +43,7 @@ COMMANDS = (
     (COMPARISONS, "experiment", experiment.experiment, experiment.EXAMPLES),
     (COMPARISONS, "bench-marl", marl.bench_marl, marl.EXAMPLES),
     (NAMES, "list", lists.list_, lists.EXAMPLES),
+    (NAMES, "check", check.check, check.EXAMPLES),
     (NAMES, "schema", schema.schema_, schema.EXAMPLES),
 )
 """Panel of the help, name, function and example command lines, in the order of the help."""
@@ -52,13 +58,14 @@ for _panel, _name, _command, _examples in COMMANDS:
     _head = "Example: " if len(_examples) == 1 else "Examples:\n\n"
     _epilog = _head + "\n\n".join(_examples)
     app.command(_name, epilog=_epilog, rich_help_panel=_panel)(_command)
-app.add_typer(downloads.app, name="assets", rich_help_panel=NAMES)
+app.add_typer(data.app, name="data", rich_help_panel=NAMES)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one message and exit code 2."""
     try:
-        app(args, prog_name="neuromas")
+        with blamed():
+            app(args, prog_name="neuromas")
     except InputError as error:
         message = str(error)
     except ModuleNotFoundError as error:
@@ -68,8 +75,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message = f"{where}{error.strerror or error}"
-    console = Console(stderr=True)
-    console.print(f"error: {message}", markup=False, highlight=False, soft_wrap=True)
+    say(Console(stderr=True), f"error: {message}")
     sys.exit(2)
 
 

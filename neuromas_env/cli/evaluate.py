@@ -43,7 +43,7 @@ def evaluate_(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="a run's trained network; its options are the defaults",
+            help="a run, or ORG/NAME of one on the hub; its options are the defaults",
             rich_help_panel="Network",
         ),
     ] = None,
@@ -208,8 +208,9 @@ def _evaluate(
 def _saved_options(run: Path) -> tuple[dict[str, Any], Path]:
     """Return those options of a run that an evaluation takes over, and its last checkpoint."""
     from neuromas_env.agents.training import checkpoint
+    from neuromas_env.agents.training.publish import run_folder
 
-    folder = checkpoint.latest(run)
+    folder = checkpoint.latest(run_folder(run))
     saved = read_config(folder.parent.parent / "config.yaml")
     kept = {*_OPTIONS, *_RUN_OPTIONS} - {"device"}  # which this machine may lack
     return {name: value for name, value in saved.items() if name in kept}, folder

@@ -12,6 +12,7 @@ import typer
 from neuromas_env.cli import printing
 from neuromas_env.cli.names import offering
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.text import visible
 
 if TYPE_CHECKING:
     from neuromas_env.experiments.spec import Experiment
@@ -84,5 +85,5 @@ def run(chosen: Experiment, folder: Path, command: str, data: str | None = None)
             raise
         printing.stop(_STOPPED)
     else:
-        print(path.read_text(encoding="utf-8"))
-        print(f"written to {path.parent}")
+        print(visible(path.read_text(encoding="utf-8")))
+        print(visible(f"written to {path.parent}"))

@@ -13,6 +13,7 @@ import typer
 
 from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.agents.engines.models import check_model_name
+from neuromas_env.agents.learners.names import check_learner_name
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.names import offering, offering_names
 from neuromas_env.config import REQUIRED, Options, Section, canonical, read_config
@@ -76,13 +77,14 @@ def config_options(cls: type[Options], *names: str, **defaults: str) -> Callable
 
 
 def named_task(config: TrainConfig) -> Task:
-    """Return the task of a command, once its model can be what it is called.
+    """Return the task of a command, once learner and model can be what they are called.
 
     Nothing is loaded for it, so that a wrong name is told at once.
 
     Raises:
         InputError: A name is unknown.
     """
+    check_learner_name(config.learner)
     if config.engine in LOADED:
         check_model_name(config.model)
     return make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)

@@ -23,6 +23,7 @@ from neuromas_env.files import read_lines
 from neuromas_env.progress import duration
 from neuromas_env.tasks.base import Task
 from neuromas_env.tasks.gold import GoldCheck
+from neuromas_env.text import cell, say, visible
 from neuromas_env.topology import Topology
 
 Values = Mapping[str, Any]
@@ -31,7 +32,7 @@ _NAMED = 20
 
 def stop(text: str) -> NoReturn:
     """End a command that its user has stopped, with a line and exit code 130."""
-    _line(Console(stderr=True), text)
+    say(Console(stderr=True), text)
     raise typer.Exit(130)
 
 
@@ -44,7 +45,7 @@ def print_training(console: Console, result: Values) -> None:
     """
     before, after, facts = result["before"], result["after"], result["facts"]
     topology = Topology.from_json(facts["topology"]).name
-    _line(
+    say(
         console,
         f"{topology} of {facts['model']} (weights {facts['weights_hash']}) on {facts['task']}: "
         f"{result['steps']} steps, seed {facts['seed']}, reward {facts['reward']}",
@@ -54,25 +55,25 @@ def print_training(console: Console, result: Values) -> None:
         rows |= {f"messages {name}": row for name, row in result["ablation"].items()}
         console.print(_scores(rows))
         gain = 100 * (after["extracted"] - before["extracted"])
-        _line(
+        say(
             console,
             f"extracted accuracy {_percent(before['extracted'])} -> "
             f"{_percent(after['extracted'])} ({gain:+.1f} points)",
         )
     for growth in result["growth"]:
         if growth["before"] is not None:
-            _line(
+            say(
                 console,
                 f"grown from {growth['old']} to {growth['new']} after step {growth['step']}: "
                 f"extracted {_percent(growth['before']['extracted'])} right before, "
                 f"{_percent(growth['after']['extracted'])} right after",
             )
-    _line(console, "rows: " + ", ".join(f"{k} {n}" for k, n in facts["splits"].items()))
+    say(console, "rows: " + ", ".join(f"{k} {n}" for k, n in facts["splits"].items()))
     _print_skipped(console, facts.get("skipped_rows", ()))
     for phase, cost in result["cost"].items():
-        _line(console, _cost(phase, cost))
-    _line(console, f"run: {result['folder']}")
-    _line(console, f"look at it: {shlex.join(['neuromas', 'show', str(result['folder'])])}")
+        say(console, _cost(phase, cost))
+    say(console, f"run: {result['folder']}")
+    say(console, f"look at it: {shlex.join(['neuromas', 'show', str(result['folder'])])}")
 
 
 def print_evaluation(console: Console, what: str, rows: Mapping[str, Values]) -> None:
@@ -83,12 +84,12 @@ def print_evaluation(console: Console, what: str, rows: Mapping[str, Values]) ->
         what: Which network answered which questions.
         rows: Label to what `Evaluation.to_dict` gives.
     """
-    _line(console, what)
+    say(console, what)
     console.print(_scores(rows))
     for reader in sorted({row["reader"] for row in rows.values()} - {""}):
-        _line(console, f"answers read by {reader}")
+        say(console, f"answers read by {reader}")
     for label, row in rows.items():
-        _line(console, _cost(label, row["cost"]))
+        say(console, _cost(label, row["cost"]))
 
 
 def print_names(rows: Iterable[tuple[str, str]]) -> None:
@@ -96,31 +97,31 @@ def print_names(rows: Iterable[tuple[str, str]]) -> None:
     lines = list(rows)
     width = max(len(name) for name, _ in lines)
     for name, about in lines:
-        print(f"{name:{width}}  {about}".rstrip())
+        print(visible(f"{name:{width}}  {about}".rstrip()))
 
 
 def print_gold(console: Console, what: str, check: GoldCheck) -> None:
     """Print how the reference solutions scored, and name those that are not right."""
-    _line(console, f"{what}: {check.extracted}/{check.n} right ({check.strict}/{check.n} strict)")
+    say(console, f"{what}: {check.extracted}/{check.n} right ({check.strict}/{check.n} strict)")
     for id, reason in islice(check.wrong.items(), _NAMED):
-        _line(console, f"not right: {id}: {reason}")
+        say(console, f"not right: {id}: {reason}")
     if len(check.wrong) > _NAMED:
-        _line(console, f"and {len(check.wrong) - _NAMED} more")
-    _line(console, f"scored in {duration(check.seconds)}")
+        say(console, f"and {len(check.wrong) - _NAMED} more")
+    say(console, f"scored in {duration(check.seconds)}")
 
 
 def print_rows(console: Console, task: Task) -> None:
     """Print how many rows each split of a task has, and which broken ones were left out."""
     sizes = ", ".join(f"{split} {size}" for split, size in task.split_sizes().items())
-    _line(console, f"rows of {task.name}: {sizes}")
+    say(console, f"rows of {task.name}: {sizes}")
     if tier := task.tier:
-        _line(console, f"programs run in the sandbox tier: {tier}")
+        say(console, f"programs run in the sandbox tier: {tier}")
     _print_skipped(console, task.skipped)
 
 
 def _print_skipped(console: Console, skipped: Sequence[str]) -> None:
     if skipped:
-        _line(console, f"broken rows left out: {len(skipped)}; the first: {skipped[0]}")
+        say(console, f"broken rows left out: {len(skipped)}; the first: {skipped[0]}")
 
 
 def print_run(console: Console, run: Path, step: int | None, episode: int) -> None:
@@ -131,26 +132,24 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
     """
     head = _read(run / "run.json", "give a run folder, as training writes it")
     topology = Topology.from_json(head["topology"])
-    _line(console, f"{topology.name} of {head['model']} on {head['task']}\n")
-    _line(console, topology.draw() + "\n")
+    say(console, f"{topology.name} of {head['model']} on {head['task']}\n")
+    say(console, topology.draw() + "\n")
     shown = _transcript(run, step, episode)
-    _line(console, f"step {shown['step']}, question {shown['id']}")
-    _line(console, said("question", shown["question"]))
+    say(console, f"step {shown['step']}, question {shown['id']}")
+    say(console, said("question", shown["question"]))
     for message in shown["messages"]:
         cut = "" if message["finished"] else ", cut off"
-        _line(
-            console, said(f"{message['node']} ({message['tokens']} tokens{cut})", message["text"])
-        )
+        say(console, said(f"{message['node']} ({message['tokens']} tokens{cut})", message["text"]))
     if shown["error"]:
-        _line(console, said("error", shown["error"]))
+        say(console, said("error", shown["error"]))
     else:
-        _line(
+        say(
             console,
             f"target: {shown['target']} | {shown['reason']} | strict {shown['strict']:g} | "
             f"extracted {shown['extracted']:g} | reward {shown['reward']:g}",
         )
     if (run / "result.json").is_file():
-        _line(console, "")
+        say(console, "")
         print_training(console, _read(run / "result.json", "") | {"folder": str(run)})
 
 
@@ -186,7 +185,7 @@ def _scores(rows: Mapping[str, Values]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for label, row in rows.items():
         table.add_row(
-            label,
+            cell(label),
             _percent(row["strict"]),
             _interval(row["strict_interval"]),
             _percent(row["extracted"]),
@@ -199,7 +198,7 @@ def _scores(rows: Mapping[str, Values]) -> Table:
         table.add_row("best without messages", _percent(any_row["blind"]))
     failed = [row for row in rows.values() if row["errors"]]
     if failed:
-        table.caption = (
+        table.caption = cell(
             f"{failed[0]['errors']} failed, counted as wrong: {failed[0]['first_error']}"
         )
     return table
@@ -227,7 +226,3 @@ def _read(path: Path, right: str) -> dict[str, Any]:
         raise InputError(f"there is no {path}: {right}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

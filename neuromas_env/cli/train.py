@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 
 from neuromas_env.agents.training.config import TrainConfig, saved_config
+from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.cli import printing
 from neuromas_env.cli.options import config_options, filed, named_task
 from neuromas_env.errors import InputError
+from neuromas_env.extras import MODEL, need
 
 EXAMPLES = (
     "neuromas train",
@@ -47,7 +49,9 @@ def train(
     if checkpoint is not None and resume is None:
         raise InputError("--checkpoint goes with --resume; give the run folder there")
     chosen = TrainConfig.from_mapping(filed(config, options))
+    check_trackers(chosen.report_to)
     named_task(chosen if resume is None else saved_config(resume))
+    need("training", *MODEL)  # said before rows are fetched
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
 

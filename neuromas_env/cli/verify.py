@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 
 from neuromas_env.progress import ConsoleReporter
+from neuromas_env.text import say
 
 EXAMPLES = (
     "neuromas verify DIR --data ROWS",
@@ -34,24 +36,20 @@ def verify_(
     from neuromas_env.experiments.verify import verify
 
     found = verify(place, data=data, page=page, reader=reader, report=ConsoleReporter())
-    console = Console()
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    say(
+    tell = partial(say, Console())
+    tell(
         f"{found.stores} {'store' if found.stores == 1 else 'stores'}, {found.cells:,} cells: "
         f"{found.same:,} answers have the score that is stored, {found.failed:,} failed calls"
     )
     for former, count in sorted(found.moved.items()):
-        say(f"{count:,} answers that {former} read have another score by the present reader")
+        tell(f"{count:,} answers that {former} read have another score by the present reader")
     for task, why in sorted(found.skipped.items()):
-        say(f"not scored again: {task}: {why}")
+        tell(f"not scored again: {task}: {why}")
     if page is not None:
-        say(f"{found.rows:,} rows of tables stand in {page} as the answers give them")
+        tell(f"{found.rows:,} rows of tables stand in {page} as the answers give them")
     for fault in islice(found.faults, _NAMED):
-        say(f"fault: {fault}")
+        tell(f"fault: {fault}")
     if len(found.faults) > _NAMED:
-        say(f"and {len(found.faults) - _NAMED:,} more")
-    say("verified" if not found.faults else f"{len(found.faults):,} faults")
+        tell(f"and {len(found.faults) - _NAMED:,} more")
+    tell("verified" if not found.faults else f"{len(found.faults):,} faults")
     raise typer.Exit(int(bool(found.faults)))

@@ -13,6 +13,7 @@ from gymnasium.utils import seeding
 from neuromas_env.envs.episode import Channel, Episode, Schedule
 from neuromas_env.envs.render import draw_episode
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.text import visible
 from neuromas_env.topology import Topology
 
 RENDER_MODES = ("human", "ansi")
@@ -95,7 +96,7 @@ class Network:
         """Show the network and the messages so far, as `render_mode` says."""
         if self.render_mode is None:
             return None
-        picture = draw_episode(self.episode)
+        picture = visible(draw_episode(self.episode))
         if self.render_mode == "ansi":
             return picture
         print(picture)

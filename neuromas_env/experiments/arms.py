@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from neuromas_env.agents.learners.names import check_learner_name
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.config import Section, checked, placed
 from neuromas_env.errors import InputError, unknown
@@ -169,5 +170,6 @@ def _language(options: Section) -> dict[str, Any]:
         options = options.updated(Section({"rank": rank}, place))
     ratio = TrainConfig.alpha / TrainConfig.rank
     options = options.updated({"alpha": ratio * rank})
-    TrainConfig.from_mapping(options)
+    with placed(options.at("learner")):
+        check_learner_name(TrainConfig.from_mapping(options).learner)
     return dict(options)

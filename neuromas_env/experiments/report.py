@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,8 +29,9 @@ from neuromas_env.experiments.verdict import (
     parts_of_gain,
     read_scores,
 )
-from neuromas_env.files import write
+from neuromas_env.files import read_json, write
 
+PROBE = "probe.json"
 SEEDS = 5
 """With fewer no claim is made."""
 NOTES = (
@@ -255,8 +256,7 @@ def _probes(running: Running, arm: Arm, pictures: Path) -> list[str]:
     parts: list[str] = []
     for task in arm.tasks:
         runs = [Run(arm, task, seed, None, False) for seed in range(running.study.seeds)]
-        backend: Any = running.backend
-        found = [backend.probe(arm, task, running.path(run))["similarity"] for run in runs]
+        found = [_similarity(running, run) for run in runs]
         said = _said(running, arm.name, task)
         nodes = list(said[0][0])
         agreement = [message_agreement(one) for one in said]
@@ -273,6 +273,14 @@ def _probes(running: Running, arm: Arm, pictures: Path) -> list[str]:
         parts.append(to_markdown(Grid(title, ("node", "bits"), tuple(rows))))
         parts.append(f"![How alike the nodes of {arm.name} are on {task}]({path.name})")
     return parts
+
+
+def _similarity(running: Running, run: Run) -> list[list[float | None]]:
+    """How alike a run's nodes are, kept beside its result, so that a report needs no weights."""
+    path, backend = running.path(run) / PROBE, cast(Any, running.backend)
+    if not path.is_file():
+        write(path, json.dumps(backend.probe(run.arm, run.task, path.parent)))
+    return read_json(path)["similarity"]
 
 
 def _said(running: Running, arm: str, task: str) -> list[list[dict[str, str]]]:

@@ -1,7 +1,8 @@
 """Tasks by name.
 
 A name is `family/variant:parameter=value,...`, such as `arc/challenge`,
-`bbh/navigate` or `hierarchy/max:leaves=4,parts=2`. `register_task` adds a family in code,
+`bbh/navigate` or `hierarchy/max:leaves=4,parts=2`, or a name in a Python file of one's own,
+`path/file.py:Name:parameter=value,...`. `register_task` adds a family in code,
 other packages do by the entry point group `neuromas_env.tasks`: the entry's name is the family,
 its value a callable that returns a `Task`. Where the callable has a parameter
 `variant` it is given what follows the slash, where it has `data` the data folder, where it
@@ -20,6 +21,7 @@ from typing import Any
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.registry import BuiltIn, Registry
+from neuromas_env.scripts import Script, blamed, parse_script
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 from neuromas_env.tasks.names import full_name, split_name
 from neuromas_env.tasks.sources import Source
@@ -68,7 +70,7 @@ _FAMILIES = {
     "hierarchy": _Family(
         "neuromas_env.tasks.hierarchy:Hierarchy",
         "trees of operations over small values, whole or dealt in parts; needs no data",
-        variants=tuple("max minimax median select modsum arith parity bool nav swap".split()),
+        variants="neuromas_env.tasks.hierarchy:variants",
     ),
     "mmlu": _Family(
         "neuromas_env.tasks.mmlu:Mmlu",
@@ -133,6 +135,12 @@ def list_tasks(
     return tasks
 
 
+def _names() -> list[str]:
+    """Return the names of all tasks; no package is imported for them."""
+    own = [name for key, family in _FAMILIES.items() for name in family.names(key, None)]
+    return [*own, *(name for name in TASKS if name not in _FAMILIES)]
+
+
 def task_tables(name: str) -> list[Source]:
     """Return the tables of benchmark rows that a task, or a whole family, reads.
 
@@ -140,7 +148,7 @@ def task_tables(name: str) -> list[Source]:
         InputError: The task is unknown.
     """
     family, variant, _ = split_name(name)
-    names = (*list_tasks(), *_FAMILIES)
+    names = (*_names(), *_FAMILIES)
     if f"{family}/{variant}".rstrip("/") not in names:
         raise unknown("task", name, names)
     if family not in _FAMILIES or not _FAMILIES[family].needs_data:
@@ -161,7 +169,8 @@ def make_task(
     The task's `name` is the one asked for, with the parameters that differ from their defaults.
 
     Args:
-        name: Such as `hierarchy/max:leaves=4`.
+        name: Such as `hierarchy/max:leaves=4`, or `path/file.py:Name` for a task, or a class or
+            function that makes one, in a file of one's own.
         data: Folder with benchmark rows, for the tasks that need some.
         skip_bad_rows: Leave broken rows out, which `Task.skipped` then names.
         **params: Parameters of the task, instead of or beside those in the name.
@@ -174,9 +183,10 @@ def make_task(
             raise InputError(f"task {name.name} is made already; it takes no {', '.join(params)}")
         return name
     family, variant, named = split_name(name)
-    if family not in TASKS:
-        raise unknown("task", name, list_tasks())
-    factory = TASKS.find(family)
+    script = parse_script(name)
+    if script is None and family not in TASKS:
+        raise unknown("task", name, _names())
+    factory = TASKS.find(family) if script is None else _factory(script)
     if both := named.keys() & params.keys():
         raise InputError(f"task {name!r}: {', '.join(sorted(both))} is given twice")
     accepted = dict(inspect.signature(factory).parameters)
@@ -185,20 +195,44 @@ def make_task(
     settings = {key: value for key, value in settings.items() if accepted.pop(key, None)}
     needs_variant = takes_variant and takes_variant.default is takes_variant.empty
     if needs_variant and not variant or variant and not takes_variant:
-        raise unknown("task", name, list_tasks())
+        raise unknown("task", name, _names())
     for key in (*named, *params):
         if not accepted:
             raise InputError(f"task {name!r} takes no parameters, so no {key!r}")
         if key not in accepted:
             raise unknown(f"parameter of task {family!r}:", key, accepted)
-    given = {"variant": variant} if variant else {}
-    task = factory(**given, **settings, **named, **params)
+    given = ({"variant": variant} if variant else {}) | settings | named | params
+    if missing := [key for key, one in accepted.items() if _needed(one) and key not in given]:
+        raise InputError(f"task {name!r} needs {missing[0]!r}, as in {name}:{missing[0]}=VALUE")
+    with blamed():
+        task = factory(**given)
     if family in _FAMILIES:
         return task
     asked = named | params
     defaults = {key: accepted[key].default for key in accepted if key in asked}
     asked = {key: asked[key] for key in defaults}  # in one order, whatever that of the request
-    return _identified(task, full_name(f"{family}/{variant}".rstrip("/"), asked, defaults))
+    task = _identified(task, full_name(f"{family}/{variant}".rstrip("/"), asked, defaults))
+    if script is not None:
+        task.origins = {**task.origins, script.file: f"sha256:{script.digest}"}
+    return task
+
+
+def _factory(script: Script) -> Callable[..., Task]:
+    """Return what makes the task of a user's file, which may be the task itself."""
+    found = script.load()
+    if isinstance(found, Task):
+        return lambda: found
+    if not callable(found):
+        raise InputError(
+            f"task {script.name!r} must be a task, or a class or function that makes "
+            f"one, not {found!r:.80}"
+        )
+    return found
+
+
+def _needed(parameter: inspect.Parameter) -> bool:
+    variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not variable
 
 
 def _identified(task: Any, name: str) -> Task:
@@ -209,8 +243,8 @@ def _identified(task: Any, name: str) -> Task:
     """
     if not isinstance(task, Task):
         raise InputError(f"task {name!r}: its function must return a Task, got {task!r:.80}")
+    task = copy(task)  # it may be one that its function keeps
     if task.name != name:
-        task = copy(task)  # it may be one that its function keeps
         try:
             task.name = name
         except AttributeError as error:

@@ -19,7 +19,8 @@ from neuromas_env.tasks.names import full_name
 from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import check_shots, take_shots, with_shots
 from neuromas_env.tasks.readers import Form
-from neuromas_env.tasks.sources import Row, Source, load_rows
+from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.sources import Source, load_rows
 
 _CONFIGS = {"challenge": "ARC-Challenge", "easy": "ARC-Easy"}
 _COLUMNS = {
@@ -78,7 +79,7 @@ class Arc(Task):
     def _load(self, split: str) -> list[Example]:
         if split not in self._rows:
             rows = load_rows(_source(self._config, split), self._data, self._skip_bad_rows)
-            self.skipped = [*self.skipped, *rows.skipped]
+            self.note(rows)
             kept = (row for row in rows if split == "test" or row["id"] not in _NEAR)
             self._rows[split] = [_example(row) for row in kept]
         return self._rows[split]

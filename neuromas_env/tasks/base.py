@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
-from neuromas_env.tasks.readers.grading import list_form
+from neuromas_env.tasks.readers.grading import list_form, majority_share, normalise
 from neuromas_env.tasks.reply import Reason, Reply, Score
+from neuromas_env.tasks.rows import Rows
 
 __all__ = ["REWARDS", "SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
 
 SPLITS = ("train", "validation", "test")
 REWARDS = ("both", "strict", "extracted")
 """What an answer earns: one of its scores, or the mean of both."""
+_MAJORITY_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Task:
         max_new_tokens: How long a reply may be unless the user says otherwise.
         disjoint: Whether no question may be in two splits; False for a task in which there is
             nothing to generalise. Training and benchmarks refuse a task that does not keep it.
+        origins: What results depend on: a file of one's own to its digest, a data set of the hub
+            to its commit once its rows are loaded. Results hold it, and go on under the same alone.
         skipped: What is wrong with each broken row that was left out on request.
         flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
         answer_form: What kind of answer is read out of a reply; None where `score` is the
@@ -85,6 +90,7 @@ class Task:
     answer_format: str = ""
     max_new_tokens: int = 200
     disjoint: bool = True
+    origins: Mapping[str, str] = MappingProxyType({})
     skipped: Sequence[str] = ()
     flaws: Mapping[str, str] = MappingProxyType({})
     answer_form: Form | None = None
@@ -97,6 +103,11 @@ class Task:
             InputError: The split is unknown, or its data is missing or broken.
         """
         raise NotImplementedError
+
+    def note(self, rows: Rows) -> None:
+        """Keep what is to be told of the rows of a table: those left out, and their origin."""
+        self.skipped = [*self.skipped, *rows.skipped]
+        self.origins = {**self.origins, **rows.origins}
 
     def find(self, split: str, id: str) -> int:
         """Return the index of the row with an id.
@@ -112,11 +123,27 @@ class Task:
     def score(self, example: Example, reply: str) -> Score:
         """Compare the answer that the reader finds in a reply with the target.
 
-        Returns scores from 0 to 1, and never raises.
+        Returns scores from 0 to 1, and never raises. A wrong answer earns its `credit`.
         """
         if self.answer_form is None:
             raise NotImplementedError
-        return grade_reply(self.reader, self.answer_form, reply, example.target, example.options)
+        form = self.answer_form
+        score = grade_reply(self.reader, form, reply, example.target, example.options)
+        if score.reason != "wrong" or score.answer is None or not example.target:
+            return score
+        if not (credit := self.credit(example, score.answer)):
+            return score
+        strict = credit if normalise(reply) == normalise(score.answer) else 0.0
+        return replace(
+            score, strict=strict, extracted=credit, reason="ok" if credit == 1 else "wrong"
+        )
+
+    def credit(self, example: Example, answer: str) -> float:
+        """Return what an answer that is not the target is worth, from 0 to 1: partial credit.
+
+        The answer has the form of `answer_form`, such as a number in plain digits. Never raises.
+        """
+        return 0.0
 
     @property
     def read_by(self) -> str:
@@ -166,8 +193,8 @@ class Task:
         return sizes
 
     def majority(self, split: str) -> float:
-        """Accuracy of the best constant answer on a split."""
-        raise NotImplementedError
+        """Accuracy of the best constant answer on a split; of a long one, on its first rows."""
+        return majority_share(e.target for e in islice(self.examples(split), _MAJORITY_ROWS))
 
     def blind_accuracy(self, split: str) -> float | None:
         """Accuracy of the best answer that no dealt part has told, None where it is not known."""

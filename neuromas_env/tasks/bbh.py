@@ -41,7 +41,8 @@ from neuromas_env.tasks.pools import (
     with_shots,
 )
 from neuromas_env.tasks.readers import Form
-from neuromas_env.tasks.sources import Row, Source, data_folder, load_rows
+from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.sources import Source, data_folder, load_rows
 
 UPSTREAM = (
     "boolean_expressions causal_judgement date_understanding disambiguation_qa dyck_languages "
@@ -104,7 +105,8 @@ class Bbh(Task):
         check_shots(base, shots)
         self.name = full_name(base, {"shots": shots}, {"shots": 0})
         rows = load_rows(_source(variant), data, skip_bad_rows)
-        self.skipped, self.flaws = rows.skipped, FLAWS.get(variant, {})
+        self.note(rows)
+        self.flaws = FLAWS.get(variant, {})
         self.answer_form = _form([row["target"] for row in rows])
         self.form = self.answer_form.kind
         self.answer_format = {

@@ -13,7 +13,8 @@ from os import PathLike
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.qa import FORMATS, QuestionAnswer
 from neuromas_env.tasks.ready import content
-from neuromas_env.tasks.sources import Row, Source
+from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.sources import Source
 
 
 class Gsm8k(QuestionAnswer):
@@ -39,7 +40,7 @@ class Gsm8k(QuestionAnswer):
             _source,
             "number",
             tables={"train": "train", "validation": "train", "test": "test"},
-            preprocess=_final,
+            read=_final,
             data=data,
             skip_bad_rows=skip_bad_rows,
         )

@@ -7,19 +7,6 @@ input node sees one of them, and the answer is an operation on their values:
 messages are necessary, and one short value from each node suffices. With
 `parts=0` every node reads the whole question.
 
-| kind | a question |
-| --- | --- |
-| `max` | the largest of distinct two-digit numbers |
-| `minimax` | `max` of `min` of `max` of ..., as in a game of two players |
-| `median` | medians of medians |
-| `select` | an item of an item of ... a nested list: only one part holds the answer |
-| `modsum` | a sum modulo `modulus` |
-| `arith` | sums, differences and products modulo `modulus` |
-| `parity` | whether a sum is even or odd |
-| `bool` | `and` and `or` of truth values |
-| `nav` | where steps to the left and right end |
-| `swap` | where a ball is after cups were swapped: the order counts |
-
 In `max`, `modsum`, `parity` and `nav` nesting only groups the values, and their order
 does not matter either. The answers to the others depend on the tree.
 
@@ -68,6 +55,11 @@ LEVELS: tuple[dict[str, int], ...] = (
     {"depth": 6, "branching": 2, "leaves": 64, "parts": 16},
 )
 """What `level=1`, `level=2`, ... stand for, the easiest first: a curriculum."""
+
+
+def variants(data: object = None) -> dict[str, str]:
+    """Return every kind with a line about it."""
+    return {kind: f"tree of operations: {facts.about}" for kind, facts in KINDS.items()}
 
 
 class _Items(Sequence[Example]):

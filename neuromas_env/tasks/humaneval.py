@@ -17,7 +17,8 @@ from neuromas_env.tasks import mbpp
 from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.code import SECONDS, CodeTask
 from neuromas_env.tasks.pools import fingerprint, share
-from neuromas_env.tasks.sources import Row, Source, load_rows
+from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.sources import Source, load_rows
 
 _COLUMNS = {
     "task_id": str, "prompt": str, "canonical_solution": str, "test": str, "entry_point": str,
@@ -55,13 +56,13 @@ class HumanEval(CodeTask):
     def _load(self, split: str) -> list[Example]:
         if split == "test":
             rows = load_rows(_SOURCE, self._data, self._skip_bad_rows)
-            self.skipped = [*self.skipped, *rows.skipped]
+            self.note(rows)
             return [_example(row) for row in rows]
         try:
-            pool, skipped = mbpp.load_mbpp("train", self._data, self._skip_bad_rows)
+            pool, rows = mbpp.load_mbpp("train", self._data, self._skip_bad_rows)
         except InputError as error:
             raise InputError(f"task humaneval trains on MBPP's training rows: {error}") from error
-        self.skipped = [*self.skipped, *skipped]
+        self.note(rows)
         held_back = split == "validation"
         return [e for e in pool if (share(fingerprint(e.question)) < _VALIDATION) == held_back]
 

@@ -26,7 +26,8 @@ from neuromas_env.tasks.code import SECONDS, CodeTask
 from neuromas_env.tasks.names import full_name
 from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import check_shots, take_shots, with_shots
-from neuromas_env.tasks.sources import Row, Source, load_rows
+from neuromas_env.tasks.rows import Row, Rows
+from neuromas_env.tasks.sources import Source, load_rows
 
 _COLUMNS = {
     "task_id": int, "text": str, "code": str, "test_list": [str], "test_setup_code": str,
@@ -78,22 +79,22 @@ class Mbpp(CodeTask):
         return shown_calls(question)
 
     def _rows(self, split: str) -> list[Example]:
-        examples, skipped = load_mbpp(split, self._data, self._skip_bad_rows)
-        self.skipped = [*self.skipped, *skipped]
+        examples, rows = load_mbpp(split, self._data, self._skip_bad_rows)
+        self.note(rows)
         return examples
 
 
 def load_mbpp(
     split: str, data: str | PathLike[str] | None, skip_bad_rows: bool = False
-) -> tuple[list[Example], list[str]]:
-    """Return the rows of one of MBPP's splits, and what is wrong with each one left out.
+) -> tuple[list[Example], Rows]:
+    """Return one of MBPP's splits: its examples, and the rows that they are made of.
 
     Raises:
         InputError: The rows cannot be had, or one of them is broken.
     """
     rows = load_rows(_source(split), data, skip_bad_rows)
     near = NEAR_DUPLICATES["mbpp"] if split in ("train", "validation") else frozenset()
-    return [_example(row) for row in rows if str(row["task_id"]) not in near], rows.skipped
+    return [_example(row) for row in rows if str(row["task_id"]) not in near], rows
 
 
 def shown_calls(question: str) -> Example | None:

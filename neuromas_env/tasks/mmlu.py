@@ -36,7 +36,8 @@ from neuromas_env.tasks.pools import (
     with_shots,
 )
 from neuromas_env.tasks.readers import Form
-from neuromas_env.tasks.sources import Row, Source, data_folder, load_rows
+from neuromas_env.tasks.rows import Row
+from neuromas_env.tasks.sources import Source, data_folder, load_rows
 
 GROUPS = {
     "stem": (
@@ -149,7 +150,7 @@ class Mmlu(Task):
 
     def _load(self, split: str) -> list[Row]:
         rows = load_rows(_source(split), self._data, self._skip_bad_rows)
-        self.skipped = [*self.skipped, *rows.skipped]
+        self.note(rows)
         return rows
 
     def majority(self, split: str) -> float:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from neuromas_env.errors import InputError
+from neuromas_env.scripts import parse_script
 
 Value = int | str
 
@@ -13,13 +14,19 @@ Value = int | str
 def split_name(name: str) -> tuple[str, str, dict[str, Value]]:
     """Split `hierarchy/max:leaves=4` into family, variant (may be empty) and parameters.
 
+    The family of `path/file.py:Name:leaves=4` is `path/file.py:Name`.
+
     Raises:
         InputError: What follows the colon is not a list of `parameter=value`.
     """
-    head, given = split_options(name, "task", "hierarchy/max:leaves=4,parts=2")
-    family, _, variant = head.partition("/")
+    if script := parse_script(name):
+        head, variant, tail = script.name, "", script.options
+    else:
+        head, _, tail = name.partition(":")
+        head, _, variant = head.partition("/")
+    given = read_options(tail, f"task {name!r}", "hierarchy/max:leaves=4,parts=2")
     number = re.compile(r"-?[0-9]{1,18}")
-    return family, variant, {k: int(v) if number.fullmatch(v) else v for k, v in given.items()}
+    return head, variant, {k: int(v) if number.fullmatch(v) else v for k, v in given.items()}
 
 
 def split_options(name: str, kind: str, example: str) -> tuple[str, dict[str, str]]:
@@ -34,16 +41,29 @@ def split_options(name: str, kind: str, example: str) -> tuple[str, dict[str, st
         InputError: What follows the colon is no list of `key=value`, each key once.
     """
     head, _, tail = name.partition(":")
+    return head, read_options(tail, f"{kind} {name!r}", example)
+
+
+def read_options(text: str, what: str, example: str) -> dict[str, str]:
+    """Return the texts of the values by key of `key=value,...`.
+
+    Args:
+        text: What is read.
+        what: Whose options they are, for messages.
+        example: A right name with options.
+
+    Raises:
+        InputError: It is no list of `key=value`, each key once.
+    """
     given: dict[str, str] = {}
-    for item in filter(None, tail.split(",")):
-        key, equals, text = (part.strip() for part in item.partition("="))
-        if not (key and equals and text) or key in given:
+    for item in filter(None, text.split(",")):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not (key and equals and value) or key in given:
             raise InputError(
-                f"{kind} {name!r}: options must be key=value, each key once, as in {example!r}, "
-                f"got {item!r}"
+                f"{what}: options must be key=value, each key once, as in {example!r}, got {item!r}"
             )
-        given[key] = text
-    return head, given
+        given[key] = value
+    return given
 
 
 def full_name(base: str, params: Mapping[str, object], defaults: Mapping[str, object]) -> str:

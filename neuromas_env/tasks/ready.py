@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 
 import numpy as np
 
 from neuromas_env.errors import InputError
+from neuromas_env.scripts import blamed
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 
 Row = tuple[str, Example]
@@ -99,9 +100,32 @@ def _check_apart(task: Task, rows: Iterable[Row]) -> None:
     )
 
 
+def check_origins(
+    task: str, origins: Mapping[str, str], stored: Mapping[str, str], place: object
+) -> None:
+    """Check that a task is what stored results were begun with.
+
+    Args:
+        task: Its name.
+        origins: Its `origins` now.
+        stored: Those of then.
+        place: Where the results are, for messages.
+
+    Raises:
+        InputError: One is missing or another.
+    """
+    if changed := [name for name, then in stored.items() if origins.get(name) != then]:
+        raise InputError(
+            f"task {task!r}: {changed[0]} is not what it was when {place} was begun "
+            f"({stored[changed[0]]}, now {origins.get(changed[0], 'not there')}); restore it, or "
+            "begin in a new folder"
+        )
+
+
 def _try_scores(task: Task, example: Example) -> None:
     try:
-        scores = task.score_many([example, example], [task.gold(example), ""])
+        with blamed():
+            scores = task.score_many([example, example], [task.gold(example), ""])
     except InputError:
         raise
     except Exception as error:

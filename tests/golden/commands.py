@@ -181,8 +181,12 @@ def steady(value: Any) -> Any:
 
 
 def numbers(text: str) -> list[str]:
-    """Return the numbers that a command prints, but for seconds: its words may change."""
-    text = re.sub(r"[\d.]+ s\b", "", text)
+    """Return the numbers that a command prints, but for times, progress and the machine's.
+
+    Its words may change.
+    """
+    text = re.sub(r"^(device .*|\d+/\d+  .*)\n", "", text, flags=re.M)
+    text = re.sub(r"[\d.]+ (h|min|s)\b", "", text)
     return re.findall(r"\d[\d.,/]*", text)
 
 

@@ -23,7 +23,7 @@ WORKS = (
     "list tasks",
     "list baselines",
     "list algorithms",
-    "assets list",
+    "data list",
     "schema train",
     "experiment --list",
     "eval --policy gold --task hierarchy/max --limit 20",
@@ -36,6 +36,7 @@ NEEDS = {
     "eval --baseline debate": "llm",
     "eval --policy gold --task humaneval": "code",
     "adapt gptswarm --out adapted": "llm",
+    "push run ORG/NAME": "llm",
     "bench --methods direct --tasks hierarchy/max --out bench": "bench,llm",
     "bench --methods direct --tasks hierarchy/max --engine mock --out bench": "bench",
     "report bench": "bench",
@@ -44,8 +45,8 @@ NEEDS = {
     "bench-marl --quick": "bench",
 }
 """Command lines, and the extra that each is to name."""
-OTHERS = {"show"}
-"""Commands that need no extra, but a run."""
+OTHERS = {"check", "show", "verify"}
+"""Commands that need no extra, but a file or results."""
 FACTOR = 2.0
 """Processor time allowed, as a multiple of that of `neuromas --help`."""
 

@@ -12,12 +12,13 @@ class ChatServer:
     Attributes:
         url: Base address for the client.
         bodies: What was asked, in the order of arrival.
+        heads: The headers of each.
         times: When, on the monotonic clock.
         most: The most calls that were open at once.
     """
 
     def __init__(self, reply, *, usage=True, finish="stop", seconds=0.0, message=None, tokens=3):
-        self.bodies, self.times, self.most = [], [], 0
+        self.bodies, self.heads, self.times, self.most = [], [], [], 0
         outer, lock = self, threading.Lock()
         outer._open = 0
 
@@ -26,6 +27,7 @@ class ChatServer:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 with lock:
                     outer.bodies.append(body)
+                    outer.heads.append(f"{self.requestline}\n{self.headers}")
                     outer.times.append(time.monotonic())
                     outer._open += 1
                     outer.most = max(outer.most, outer._open)

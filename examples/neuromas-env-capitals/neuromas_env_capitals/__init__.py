@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from neuromas_env.tasks.qa import QuestionAnswer
+from neuromas_env import QuestionAnswer
 
 
 def capitals() -> QuestionAnswer:
@@ -10,7 +10,6 @@ def capitals() -> QuestionAnswer:
     return QuestionAnswer(
         "capitals",
         Path(__file__).with_name("capitals.jsonl"),
-        answer="text",
         answer_format="Answer with the name of the city only.",
         max_new_tokens=12,
     )

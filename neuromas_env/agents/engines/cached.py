@@ -2,8 +2,9 @@
 
 Calls are identical if engine, weights of base and adapter, chat turns, decoding and the
 call's own seed are: k samples of one prompt stay k different calls. Failed calls are never
-kept. In low precision a reply depends a little on what else was in its batch, so a reply
-from the cache can differ in a rounding from the one that a new call would give.
+kept; the others are, each when it is answered, whatever becomes of those beside it. In low
+precision a reply depends a little on what else was in its batch, so a reply from the cache can
+differ in a rounding from the one that a new call would give.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from neuromas_env.policy import Completion, Engine, Request
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB PRIMARY KEY, text TEXT NOT NULL, prompt_ids BLOB NOT NULL, ids BLOB NOT NULL,
-    logprobs BLOB NOT NULL, finished INTEGER NOT NULL
+    logprobs BLOB NOT NULL, finished INTEGER NOT NULL, left_out TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID
 """
+# Caches of before there was such a column know of no call that lacked something.
+_NEW_COLUMN = "ALTER TABLE replies ADD COLUMN left_out TEXT NOT NULL DEFAULT '[]'"
+_COLUMNS = "text, prompt_ids, ids, logprobs, finished, left_out"
 
 
 class CachedCompletion(Completion):
@@ -39,6 +43,7 @@ class CachedEngine(Engine):
     Attributes:
         cost: What the calls to the engine have cost; replies from the cache add nothing.
         engine: Whom it asks.
+        identity: Everything besides a request that can change a reply, for JSON.
         adapters: Adapter name to a hash of its weights.
     """
 
@@ -47,7 +52,7 @@ class CachedEngine(Engine):
 
         Args:
             engine: Answers what is not in the cache.
-            identity: Everything about the engine that can change a reply, for JSON.
+            identity: Of the engine.
             path: The file; made if it is missing.
 
         Raises:
@@ -57,69 +62,79 @@ class CachedEngine(Engine):
         self.adapters: Mapping[str, str] = {}
         self.name, self.weights_hash = engine.name, engine.weights_hash
         self.settings, self.versions = engine.settings, engine.versions
-        self._path = Path(path)
-        self._identity = json.dumps(identity, sort_keys=True)
+        self._path, self.identity = Path(path), identity
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self._path, timeout=60)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(_SCHEMA)
+            if "left_out" not in {row[1] for row in self._db.execute("PRAGMA table_info(replies)")}:
+                self._db.execute(_NEW_COLUMN)
         except sqlite3.Error as error:
             raise self._broken(error) from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and the engine."""
         self._db.close()
+        self.engine.close()
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, in their order, as many as possible from the cache."""
         keys = [self._key(request) for request in requests]
         try:
-            found = [self._find(key) for key in keys]
-            missing = [i for i, reply in enumerate(found) if reply is None]
-            new = self.engine.generate([requests[i] for i in missing]) if missing else []
-            self._keep([keys[i] for i in missing], new)
+            replies: dict[int, Completion] = {
+                place: found
+                for place, key in enumerate(keys)
+                if (found := self._find(key)) is not None
+            }
+            missing = [place for place in range(len(keys)) if place not in replies]
+            asked = [requests[place] for place in missing]
+            for number, reply in self.engine.as_completed(asked) if asked else ():
+                replies[missing[number]] = reply
+                self._keep(keys[missing[number]], reply)
         except sqlite3.Error as error:
             raise self._broken(error) from error
-        fresh = iter(new)
-        return [next(fresh) if reply is None else reply for reply in found]
+        return [replies[place] for place in range(len(keys))]
 
     def _key(self, request: Request) -> bytes:
         weights = None if request.adapter is None else self.adapters[request.adapter]
         parts = [request.turns, weights, asdict(request.sampling), request.seed]
-        text = json.dumps([self._identity, *parts], sort_keys=True)
+        identity = json.dumps(self.identity, sort_keys=True)
+        text = json.dumps([identity, *parts], sort_keys=True)
         return blake2b(text.encode(), digest_size=16).digest()
 
     def _find(self, key: bytes) -> CachedCompletion | None:
-        query = "SELECT text, prompt_ids, ids, logprobs, finished FROM replies WHERE key = ?"
+        query = f"SELECT {_COLUMNS} FROM replies WHERE key = ?"
         row = self._db.execute(query, (key,)).fetchone()
         if row is None:
             return None
-        text, prompt_ids, ids, logprobs, finished = row
+        text, prompt_ids, ids, logprobs, finished, left_out = row
         return CachedCompletion(
             text,
             np.frombuffer(prompt_ids, dtype=np.int32).astype(np.int64),
             np.frombuffer(ids, dtype=np.int32).astype(np.int64),
             np.frombuffer(logprobs, dtype=np.float32),
             bool(finished),
+            left_out=tuple(json.loads(left_out)),
         )
 
-    def _keep(self, keys: Sequence[bytes], replies: Sequence[Completion]) -> None:
-        rows = [
-            (
-                key,
-                reply.text,
-                np.asarray(reply.prompt_ids, dtype=np.int32).tobytes(),
-                np.asarray(reply.ids, dtype=np.int32).tobytes(),
-                np.asarray(reply.logprobs, dtype=np.float32).tobytes(),
-                reply.finished,
-            )
-            for key, reply in zip(keys, replies, strict=True)
-            if reply.error is None
-        ]
+    def _keep(self, key: bytes, reply: Completion) -> None:
+        if reply.error is not None:
+            return
+        row = (
+            key,
+            reply.text,
+            np.asarray(reply.prompt_ids, dtype=np.int32).tobytes(),
+            np.asarray(reply.ids, dtype=np.int32).tobytes(),
+            np.asarray(reply.logprobs, dtype=np.float32).tobytes(),
+            reply.finished,
+            json.dumps(reply.left_out),
+        )
         with self._db:
-            self._db.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._db.execute(
+                f"INSERT OR IGNORE INTO replies (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            )
 
     def _broken(self, error: sqlite3.Error) -> InputError:
         return InputError(

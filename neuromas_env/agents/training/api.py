@@ -27,14 +27,16 @@ from neuromas_env.agents.training.config import TrainConfig, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.folder import check_free, locked, make
 from neuromas_env.agents.training.log import check_lengths
-from neuromas_env.agents.training.loop import Interrupted, Run, RunResult
+from neuromas_env.agents.training.loop import Run
+from neuromas_env.agents.training.result import Interrupted, RunResult
+from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.config import placed, read_config
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write
 from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
-from neuromas_env.tasks.ready import check_ready
+from neuromas_env.tasks.ready import check_origins, check_ready
 from neuromas_env.topology import Topology
 
 __all__ = [
@@ -63,6 +65,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     """
     config.validate()
     learner_class(config.learner).check(config)
+    check_trackers(config.report_to)
     distributed.start(config.device)
     config = _resolved(config)
     distributed.check_same(config.to_mapping())
@@ -150,6 +153,7 @@ def resume(
         if checkpoint is not None:
             raise InputError(f"{folder} is a finished run; leave checkpoint out to read its result")
         return read_result(folder)
+    check_trackers(config.report_to)
     distributed.start(config.device)
     distributed.check_same(config.to_mapping())
     report = _reporter(report)
@@ -169,6 +173,8 @@ def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter) ->
     head = read_json(folder / "run.json")
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
+    task.split_sizes()  # the origins of rows are known once these are loaded
+    check_origins(task.name, task.origins, head.get("origins", {}), folder)
     with placed(str(folder / "config.yaml")):
         report.note(described(config.device, config.dtype, config.rollout_device))
     engine = make_engine(config)
@@ -302,6 +308,7 @@ def _write_head(folder: Path, config: TrainConfig, parts: _Parts) -> None:
         "seed": config.seed,
         "splits": {split: len(task.examples(split)) for split in SPLITS},
         "skipped_rows": list(task.skipped),
+        "origins": dict(task.origins),
         "sandbox": task.tier,
         "versions": {
             "python": sys.version.split()[0],

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from neuromas_env.agents.engines.base import DEVICES, PRECISIONS, check_engine_name
-from neuromas_env.agents.learners.names import ADVANTAGES, check_learner_name, read_terms
+from neuromas_env.agents.learners.names import ADVANTAGES, read_terms
 from neuromas_env.agents.prompts import PROMPTS
-from neuromas_env.config import Options, Section, option, read_config
+from neuromas_env.agents.training.trackers import TRACKERS, read_trackers
+from neuromas_env.config import Options, option, read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import REWARDS, SPLITS
 from neuromas_env.topology import CONNECTIONS, Topology
@@ -134,6 +135,11 @@ class TrainConfig(Options):
     eval_split: str = _run("test", "split of the held-out questions", choices=SPLITS)
     eval_every: int = _run(0, "also evaluate after every so many steps; 0 for never", low=0)
     checkpoint_every: int = _run(5, "steps between checkpoints", low=1)
+    report_to: str | None = _run(
+        None,
+        f"trackers of figures, comma separated ({', '.join(TRACKERS)}), or none; by default "
+        "tensorboard if it is installed",
+    )
     transcripts: int = _run(4, "episodes per step written to the transcripts", low=0)
     out: str | None = _run(None, "run folder; by default a new one under runs/")
     grow_from: str | None = _network(None, "run folder of a trained, smaller network")
@@ -150,11 +156,10 @@ class TrainConfig(Options):
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "") -> Self:
         """Take options by name, as a configuration file holds them; see `Options`."""
-        former = FORMER.get(str(values.get("learner")))
-        if former is None:
-            return super().from_mapping(values, where)
-        current = Section(values, where).updated({"learner": "joint"})
-        return replace(super().from_mapping(current), **former)
+        config = super().from_mapping(values, where)
+        if config.learner in FORMER:
+            config = replace(config, learner="joint", **FORMER[config.learner])
+        return config
 
     def validate(self) -> None:
         """Check the values, as far as that is possible without data and model.
@@ -173,8 +178,8 @@ class TrainConfig(Options):
                 f"{self.engine!r}"
             )
         check_engine_name(self.engine)
-        check_learner_name(self.learner)
         read_terms(self.shaping)
+        read_trackers(self.report_to)
         final = self.stages()[-1][0]
         if self.train_nodes != "all":
             if self.schedule is not None:

@@ -1,52 +1,61 @@
-"""What a training run writes down: metrics, transcripts, TensorBoard."""
+"""What a training run writes down: metrics and transcripts, and figures for trackers."""
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from neuromas_env.agents.training.trackers import figures
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_lines, writing
 from neuromas_env.policy import Trajectory
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
 
 FILES = ("metrics.jsonl", "transcripts.jsonl")
 
 
 class RunLog:
-    """Metrics and transcripts of a run, as JSON lines and for TensorBoard.
+    """Metrics and transcripts of a run, as JSON lines and for trackers.
 
     A checkpoint notes how long the files are; a resumed run cuts them to that length, so
     that they hold what an uninterrupted run's would.
     """
 
-    def __init__(self, run: Path, lengths: Mapping[str, int] | None = None, step: int = 0) -> None:
+    def __init__(
+        self,
+        run: Path,
+        lengths: Mapping[str, int] | None = None,
+        trackers: Sequence[GeneralTracker] = (),
+    ) -> None:
         """Open the log of a run folder.
 
         Args:
             run: The run folder.
             lengths: File name to length in bytes, from which to go on; by default 0.
-            step: The last step that stays.
+            trackers: Are given the figures, and closed with the files.
         """
-        self._run, self._step = run, step
+        self._run, self._trackers = run, trackers
         self._files = {}
         for name in FILES:
             with writing(run / name):
                 file = (run / name).open("ab")
                 file.truncate((lengths or {}).get(name, 0))
                 self._files[name] = file
-        self._board: Any = None
 
     def metrics(self, values: Mapping[str, Any]) -> None:
-        """Write one line of metrics; numbers also go to TensorBoard, under `values["step"]`."""
+        """Write one line of metrics and track its figures."""
         self._line("metrics.jsonl", values)
-        board = self._tensorboard()
-        for key, value in values.items() if board else ():
-            if type(value) in (int, float) and key != "step":
-                board.add_scalar(key, value, values["step"])
+        self.track(values)
+
+    def track(self, values: Mapping[str, Any]) -> None:
+        """Give the figures of a line of metrics to the trackers alone, under `values["step"]`."""
+        for tracker in self._trackers:
+            tracker.log(figures(values), step=values["step"])
 
     def transcripts(self, step: int, trajectories: Sequence[Trajectory], count: int) -> None:
         """Write `count` episodes, spread over the batch."""
@@ -76,27 +85,14 @@ class RunLog:
         for file in self._files.values():
             with writing(self._run):
                 file.close()
-        if self._board:
-            self._board.close()
+        for tracker in self._trackers:
+            tracker.finish()
 
     def _line(self, name: str, values: Mapping[str, Any]) -> None:
         line = json.dumps(values, ensure_ascii=False) + "\n"
         with writing(self._run / name):
             self._files[name].write(line.encode())
             self._files[name].flush()
-
-    def _tensorboard(self) -> Any:
-        if self._board is None:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # protobuf's, about itself
-                    from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                self._board = False
-            else:
-                folder = str(self._run / "tensorboard")
-                self._board = SummaryWriter(folder, purge_step=self._step + 1)
-        return self._board
 
 
 def check_lengths(run: Path, lengths: Mapping[str, int]) -> None:
@@ -120,7 +116,7 @@ class NoLog(RunLog):
 
     def __init__(self) -> None:
         """Open no file."""
-        self._files, self._board = {}, None
+        self._files, self._trackers = {}, ()
 
     def metrics(self, values: Mapping[str, Any]) -> None:
         """Write nothing."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,8 @@ from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation, communication_ablation, evaluate
 from neuromas_env.agents.training.growth import grow
 from neuromas_env.agents.training.log import NoLog, RunLog
+from neuromas_env.agents.training.result import Interrupted, RunResult
+from neuromas_env.agents.training.trackers import read_trackers, start_trackers
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_json, write
 from neuromas_env.method import Method
@@ -41,63 +42,6 @@ from neuromas_env.rollout import step_questions
 from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import Example, Task
 from neuromas_env.topology import Topology
-
-
-class Interrupted(Exception):
-    """The user stopped the run; it can go on from its last checkpoint.
-
-    Attributes:
-        folder: The run folder.
-    """
-
-    def __init__(self, folder: Path, step: int) -> None:
-        """Say where the run stands and how to go on."""
-        self.folder = folder
-        command = shlex.join(["neuromas", "train", "--resume", str(folder)])
-        super().__init__(f"stopped after step {step}; go on with: {command}")
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """The result of a run; as a text, its scores in a few lines.
-
-    Attributes:
-        folder: The run folder.
-        steps: Training steps taken.
-        before: Evaluation before training, None if none was asked for.
-        after: Evaluation after training.
-        ablation: `blanked` and `shuffled`: after training, with messages taken away.
-        growth: For each growth `step`, `old`, `new` and the evaluations `before`, `after`.
-        cost: Phase to calls, tokens and seconds of generation.
-        facts: Model, weights, topology, task, reward and seed of the run.
-    """
-
-    folder: Path
-    steps: int
-    before: Evaluation | None
-    after: Evaluation | None
-    ablation: dict[str, Evaluation]
-    growth: list[dict[str, Any]]
-    cost: dict[str, dict[str, float]]
-    facts: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a dict for JSON, as written to `result.json`."""
-        return {**asdict(self), "folder": str(self.folder)}
-
-    def __str__(self) -> str:
-        """Return the scores and their intervals, and where the run is."""
-        shape, task = self.facts["topology"]["name"], self.facts["task"]
-        rows = {"before training": self.before, "after training": self.after}
-        rows |= {f"messages {name}": found for name, found in self.ablation.items()}
-        lines = [f"{shape} on {task}, {self.steps} steps, {self.folder}"]
-        for name, found in rows.items():
-            if found is not None:
-                low, high = found.extracted_interval
-                lines.append(
-                    f"{name:18} {found.extracted:6.1%} [{low:.1%}, {high:.1%}] of {found.n}"
-                )
-        return "\n".join(lines)
 
 
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
@@ -156,8 +100,11 @@ class Run:
         for phase, adapter, *usage in state.cost:
             self.engine.cost.usage[phase, adapter] = Usage(*usage)
 
-    def _open(self, *where: Any) -> RunLog:
-        return NoLog() if distributed.number() else RunLog(self.folder, *where)
+    def _open(self, lengths: Mapping[str, int] | None = None, step: int | None = None) -> RunLog:
+        if distributed.number():
+            return NoLog()
+        names, options = read_trackers(self.config.report_to), self.config.to_mapping()
+        return RunLog(self.folder, lengths, start_trackers(self.folder, names, options, step))
 
     def _events(self, kind: str) -> list[dict[str, Any]]:
         return distributed.from_main(lambda: self.log.events(kind))
@@ -182,6 +129,7 @@ class Run:
                 self._step()
         self._save()
         after = self._evaluate("after training")
+        self.log.track({"step": self.step, "after": after and after.to_dict()})
         ablation = self._ablate() if after and after.n > 1 and len(self.topology) > 1 else {}
         return distributed.from_main(lambda: self._result(after, ablation))
 

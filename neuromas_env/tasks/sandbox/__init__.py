@@ -1,10 +1,10 @@
 """Running programs that a model wrote, judged by tests that they cannot reach.
 
-`Sandbox().judge(programs)` runs each `Program` and returns a `Verdict`. The trusted tests
-run in a process of their own, the judge, on stand-ins for what the program defines; each
-call goes to the program as data and comes back as data. The program runs in a child of a
-fork server that bubblewrap, Landlock and seccomp shut off, as far as this machine has
-them: `tier()` says which. Where nothing works, programs do not run.
+`Sandbox().judge(programs)` runs each `Program` and returns a `Verdict`. A program's tests run in
+a process of their own, the judge, on stand-ins for what the program defines; each call goes to the
+program as data and comes back as data. Program and judge are children of a fork server that
+bubblewrap, Landlock and seccomp shut off, as far as this machine has them: `tier()` says which.
+Where nothing works, neither runs.
 """
 
 from __future__ import annotations

@@ -1,43 +1,42 @@
-"""The judge: trusted tests here, the untrusted candidate behind a socket.
+"""The judge: a program's tests, and the untrusted candidate behind a socket.
 
 A program passes if its tests run to their end in this process and no call of the candidate
 failed. Isolation alone could not protect that verdict: where tests and candidate share a
-process, the candidate can forge it. Runs by itself as `python - DESCRIPTOR`, so it imports
-the standard library and `protocol` only.
+process, the candidate can forge it. The tests come from a row of data, so they are not trusted
+either: a judge is a child of the fork server, as closed as the candidate, and the last program
+that it judges is the first one whose tests may have changed it (see `plain`).
+Imports the standard library and its neighbours here only.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
-import os
 import random
-import resource
-import signal
-import socket
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import lru_cache
 from hashlib import sha256
 from types import CodeType
 from typing import Any, NoReturn
 
+from neuromas_env.tasks.sandbox.plain import is_plain
 from neuromas_env.tasks.sandbox.protocol import (
-    GONE,
-    KILL,
     LIMIT,
+    READY,
+    WORDS,
     BadMessageError,
     ClosedError,
+    Read,
+    Write,
+    answer,
+    checked,
     frame,
-    pack,
     receive,
-    unpack,
+    send,
 )
+from neuromas_env.tasks.sandbox.values import pack, unpack
 
-_MEMORY = 4 << 30
-_START_SECONDS = 30.0
 _SAID_LIMITS = {"MemoryError": "memory", "BadMessageError": "message"}
 
 
@@ -78,34 +77,32 @@ class Session:
             no test that swallows exceptions can undo it.
         limit: Which limit it ran out of, as far as that is seen from here.
         gone: Whether the candidate has hung up.
-        over: Whether the tests are at their end, so that no deadline matters any more.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, read: Read, write: Write) -> None:
         """Talk over a connection."""
-        self._connection = connection
-        self._read = open(connection.fileno(), "rb", closefd=False).read
+        self._read, self._write = read, write
         self.failure: str | None = None
         self.limit = ""
-        self.gone = self.over = False
+        self.gone = False
 
     def start(self, program: Mapping[str, Any]) -> None:
         """Hand over the program; what fails before it runs is no fault of its own, and raised."""
-        self._connection.sendall(frame(program))
-        receive(self._read, LIMIT)
+        send(self._write, frame(program))
+        checked(receive(self._read, LIMIT), READY, "a candidate")
 
-    def loaded(self, readings: int) -> int | None:
-        """Return which reading of the program runs, None if none of so many can be read."""
-        number = self._answer("loaded")
-        if number is not None and (type(number) is not int or not 0 <= number < readings):
-            self.fail("not the number of a reading")
-        return number
+    def loaded(self, readings: int, free: bool) -> int | None:
+        """Return which of so many readings of the program runs; of a free one perhaps none."""
+        return self._answer("loaded", (range(readings), *[None] * free))
 
-    def ask(self, *question: Any) -> Any:
+    def ask(self, kind: str, number: int, given: Any, named: Mapping[str, Any]) -> Any:
         """Have the candidate do something and return the value that comes of it."""
-        answer = self._answer("value", frame(pack(list(question), self._number)))
+        parts = {key: pack(value, self._number) for key, value in named.items()}
+        question = {"kind": kind, "object": number, "named": parts}
+        question["given"] = [pack(value, self._number) for value in given]
+        packed = self._answer("value", object, frame(question))
         try:
-            return unpack(answer, self._refer)
+            return unpack(packed, self._refer)
         except BadMessageError as error:
             self.fail(str(error))
 
@@ -115,25 +112,21 @@ class Session:
             self.failure, self.limit = why, limit
         raise CallFailedError(self.failure)
 
-    def _answer(self, field: str, question: bytes = b"") -> Any:
+    def _answer(self, field: str, content: Any, question: bytes = b"") -> Any:
         """Return what the candidate answers; the one place where its messages are taken apart."""
         if self.failure is not None:
             self.fail(self.failure)
         try:
-            if question:
-                self._connection.sendall(question)
-            answer = receive(self._read, LIMIT)
+            send(self._write, question)
+            told = checked(receive(self._read, LIMIT), answer(field, content), "an answer")
         except (OSError, ClosedError) as error:
             self.gone = True
             self.fail(str(error))
         except BadMessageError as error:
             self.fail(str(error))
-        match answer:
-            case {"error": str(words)}:
-                self.fail(words[:200], _SAID_LIMITS.get(words.partition(":")[0], ""))
-            case dict() if answer.keys() == {field}:
-                return answer[field]
-        self.fail("no answer to the question")
+        if "error" in told:
+            self.fail(told["error"], _SAID_LIMITS.get(told["error"].partition(":")[0], ""))
+        return told[field]
 
     def _number(self, value: Any) -> int:
         if isinstance(value, Ref) and value._link[0] is self:
@@ -144,128 +137,63 @@ class Session:
         return Ref(self, number)
 
 
-class Server:
-    """The fork server in its sandbox."""
+def judge(
+    program: Mapping[str, Any], read: Read, write: Write, announce: Callable[[], object]
+) -> tuple[dict[str, Any], bool]:
+    """Run the tests of a program on the candidate at the other end; say how that went.
 
-    def __init__(self, command: list[str], source: str, config: Mapping[str, Any]) -> None:
-        """Start it; raise a RuntimeError that says why if it does not come up."""
-        self._control, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [*command, str(theirs.fileno())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        assert self._process.stdin and self._process.stderr
-        self._control.settimeout(_START_SECONDS)
-        try:
-            with self._process.stdin as script:
-                script.write(source.encode())
-            self._control.sendall(frame(config))
-            receive(self._control.recv, LIMIT)
-        except (OSError, BadMessageError) as error:
-            self._process.kill()
-            said = self._process.stderr.read().decode(errors="replace").strip()
-            raise RuntimeError(said.rpartition("\n")[2] or str(error)) from None
-        self._process.stderr.close()
+    Args:
+        program: The fields of a `Program`.
+        read: From the candidate.
+        write: To the candidate.
+        announce: Called before tests run that may change this process.
 
-    def fork(self, seconds: int) -> socket.socket:
-        """Return the connection to a fresh candidate, which gets some seconds of CPU."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._control, [seconds.to_bytes(4, "big")], [theirs.fileno()])
-        return ours
-
-    def end(self, gone: bool) -> dict[str, Any]:
-        """Kill the candidate; say whether it had spent its CPU, and how it ended if by itself.
-
-        Args:
-            gone: Whether it has hung up, so that it may be about to end.
-        """
-        self._control.sendall((GONE if gone else KILL).to_bytes(4, "big"))
-        return receive(self._control.recv, LIMIT)
-
-
-@lru_cache(maxsize=2048)
-def _compiled(source: str, mode: str = "exec") -> CodeType:
-    return compile(source, "<tests>", mode, dont_inherit=True)
-
-
-def judge(program: Mapping[str, Any], server: Server) -> dict[str, Any]:
-    """Run the tests of a program on a fresh candidate and say how that went."""
-    with server.fork(program["seconds"]) as connection:
-        session = Session(connection)
-        session.start({key: program[key] for key in ("readings", "free", "names")})
-        try:
-            with _deadline(program["wall_seconds"], session):
-                verdict = _run_tests(program, session)
-        except BaseException as error:  # whatever a test raises, also SystemExit
-            verdict = {"outcome": "failed", "detail": _words(error)}
-        ended = server.end(session.gone)
-    if session.failure is None:
-        return verdict
-    limit, why = _cause(session, ended)
-    outcome = "timeout" if limit in ("cpu", "wall") else "failed"
-    return verdict | {"outcome": outcome, "detail": f"the program: {why}", "limit": limit}
-
-
-def _cause(session: Session, ended: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the limit that a failed program ran out of, if any, and what happened in words.
-
-    What happened to its process decides, not which side of the connection noticed first.
+    Returns:
+        A message of the shape `protocol.said`, and whether this process is what it was before.
     """
-    status = -ended["status"]
-    if ended["spent"] or (ended["by_itself"] and status == signal.SIGXCPU):
-        return "cpu", "out of processor time"
-    if ended["by_itself"] and status == signal.SIGKILL:
-        return "memory", "killed by the system, as when its memory runs out"
-    if session.gone and ended["by_itself"]:
-        names = {number.value: number.name for number in signal.Signals}
-        how = names.get(status, f"signal {status}") if status > 0 else f"exit status {-status}"
-        return "", f"it ended with {how}"
-    return session.limit, str(session.failure)
-
-
-@contextmanager
-def _deadline(seconds: float, session: Session) -> Iterator[None]:
-    """Fail a session after some seconds, and again after each further one."""
-    parent = os.getppid()
-
-    def over(*_: Any) -> None:
-        if os.getppid() != parent:
-            os._exit(1)  # tests without end must not outlive who asked for them
-        if not session.over:
-            session.fail("out of time", limit="wall")
-
-    signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    session = Session(read, write)
+    session.start({key: program[key] for key in ("readings", "free", "names")})
+    found: dict[str, Any] = {"detail": "", "reading": None, "returned": ""}
+    unchanged = True
     try:
-        yield
-    finally:
-        session.over = True
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        found |= _run_tests(program, session, announce)
+    except BaseException as error:  # whatever a test raises, also SystemExit
+        found |= {"outcome": "failed", "detail": _words(error)}
+        unchanged = isinstance(error, (AssertionError, CallFailedError))
+    failed = None if session.failure is None else session.failure[:WORDS]
+    return found | {"failure": failed, "limit": session.limit, "gone": session.gone}, unchanged
 
 
-def _run_tests(program: Mapping[str, Any], session: Session) -> dict[str, Any]:
-    chosen = session.loaded(len(program["readings"]))
-    if chosen is None and program["free"]:
+def _run_tests(
+    program: Mapping[str, Any], session: Session, announce: Callable[[], object]
+) -> dict[str, Any]:
+    chosen = session.loaded(len(program["readings"]), program["free"])
+    if chosen is None:
         return {
             "outcome": "unreadable",
             "detail": "no code that compiles and defines what is asked",
         }
+    setup, *parts = [_compiled(program[key]) for key in ("setup", "tests")]
+    parts += [_compiled(call, "eval") for call in program["calls"]]
+    if not all(plain for _, plain in (setup, *parts)):
+        announce()
     random.seed(0)
     namespace: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
-    exec(_compiled(program["setup"]), namespace)
+    exec(setup[0], namespace)
     namespace |= {name: Ref(session, number) for number, name in enumerate(program["names"])}
-    exec(_compiled(program["tests"]), namespace)
+    returned = [eval(code, namespace) for code, _ in parts][1:]
     verdict = {"outcome": "passed", "detail": "", "reading": chosen}
-    if program["calls"]:
-        returned = [_form(eval(_compiled(call, "eval"), namespace)) for call in program["calls"]]
-        verdict["returned"] = sha256("\n".join(returned).encode("utf-8", "replace")).hexdigest()
+    if returned:
+        forms = "\n".join(map(_form, returned))
+        verdict["returned"] = sha256(forms.encode("utf-8", "replace")).hexdigest()
     return verdict
+
+
+@lru_cache(maxsize=2048)
+def _compiled(source: str, mode: str = "exec") -> tuple[CodeType, bool]:
+    """Return code, and whether it can change nothing but names of its own."""
+    tree: Any = compile(source, "<tests>", mode, ast.PyCF_ONLY_AST, dont_inherit=True)
+    return compile(tree, "<tests>", mode, dont_inherit=True), is_plain(tree)
 
 
 def _form(value: Any) -> str:
@@ -294,26 +222,3 @@ def _words(error: BaseException) -> str:
     except Exception:  # an integer of too many digits, for example
         said = "?"
     return f"the tests: {type(error).__name__}: {said}"[:200]
-
-
-def main() -> None:
-    """Judge programs that come over the descriptor named on the command line, until it closes."""
-    parent = socket.socket(fileno=int(sys.argv[1]))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    start = receive(parent.recv)
-    try:
-        server = Server(**start)
-    except (RuntimeError, OSError) as error:
-        parent.sendall(frame({"error": str(error)}))
-        return
-    parent.sendall(frame({"ready": True}))
-    while True:
-        try:
-            program = receive(parent.recv)
-        except BadMessageError:
-            return
-        parent.sendall(frame(judge(program, server)))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,74 +10,16 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.sandbox import tiers
 from neuromas_env.tasks.sandbox.protocol import BadMessageError
-from neuromas_env.tasks.sandbox.source import Piece
 from neuromas_env.tasks.sandbox.syscalls import UnavailableError
+from neuromas_env.tasks.sandbox.verdicts import Program, Verdict
 from neuromas_env.tasks.sandbox.worker import DiedError, Worker
 
-Outcome = Literal["passed", "failed", "timeout", "unreadable", "error"]
-Limit = Literal["", "cpu", "wall", "memory", "message"]
 _MOST_WORKERS = 16
 _TRIES = 2
-# The judge has the same deadline, and ends the program alone; this ends the judge too.
-_GRACE = 15.0
-
-
-@dataclass(frozen=True)
-class Program:
-    """An untrusted program and the trusted tests for it.
-
-    Attributes:
-        readings: What the program may be, best first, each as pieces of source.
-        names: What the tests use of the program, the function that was asked for first.
-        tests: Run outside the sandbox, with `names` standing for what the program defines.
-        setup: Run outside before the tests, with names of its own.
-        free: False to run the only piece of the only reading as it is. True to run the
-            first reading whose pieces, those left out that do not compile, define the
-            function; a top-level statement that fails is then passed over, one that exits
-            ends the program.
-        seconds: Of processor time, at most.
-        wall_seconds: By the clock, at most. Only a program that waits needs so many, so
-            that a busy machine does not turn right programs into wrong ones.
-        calls: Expressions, evaluated like tests after them; see `Verdict.returned`.
-    """
-
-    readings: tuple[tuple[Piece, ...], ...]
-    names: tuple[str, ...]
-    tests: str
-    setup: str = ""
-    free: bool = False
-    seconds: int = 3
-    wall_seconds: int = 30
-    calls: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a program.
-
-    Attributes:
-        outcome: `passed`; `failed` (tests or program); `timeout`; `unreadable` (no reading
-            compiles and defines the function); `error` (the worker died, twice).
-        detail: More about it, in words.
-        reading: Which reading ran, None if it did not come so far.
-        limit: Which limit the program ran out of: `cpu` (processor time) and `wall` (time by the
-            clock) are timeouts, `memory` and `message` (what it may return) failures. Which of
-            several it is follows from what ended its process, not from who noticed first.
-        returned: A hash of what the `calls` of a program that passed returned. Programs that
-            return equal values, floats to nine digits, have the same.
-    """
-
-    outcome: Outcome
-    detail: str = ""
-    reading: int | None = None
-    limit: Limit = ""
-    returned: str = ""
 
 
 class Sandbox:
@@ -120,7 +62,8 @@ class Sandbox:
     def judge(self, programs: Sequence[Program]) -> list[Verdict]:
         """Judge programs, each by its tests; the verdicts stand in the programs' order.
 
-        A program whose worker died is tried once more, then its outcome is `error`.
+        A program whose worker died, or whose tests ended without a verdict, is tried once more,
+        then its outcome is `error`.
         """
         batch = _Batch(programs)
         with self._lock:
@@ -198,15 +141,14 @@ class Sandbox:
     def _give(self, worker: Worker, batch: _Batch) -> None:
         if not batch.waiting:
             return
-        index, tries = job = batch.waiting.popleft()
-        program = batch.programs[index]
+        job = batch.waiting.popleft()
         try:
-            worker.send(asdict(program), program.wall_seconds + _GRACE, job)
+            worker.give(batch.programs[job[0]], job)
         except DiedError as error:
             self._discard(worker)
-            batch.again(job, str(error))
+            batch.again(job, f"the worker died: {error}")
         except (BadMessageError, TypeError, ValueError) as error:
-            batch.verdicts[index] = Verdict("error", f"it cannot be sent to a worker: {error}")
+            batch.verdicts[job[0]] = Verdict("error", f"it cannot be sent to a worker: {error}")
 
     def _heard(self) -> list[Worker]:
         """Wait until workers have said something or are late, and return these."""
@@ -227,15 +169,16 @@ class Sandbox:
             )
             return
         try:
-            answer = worker.receive()
+            verdict = worker.take()
         except DiedError as error:
             self._discard(worker)
             if job is None:
                 raise UnavailableError(str(error)) from None
-            batch.again(job, str(error))
-            return
-        if job is not None:
-            batch.verdicts[job[0]] = Verdict(**answer)
+            return batch.again(job, f"the worker died: {error}")
+        if verdict and verdict.outcome == "error":
+            batch.again(job, verdict.detail)
+        elif verdict:
+            batch.verdicts[job[0]] = verdict
 
     def _discard(self, worker: Worker) -> None:
         self._workers.remove(worker)
@@ -259,16 +202,16 @@ class _Batch:
         if tries < _TRIES:
             self.waiting.appendleft((index, tries + 1))
         else:
-            self.verdicts[index] = Verdict("error", f"the worker died: {why}")
+            self.verdicts[index] = Verdict("error", why)
 
     def give_up(self, why: str) -> None:
         for index in range(len(self.programs)):
             self.verdicts.setdefault(index, Verdict("error", why))
 
 
-# Tried in each tier before it is trusted: what must fail, unless the tier does not hold.
-_SELF_CHECK = Program(
-    readings=(("""
+# Tried in each tier before it is trusted, by a program and by tests: what must fail, unless the
+# tier does not hold.
+_ATTEMPTS = """
 import os, signal, socket, threading
 
 ATTEMPTS = {
@@ -290,7 +233,10 @@ def succeeds(attempt):
         return True
     except Exception:
         return False
-""",),),
+"""
+_SELF_CHECK = Program(
+    readings=((_ATTEMPTS,),),
     names=("breaches",),
-    tests="found = breaches()\nassert found == [], f'a program can {\", \".join(found)}'",
-)  # fmt: skip
+    setup=f"{_ATTEMPTS}\nfound = breaches()",
+    tests="found += breaches()\nassert found == [], f'a program can {\", \".join(found)}'",
+)

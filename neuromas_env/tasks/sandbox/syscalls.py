@@ -1,7 +1,8 @@
-"""Which system calls a candidate may make, as a seccomp filter.
+"""Which system calls judges and candidates may make, as a seccomp filter.
 
 An allow-list: everything else fails with EPERM, among it new processes and threads,
-sockets, signals to others, writing and changing files, and namespaces.
+sockets, signals to others, writing and changing files, namespaces, and what tells of the machine
+and of other processes (`uname`, `sysinfo`, the processor time and the affinity of others).
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from neuromas_env.extras import missing
 
 _ALLOWED = """
     brk mmap munmap mremap mprotect madvise membarrier
-    read write close fstat lseek pread64 readv writev getdents64 dup dup2 dup3
+    read write recvmsg close fstat lseek pread64 readv writev getdents64 dup dup2 dup3
     stat lstat newfstatat statx readlink readlinkat access faccessat faccessat2 getcwd
     poll ppoll select pselect6
     rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall
-    futex sched_yield sched_getaffinity nanosleep clock_nanosleep
-    clock_gettime clock_getres gettimeofday time times getrusage getrlimit
+    futex sched_yield nanosleep gettimeofday time times getrusage getrlimit
     getpid gettid getppid getpgrp getuid geteuid getgid getegid
-    uname sysinfo getrandom exit exit_group
+    getrandom exit exit_group
 """
-_READ_ONLY = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
+# With O_PATH alone a file that may not be read can be opened, and looked at.
+_READ_ONLY = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_PATH
+# The clock of a process or thread is a negative number made of its own, and tells that it exists.
+_NEGATIVE = 1 << 31
+_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
 # Not F_SETOWN and F_SETSIG: with those a process has the kernel send signals to others.
 _FCNTL = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
 
@@ -53,6 +57,9 @@ def filter_program() -> bytes:
     for name in _ALLOWED.split():
         _allow(seccomp, rules, name)
     _allow(seccomp, rules, "openat", seccomp.Arg(2, seccomp.MASKED_EQ, _READ_ONLY, os.O_RDONLY))
+    for name in _CLOCKS:
+        _allow(seccomp, rules, name, seccomp.Arg(0, seccomp.MASKED_EQ, _NEGATIVE, 0))
+    _allow(seccomp, rules, "sched_getaffinity", seccomp.Arg(0, seccomp.EQ, 0))
     for command in _FCNTL:
         _allow(seccomp, rules, "fcntl", seccomp.Arg(1, seccomp.EQ, command))
     with tempfile.TemporaryFile() as file:

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,30 +32,43 @@ _PACKAGES = ("site-packages", "dist-packages")
 PYTHON_OPTIONS = ("-s", "-S", "-P", "-B")
 
 
-def start_message(tier: str) -> dict[str, Any]:
-    """Return what the judge needs to start the fork server of a tier.
+def command(tier: str) -> list[str]:
+    """Return the command that starts the fork server of a tier.
 
     Raises:
         UnavailableError: A piece of the tier is missing on this machine.
     """
     pieces = tier.split("+")
+    package = _landlock_package() if "landlock" in pieces else None
+    wrapped = [*_bubblewrap(package), "--"] if "bubblewrap" in pieces else []
+    return [*wrapped, _python(), *PYTHON_OPTIONS, "-"]
+
+
+def config(tier: str) -> dict[str, Any]:
+    """Return how the fork server of a tier closes itself off, and what it forks.
+
+    Raises:
+        UnavailableError: A piece of the tier is missing on this machine.
+    """
     safe = tier != UNSAFE
-    python = [_python(), *PYTHON_OPTIONS, "-"]
-    landlock = _landlock() if "landlock" in pieces else None
-    config = {
+    library = Path(os.__file__).parent
+    readable = sorted(str(path) for path in library.iterdir() if path.name not in _PACKAGES)
+    landlock = "landlock" in tier.split("+")
+    return {
         "uid": _UID if safe and os.geteuid() == 0 else None,
         "filter": base64.b64encode(filter_program() if safe else b"").decode(),
-        "landlock": landlock,
+        "landlock": {"package": _landlock_package(), "readable": readable} if landlock else None,
         "limits": _limits(),
     }
-    wrapped = [*_bubblewrap(landlock), "--"] if "bubblewrap" in pieces else []
-    return {"command": [*wrapped, *python], "source": script("candidate"), "config": config}
 
 
-def script(name: str) -> str:
-    """Return a program that needs no file of ours: a module of this folder, and what it imports."""
-    lines = ["import sys, types"]
-    for module in ("protocol", "source", name):
+@cache
+def script() -> str:
+    """Return the fork server as a program that needs no file of ours: modules of this folder."""
+    # What `threading` and `random` do in each child costs more than to fork it, and a child of one
+    # thread, seeded after that, needs none of it: they register nothing.
+    lines = ["import os, sys, types", "os.register_at_fork = lambda **_: None"]
+    for module in ("protocol", "values", "source", "plain", "judge", "candidate", "server"):
         full, path = f"{__package__}.{module}", _HERE / f"{module}.py"
         lines += [
             f"module = sys.modules[{full!r}] = types.ModuleType({full!r})",
@@ -64,14 +78,14 @@ def script(name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the whole environment of judge and fork server: nothing of the user's."""
+    """Return the whole environment of the fork server: nothing of the user's."""
     found = os.environ.get("LD_LIBRARY_PATH")
     # The order of a set must not change a verdict.
     return {"PYTHONHASHSEED": "0"} | ({"LD_LIBRARY_PATH": found} if found else {})
 
 
 def _limits() -> dict[str, int]:
-    limits = {"AS": MEMORY, "FSIZE": 0, "NOFILE": 64, "NPROC": 0, "CORE": 0, "MEMLOCK": 0}
+    limits = {"AS": MEMORY, "FSIZE": 0, "NOFILE": 64, "CORE": 0, "MEMLOCK": 0}
     return {f"RLIMIT_{name}": limit for name, limit in limits.items()}
 
 
@@ -80,7 +94,8 @@ def _python() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def _landlock() -> dict[str, Any]:
+def _landlock_package() -> str:
+    """Return the folder that holds the package landlock."""
     spec = importlib.util.find_spec("landlock")
     if spec is None or spec.origin is None:
         raise UnavailableError(missing("the sandbox", "landlock"))
@@ -88,25 +103,24 @@ def _landlock() -> dict[str, Any]:
         import_module("landlock").landlock_abi_version()
     except OSError as error:
         raise UnavailableError(f"the kernel offers no Landlock ({error.strerror})") from error
-    library = Path(os.__file__).parent
-    readable = [str(path) for path in library.iterdir() if path.name not in _PACKAGES]
-    return {"package": str(Path(spec.origin).parents[1]), "readable": sorted(readable)}
+    return str(Path(spec.origin).parents[1])
 
 
-def _bubblewrap(landlock: dict[str, Any] | None) -> list[str]:
+def _bubblewrap(landlock: str | None) -> list[str]:
     root = os.geteuid() == 0
     command = [
         _bubblewrap_path(), "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
-        "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv",
+        "--unshare-cgroup-try", "--hostname", "sandbox", "--new-session", "--clearenv",
         "--cap-drop", "ALL",
     ]  # fmt: skip
+    # Not --die-with-parent: that parent is a thread of ours, which may end before we do.
     # Root becomes another user inside; everybody else gets a user namespace, and no second one.
     rights = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     command += rights if root else ["--unshare-user", "--disable-userns"]
     for name, value in environment().items():
         command += ["--setenv", name, value]
     library = str(Path(os.__file__).parent)
-    package = [f"{landlock['package']}/landlock"] if landlock else []
+    package = [f"{landlock}/landlock"] if landlock else []
     readable = [*filter(os.path.isdir, (*_SYSTEM, f"{sys.base_prefix}/lib")), library, _python()]
     hidden = {m for path in readable for n in _PACKAGES for m in glob.glob(f"{path}/python*/{n}")}
     hidden |= {path for n in _PACKAGES if os.path.isdir(path := f"{library}/{n}")}

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from support.chat_server import ChatServer
 
-from neuromas_env.agents.engines.openai import GIVE_UP, OpenAIEngine, Pace, plain
+from neuromas_env.agents.engines.openai import GIVE_UP, OpenAIEngine
+from neuromas_env.agents.engines.servers.markup import plain
+from neuromas_env.agents.engines.servers.pace import Pace
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Request, Sampling
 
@@ -196,7 +198,7 @@ def test_a_server_that_never_answers_is_given_up():
 
 def test_no_server_at_all_is_said():
     engine = OpenAIEngine("m", base_url="http://127.0.0.1:9/v1", retries=0, concurrency=2)
-    with pytest.raises(InputError, match="127.0.0.1:9.*refused"):
+    with pytest.raises(InputError, match="127.0.0.1:9.*Refused"):
         engine.generate(requests(engine, 20))
 
 
@@ -238,74 +240,7 @@ def test_adapters_are_models_of_the_server():
 def test_markup_in_a_text_reaches_the_server_broken():
     text = "<|im_start|>system [INST] </s> <start_of_turn> x < y [1] <b>"
     _, _, server = ask(lambda body: "x", text=text)
-    sent = asked(server.bodies[0])
-    for mark in ("<|im_start", "[INST]", "</s>", "<start_of_turn>"):
-        assert mark in text and mark not in sent
-    assert sent.replace("\u200b", "") == text
-    assert plain("x < y [1] <b> a|b </span>") == "x < y [1] <b> a|b </span>"
-
-
-class Clock:
-    """Time that passes only where someone sleeps."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("neuromas_env.agents.engines.openai.time", clock)
-    return clock
-
-
-def test_requests_are_paced(clock):
-    pace = Pace(60 * 32)  # of which every sum of pauses is exact
-    for _ in range(32):
-        pace.wait(1)
-    assert clock.now == 0  # a second's worth was in hand
-    for passed in range(1, 65):
-        pace.wait(1)
-        assert clock.now == passed / 32
-    clock.now = 60.0
-    for _ in range(32):
-        pace.wait(1)
-    assert clock.now == 60  # a rest saves up no more than a second
-    pace.wait(1)
-    assert clock.now == 60 + 1 / 32
-
-
-def test_tokens_are_paced_after_they_were_used(clock):
-    pace = Pace(60 * 100)
-    pace.wait()
-    pace.use(130)  # 100 were in hand
-    pace.wait()
-    assert clock.now == pytest.approx(0.3, abs=2e-3)
-    pace.wait()
-    assert clock.now == pytest.approx(0.3, abs=2e-3)
-
-
-def test_without_a_rate_nothing_waits(clock):
-    pace = Pace(None)
-    for _ in range(1000):
-        pace.wait(1)
-        pace.use(1e6)
-    assert clock.now == 0
-
-
-def test_the_engine_keeps_the_pace_of_calls_and_tokens(monkeypatch):
-    waited = []
-    monkeypatch.setattr(Pace, "wait", lambda pace, amount=0.0: waited.append(amount))
-    _, engine, _ = ask(lambda body: "x", 3, requests_per_minute=600, tokens_per_minute=6000)
-    assert sorted(waited) == [0, 0, 0, 1, 1, 1]
-    assert (engine._calls_pace._rate, engine._tokens_pace._rate) == (10, 100)
-    assert engine._tokens_pace._left == 100 - 3 * (7 + 3)
+    assert asked(server.bodies[0]) == plain(text) != text
 
 
 def test_a_missing_key_or_package_is_said(monkeypatch):
@@ -314,3 +249,16 @@ def test_a_missing_key_or_package_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(InputError, match=r"pip install 'neuromas-env\[bench\]'"):
         OpenAIEngine("m", base_url="http://localhost:1")
+
+
+def test_the_engine_keeps_the_pace_of_calls_and_tokens(monkeypatch):
+    waited = []
+
+    async def wait(pace, amount=0.0):
+        waited.append(amount)
+
+    monkeypatch.setattr(Pace, "wait", wait)
+    _, engine, _ = ask(lambda body: "x", 3, requests_per_minute=600, tokens_per_minute=6000)
+    assert sorted(waited) == [0, 0, 0, 1, 1, 1]
+    assert (engine._calls_pace._rate, engine._tokens_pace._rate) == (10, 100)
+    assert engine._tokens_pace._left == 100 - 3 * (7 + 3)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromas_env.tasks.sandbox import Program, Sandbox
-from neuromas_env.tasks.sandbox.protocol import BadMessageError, frame, pack, receive, unpack
+from neuromas_env.tasks.sandbox.protocol import BadMessageError, frame, receive
+from neuromas_env.tasks.sandbox.values import pack, unpack
 
 VALUES = [
     None, True, 0, -7, 2**63 - 1, 2**63, -(2**63) - 1, 7**5000, 1.5, -0.0, 1e308, float("inf"),

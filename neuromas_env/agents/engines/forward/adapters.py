@@ -36,7 +36,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from neuromas_env.agents.engines.models import HUB_IDS
+from neuromas_env.agents.engines.models import origin
 from neuromas_env.errors import InputError, unknown
 
 _PLACEHOLDER = "unused"
@@ -71,8 +71,7 @@ class AdapterSet:
 
         Args:
             model: The base model; changed in place.
-            base_name: The base model's name, or its id on the hub where that is known, is
-                written into saved adapters.
+            base_name: Name of the base model; saved adapters hold its `origin`.
             rank: Rank of the low-rank matrices.
             alpha: The matrices' product is scaled by `alpha / rank`.
             targets: Names of the linear layers that get an adapter, or `all-linear`.
@@ -95,6 +94,7 @@ class AdapterSet:
                 self._peft = get_peft_model(model, self._config, adapter_name=_PLACEHOLDER)
         except ValueError as error:
             raise InputError(f"LoRA targets {targets!r} do not fit {base_name}: {error}") from None
+        self._config.base_model_name_or_path = origin(base_name, str(model.name_or_path))
         self._layers = [m for m in self._peft.modules() if isinstance(m, Linear)]
         self._peft.delete_adapter(_PLACEHOLDER)
         self._peft.eval()  # no dropout anywhere: the policy that samples is the one that trains
@@ -239,10 +239,7 @@ class AdapterSet:
         return out + torch.cat(parts).view_as(out)
 
     def save(self, name: str, folder: Path) -> None:
-        """Write one adapter in PEFT's format; `PeftModel.from_pretrained` reads the folder."""
-        base = HUB_IDS.get(self._base_name, self._base_name)
-        self._config.base_model_name_or_path = base
-        self._peft.peft_config[name].base_model_name_or_path = base
+        """Write one adapter in PEFT's format; `from_pretrained` of its classes reads the folder."""
         self._peft.active_adapter = name  # PEFT looks its configuration up for the model card
         with _quiet():
             self._peft.save_pretrained(

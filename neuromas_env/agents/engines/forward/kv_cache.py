@@ -9,6 +9,7 @@ place has no gradient.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import cache as memo
 from typing import Any
 
@@ -22,13 +23,12 @@ def cache_argument(model: PreTrainedModel, cache: DynamicCache | None) -> dict[s
 
     transformers 5.24 renames `past_key_values` to `cache`; models from the hub keep the old name.
     """
-    return {_name(type(model.base_model)): cache}
+    return {_name(type(model.base_model).forward): cache}
 
 
 @memo
-def _name(model: type) -> str:
-    known = inspect.signature(model.forward).parameters  # type: ignore[attr-defined]
-    return "cache" if "cache" in known else "past_key_values"
+def _name(forward: Callable[..., Any]) -> str:
+    return "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
 
 
 class RoomyLayer(DynamicLayer):

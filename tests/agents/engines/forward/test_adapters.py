@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 from support.engines import NODES, Reference, sampled_rows, tiny_engine, tiny_folder
 from support.tiny_models import FAMILIES
 
-from neuromas_env.agents.engines.models import load_base
+from neuromas_env.agents.engines.models import load_base, origin
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.errors import InputError
 
@@ -204,20 +204,53 @@ def test_settings_that_change_nothing_are_taken(tmp_path):
     assert torch.equal(forward(engine, ["node_0"] * 4), before)
 
 
-def test_the_saved_configuration_names_the_base(tmp_path):
-    engine = tiny_engine("llama")
+@pytest.mark.slow
+def test_an_adapter_names_its_base_so_that_peft_loads_both(tmp_path, monkeypatch):
+    folder = tiny_folder("llama")
+    monkeypatch.chdir(folder.parent)
+    base = load_base(folder.name, dtype="float32", quiet=True)  # a relative path
+    engine = TransformersEngine(base, rank=4)
+    for node in ("node_0", "node_1"):
+        engine.adapters.add(node, 0)
+        engine.adapters.add_noise(node, 0.3, 0)
     engine.adapters.save("node_0", tmp_path / "node_0")
-    config = json.loads((tmp_path / "node_0" / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == engine.name and config["r"] == 4
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT's own use of transformers
+        plain = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "node_0").eval()
+    with torch.no_grad():
+        logits = plain(input_ids=torch.tensor(IDS), use_cache=False).logits
+    assert torch.allclose(logits, forward(engine, ["node_0"] * 4), atol=1e-4)
 
 
-def test_an_adapter_of_the_embedded_model_names_its_base_as_the_hub_does(tmp_path):
+def named(tmp_path, model):
+    """Return the base that a saved adapter of a model names."""
     base = load_base(str(tiny_folder("llama")), dtype="float32", quiet=True)
-    engine = TransformersEngine(replace(base, name="smollm2-135m"), rank=4)
+    engine = TransformersEngine(replace(base, name=model), rank=4)
     engine.adapters.add("node_0", 0)
     engine.adapters.save("node_0", tmp_path / "node_0")
     config = json.loads((tmp_path / "node_0" / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    return config["base_model_name_or_path"]
+
+
+@pytest.mark.parametrize(
+    ("model", "hub_id"),
+    [("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct"), ("Qwen/Qwen3-0.6B",) * 2],
+)
+def test_an_adapter_of_a_model_of_the_hub_names_it_as_the_hub_does(tmp_path, model, hub_id):
+    assert named(tmp_path, model) == hub_id
+
+
+def test_the_base_of_a_gguf_file_is_the_folder_that_it_was_converted_into(tmp_path):
+    (tmp_path / "tiny.gguf").touch()
+    assert named(tmp_path, str(tmp_path / "tiny.gguf")) == str(tiny_folder("llama"))
+
+
+def test_a_snapshot_in_the_hubs_cache_is_known_to_be_the_hubs(tmp_path):
+    snapshot = tmp_path / "models--Qwen--Qwen3-0.6B" / "snapshots" / "c1899de"
+    snapshot.mkdir(parents=True)
+    assert origin(str(snapshot), str(snapshot)) == "Qwen/Qwen3-0.6B"
 
 
 def test_targets_that_the_base_lacks_are_refused():

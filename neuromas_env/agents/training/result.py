@@ -1,0 +1,67 @@
+"""What a run ends with: its result, or an interruption after which it can go on."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from neuromas_env.agents.training.evaluate import Evaluation
+
+
+class Interrupted(Exception):
+    """The user stopped the run; it can go on from its last checkpoint.
+
+    Attributes:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Say where the run stands and how to go on."""
+        self.folder = folder
+        command = shlex.join(["neuromas", "train", "--resume", str(folder)])
+        super().__init__(f"stopped after step {step}; go on with: {command}")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The result of a run; as a text, its scores in a few lines.
+
+    Attributes:
+        folder: The run folder.
+        steps: Training steps taken.
+        before: Evaluation before training, None if none was asked for.
+        after: Evaluation after training.
+        ablation: `blanked` and `shuffled`: after training, with messages taken away.
+        growth: For each growth `step`, `old`, `new` and the evaluations `before`, `after`.
+        cost: Phase to calls, tokens and seconds of generation.
+        facts: Model, weights, topology, task, reward and seed of the run.
+    """
+
+    folder: Path
+    steps: int
+    before: Evaluation | None
+    after: Evaluation | None
+    ablation: dict[str, Evaluation]
+    growth: list[dict[str, Any]]
+    cost: dict[str, dict[str, float]]
+    facts: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict for JSON, as written to `result.json`."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    def __str__(self) -> str:
+        """Return the scores and their intervals, and where the run is."""
+        shape, task = self.facts["topology"]["name"], self.facts["task"]
+        rows = {"before training": self.before, "after training": self.after}
+        rows |= {f"messages {name}": found for name, found in self.ablation.items()}
+        lines = [f"{shape} on {task}, {self.steps} steps, {self.folder}"]
+        for name, found in rows.items():
+            if found is not None:
+                low, high = found.extracted_interval
+                lines.append(
+                    f"{name:18} {found.extracted:6.1%} [{low:.1%}, {high:.1%}] of {found.n}"
+                )
+        return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""Where the figures of a run go besides its own files: trackers of accelerate, by name."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuromas_env.errors import InputError, unknown
+from neuromas_env.files import write
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
+
+TRACKERS = (
+    "tensorboard", "wandb", "mlflow", "trackio", "swanlab", "comet_ml", "aim", "clearml", "dvclive",
+)  # fmt: skip
+"""Names of accelerate's trackers, which are those of their packages."""
+PROJECT = "neuromas"
+HELD_OUT = ("strict", "extracted", "parse_rate")
+
+
+def read_trackers(text: str | None) -> tuple[str, ...]:
+    """Return the names in a list with commas; for None, `tensorboard` if it is installed.
+
+    Raises:
+        InputError: There is no such tracker.
+    """
+    if text is None:
+        return ("tensorboard",) if find_spec("tensorboard") else ()
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in () if names == ("none",) else names:
+        if name not in TRACKERS:
+            raise unknown("tracker in report_to:", name, (*TRACKERS, "none"))
+    return () if names == ("none",) else names
+
+
+def check_trackers(text: str | None) -> None:
+    """Raise an InputError if the package of a tracker is not installed."""
+    for name in read_trackers(text):
+        if find_spec(name) is None:
+            raise InputError(f"report_to: {name} is not installed: pip install {name}")
+
+
+def start_trackers(
+    run: Path, names: tuple[str, ...], config: Mapping[str, Any], step: int | None
+) -> list[GeneralTracker]:
+    """Start trackers for a run.
+
+    Args:
+        run: The run folder, which files of trackers go into.
+        names: Of trackers.
+        config: Options of the run, by name.
+        step: Of a resumed run, the last step that stays: TensorBoard, Weights & Biases and trackio
+            go on in the run that they have, the others start another one. None for a new run.
+
+    Raises:
+        InputError: One cannot be started, for example because nobody is logged in.
+    """
+    from accelerate import PartialState
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+    PartialState(cpu=True)  # trackers ask it for the process; that of several processes stays
+    started = []
+    for name in names:
+        cls = LOGGER_TYPE_TO_CLASS[name]
+        where = {"logging_dir": str(run)} if cls.requires_logging_directory else {}
+        project = name if name == "tensorboard" else PROJECT  # its folder within the run's
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # protobuf's, about itself
+                tracker = cls(project, **where, **_options(name, run, step))
+                tracker.start()
+                if step is None:
+                    given = {key: value for key, value in config.items() if value is not None}
+                    tracker.store_init_configuration(given)
+        except Exception as error:  # each package has errors of its own
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise InputError(f"report_to: {name} does not start: {said}") from error
+        started.append(tracker)
+    return started
+
+
+def _options(name: str, run: Path, step: int | None) -> dict[str, Any]:
+    """Return what makes a tracker keep a run's figures together, also when it is resumed."""
+    if name == "tensorboard":
+        return {"purge_step": (step or 0) + 1}
+    if name == "wandb":
+        return {"dir": str(run), "name": run.name, "id": _identity(run), "resume": "allow"}
+    if name == "trackio":
+        return {"name": f"{run.name}-{_identity(run)}", "resume": "allow"}
+    return {"run_name": run.name} if name == "mlflow" else {}
+
+
+def _identity(run: Path) -> str:
+    """Return what tells a run from all others; two of the same name may follow one another."""
+    file = run / "tracker_id"
+    if not file.is_file():
+        write(file, uuid.uuid4().hex[:8])
+    return file.read_text(encoding="utf-8")
+
+
+def figures(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a line of metrics; scores on held-out questions as `held_out/NAME`."""
+    held_out = values.get("evaluation") or values.get("after") or {}
+    numbers = {name: value for name, value in values.items() if type(value) in (int, float)}
+    numbers.pop("step", None)
+    return numbers | {f"held_out/{name}": held_out[name] for name in HELD_OUT if name in held_out}
