@@ -77,18 +77,28 @@ class ToyEngine(Engine):
     def generate(self, requests):
         replies = []
         for request in requests:
-            text = "\n".join(text for _, text in request.turns)
-            prompt = np.frombuffer(text.encode(), np.uint8).astype(np.int64)
-            logp = self._logp(request.adapter, prompt, request.sampling.temperature or 1.0)
-            logp = logp.detach().double().numpy()
-            word = int(logp.argmax())
-            if request.sampling.temperature:
-                total = np.exp(logp).cumsum()
-                uniform = np.random.default_rng(request.seed).random()
-                word = min(int(np.searchsorted(total, uniform)), len(WORDS) - 1)
-            replies.append(Completion(WORDS[word], prompt, np.array([word]), logp[[word]]))
-            self.cost.book(request.adapter, Usage(1, len(prompt), 1))
+            prompt = np.array(self.encode(request.turns))
+            temperature = request.sampling.temperature
+            replies.append(self._reply(request.adapter, prompt, temperature, request.seed))
         return replies
+
+    def _reply(self, adapter, prompt, temperature, seed):
+        logp = self._logp(adapter, prompt, temperature or 1.0).detach().double().numpy()
+        word = int(logp.argmax())
+        if temperature:
+            uniform = np.random.default_rng(seed).random()
+            word = min(int(np.searchsorted(np.exp(logp).cumsum(), uniform)), len(WORDS) - 1)
+        self.cost.book(adapter, Usage(1, len(prompt), 1))
+        return Completion(WORDS[word], prompt, np.array([word]), logp[[word]])
+
+    def encode(self, turns):
+        return list("\n".join(text for _, text in turns).encode())
+
+    def draw(self, adapters, prompts):
+        return [
+            self._reply(adapter, np.array(prompt), 1.0, seed)
+            for seed, (adapter, prompt) in enumerate(zip(adapters, prompts, strict=True))
+        ]
 
     def micro_batches(self, rows, budget=None):
         return [list(range(len(rows)))] if rows else []

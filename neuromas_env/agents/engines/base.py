@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.policy import Engine
+from neuromas_env.policy import Completion, Engine
 from neuromas_env.registry import Registry, built_in
 
 if TYPE_CHECKING:
@@ -145,6 +145,16 @@ class TrainableEngine(Engine, Protocol):
     @property
     def rounding(self) -> float:
         """Most nats between the log-probabilities of sampling and training, see `handover`."""
+        ...
+
+    def encode(self, turns: Sequence[tuple[str, str]]) -> list[int]:
+        """Return the exact prompt of chat turns."""
+        ...
+
+    def draw(
+        self, adapters: Sequence[str | None], prompts: Sequence[Sequence[int]]
+    ) -> list[Completion]:
+        """Draw a token at temperature 1 after each prompt, the way that replies are drawn."""
         ...
 
     def micro_batches(self, rows: Sequence[Row], budget: int | None = None) -> list[list[int]]:

@@ -19,14 +19,17 @@ import torch
 
 from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Request, Sampling
+from neuromas_env.policy import Engine, Request, Sampling
 
 PROBES = 2
 """Tokens drawn under each adapter, each after a prompt of its own."""
+ROUNDING = {torch.float32: 0.01, torch.bfloat16: 0.2}
+"""Most nats between log-probabilities of sampling and training, in the mean of some tokens."""
 
 # Longer than a block of vLLM's prefix cache, which holds 16 or 32 tokens.
 _SYSTEM = "You are one node of a network of language models."
 _QUESTION = "Which of these numbers is the largest: 12, 48, 7 or {}?"
+_SHORT = 6  # tokens of such a prompt, and one more for each probe, where time counts
 _SCALES = (1.0, 4.0, 16.0, 64.0)  # of the known weights, until they can be seen
 _SEEN = 8.0  # times the rounding
 
@@ -72,7 +75,7 @@ def prove(engine: TrainableEngine) -> None:
     with _kept(engine, names):
         for scale in _SCALES:
             _randomise(engine, names, scale)
-            tokens = _draw(engine, names)
+            tokens = _draw(engine, names, _long(engine))
             bare = _trained(engine, [replace(row, adapter=None) for row in tokens.rows])
             effects = np.abs(_trained(engine, tokens.rows) - bare).reshape(-1, PROBES).mean(1)
             if effects.min() >= _SEEN * engine.rounding:
@@ -85,7 +88,7 @@ def prove(engine: TrainableEngine) -> None:
                 )
         _compare(engine, names, tokens, effects / _SEEN)
     if engine.hands_over:  # what was computed with the weights of a moment ago must be forgotten
-        compare(engine)
+        _compare(engine, names, _draw(engine, names, _long(engine)), _rounding(engine))
 
 
 def compare(engine: TrainableEngine) -> float:
@@ -98,8 +101,15 @@ def compare(engine: TrainableEngine) -> float:
         InputError: It exceeds `engine.rounding`; the message names the adapter.
     """
     names = list(engine.adapters.names)
-    allowed = np.full(len(names), engine.rounding)
-    return _compare(engine, names, _draw(engine, names), allowed)
+    return _compare(engine, names, _draw(engine, names, _short(engine)), _rounding(engine))
+
+
+def one_token(engine: Engine, adapters: Sequence[str | None]) -> list[Request]:
+    """Return requests for a token of each adapter, whose prompts are given apart from them."""
+    return [
+        Request((), engine, name, Sampling(1.0, 1), seed=number)
+        for number, name in enumerate(adapters)
+    ]
 
 
 class _Tokens(NamedTuple):
@@ -109,28 +119,33 @@ class _Tokens(NamedTuple):
     logprobs: np.ndarray
 
 
-def _draw(engine: TrainableEngine, names: Sequence[str | None]) -> _Tokens:
-    """Draw `PROBES` tokens of each adapter; the account of a network's calls leaves them out."""
-    requests = [
-        Request(
-            (("system", _SYSTEM), ("user", _QUESTION.format(number))),
-            engine,
-            name,
-            Sampling(1.0, 1),
-            seed=number,
-        )
-        for name in names
-        for number in range(PROBES)
-    ]
+def _long(engine: TrainableEngine) -> list[list[int]]:
+    turns = [(("system", _SYSTEM), ("user", _QUESTION.format(i))) for i in range(PROBES)]
+    return [engine.encode(each) for each in turns]
+
+
+def _short(engine: TrainableEngine) -> list[list[int]]:
+    return [ids[: _SHORT + number] for number, ids in enumerate(_long(engine))]
+
+
+def _rounding(engine: TrainableEngine) -> np.ndarray:
+    return np.full(len(engine.adapters.names), engine.rounding)
+
+
+def _draw(
+    engine: TrainableEngine, names: Sequence[str | None], prompts: Sequence[list[int]]
+) -> _Tokens:
+    """Draw a token of each adapter after each prompt; a network's account leaves them out."""
+    asked = [name for name in names for _ in prompts]
     phase, engine.cost.phase = engine.cost.phase, "check"
     try:
-        replies = engine.generate(requests)
+        replies = engine.draw(asked, [*prompts] * len(names))
     finally:
         engine.cost.phase = phase
     if failed := next((reply.error for reply in replies if reply.error), None):
         raise InputError(f"the adapters of the engine cannot be checked: {failed}")
-    pairs = zip(requests, replies, strict=True)
-    rows = [Row(request.adapter, reply.prompt_ids, reply.ids) for request, reply in pairs]
+    pairs = zip(asked, replies, strict=True)
+    rows = [Row(name, reply.prompt_ids, reply.ids) for name, reply in pairs]
     return _Tokens(rows, np.array([float(reply.logprobs.sum()) for reply in replies]))
 
 
@@ -163,7 +178,7 @@ def _compare(
 
 def _guess(engine: TrainableEngine, tokens: _Tokens, allowed: float) -> str:
     """Say what has drawn the tokens of an adapter instead of it."""
-    bare = _draw(engine, [None])
+    bare = _draw(engine, [None], _long(engine))
     gap = np.abs(_trained(engine, bare.rows) - bare.logprobs).mean()
     if not gap <= engine.rounding:
         return f"without adapters they are {gap:.3g} apart, so that its base is another"

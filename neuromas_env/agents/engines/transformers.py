@@ -27,13 +27,12 @@ from neuromas_env.agents.engines.forward.attention import use_own_attention
 from neuromas_env.agents.engines.forward.decoding import decode
 from neuromas_env.agents.engines.forward.lm_head import chosen_logprobs
 from neuromas_env.agents.engines.forward.oom import out_of_memory
-from neuromas_env.agents.engines.models import LoadedModel
+from neuromas_env.agents.engines.handover import ROUNDING, one_token
+from neuromas_env.agents.engines.models import LoadedModel, end_ids
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 
 _LIKE_LENGTH = 64  # tokens: prompts that are padded to one another differ by less
-ROUNDING = {torch.float32: 0.01, torch.bfloat16: 0.2}
-"""Most nats between a token's log-probabilities of sampling and training that are rounding."""
 HEAD_TOKENS = 1024
 """Training computes logits for so many tokens at once, to bound the memory they take."""
 
@@ -44,7 +43,7 @@ class TransformersEngine(Engine):
     Attributes:
         model: The base model with its LoRA layers.
         adapters: The adapters.
-        chat: Writes prompts and reads replies.
+        chat: Writes prompts and reads replies; `encode` is its.
         cost: What calls have cost so far.
         hands_over: Whether copies of the adapters answer.
         rounding: Most nats between the log-probabilities of sampling and training.
@@ -88,10 +87,11 @@ class TransformersEngine(Engine):
         self.chat = ChatEncoder(
             base.tokenizer,
             base.name,
-            end_ids=_end_ids(self.model),
+            end_ids=end_ids(self.model),
             context_length=getattr(self.model.config, "max_position_embeddings", None),
         )
         self.cost, self.rounding = Cost(), ROUNDING[self.model.dtype]
+        self.encode = self.chat.encode
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._chunk_rows, self._token_budget = chunk_rows, token_budget
         # Padding between levels costs training more than it saves, and would shift a sliding
@@ -155,6 +155,14 @@ class TransformersEngine(Engine):
                 for index, reply in zip(chunk, replies, strict=True):
                     results[index] = reply
         return [result for result in results if result is not None]
+
+    def draw(
+        self, adapters: Sequence[str | None], prompts: Sequence[Sequence[int]]
+    ) -> list[Completion]:
+        """Draw a token at temperature 1 after each prompt, the way that replies are drawn."""
+        requests = one_token(self, adapters)
+        with torch.inference_mode(), self.adapters.loaded(adapters):
+            return self._chunk(requests, list(map(list, prompts)))
 
     def _chunk(self, requests: list[Request], prompts: list[list[int]]) -> list[Completion]:
         started = time.perf_counter()
@@ -391,8 +399,3 @@ class TransformersEngine(Engine):
         finally:
             for layer in layers:
                 layer.training = False
-
-
-def _end_ids(model: torch.nn.Module) -> set[int]:
-    ids = getattr(model.generation_config, "eos_token_id", None)
-    return set(ids) if isinstance(ids, list) else set() if ids is None else {ids}

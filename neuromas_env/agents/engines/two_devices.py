@@ -43,6 +43,13 @@ class SplitEngine(TransformersEngine):
         self._hand_over()
         return self.sampler.generate(requests)
 
+    def draw(
+        self, adapters: Sequence[str | None], prompts: Sequence[Sequence[int]]
+    ) -> list[Completion]:
+        """Draw a token after each prompt on the device that answers."""
+        self._hand_over()
+        return self.sampler.draw(adapters, prompts)
+
     def _hand_over(self) -> None:
         there = self.sampler.adapters
         for name in set(there.names) - set(self.adapters.names):

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from accelerate.utils import patch_environment
 
+from neuromas_env.agents.engines.handover import one_token
 from neuromas_env.agents.engines.models import LoadedModel
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.errors import InputError, unknown
@@ -152,6 +153,13 @@ class VLLMEngine(TransformersEngine):
             usage = Usage(1, len(reply.prompt_ids), len(reply.ids), seconds)
             self.cost.book(requests[index].adapter, usage)
         return [result for result in results if result is not None]
+
+    def draw(
+        self, adapters: Sequence[str | None], prompts: Sequence[Sequence[int]]
+    ) -> list[Completion]:
+        """Draw a token after each prompt by vLLM."""
+        handed = self.hand_over({name for name in adapters if name is not None})
+        return self._ask(one_token(self, adapters), list(map(list, prompts)), handed)
 
     def close(self) -> None:
         """Stop vLLM's processes; the next request starts them again."""
