@@ -28,10 +28,11 @@ WRITERS = {files, *(module.__file__ for module in (api, checkpoint, folder, log)
 
 
 def config(out, **options):
-    chosen = {"engine": "support.toy_engine:ToyEngine", "schedule": "1:1, 1-1:1"}
-    return tiny_config(
-        Path("none"), out, **chosen | {"checkpoint_every": 1, "eval_questions": 1} | options
-    )
+    chosen = {
+        "engine": "support.toy_engine:ToyEngine", "schedule": "1:1, 1-1:1", "report_to": "none",
+        "checkpoint_every": 1, "eval_questions": 1,
+    }  # fmt: skip
+    return tiny_config(Path("none"), out, **chosen | options)
 
 
 def life(work, at=None, count=None):
@@ -86,7 +87,6 @@ def survive(out, at, again):
 
 def main(root, kills):
     torch.set_num_threads(1)
-    sys.modules["torch.utils.tensorboard"] = None  # its files are of no account, and slow
     api.train(config(root / "warm"))
     count = root / "lines"
     assert life(lambda: api.train(config(root / "straight")), count=count) == 0

@@ -315,3 +315,9 @@ def _hushed(active: bool = True) -> Iterator[None]:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def end_ids(model: Any) -> set[int]:
+    """Return the tokens that end a reply of a model."""
+    ids = getattr(model.generation_config, "eos_token_id", None)
+    return set(ids) if isinstance(ids, list) else set() if ids is None else {ids}

@@ -45,8 +45,7 @@ class TransformersEngine(Engine):
         adapters: The adapters.
         chat: Writes prompts and reads replies; `encode` is its.
         cost: What calls have cost so far.
-        hands_over: Whether copies of the adapters answer.
-        rounding: Most nats between the log-probabilities of sampling and training.
+        hands_over, rounding: See `TrainableEngine`.
     """
 
     hands_over = False
@@ -90,8 +89,8 @@ class TransformersEngine(Engine):
             end_ids=end_ids(self.model),
             context_length=getattr(self.model.config, "max_position_embeddings", None),
         )
-        self.cost, self.rounding = Cost(), ROUNDING[self.model.dtype]
-        self.encode = self.chat.encode
+        self.encode, self.cost = self.chat.encode, Cost()
+        self.rounding = ROUNDING[self.model.dtype]
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._chunk_rows, self._token_budget = chunk_rows, token_budget
         # Padding between levels costs training more than it saves, and would shift a sliding
