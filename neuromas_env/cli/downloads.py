@@ -61,6 +61,6 @@ def pull(
         typer.echo(f"{name} needs no data")
     elif folder := os.environ.get("NEUROMAS_DATA"):
         note = f"runs read the folder {folder} while NEUROMAS_DATA names it, not what is fetched"
-        Console(stderr=True).print(note, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(note, markup=False, highlight=False, soft_wrap=True)
     for table in tables:
         typer.echo(fetch(table))
