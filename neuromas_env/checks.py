@@ -28,6 +28,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from neuromas_env.errors import InputError, unknown
 
 T = TypeVar("T")
+_LIKE: dict[type, Any] = {int: Integral, float: Real, str: str, bool: ()}
 Rule = Callable[[str, Any], Any]
 
 KINDS: dict[Any, tuple[str, str]] = {
@@ -244,10 +245,7 @@ def _rule(hint: Any) -> Rule:
 def _plain(kind: type, name: str, value: Any) -> Any:
     if type(value) is kind:
         return value if kind is not float else in_range(name, value, {})
-    wrong = isinstance(value, bool) or not isinstance(
-        value, {int: Integral, float: Real, str: str, bool: ()}[kind]
-    )
-    if wrong:
+    if isinstance(value, bool) or not isinstance(value, _LIKE[kind]):
         raise InputError(f"{name} must be {_word(kind)}, got {shown(value)}")
     try:
         return in_range(name, value if kind is str else kind(value), {})

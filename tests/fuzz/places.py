@@ -69,6 +69,8 @@ def build(tmp: Path) -> dict[str, str]:
         "huge": b"GGUF\x03\0\0\0" + b"\xff" * 16, "zeros": b"GGUF\x03\0\0\0" + bytes(100),
     }.items():  # fmt: skip
         (tmp / f"{name}.gguf").write_bytes(content)
+    (tmp / "m[").mkdir()
+    (tmp / "m[" / "x].gguf").write_bytes(b"GGUF\x03\0\0\0")  # markup, if a terminal obeyed it
     os.chdir(tmp / "empty")  # what an input writes without a folder of its own is seen there
     try:
         main(["experiment", str(mine), "--scale", "mini", "--out", str(tmp / "tried")])

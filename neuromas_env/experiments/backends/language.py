@@ -123,7 +123,7 @@ class Language:
             return read_adapted(out).iterations >= arm.options["iterations"]
         return any((out / file).is_file() for file in ("result.json", OUTCOME))
 
-    def result(self, arm: Arm, out: Path) -> dict[str, Any]:
+    def result(self, arm: Arm, out: Path) -> Reached:
         """Return `validation`, `parameters`, `curve` and `counters` of a finished run.
 
         Parameters are all that were trained, critics included.

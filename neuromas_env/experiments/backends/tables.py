@@ -286,7 +286,7 @@ def save(folder: Path, trained: Trained) -> None:
     write(folder / "result.json", json.dumps(result))
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Reached:
     """Return the result that `save` wrote: a report needs no table."""
     return read_file(folder / "result.json", Reached)
 
