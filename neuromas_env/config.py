@@ -12,36 +12,21 @@ the first four, and any of them or None.
 
 from __future__ import annotations
 
-import operator
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
-from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Self
 
 import yaml
 
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.checks import BOUNDS, KINDS, check, in_range, shown
+from neuromas_env.errors import InputError, placed, unknown
+from neuromas_env.files import path_of, read_text
 
 REQUIRED: Any = MISSING
 """The default of an option that must be given."""
-# Types and bounds, in messages and in a JSON schema.
-_KINDS: dict[type, tuple[str, str]] = {
-    str: ("a text", "string"),
-    int: ("a whole number", "integer"),
-    float: ("a number", "number"),
-    bool: ("true or false", "boolean"),
-    tuple: ("a list", "array"),
-    dict: ("a mapping", "object"),
-}
-_BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
-    "at least": (operator.ge, "minimum"),
-    "above": (operator.gt, "exclusiveMinimum"),
-    "at most": (operator.le, "maximum"),
-}
 
 
 def option(
@@ -54,6 +39,7 @@ def option(
     choices: Iterable[str] | None = None,
     also: type | None = None,
     panel: str | None = None,
+    place: bool = False,
     split: Callable[[str], list[str]] = lambda text: text.split(","),
 ) -> Any:
     """Declare a field of `Options`.
@@ -67,6 +53,7 @@ def option(
         choices: The only values.
         panel: Heading of the command's help under which it stands.
         also: A type that YAML may take the value for, such as int for a topology of one node.
+        place: Whether a text is a path, of which `~` is written out.
         split: Takes the text of a list apart.
     """
     bounds = {"at least": low, "above": above, "at most": high}
@@ -76,6 +63,7 @@ def option(
         "choices": None if choices is None else tuple(choices),
         "also": also,
         "panel": panel,
+        "place": place,
         "split": split,
     }
     return field(default=default, metadata=metadata)
@@ -88,6 +76,7 @@ def inherited(cls: type[Options], name: str) -> Any:
 
 
 _PLAIN = option(None, "").metadata
+_MOST_BYTES, _MOST_NODES = 1 << 16, 100_000  # of a YAML file: a second to read
 
 
 @dataclass(frozen=True)
@@ -122,23 +111,26 @@ class Options:
             for name, one in known.items():
                 if one.default is REQUIRED and name not in taken:
                     raise InputError(f"{name} must be given: {one.metadata['help']}")
-            config = cls(**taken)
-            config.validate()
-        return config
+            return cls(**taken)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return all options by name; `from_mapping` reads them."""
         return asdict(self)
 
-    def validate(self) -> None:
-        """Check the values, as far as that is possible without data and model.
-
-        Raises:
-            InputError: A value is out of range, or two options do not fit together.
-        """
+    def __post_init__(self) -> None:
+        """Check every value, as far as that is possible without data and model."""
         hints = typing.get_type_hints(type(self))
         for one in fields(self):
-            checked(one.name, getattr(self, one.name), hints[one.name], one.metadata)
+            value = checked(one.name, getattr(self, one.name), hints[one.name], one.metadata)
+            object.__setattr__(self, one.name, value)
+        self.validate()
+
+    def validate(self) -> None:
+        """Check that the values fit together.
+
+        Raises:
+            InputError: They do not.
+        """
 
 
 def canonical(key: Any) -> str:
@@ -157,24 +149,16 @@ def checked(name: str, value: Any, hint: Any, metadata: Mapping[str, Any] = _PLA
         return None
     if kind is tuple:
         return _entries(name, value, items, metadata)
-    if kind is float:
-        # YAML reads 1e-3, without a point, as a text.
-        value = from_text(value, float) if isinstance(value, str) else value
-        value = float(value) if type(value) is int else value
+    if kind is float and isinstance(value, str):  # YAML reads 1e-3, without a point, as a text
+        value = from_text(value, float)
     if metadata["also"] is not None and type(value) is metadata["also"]:
         value = kind(value)
-    if type(value) is not kind and not (kind is dict and isinstance(value, dict)):
-        none = " or nothing" if optional else ""
-        raise InputError(f"{name} must be {_KINDS[kind][0]}{none}, got {value!r}")
+    value = check(name, value, hint)
     if metadata["choices"] is not None and value not in metadata["choices"]:
         raise unknown(f"value of {name}:", value, metadata["choices"])
-    if kind is float and not isfinite(value):
-        raise InputError(f"{name} must be finite, got {value}")
-    bounds = metadata["bounds"].items()
-    if not all(_BOUNDS[word][0](value, limit) for word, limit in bounds):
-        limits = " and ".join(f"{word} {limit}" for word, limit in bounds)
-        raise InputError(f"{name} must be {limits}, got {value}")
-    return value
+    if metadata["place"] and value is not None:
+        return str(path_of(name, value))
+    return in_range(name, value, metadata["bounds"])
 
 
 def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], bool]:
@@ -189,7 +173,7 @@ def _entries(name: str, value: Any, items: tuple[Any, ...], metadata: Mapping[st
         parts = filter(None, (part.strip() for part in metadata["split"](value)))
         value = [from_text(part, kind) for part in parts]
     if not isinstance(value, list | tuple):
-        raise InputError(f"{name} must be a list, got {value!r}")
+        raise InputError(f"{name} must be a list, got {shown(value)}")
     if others != [...] and len(value) != len(items):
         raise InputError(f"{name} must have {len(items)} entries, got {len(value)}")
     return tuple(checked(f"each of {name}", one, kind, metadata) for one in value)
@@ -201,15 +185,6 @@ def from_text(text: str, kind: type) -> Any:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
         return text
-
-
-@contextmanager
-def placed(place: str) -> Iterator[None]:
-    """Put a place in front of the message of what is wrong there."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{place}: {error}" if place else str(error)) from None
 
 
 class Section(dict):
@@ -238,6 +213,15 @@ class Section(dict):
         result.places |= self.places
         return result
 
+    def value(self, key: Any, hint: Any, default: Any = None) -> Any:
+        """Return what stands under a key, checked by a type hint.
+
+        Raises:
+            InputError: Something else is there.
+        """
+        with placed(self.at(key)):
+            return check(str(key), self.get(key, default), hint)
+
     def inner(self, key: Any) -> Section:
         """Return the mapping under a key, an empty one if there is none.
 
@@ -246,7 +230,7 @@ class Section(dict):
         """
         value = self.get(key)
         if not isinstance(value, Section | None):
-            raise InputError(f"{self.at(key)}: {key} must be a mapping, got {value!r}")
+            raise InputError(f"{self.at(key)}: {key} must be a mapping, got {shown(value)}")
         return Section(place=self.at(key)) if value is None else value
 
     def check(self, known: Collection[str], needed: Iterable[str] = ()) -> None:
@@ -264,41 +248,85 @@ class Section(dict):
 
 
 class _Loader(yaml.SafeLoader):
-    """Makes a `Section` of every mapping."""
+    """Makes a `Section` of every mapping; what YAML 1.1 takes for a time or a date is a text."""
 
     def section(self, node: yaml.MappingNode) -> Iterator[Section]:
         section = Section(place=_line(node.start_mark))
         yield section
+        own = [key for key, _ in node.value if not key.tag.endswith(":merge")]
         section.update(self.construct_mapping(node))
+        lines: dict[Any, str] = {}
+        for key in own:
+            name, line = self.construct_object(key), _line(key.start_mark)
+            if lines.setdefault(name, line) != line or own.count(key) > 1:
+                raise InputError(f"{line}: {name} must be given once, got it twice")
         for key, _ in node.value:
             section.places[self.construct_object(key)] = _line(key.start_mark)
 
+    def text(self, node: yaml.ScalarNode) -> str:
+        return self.construct_scalar(node)
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.section)
+    def whole(self, node: yaml.ScalarNode) -> int | str:
+        return node.value if ":" in node.value else self.construct_yaml_int(node)  # 1:10 is no 70
+
+    def number(self, node: yaml.ScalarNode) -> float | str:
+        return node.value if ":" in node.value else self.construct_yaml_float(node)
+
+
+for _kind, _make in {
+    "map": _Loader.section,
+    "timestamp": _Loader.text,
+    "int": _Loader.whole,
+    "float": _Loader.number,
+}.items():
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _make)
 
 
 def _line(mark: yaml.Mark) -> str:
     return f"{mark.name}, line {mark.line + 1}"
 
 
+def _size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Return how many nodes there are when every alias is written out."""
+    if node not in known:
+        known[node] = _MOST_NODES  # of a node that holds itself
+        inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+        each = (one for entry in inner for one in (entry if isinstance(entry, tuple) else (entry,)))
+        known[node] = 1 + sum(_size(one, known) for one in each)
+        if known[node] > _MOST_NODES:
+            raise InputError(
+                f"{_line(node.start_mark)}: with its aliases written out, a file must "
+                f"have at most {_MOST_NODES:,} values"
+            )
+    return known[node]
+
+
 def read_config(path: str | Path) -> Section:
     """Read a configuration file: YAML, option names to values.
 
     Raises:
-        InputError: The file cannot be read, is no YAML, or holds no options.
+        InputError: The file cannot be read, is no YAML, holds a key twice, or no options.
     """
+    path = Path(path)
+    right = "options must be lines such as `steps: 20`"
+    loader = None
     try:
-        loader = _Loader(Path(path).read_text(encoding="utf-8"))
+        loader = _Loader(read_text(path, _MOST_BYTES))
         loader.name = str(path)
-        values = loader.get_single_data()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read configuration {path}: {error}") from None
+        node = loader.get_single_node()
+        if node is not None:
+            _size(node, {})
+        values = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise InputError(
-            f"{_line(mark) if mark else path}: {getattr(error, 'problem', None) or error}; options "
-            "must be lines such as `steps: 20`"
-        ) from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise InputError(f"{_line(mark) if mark else path}: {problem}; {right}") from None
+    except RecursionError:
+        raise InputError(f"{path}: it is nested too deeply; {right}") from None
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:  # of PyYAML's types
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: {error}; {right}") from None
     values = Section() if values is None else values
     if not isinstance(values, Section):
         raise InputError(f"{path}: holds no options, which must be lines such as `steps: 20`")
@@ -328,13 +356,13 @@ def _described(one: Field, hint: Any) -> dict[str, Any]:
     """Return the JSON schema of an option."""
     kind, items, optional = _parts(hint)
     also = str if kind is tuple else one.metadata["also"]  # a list may be one text with commas
-    types = [_KINDS[known][1] for known in (kind, also) if known] + ["null"] * optional
-    limits: dict[str, Any] = {_BOUNDS[word][1]: n for word, n in one.metadata["bounds"].items()}
+    types = [KINDS[known][1] for known in (kind, also) if known] + ["null"] * optional
+    limits: dict[str, Any] = {BOUNDS[word][1]: n for word, n in one.metadata["bounds"].items()}
     if one.metadata["choices"]:
         limits["enum"] = [*one.metadata["choices"], *[None] * optional]
     found = {"description": one.metadata["help"], "type": types if len(types) > 1 else types[0]}
     if kind is tuple:
-        found["items"] = {"type": _KINDS[items[0]][1]} | limits
+        found["items"] = {"type": KINDS[items[0]][1]} | limits
         if items[-1] is not ...:
             found |= {"minItems": len(items), "maxItems": len(items)}
     else:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.aec import AECNetwork, checked
 from neuromas_env.envs.discrete.channel import DiscreteChannel
 from neuromas_env.envs.discrete.layout import make_layout
@@ -23,12 +24,13 @@ Form = TypeVar("Form")
 __all__ = ["env", "level", "make", "make_layout", "parallel_env", "raw_env"]
 
 
+@arguments
 def make(
     form: Callable[..., Form],
     task: DiscreteTask | str = "xor",
     topology: Topology | str = "2-1",
-    codebook: int | None = None,
-    bandwidth: int = 1,
+    codebook: Count | None = None,
+    bandwidth: Count = 1,
     observation: str = "box",
     render_mode: str | None = None,
 ) -> Form:

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.text import visible
 
 try:
     import fcntl
@@ -239,9 +240,9 @@ def working(what: str, quiet: bool = False) -> Iterator[Advance]:
         A function that takes the share that is done; until it is called, the bar pulses.
     """
     console = Console(file=sys.stderr, quiet=quiet)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(visible(what), total=None)
         yield lambda share: progress.update(task, total=1, completed=share)
         progress.update(task, total=1, completed=1)
 

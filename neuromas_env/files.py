@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from neuromas_env.errors import InputError
+from neuromas_env.checks import WHOLE, check, shown
+from neuromas_env.errors import InputError, placed
+
+MOST_BYTES = 1 << 28
+"""Of a file that is read whole, and of a line: more than any of this suite's has."""
 
 
 class writing:  # noqa: N801
@@ -44,22 +50,115 @@ def write(path: Path, text: str) -> None:
         os.replace(part, path)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a run, or raise an InputError."""
+def path_of(name: str, text: str | os.PathLike[str]) -> Path:
+    """Return a path as a user wrote it, with `~` written out.
+
+    Args:
+        name: What it is a path of, for messages.
+        text: The path.
+
+    Raises:
+        InputError: It is empty, no path, or a home that nobody has.
+    """
+    given = os.fspath(check(name, text, str | os.PathLike))
+    if not given or "\0" in given:
+        raise InputError(f"{name} must be a path, got {shown(text)}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise InputError(f"{name}: there is no home {given.split('/')[0]!r}") from None
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file of a run with one JSON object a line, or raise an InputError."""
-    try:
+def read_text(path: Path, limit: int = MOST_BYTES, right: str = "") -> str:
+    """Read a file of UTF-8, with a byte order mark or without.
+
+    Args:
+        path: The file.
+        limit: Bytes that it may hold.
+        right: What would be right, for messages.
+
+    Raises:
+        InputError: It is missing, no file, too large or no UTF-8.
+    """
+    with reading(path, right):
+        if path.exists() and not path.is_file():
+            raise InputError("it is no file")
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise InputError(f"a file must have at most {limit:,} bytes")
+        return content.decode("utf-8-sig")
+
+
+def read(path: Path, hint: Any = dict[str, Any], right: str = "") -> Any:
+    """Read a file of JSON, checked by a type hint; see `neuromas_env.checks`.
+
+    Args:
+        path: The file.
+        hint: What it must hold.
+        right: What would be right, for messages.
+
+    Raises:
+        InputError: It cannot be read or holds something else; the message names it.
+    """
+    text = read_text(path, right=right)
+    with reading(path, right):
+        return parse(text, hint)
+
+
+def read_lines(path: Path, hint: Any = dict[str, Any]) -> list[Any]:
+    """Read a file with one JSON value a line, each checked by a type hint.
+
+    Raises:
+        InputError: It cannot be read, or a line holds something else; the message names it.
+    """
+    found: list[Any] = []
+    with reading(path), path.open("rb") as file:
         # Not `splitlines`: to it some characters that may stand in a text, such as U+2028, end one.
-        with path.open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        while line := file.readline(MOST_BYTES):
+            with placed(f"line {len(found) + 1}"):
+                found.append(parse(line.decode(), hint))
+    return found
+
+
+def parse(text: str, hint: Any = dict[str, Any]) -> Any:
+    """Read JSON, checked by a type hint.
+
+    Raises:
+        InputError: It is no JSON, nested too deeply, holds a key twice or something else than
+            the hint says.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise InputError("it is nested too deeply") from None
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"it is no JSON: {error}") from None
+    return check(WHOLE, value, hint)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(f"the key {shown(twice)} must be given once, got it twice")
+    return made
+
+
+@contextmanager
+def reading(path: Path, right: str = "") -> Iterator[None]:
+    """Put the name of a file in front of what is wrong with it, and what is right behind it."""
+    end = f"; {right}" if right else ""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"there is no {path}{end}") from None
+    except (OSError, ValueError, EOFError) as error:  # an InputError is a ValueError, too
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read: {reason}{end}") from None
 
 
 def lock(path: Path, folder: Path) -> AcquireReturnProxy:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.envs.episode import Schedule
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Engine, Policy, Team, Trajectory
@@ -16,6 +17,7 @@ EpisodeOptions = Callable[[str], Mapping[str, Any]]
 a method cannot see the gold answer."""
 
 
+@arguments
 @dataclass(frozen=True)
 class Method:
     """A network of policies: a baseline, a frozen network or a trained one.
@@ -38,7 +40,7 @@ class Method:
     schedule: Schedule | None = None
     options: EpisodeOptions | None = None
     deals_parts: bool = True
-    calls: int = 0
+    calls: Natural = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.aec import AECNetwork, checked
 from neuromas_env.envs.episode import Schedule
 from neuromas_env.envs.parallel import ParallelNetwork
@@ -22,6 +23,7 @@ Form = TypeVar("Form")
 __all__ = ["env", "make", "parallel_env", "raw_env"]
 
 
+@arguments
 def make(
     form: Callable[..., Form],
     task: Task | str = "hierarchy/max",
@@ -29,7 +31,7 @@ def make(
     split: str = "train",
     schedule: Schedule | None = None,
     reward: str = "strict",
-    max_message_length: int = MAX_MESSAGE,
+    max_message_length: Count = MAX_MESSAGE,
     render_mode: str | None = None,
 ) -> Form:
     """Load the questions of a split and make a network of text nodes in one of its forms.

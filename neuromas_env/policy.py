@@ -14,6 +14,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from neuromas_env.checks import Count, Natural, NonNegative, arguments
 from neuromas_env.tasks.base import Example, Reply, Score
 from neuromas_env.text import valid
 
@@ -30,14 +31,16 @@ def _no(kind: str) -> np.ndarray:
     return np.zeros(0, dtype=kind)
 
 
+@arguments
 @dataclass(frozen=True)
 class Sampling:
     """How to decode. `temperature=0` is greedy."""
 
-    temperature: float = 1.0
-    max_new_tokens: int = 200
+    temperature: NonNegative = 1.0
+    max_new_tokens: Count = 200
 
 
+@arguments
 @dataclass(frozen=True)
 class Request:
     """One model call.
@@ -55,9 +58,10 @@ class Request:
     engine: Engine
     adapter: str | None = None
     sampling: Sampling = Sampling()
-    seed: int = 0
+    seed: Natural = 0
 
 
+@arguments
 @dataclass(frozen=True)
 class Completion:
     """What an engine answers, token-exact. Lone surrogates in its texts become U+FFFD.

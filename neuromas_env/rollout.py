@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from neuromas_env.checks import Count, Natural, arguments
 from neuromas_env.envs.episode import Episode, score_all
 from neuromas_env.envs.text import TextChannel
 from neuromas_env.method import Method
@@ -58,17 +59,18 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     return np.random.default_rng(derive_seed(seed, Stream.QUESTIONS, epoch)).permutation(size)
 
 
+@arguments
 def run_episodes(
     method: Method,
     task: Task,
     examples: Sequence[Example],
     *,
-    seed: int = 0,
-    rollouts: int = 1,
+    seed: Natural = 0,
+    rollouts: Count = 1,
     reward: str = "strict",
     intervene: Intervene | None = None,
     numbers: Sequence[int] | None = None,
-    branches: int = 1,
+    branches: Count = 1,
 ) -> list[Trajectory]:
     """Run every example `rollouts` times.
 

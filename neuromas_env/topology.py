@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from neuromas_env.checks import arguments, check, shown
 from neuromas_env.dag import (
     check_outputs,
     edge_indices,
@@ -32,6 +33,7 @@ CONNECTIONS = ("dense", "skip")
 _EXAMPLE = "write layer widths from the input side, ending in 1, such as '2-2-1' or '2-2-1:skip'"
 
 
+@arguments
 @dataclass(frozen=True)
 class Topology:
     """An immutable directed acyclic graph of nodes with one output node.
@@ -46,8 +48,15 @@ class Topology:
     size: int
     edges: tuple[tuple[str, str], ...]
 
+    def __post_init__(self) -> None:
+        """Check that the edges name nodes."""
+        _check_size(self.size)
+        for node in {node for edge in self.edges for node in edge} - set(self.nodes):
+            raise InputError(f"{node} is named by an edge, but there are {self.size} nodes")
+
     @classmethod
-    def parse(cls, text: str, connect: str = "dense") -> Topology:
+    @arguments
+    def parse(cls, text: str | int, connect: str = "dense") -> Topology:
         """Read layer widths such as `2-2-1`, or `tree-4`, see `tree`.
 
         A suffix `:skip` or `:dense` of the widths overrides `connect`.
@@ -76,7 +85,7 @@ class Topology:
         Raises:
             InputError: A layer is empty, the last is not one node, or `connect` is unknown.
         """
-        name = "-".join(map(str, widths))
+        name = "-".join(map(str, check("widths", widths, Sequence)))
         if connect not in CONNECTIONS:
             raise unknown("connectivity", connect, CONNECTIONS)
         if not widths or any(type(width) is not int or width < 0 for width in widths):
@@ -92,6 +101,7 @@ class Topology:
         return cls(sum(widths), _named(_layered_edges(widths, connect)))
 
     @classmethod
+    @arguments
     def tree(cls, leaves: int) -> Topology:
         """Join leaves in pairs, the pairs in pairs, and so on; one left over is passed up.
 
@@ -99,7 +109,10 @@ class Topology:
             InputError: There are fewer than two leaves, or too many nodes.
         """
         if leaves < 2:
-            raise InputError(f"a tree has at least 2 leaves, not {leaves}; did you mean 'tree-2'?")
+            raise InputError(
+                f"a tree has at least 2 leaves, not {shown(leaves)}; did you mean 'tree-2'?"
+            )
+        _check_size(2 * leaves - 1)
         edges, layer, size = [], list(range(leaves)), leaves
         while len(layer) > 1:
             above = []
@@ -124,7 +137,7 @@ class Topology:
         Raises:
             InputError: There is a cycle, a node leads nowhere, or the order is wrong.
         """
-        pairs = sorted({edge_indices(edge) for edge in edges})
+        pairs = sorted({edge_indices(edge) for edge in check("edges", edges, Iterable)})
         named = 1 + max((max(pair) for pair in pairs), default=0)
         size = named if n_nodes is None else n_nodes
         _check_size(size)
@@ -151,7 +164,7 @@ class Topology:
         """
         import networkx
 
-        if not graph.is_directed():
+        if not hasattr(graph, "is_directed") or not graph.is_directed():
             raise InputError("the graph is undirected: give a networkx.DiGraph, source to reader")
         if not graph:
             raise InputError("the graph has no nodes: a topology needs at least its output node")
@@ -176,6 +189,7 @@ class Topology:
         return {"name": self.name, "nodes": self.size, "edges": [list(edge) for edge in self.edges]}
 
     @classmethod
+    @arguments
     def from_json(cls, data: Mapping[str, Any]) -> Topology:
         """Read what `to_json` gave.
 
@@ -239,6 +253,7 @@ class Topology:
 
         return min(candidates, key=distance)
 
+    @arguments
     def grow_to(self, other: Topology, mapping: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return which node of the larger topology inherits which node of this one.
 
@@ -306,7 +321,7 @@ class Topology:
         return neighbours(self.nodes, self.edges)
 
     def _known(self, node: str) -> str:
-        if node not in self._depths:
+        if not isinstance(node, str) or node not in self._depths:
             raise unknown(f"node of topology {self.name!r}", str(node), self.nodes)
         return node
 
@@ -326,7 +341,7 @@ class Topology:
 
 def _check_size(size: int) -> None:
     if type(size) is not int or not 1 <= size <= MAX_NODES:
-        raise InputError(f"a topology has 1 to {MAX_NODES} nodes, not {size!r}")
+        raise InputError(f"a topology has 1 to {MAX_NODES} nodes, not {shown(size)}")
 
 
 def _layered_edges(widths: Sequence[int], connect: str) -> list[tuple[int, int]]:

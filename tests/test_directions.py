@@ -8,7 +8,9 @@ from support.paths import ROOT
 
 FLOORS = [
     "errors text seeds",
-    "progress files registry scripts config drawing dag extras",
+    "checks progress registry drawing dag extras",
+    "files",
+    "config scripts",
     "topology downloads",
     "tasks",
     "policy",

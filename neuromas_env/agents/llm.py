@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from neuromas_env.agents.prompts import Prompt, Turns, build_prompt
+from neuromas_env.checks import arguments
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Observation, Policy, Request, Sampling
 from neuromas_env.tasks.base import Task
@@ -45,6 +46,7 @@ class LLMPolicy(Policy):
         return Request(turns, self.engine, self.adapter, self.sampling, seed)
 
 
+@arguments
 def llm_network(
     topology: Topology | str,
     task: Task,

@@ -33,8 +33,9 @@ from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import list_trained, trained_row
 from neuromas_env.baselines.vote import Vote
-from neuromas_env.config import checked, from_text, placed
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.checks import arguments
+from neuromas_env.config import checked, from_text
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine
 from neuromas_env.registry import Registry, built_in
@@ -94,6 +95,7 @@ BASELINES: Registry[Callable[..., Method] | Fitted] = Registry(
 )
 
 
+@arguments
 def register_baseline(
     name: str, build: Callable[..., Method] | Fitted | None = None, *, about: str = ""
 ) -> Any:
@@ -127,6 +129,7 @@ def list_methods() -> dict[str, str]:
     return list_baselines() | list_trained()
 
 
+@arguments
 def make_baseline(
     name: str,
     task: Task,

@@ -23,8 +23,9 @@ from neuromas_env.baselines import (
     read_options,
 )
 from neuromas_env.baselines.net import Fitted, Learning, Setup
-from neuromas_env.errors import InputError
-from neuromas_env.files import lock, read_json, write
+from neuromas_env.checks import WHOLE, Natural, check, made
+from neuromas_env.errors import InputError, placed
+from neuromas_env.files import lock, read, write
 from neuromas_env.policy import Engine, Usage
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import step_questions
@@ -52,11 +53,11 @@ class Adapted:
 
     method: str
     task: str
-    seed: int
-    iterations: int
+    seed: Natural
+    iterations: Natural
     state: dict[str, Any]
     rewards: list[float]
-    cost: dict[str, int]
+    cost: dict[str, Natural]
     facts: dict[str, str]
 
 
@@ -136,7 +137,7 @@ def learned(setup: Setup, family: str, folder: str) -> dict[str, Any]:
         raise InputError(f"baseline {setup.name!r} must learn before it is tested: {right}")
     if not (Path(folder) / FILE).is_file():
         raise InputError(f"baseline {setup.name!r}: there is no {Path(folder) / FILE}; {right}")
-    held = _read(Path(folder))
+    held = read_adapted(Path(folder))
     if held.method.partition(":")[0] != family:
         raise InputError(
             f"baseline {setup.name!r}: {folder} holds what {held.method!r} has learned; {right}"
@@ -174,6 +175,10 @@ def learning_of(name: str) -> Callable[..., Learning]:
     Raises:
         InputError: There is no such baseline, or it does not learn.
     """
+    return _fitted(name).learning
+
+
+def _fitted(name: str) -> Fitted:
     found = BASELINES.find(family := name.partition(":")[0])
     if not isinstance(found, Fitted):
         learn = [name for name in BASELINES.built_in if isinstance(BASELINES.find(name), Fitted)]
@@ -181,7 +186,7 @@ def learning_of(name: str) -> Callable[..., Learning]:
             f"baseline {family!r} learns nothing before it is tested; of those built in, "
             f"{' and '.join(learn)} do"
         )
-    return found.learning
+    return found
 
 
 def _learning(name: str, task: Task, engine: Engine) -> Learning:
@@ -198,7 +203,7 @@ def _learning(name: str, task: Task, engine: Engine) -> Learning:
 
 
 def _going_on(folder: Path, begun: Adapted) -> Adapted:
-    held = _read(folder)
+    held = read_adapted(folder)
     for key in ("method", "task", "seed", "facts"):
         if getattr(held, key) != getattr(begun, key):
             raise InputError(
@@ -208,11 +213,16 @@ def _going_on(folder: Path, begun: Adapted) -> Adapted:
     return held
 
 
-def _read(folder: Path) -> Adapted:
-    try:
-        return Adapted(**read_json(folder / FILE))
-    except TypeError as error:
-        raise InputError(f"{folder / FILE} is not what adapting writes: {error}") from None
+def read_adapted(folder: Path) -> Adapted:
+    """Read what a folder of `adapt` holds.
+
+    Raises:
+        InputError: There is none, or it is broken.
+    """
+    path = folder / FILE
+    with placed(str(path)):
+        held = made(WHOLE, read(path), Adapted)
+        return replace(held, state=check("state", held.state, _fitted(held.method).state))
 
 
 def _no_cost() -> dict[str, int]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.adapted import learned
 from neuromas_env.baselines.net import Fitted, Net, Setup
 from neuromas_env.baselines.vote import Vote
+from neuromas_env.checks import Natural
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
@@ -53,8 +54,22 @@ def gptswarm(
     if setup.engine is None and not state:
         return swarm  # only its calls are counted
     theta = learned(setup, "gptswarm", state)["theta"]
+    if len(theta) != len(edges):
+        raise InputError(
+            f"{state}: theta must have {len(edges)} entries, one for each edge, got {len(theta)}"
+        )
     graph = strongest(theta, edges)
     return replace(swarm, options=lambda question: {"graph": graph})
+
+
+class SwarmState(TypedDict):
+    """What GPTSwarm has learned; see `GptSwarmLearning`."""
+
+    theta: list[float]
+    mean: list[float]
+    square: list[float]
+    steps: Natural
+    average: float | None
 
 
 class GptSwarmLearning:
@@ -114,7 +129,7 @@ class GptSwarmLearning:
         }
 
 
-GPTSWARM = Fitted(gptswarm, GptSwarmLearning)
+GPTSWARM = Fitted(gptswarm, GptSwarmLearning, SwarmState)
 
 
 def candidates(agents: int) -> list[Edge]:

@@ -115,10 +115,12 @@ class Fitted:
     Attributes:
         build: Takes a `Setup` and options, the folder `state` among them, and returns a `Method`.
         learning: Takes a `Setup` and options and returns what learns.
+        state: Type hint of what is learned, by which it is checked when it is read.
     """
 
     build: Callable[..., Method]
     learning: Callable[..., Learning]
+    state: Any = dict[str, Any]
 
 
 class Net:

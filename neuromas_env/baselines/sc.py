@@ -19,6 +19,7 @@ from typing import Any
 from neuromas_env.baselines.net import Net, Setup
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.vote import Vote
+from neuromas_env.checks import NonNegative, Positive, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 
@@ -48,8 +49,9 @@ def sc(
     return net.method(options=drop_last if k < count else None)
 
 
+@arguments
 def matched_self_consistency(
-    tokens_per_question: float, tokens_per_sample: float, tolerance: float = TOLERANCE
+    tokens_per_question: Positive, tokens_per_sample: Positive, tolerance: NonNegative = TOLERANCE
 ) -> dict[str, float]:
     """Return the options with which `sc` spends what another method spent.
 
@@ -65,8 +67,6 @@ def matched_self_consistency(
     Raises:
         InputError: A count is not positive, or the budget does not pay for one sample.
     """
-    if not (tokens_per_question > 0 and tokens_per_sample > 0):
-        raise InputError("a budget-matched row needs positive counts of completion tokens")
     k = tokens_per_question / tokens_per_sample
     if 1 > (1 + tolerance) * k:
         raise InputError(

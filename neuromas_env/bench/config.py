@@ -24,7 +24,7 @@ class BenchConfig(Options):
     An option that is None by default is what is usual for a method, or no limit.
     """
 
-    out: str = _benchmark(REQUIRED, "benchmark directory; goes on with what it holds")
+    out: str = _benchmark(REQUIRED, "benchmark directory; goes on with what it holds", place=True)
     methods: tuple[str, ...] = _benchmark(
         REQUIRED,
         "frozen ones, and NAME@RUN for trained ones: neuromas list baselines",
@@ -56,7 +56,9 @@ class BenchConfig(Options):
         None, "of all nodes; by default what is usual for a method", low=0, high=10
     )
     chunk: int = _benchmark(64, "questions that run and are stored together", low=1)
-    cache: str | None = _benchmark(None, "file that keeps replies, so that no call is made twice")
+    cache: str | None = _benchmark(
+        None, "file that keeps replies, so that no call is made twice", place=True
+    )
     base_url: str | None = _server(None, "of an OpenAI-compatible server; key: OPENAI_API_KEY")
     concurrency: int = _server(8, "calls to the server at once", low=1)
     requests_per_minute: float | None = _server(None, "to the server", above=0)

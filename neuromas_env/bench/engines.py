@@ -9,6 +9,7 @@ from typing import Any
 from neuromas_env import __version__
 from neuromas_env.agents.engines.base import ENGINES, TrainableEngine
 from neuromas_env.agents.engines.base import make_engine as make_by_name
+from neuromas_env.agents.engines.cached import CachedEngine
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.errors import InputError
@@ -17,6 +18,20 @@ from neuromas_env.policy import Engine
 Identity = dict[str, Any]
 Adapters = Mapping[str, Any]
 """Options of `TrainConfig` that say which shape the adapters of a network have."""
+
+
+def check_trainable(engine: Engine, name: str) -> None:
+    """Check that an engine holds adapters.
+
+    Raises:
+        InputError: It does not.
+    """
+    inner = engine.engine if isinstance(engine, CachedEngine) else engine
+    if not isinstance(inner, TrainableEngine):
+        raise InputError(
+            f"engine {name!r} holds no adapters, so it cannot run neuromas@RUN; "
+            "engine 'transformers' or 'vllm' does"
+        )
 
 
 def make_engine(config: BenchConfig, adapters: Adapters | None = None) -> tuple[Engine, Identity]:
@@ -35,11 +50,8 @@ def make_engine(config: BenchConfig, adapters: Adapters | None = None) -> tuple[
     shared = {key: getattr(config, key) for key in ("model", "dtype", "device", "chunk_rows")}
     options = TrainConfig.from_mapping(shared | dict(adapters or {})).engine_options()
     engine = make_by_name(config.engine, options | asdict(config) | {"config": config})
-    if adapters is not None and not isinstance(engine, TrainableEngine):
-        raise InputError(
-            f"engine {config.engine!r} holds no adapters, so it cannot run neuromas@RUN; "
-            "engine 'transformers' or 'vllm' does"
-        )
+    if adapters is not None:
+        check_trainable(engine, config.engine)
     identity: Identity = {"model": engine.name or config.model, **engine.settings}
     if config.engine not in ENGINES.built_in:
         identity["engine"] = config.engine

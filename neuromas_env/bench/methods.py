@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.agents.engines.models import check_model_name
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.agents.training.records import Metrics
 from neuromas_env.baselines import make_baseline
-from neuromas_env.baselines.adapted import FILE
+from neuromas_env.baselines.adapted import FILE, read_adapted
 from neuromas_env.baselines.trained import OWN_FORM, Trained, list_trained, trained_row
+from neuromas_env.checks import Natural
 from neuromas_env.config import read_config
 from neuromas_env.errors import InputError, unknown
-from neuromas_env.files import read_json, read_lines
+from neuromas_env.files import parse, read_lines
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling
 from neuromas_env.tasks import Task, make_task
@@ -52,7 +53,7 @@ class TrainedRun:
     shape: dict[str, Any]
     hashes: dict[str, str] = field(repr=False)
     trainable: int
-    saved: dict[str, Any] = field(repr=False)
+    saved: TrainConfig = field(repr=False)
     training: Training | None
 
 
@@ -84,16 +85,16 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         folder = checkpoint.latest(run_folder(where))
     except InputError as error:
         raise InputError(f"method {name!r}: {error}; {right}") from None
-    saved = read_config(folder.parent.parent / "config.yaml")
+    saved = TrainConfig.from_mapping(read_config(folder.parent.parent / "config.yaml"))
     state = checkpoint.read_state(folder)
-    _check_row(name, row, saved.get("learner", TrainConfig.learner), len(state.topology), right)
+    _check_row(name, row, saved.learner, len(state.topology), right)
     try:
         contents = {
             node: (folder / "adapters" / node / "adapter_model.safetensors").read_bytes()
             for node in state.topology.nodes
         }
         trainable = sum(map(_count_parameters, contents.values()))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(
             f"method {name!r}: an adapter of {folder} cannot be read: {error}"
         ) from None
@@ -101,8 +102,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         folder,
         state,
         # vLLM reserves room for as many adapters as a topology has nodes, whatever its edges.
-        {key: saved[key] for key in _SHAPE if key in saved}
-        | {"topology": "-".join("1" * len(contents))},
+        {key: getattr(saved, key) for key in _SHAPE} | {"topology": "-".join("1" * len(contents))},
         {node: blake2b(data, digest_size=8).hexdigest() for node, data in contents.items()},
         trainable,
         saved,
@@ -121,25 +121,25 @@ def _check_row(name: str, row: Trained, learner: str, nodes: int, right: str) ->
         raise InputError(f"method {name!r}: in this run {found}; {right}")
 
 
-def _training(folder: Path, state: State, saved: dict[str, Any]) -> Training | None:
+def _training(folder: Path, state: State, saved: TrainConfig) -> Training | None:
     """Count what led to a checkpoint, a run that it was grown from included."""
     before: Training | None = {}
-    if source := saved.get("grow_from"):
+    if source := saved.grow_from:
         if not Path(source).exists():
             return None
         try:
             before = read_run(f"neuromas@{source}").training
         except InputError:
             return None
-    try:
-        log = read_lines(folder.parent.parent / "metrics.jsonl")
-    except InputError:
+    file = folder.parent.parent / "metrics.jsonl"
+    if not file.is_file():
         return None
+    log = read_lines(file, Metrics)
     steps = [row for row in log if "event" not in row]
     trained: list[Any] = [row.get("train_tokens") for row in steps if row["step"] <= state.step]
     if before is None or len(trained) < state.step or None in trained:
         return None
-    found = {"questions": state.step * saved["questions"], "steps": state.step}
+    found = {"questions": state.step * saved.questions, "steps": state.step}
     spent = [row[2:5] for row in state.cost if row[0] == "train"]
     found |= {key: sum(row[i] for row in spent) for i, key in enumerate(_SPENT)}
     found["trained_tokens"] = int(sum(trained))
@@ -186,15 +186,12 @@ def make_method(name: str, task: Task, engine: Engine, config: BenchConfig) -> M
     if name.startswith("malt@"):
         from neuromas_env.baselines.malt import malt
 
-        usual = run.saved["temperature"]
+        usual = run.saved.temperature
         drawn = Sampling(usual if config.temperature is None else config.temperature, length)
         return replace(malt(task, engine, drawn), name=name)
-    trained, sampling = (
-        TrainConfig.from_mapping(run.saved),
-        Sampling(config.temperature or 0.0, length),
-    )
-    learner = learner_class(trained.learner)
-    return replace(learner.method(trained, run.state.topology, task, engine, sampling), name=name)
+    sampling = Sampling(config.temperature or 0.0, length)
+    learner = learner_class(run.saved.learner)
+    return replace(learner.method(run.saved, run.state.topology, task, engine, sampling), name=name)
 
 
 def learned_files(name: str) -> dict[str, str]:
@@ -216,9 +213,9 @@ def training_of(name: str) -> Training | None:
     for folder in _states(name):
         if not (Path(folder) / FILE).is_file():
             return None
-        adapted = read_json(Path(folder) / FILE)
+        adapted = read_adapted(Path(folder))
         none = {"trained_tokens": 0, "critic_tokens": 0}
-        return {**adapted["cost"], "steps": adapted["iterations"], **none}
+        return {**adapted.cost, "steps": adapted.iterations, **none}
     return {}
 
 
@@ -227,7 +224,11 @@ def _states(name: str) -> list[str]:
     return [folder for key, _, folder in options if key == "state"]
 
 
+class _Entry(TypedDict, total=False):
+    shape: list[Natural]  # there is none in that of the file's own facts
+
+
 def _count_parameters(file: bytes) -> int:
     """Count the numbers in a safetensors file: a length, a JSON header, then data."""
-    header = json.loads(file[8 : 8 + int.from_bytes(file[:8], "little")])
-    return sum(prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
+    header = parse(file[8 : 8 + int.from_bytes(file[:8], "little")].decode(), dict[str, _Entry])
+    return sum(prod(entry["shape"]) for entry in header.values() if "shape" in entry)

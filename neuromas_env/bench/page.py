@@ -14,6 +14,7 @@ from string import Template
 from typing import Any
 
 from neuromas_env.bench.store import Store
+from neuromas_env.bench.stored import read_said
 from neuromas_env.bench.summary import Line
 from neuromas_env.bench.tables import Grid, to_html
 from neuromas_env.topology import Topology
@@ -73,7 +74,7 @@ def _transcripts(store: Store, lines: Sequence[Line], limit: int | None) -> dict
         for cell, seed in zip(line.cells, line.seeds, strict=True):
             answers = store.rows(_ANSWERS, (cell, 2**62 if limit is None else limit))
             for answer in answers:
-                answer["said"] = json.loads(answer.pop("transcript"))
+                answer["said"] = read_said(answer.pop("transcript"))
             if answers:
                 runs.append(
                     {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from neuromas_env.bench.store import Store
+from neuromas_env.bench.stored import read_said
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Reply, Score
@@ -78,6 +78,6 @@ def _scores(store: Store, cell: dict[str, Any], task: Task) -> Iterator[tuple[in
                 f"{store.path}: row {row} of task {task.name} reads differently now than when it "
                 f"was answered as {found['row_id']!r}; --data must name the rows of then"
             )
-        said = json.loads(found["transcript"])
+        said = read_said(found["transcript"])
         reply = Reply(found["answer"], cut_off=bool(said and said[-1].get("cut")))
         yield row, task.score(example, reply), task.read_by

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from neuromas_env.baselines import matched_self_consistency
@@ -14,6 +15,7 @@ from neuromas_env.baselines.sc import MOST, TOLERANCE
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.store import Answer, Cell, Store
 from neuromas_env.bench.worker import Worker
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks.base import Example
@@ -58,6 +60,7 @@ class Alone(Worker):
             yield job, self.answer(job.cell, job.rows)
 
 
+@arguments
 def run_benchmark(
     config: BenchConfig, *, team: Team | None = None, report: Reporter | None = None
 ) -> None:
@@ -72,14 +75,16 @@ def run_benchmark(
         InputError: Something given is wrong, another process writes to the directory, it
             cannot be written, or the engine fails on every call.
     """
-    config.validate()
-    with Store(config.out, write=True) as store, ExitStack() as stack:
+    report = report or Reporter()
+    with ExitStack() as stack:
         if team is None:
             team = alone = Alone(config)
             stack.callback(alone.close)
-        report = report or Reporter()
+        # A new directory is written when all that is asked for can be had, an old one locked first.
+        planned = None if Path(config.out).exists() else team.plan()
+        store = stack.enter_context(Store(config.out, write=True))
         runner = _Runner(config, store, team, report)
-        cells = runner.team.plan()
+        cells = planned or team.plan()
         if config.matched:
             # Planned beforehand so that a temperature of 0 is refused before hours of work.
             runner.team.plan([(cells[0].task, "sc:k=2")])

@@ -15,6 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuromas_env.checks import arguments, shown
 from neuromas_env.errors import InputError
 
 ALPHA, POWER = 0.05, 0.8
@@ -168,6 +169,7 @@ class Comparison:
         return None if np.isnan(found) else found
 
 
+@arguments
 def compare(
     method: ArrayLike,
     reference: ArrayLike,
@@ -186,7 +188,7 @@ def compare(
     Raises:
         InputError: The tables do not fit each other.
     """
-    ours, theirs = (np.asarray(table, float) for table in (method, reference))
+    ours, theirs = map(_table, (method, reference))
     for table in (ours, theirs):
         if table.ndim != 2 or not table.size:
             raise InputError(f"scores must be a table [questions, runs], got shape {table.shape}")
@@ -207,6 +209,13 @@ def compare(
     return contrast([ours - theirs] if paired else [ours, -theirs], estimand)
 
 
+def _table(scores: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(scores, float)
+    except (TypeError, ValueError):
+        raise InputError(f"scores must be numbers, got {shown(scores)}") from None
+
+
 def contrast(
     tables: Sequence[np.ndarray], estimand: Estimand, limits: tuple[float, float] = (-1.0, 1.0)
 ) -> Comparison:
@@ -215,6 +224,7 @@ def contrast(
     return Comparison(len(tables[0]), runs, estimand, estimate(tables, estimand, limits))
 
 
+@arguments
 def mean_interval(scores: ArrayLike, estimand: Estimand) -> tuple[float, float] | None:
     """Return the 95 % interval of the mean of a table, None where nothing is random.
 

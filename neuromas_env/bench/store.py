@@ -13,44 +13,17 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.errors import InputError
+from neuromas_env.bench.stored import APPLICATION, SCHEMA, VERSION, check_rows
+from neuromas_env.checks import arguments
+from neuromas_env.errors import InputError, placed
 from neuromas_env.files import lock
 from neuromas_env.tasks.base import Example, Score
 
 FILE, LOCK = "bench.sqlite", "bench.lock"
-VERSION = 2
-_APPLICATION = 0x4E4D4153  # "NMAS", so that nobody else's database is taken for ours
-_SCHEMA = """
-CREATE TABLE cells (
-    id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE,
-    method TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL, seed INTEGER,
-    settings TEXT NOT NULL, facts TEXT NOT NULL
-);
-CREATE TABLE questions (
-    task TEXT, split TEXT, row_id TEXT, question TEXT NOT NULL, target TEXT NOT NULL,
-    parts TEXT NOT NULL, PRIMARY KEY (task, split, row_id)
-) WITHOUT ROWID;
-CREATE TABLE answers (
-    cell INTEGER REFERENCES cells, row INTEGER, row_id TEXT NOT NULL,
-    answer TEXT NOT NULL, strict REAL NOT NULL, extracted REAL NOT NULL, reason TEXT,
-    tie INTEGER, error TEXT, calls INTEGER NOT NULL, cached INTEGER NOT NULL,
-    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, seconds REAL NOT NULL,
-    sandbox TEXT, transcript TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, reader TEXT,
-    PRIMARY KEY (cell, row)
-) WITHOUT ROWID;
-CREATE TABLE matches (
-    task TEXT, split TEXT, method TEXT, conditions TEXT, matched TEXT NOT NULL,
-    PRIMARY KEY (task, split, method, conditions)
-) WITHOUT ROWID;
-CREATE VIEW results AS
-    SELECT method, task, split, seed, answers.*, questions.question, questions.target,
-        settings ->> '$.weights_hash' AS weights_hash, facts ->> '$.versions' AS versions
-    FROM answers JOIN cells ON cells.id = answers.cell
-    JOIN questions USING (task, split, row_id);
-"""
 
 
 @dataclass(frozen=True)
@@ -147,7 +120,8 @@ _INSERT = (
 class Store:
     """The answers of a benchmark directory. Close it, or use it in a `with`."""
 
-    def __init__(self, folder: str | Path, *, write: bool = False) -> None:
+    @arguments
+    def __init__(self, folder: str | PathLike[str], *, write: bool = False) -> None:
         """Open a directory's store.
 
         Args:
@@ -350,6 +324,8 @@ class Store:
         )
         try:
             self._check_version(write)
+            with placed(str(self.path)):
+                check_rows(self._db)
             if write:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 # A killed process loses nothing so; only a power cut may take the last chunk.
@@ -368,9 +344,9 @@ class Store:
             )
         )
         if not tables and write:
-            script = f"{_SCHEMA}PRAGMA application_id = {_APPLICATION};"
+            script = f"{SCHEMA}PRAGMA application_id = {APPLICATION};"
             self._db.executescript(f"BEGIN;{script}PRAGMA user_version = {VERSION};COMMIT;")
-        elif application != _APPLICATION:
+        elif application != APPLICATION:
             raise InputError(f"{self.path} is no benchmark store; give another directory")
         elif version > VERSION:
             raise InputError(

@@ -11,7 +11,9 @@ import numpy as np
 
 from neuromas_env.bench.statistics import Comparison, Estimand, compare, corrected, mean_interval
 from neuromas_env.bench.store import Store, conditions
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.bench.stored import Facts
+from neuromas_env.errors import InputError, placed, unknown
+from neuromas_env.files import parse
 
 SCORES = ("extracted", "strict")
 _NUMBERS = (
@@ -183,7 +185,8 @@ def _read(store: Store, matches: _Matches, cells: Collection[str] | None) -> lis
     matched = {(task, split, name, c) for (task, split, _, c), name in matches.items()}
     groups: dict[tuple[str, str, str], _Group] = {}
     for cell in store.rows("SELECT * FROM cells ORDER BY id"):
-        cell["facts"], settings = json.loads(cell["facts"]), json.loads(cell["settings"])
+        with placed(str(store.path)):
+            cell["facts"], settings = parse(cell["facts"], Facts), parse(cell["settings"])
         place = cell["task"], cell["split"], cell["method"], conditions(settings)
         tried = cell["facts"].get("tried") and place not in matched
         if tried or (cells is not None and cell["hash"] not in cells):

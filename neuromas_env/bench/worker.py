@@ -13,7 +13,7 @@ from typing import Any
 
 from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine
 from neuromas_env.bench.config import BenchConfig
-from neuromas_env.bench.engines import Adapters, Identity, make_engine
+from neuromas_env.bench.engines import Adapters, Identity, check_trainable, make_engine
 from neuromas_env.bench.methods import (
     TrainedRun,
     is_trained,
@@ -156,6 +156,7 @@ class Worker:
         trainable = 0
         if is_trained(name):
             run = self._run(name, identity)
+            check_trainable(engine, config.engine)
             settings["adapters"], trainable = run.hashes, run.trainable
         elif files := learned_files(method.name):
             settings["adapters"] = files

@@ -12,7 +12,7 @@ from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli import printing
 from neuromas_env.cli.names import offering
-from neuromas_env.cli.options import config_options, filed
+from neuromas_env.cli.options import config_options, filed, path
 from neuromas_env.errors import InputError
 from neuromas_env.extras import MODEL, REPORT, need
 from neuromas_env.tasks.readers import READERS
@@ -36,7 +36,8 @@ REPORT_EXAMPLES = (
 @config_options(BenchConfig)
 def bench(
     config: Annotated[
-        Path | None, typer.Option(help="YAML file with these options; the command line wins")
+        Path | None,
+        typer.Option(parser=path, help="YAML file with these options; the command line wins"),
     ] = None,
     ray: Annotated[
         str | None, typer.Option(help="address of a Ray cluster, or local: many workers")
@@ -50,10 +51,10 @@ def bench(
     asked = BenchConfig.from_mapping(filed(config, given))
     if workers is not None and ray is None:
         raise InputError("--workers is for --ray; with --ray local it works on this machine")
+    need("a benchmark", *REPORT, *(MODEL if asked.engine == "transformers" else ()))
     from neuromas_env.bench.methods import check_names
 
     check_names(asked)
-    need("a benchmark", *REPORT, *(MODEL if asked.engine == "transformers" else ()))
     from neuromas_env.bench.runner import run_benchmark
     from neuromas_env.progress import ConsoleReporter
 
@@ -78,7 +79,7 @@ def bench(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="benchmark directory")],
+    folder: Annotated[Path, typer.Argument(parser=path, help="benchmark directory")],
     against: Annotated[
         str | None, typer.Option(help="method to compare with; by default the first one run")
     ] = None,

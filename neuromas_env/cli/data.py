@@ -14,6 +14,7 @@ from neuromas_env.cli import printing
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import list_tasks, task_tables
 from neuromas_env.tasks.sources import DATASETS, Source, cached, data_folder, fetch, file_in
+from neuromas_env.text import say
 
 app = typer.Typer(help="Models and benchmark rows: what there is, to fetch, and rows of your own.")
 
@@ -71,7 +72,7 @@ def pull(
         typer.echo(f"{name} needs no data")
     elif folder := os.environ.get("NEUROMAS_DATA"):
         note = f"runs read the folder {folder} while NEUROMAS_DATA names it, not what is fetched"
-        Console(stderr=True).print(note, highlight=False, soft_wrap=True)
+        say(Console(stderr=True), note)
     for table in tables:
         typer.echo(fetch(table))
 

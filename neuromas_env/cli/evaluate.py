@@ -96,7 +96,10 @@ def evaluate_(
             raise InputError(f"--policy gold runs no network; leave --{clash[0]} out")
     held = filed(config, options)
     # A file of `train` has options that an evaluation leaves.
-    named = named_task(TrainConfig.from_mapping(held))
+    asked = TrainConfig.from_mapping(held)
+    if policy is None:
+        need("an evaluation of a network", "torch")  # said before rows are fetched
+    named = named_task(asked)
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if baseline is not None:
@@ -108,7 +111,6 @@ def evaluate_(
         raise typer.Exit(_check_gold(TrainConfig.from_mapping(options), split, limit))
     if "topology" in options:
         Topology.parse(options["topology"], options.get("connect", "dense"))
-    need("an evaluation of a network", "torch")  # said before rows are fetched
     try:
         what, rows = _evaluate(run, baseline, limit, split, ablation, options)
     except KeyboardInterrupt:

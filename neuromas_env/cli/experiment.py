@@ -11,7 +11,9 @@ import typer
 
 from neuromas_env.cli import printing
 from neuromas_env.cli.names import offering
+from neuromas_env.cli.options import path
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.extras import REPORT, need
 from neuromas_env.text import visible
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ def experiment(
         str, typer.Option(help="tiny, small, paper or another of its scales")
     ] = "tiny",
     out: Annotated[
-        Path | None, typer.Option(help="folder of the results; goes on with what it holds")
+        Path | None,
+        typer.Option(parser=path, help="folder of the results; goes on with what it holds"),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="instead of the scale's")] = None,
     study: Annotated[
@@ -58,6 +61,7 @@ def experiment(
         return
     if name is None:
         raise InputError(f"name an experiment: {', '.join(list_experiments())}")
+    need("an experiment", *REPORT)
     chosen = load(name, scale, seeds)
     given = {"scale": scale, "study": study, "seeds": seeds, "data": data}
     options = [f"--{key}={value}" for key, value in given.items() if value is not None]

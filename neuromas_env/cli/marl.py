@@ -11,6 +11,8 @@ import typer
 
 from neuromas_env.cli.experiment import run
 from neuromas_env.cli.names import offering_names
+from neuromas_env.cli.options import path
+from neuromas_env.extras import REPORT, need
 
 EXAMPLES = ("neuromas bench-marl --quick --out runs/marl",)
 
@@ -20,7 +22,8 @@ def bench_marl(
         bool, typer.Option("--quick", help="2 seeds, 60 updates a run, in a folder of its own")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="folder of the results; runs/marl, or runs/marl-quick")
+        Path | None,
+        typer.Option(parser=path, help="folder of the results; runs/marl, or runs/marl-quick"),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="instead of 10, and 30 for growth")
@@ -49,6 +52,7 @@ def bench_marl(
     With --algorithms or --levels growth is left out, unless it is given --growth-seeds. Stopped or
     killed, the same command goes on after the last finished run.
     """
+    need("neuromas bench-marl", *REPORT)
     from neuromas_env.experiments.marl import marl
 
     scale = "quick" if quick else "tiny"

@@ -17,7 +17,18 @@ from neuromas_env.agents.learners.names import check_learner_name
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.names import offering, offering_names
 from neuromas_env.config import REQUIRED, Options, Section, canonical, read_config
+from neuromas_env.errors import InputError
+from neuromas_env.files import path_of
 from neuromas_env.tasks import Task, make_task
+
+
+def path(text: str) -> Path:
+    """Read a path of the command line; see `path_of`."""
+    try:
+        return path_of("it", text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 F = TypeVar("F", bound=Callable[..., None])
 _LISTED = {

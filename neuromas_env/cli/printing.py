@@ -6,7 +6,6 @@ Everything here reads the plain values that `result.json`, `run.json` and
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -17,9 +16,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from neuromas_env.agents.training.records import Head, Result, Transcript
 from neuromas_env.drawing import said
 from neuromas_env.errors import InputError
-from neuromas_env.files import read_lines
+from neuromas_env.files import read, read_lines
 from neuromas_env.progress import duration
 from neuromas_env.tasks.base import Task
 from neuromas_env.tasks.gold import GoldCheck
@@ -130,7 +130,7 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
     Raises:
         InputError: The folder is no run, or has no such step or episode.
     """
-    head = _read(run / "run.json", "give a run folder, as training writes it")
+    head = read(run / "run.json", Head, "give a run folder, as training writes it")
     topology = Topology.from_json(head["topology"])
     say(console, f"{topology.name} of {head['model']} on {head['task']}\n")
     say(console, topology.draw() + "\n")
@@ -150,12 +150,12 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
         )
     if (run / "result.json").is_file():
         say(console, "")
-        print_training(console, _read(run / "result.json", "") | {"folder": str(run)})
+        print_training(console, read(run / "result.json", Result) | {"folder": str(run)})
 
 
 def _transcript(run: Path, step: int | None, episode: int) -> dict[str, Any]:
     path = run / "transcripts.jsonl"
-    lines = read_lines(path)
+    lines = read_lines(path, Transcript)
     if not lines:
         raise InputError(f"{path} holds no episode; it takes a run of one step or more")
     steps = sorted({line["step"] for line in lines})
@@ -217,12 +217,3 @@ def _cost(label: str, cost: Values) -> str:
         f"cost, {label}: {cost['calls']:,} calls, {cost['prompt_tokens']:,} prompt and "
         f"{cost['completion_tokens']:,} completion tokens, {duration(cost['seconds'])}"
     )
-
-
-def _read(path: Path, right: str) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no {path}: {right}") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None

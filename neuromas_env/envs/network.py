@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.spaces import Space
 from gymnasium.utils import seeding
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.envs.episode import Channel, Episode, Schedule
 from neuromas_env.envs.render import draw_episode
 from neuromas_env.errors import InputError, unknown
@@ -121,7 +122,8 @@ class Network:
         twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return twin
 
-    def _begin(self, seed: int | None, options: Mapping[str, Any] | None) -> None:
+    @arguments
+    def _begin(self, seed: Natural | None, options: Mapping[str, Any] | None) -> None:
         # PettingZoo's own api_test resets every environment with the key "options".
         given = {key: value for key, value in (options or {}).items() if key != "options"}
         for key in given:

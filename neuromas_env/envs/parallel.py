@@ -7,6 +7,7 @@ from typing import Any
 
 from pettingzoo import ParallelEnv
 
+from neuromas_env.checks import arguments
 from neuromas_env.envs.network import Network
 from neuromas_env.errors import InputError
 
@@ -37,6 +38,7 @@ class ParallelNetwork(Network, ParallelEnv):
         self.agents = self.possible_agents.copy()
         return self._observations(), self._infos()
 
+    @arguments
     def step(  # type: ignore[override]
         self, actions: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], Infos]:

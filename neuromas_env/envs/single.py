@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium
 
+from neuromas_env.checks import arguments
 from neuromas_env.envs.episode import Episode
 from neuromas_env.envs.render import draw_episode
 from neuromas_env.envs.spaces import MAX_MESSAGE, MAX_QUESTION, Message
@@ -31,6 +32,7 @@ class TaskEnv(gymnasium.Env[str, str]):
 
     metadata = {"render_modes": ["ansi"], "render_fps": 1}
 
+    @arguments
     def __init__(
         self,
         task: Task | str,

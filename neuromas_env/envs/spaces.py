@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.spaces import Dict, Discrete, MultiBinary, Sequence, Space
 
+from neuromas_env.checks import Natural, arguments
+
 MAX_MESSAGE = 20_000
 MAX_QUESTION = 1_000_000
 _SAMPLED = np.array(list(string.digits + string.ascii_letters + string.punctuation + " \n"))
@@ -35,7 +37,10 @@ class Message(Space[str]):
         max_length: Most characters, inclusive.
     """
 
-    def __init__(self, max_length: int, min_length: int = 0, seed: int | None = None) -> None:
+    @arguments
+    def __init__(
+        self, max_length: Natural, min_length: Natural = 0, seed: int | None = None
+    ) -> None:
         """Make the space of texts with `min_length` to `max_length` characters."""
         self.min_length, self.max_length = int(min_length), int(max_length)
         super().__init__(shape=None, dtype=None, seed=seed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.spaces import (
     MAX_MESSAGE,
     MAX_QUESTION,
@@ -37,12 +38,13 @@ class TextChannel:
     name = "neuromas_v0"
     options: tuple[str, ...] = ("index", "id")
 
+    @arguments
     def __init__(
         self,
         task: Task,
         split: str | None = None,
         reward: str = "strict",
-        max_message_length: int = MAX_MESSAGE,
+        max_message_length: Count = MAX_MESSAGE,
     ) -> None:
         """Take a task, and the questions of a split if some are to be drawn.
 
@@ -58,8 +60,6 @@ class TextChannel:
         """
         if reward not in REWARDS:
             raise unknown("reward", str(reward), REWARDS)
-        if type(max_message_length) is not int or max_message_length < 1:
-            raise InputError(f"max_message_length must be at least 1, not {max_message_length!r}")
         self.task, self.max_length = task, max_message_length
         self._split, self._reward = split or "", reward
         self.examples: Sequence[Example] = () if split is None else task.examples(split)
@@ -79,7 +79,7 @@ class TextChannel:
             index = self.task.find(self._split, str(id))
         elif index is None:
             index = int(rng.integers(len(self.examples)))
-        elif not isinstance(index, int | np.integer) or not 0 <= index < len(self.examples):
+        elif isinstance(index, bool) or index not in range(len(self.examples)):
             raise InputError(f"index must be 0 to {len(self.examples) - 1}, not {index!r}")
         return self.examples[int(index)]
 

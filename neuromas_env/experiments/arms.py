@@ -8,8 +8,9 @@ from typing import Any
 
 from neuromas_env.agents.learners.names import check_learner_name
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.config import Section, checked, placed
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.checks import Count, shown
+from neuromas_env.config import Section, checked
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.spec import ABLATIONS, Arm
 from neuromas_env.topology import Topology
@@ -82,7 +83,7 @@ def _changed(given: Section, here: Section) -> dict[str, Section]:
 def _own_scales(options: Section, scale: str, scales: Sequence[str]) -> list[str]:
     given, place = options.get("scales", [scale]), options.at("scales")
     if not isinstance(given, list) or not given:
-        raise InputError(f"{place}: scales must be a list such as [tiny], got {given!r}")
+        raise InputError(f"{place}: scales must be a list such as [tiny], got {shown(given)}")
     for one in given:
         if one not in scales:
             raise InputError(f"{place}: {unknown('scale', str(one), scales)}")
@@ -92,11 +93,14 @@ def _own_scales(options: Section, scale: str, scales: Sequence[str]) -> list[str
 def _arm(name: str, kind: str, base: Section, options: Section) -> Arm:
     if "vote" in options:
         options.check(("vote", "tokens_of"), needed=("tokens_of",))
-        return Arm(name, "vote", {}, source=options["vote"], budget=options["tokens_of"])
+        source, budget = (options.value(key, str) for key in ("vote", "tokens_of"))
+        return Arm(name, "vote", {}, source=source, budget=budget)
     if "ablate" in options:
         swaps = options.get("how") == "swap"
         keys = ("ablate", "node", "how", *(("with",) if swaps else ()))
         options.check(keys, needed=keys)
+        for key in keys:
+            options.value(key, str)
         if options["how"] not in ABLATIONS:
             raise InputError(
                 f"{options.at('how')}: {unknown('how', str(options['how']), ABLATIONS)}"
@@ -111,6 +115,8 @@ def _arm(name: str, kind: str, base: Section, options: Section) -> Arm:
     options = options.without("task")
     if "adapt" in options:
         options.check(("adapt", "test", "iterations"), needed=("iterations",))
+        for key, hint in (("adapt", str), ("test", str | None), ("iterations", Count)):
+            options.value(key, hint)
         if kind == "discrete":
             raise InputError(
                 f"{options.at('adapt')}: only language models adapt without weights, got {kind}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.config import REQUIRED, Section, checked, option, placed, read_config
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.checks import Count, arguments, shown
+from neuromas_env.config import REQUIRED, Section, checked, option, read_config
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.experiments.answers import check_alike
 from neuromas_env.experiments.arms import read_arms
 from neuromas_env.experiments.options import DiscreteOptions
@@ -41,10 +44,11 @@ def list_experiments(home: Path = HOME) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
+@arguments
 def load(
     name: str | Path,
     scale: str = "tiny",
-    seeds: int | None = None,
+    seeds: Count | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Experiment:
     """Read an experiment.
@@ -59,13 +63,15 @@ def load(
         InputError: There is no such experiment or scale, or an entry is wrong; the message
             names the file and the line.
     """
-    folder = Path(name) if (Path(name) / FILE).is_file() else HOME / str(name)
-    if not (folder / FILE).is_file():
+    folder = Path(name) if isfile(Path(name) / FILE) else HOME / str(name)
+    if not isfile(folder / FILE):
         raise unknown("experiment", str(name), list_experiments())
     text, scales = read_config(folder / FILE), read_config(_ground(folder))
     own = {str(study) for name in scales for study in scales.inner(name)}
     said = ("table",) if "table" in text else ("claim", "refuted_if")
     text.check(("title", *said, "matched", "scales", *KINDS, *own), needed=("title", *said))
+    for key in ("title", *said, "matched"):
+        text.value(key, str, "")
     if scale not in _scales(text):
         raise unknown(f"scale of experiment {folder.name!r}:", scale, _scales(text))
     if scale not in scales:
@@ -73,6 +79,11 @@ def load(
     studies = []
     for study in scales.inner(scale):
         settings = scales.inner(scale).inner(study)
+        if not isinstance(study, str) or not re.fullmatch(r"\w[\w.-]*", study):
+            raise InputError(
+                f"{scales.inner(scale).at(study)}: a study must be named by letters, digits, '_', "
+                f"'.' and '-', got {shown(study)}"
+            )
         kind = settings.get("kind", "language")
         if kind not in KINDS:
             raise InputError(f"{settings.at('kind')}: {unknown('kind', str(kind), KINDS)}")
@@ -93,8 +104,9 @@ def load(
     )  # fmt: skip
 
 
-def _scales(text: Mapping[str, Any]) -> list[str]:
-    return list(map(str, text.get("scales") or ("tiny", "small", "paper")))
+def _scales(text: Section) -> list[str]:
+    given = text.value("scales", list[str | int] | None)
+    return list(map(str, given or ("tiny", "small", "paper")))
 
 
 def _ground(folder: Path) -> Path:
@@ -130,7 +142,7 @@ def _study(
     study = Study(
         name, chosen.kind, tasks, chosen.seeds, chosen.rates, arms,
         _claims(part, arms, elsewhere, decide=not by_size and not table), chosen.pilots,
-        chosen.questions, chosen.model, chosen.script, part.get("probes"),
+        chosen.questions, chosen.model, chosen.script, part.value("probes", str | None),
         _sample_complexity(part.inner("sample_complexity"), arms) if by_size else None, table,
     )  # fmt: skip
     with placed(part.at("probes")):
@@ -139,6 +151,8 @@ def _study(
             raise unknown("arm", str(study.probes), trained)
     folders: dict[str, str] = {}
     for arm in arms:
+        if not slug(arm).strip(".-"):
+            raise InputError(f"{given.at(arm)}: an arm must be named by letters, got {shown(arm)}")
         if (other := folders.setdefault(slug(arm), arm)) != arm:
             raise InputError(f"{given.at(arm)}: {arm!r} and {other!r} would share a folder")
     for arm in arms:
@@ -163,7 +177,7 @@ def _claims(
 ) -> tuple[Claim, ...]:
     """Read what is compared, but for comparisons with an arm that this scale does not have."""
     claims = []
-    for entry in part.get("compare") or ():
+    for entry in part.value("compare", list | None) or ():
         if not isinstance(entry, Section):
             raise InputError(
                 f"{part.at('compare')}: each of compare must be a mapping, got {entry!r}"

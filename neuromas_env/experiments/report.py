@@ -12,6 +12,7 @@ import numpy as np
 
 from neuromas_env.bench.statistics import Estimand, corrected
 from neuromas_env.bench.store import Store
+from neuromas_env.bench.stored import read_said
 from neuromas_env.bench.summary import summarise
 from neuromas_env.bench.tables import Grid, make_grids, p_value, percent, points, to_markdown
 from neuromas_env.experiments import curves
@@ -29,7 +30,7 @@ from neuromas_env.experiments.verdict import (
     parts_of_gain,
     read_scores,
 )
-from neuromas_env.files import read_json, write
+from neuromas_env.files import read, write
 
 PROBE = "probe.json"
 SEEDS = 5
@@ -280,14 +281,14 @@ def _similarity(running: Running, run: Run) -> list[list[float | None]]:
     path, backend = running.path(run) / PROBE, cast(Any, running.backend)
     if not path.is_file():
         write(path, json.dumps(backend.probe(run.arm, run.task, path.parent)))
-    return read_json(path)["similarity"]
+    return read(path)["similarity"]
 
 
 def _said(running: Running, arm: str, task: str) -> list[list[dict[str, str]]]:
     """What the nodes said, for every seed and question."""
     seeds: dict[int, list[dict[str, str]]] = {}
     for row in running.answers(arm, task, "results.seed, transcript"):
-        said = {one["node"]: one["text"] for one in json.loads(row["transcript"])}
+        said = {one["node"]: one["text"] for one in read_said(row["transcript"])}
         seeds.setdefault(row["seed"], []).append(said)
     return list(seeds.values())
 

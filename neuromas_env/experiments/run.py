@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.bench.machine import machine
+from neuromas_env.checks import check
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
 from neuromas_env.experiments.study import Backend, Running
 from neuromas_env.extras import MODEL, REPORT, need
-from neuromas_env.files import lock, read_json, write
+from neuromas_env.files import lock, read, write
 from neuromas_env.progress import Reporter
 
 HEAD, LOCK = "experiment.json", "experiment.lock"
@@ -119,7 +120,7 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         wanted[f"study {study.name}"] = json.loads(json.dumps(held))
         if study.script:  # another script makes another model
             wanted[f"script of {study.name}"] = digest(_home(experiment) / study.script)
-    known = read_json(head) if head.is_file() else {}
+    known = read(head) if head.is_file() else {}
     for key, value in wanted.items():
         if known.get(key, value) != value:
             raise InputError(
@@ -137,8 +138,8 @@ def _note_start(head: Path, experiment: Experiment, command: str | None) -> list
         "commit": _commit(),
         "machine": f"{machine()}, Python {platform.python_version()}",
     }
-    held = read_json(head)
-    made = held.get("made", [])
+    held = read(head)
+    made = check("made", held.get("made", []), list[dict[str, str]])
     if now not in made:
         made.append(now)
         write(head, json.dumps(held | {"made": made}, indent=1))

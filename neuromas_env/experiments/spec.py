@@ -12,9 +12,10 @@ import re
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.checks import Natural, NonNegative
 from neuromas_env.config import REQUIRED, Options, option
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.options import DiscreteOptions
@@ -28,6 +29,27 @@ SCORES = ("extracted", "strict", "parsed", "not_wrong")
 ABLATIONS = ("blank", "shuffle", "base", "swap")
 KINDS = ("discrete", "language")
 SEEDS, TESTS = ("paired", "unpaired"), ("superior", "not_worse")
+
+
+class _Timed(TypedDict, total=False):
+    seconds: NonNegative
+
+
+class Reached(_Timed):
+    """What a run has reached, in `result.json` and `outcome.json`.
+
+    Attributes:
+        validation: Score on validation questions, None if none were asked.
+        parameters: Trained ones, critics included.
+        curve: Points `(x, score)` of the learning curve.
+        counters: Updates, questions, calls and tokens.
+        seconds: Of the training.
+    """
+
+    validation: float | None
+    parameters: Natural
+    curve: list[tuple[Natural | float, Natural | float]]
+    counters: dict[str, Natural | NonNegative]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from neuromas_env.bench.store import FILE, Answer, Cell, Store
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.rates import choose
-from neuromas_env.experiments.spec import Arm, Study, slug
+from neuromas_env.experiments.spec import Arm, Reached, Study, slug
 from neuromas_env.progress import Reporter, duration
 from neuromas_env.tasks.base import Example
 
@@ -53,7 +53,7 @@ class Backend(Protocol):
         """Say whether a run has its result."""
         ...
 
-    def result(self, arm: Arm, out: Path) -> dict[str, Any]:
+    def result(self, arm: Arm, out: Path) -> Reached:
         """Return what a finished run came to."""
         ...
 
@@ -150,7 +150,7 @@ class Running:
             }
             self._ask(votes, budget)
 
-    def result(self, run: Run) -> dict[str, Any]:
+    def result(self, run: Run) -> Reached:
         """Return what a finished run came to."""
         return self.backend.result(run.arm, self.path(run))
 

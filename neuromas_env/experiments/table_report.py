@@ -6,11 +6,10 @@ Scores are normalised returns, random messages at 0 and the optimum at 1. Needs 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from scipy import stats
@@ -18,20 +17,31 @@ from scipy import stats
 from neuromas_env.agents.tables.registry import settings
 from neuromas_env.bench.statistics import Comparison, Estimand, contrast, corrected
 from neuromas_env.bench.tables import Grid, p_value, to_markdown
-from neuromas_env.errors import InputError
+from neuromas_env.checks import Natural
 from neuromas_env.experiments.curves import learning_curves
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.report import origin
 from neuromas_env.experiments.spec import Experiment, slug
 from neuromas_env.experiments.study import Running
-from neuromas_env.files import write
+from neuromas_env.files import read_lines, write
 
 RESAMPLES = 2000
 TRAINERS = "trainers.jsonl"
 """In the folder: what the scripts in `examples/marl` have printed, if it is to be reported."""
 COLUMNS = 6
 """Tasks side by side in a table."""
-_PRINTED = ("trainer", "level", "seed", "steps", "normalised")
+
+
+class Printed(TypedDict):
+    """A line that a script in `examples/marl` prints."""
+
+    trainer: str
+    level: str
+    seed: Natural
+    steps: Natural
+    normalised: float
+
+
 NOTES = (
     "Scores are greedy returns over all questions at the end, with random messages at 0 and the "
     f"optimum at 1. They speak about {Estimand.FINITE}: runs alone are random. Intervals of 95 % "
@@ -234,17 +244,7 @@ def trainers(lines: Sequence[Mapping[str, Any]]) -> Grid:
 
 def _trainers(path: Path) -> list[str]:
     """Return the section of other libraries' trainers, none where the folder has no lines."""
-    lines = []
-    texts = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for number, text in enumerate(texts, 1):
-        try:
-            line = json.loads(text)
-            lines.append({key: line[key] for key in _PRINTED})
-        except (ValueError, TypeError, KeyError):
-            raise InputError(
-                f"{path}, line {number}: not what a script in examples/marl prints, one JSON "
-                "object a line"
-            ) from None
+    lines = read_lines(path, Printed) if path.is_file() else []
     if not lines:
         return []
     view = "Steps are those of the library's own view of the network, no measure across rows."

@@ -18,11 +18,12 @@ from typing import Any
 from neuromas_env.baselines.vote import vote
 from neuromas_env.bench.report import make_markdown
 from neuromas_env.bench.store import FILE, Cell, Store
+from neuromas_env.bench.stored import read_said
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.load import load
 from neuromas_env.experiments.run import HEAD, open_studies, run_experiment
-from neuromas_env.files import read_json
+from neuromas_env.files import read
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks import Example, Task, make_task
 from neuromas_env.tasks.base import Reply
@@ -202,7 +203,7 @@ def _check_answers(
     for row in found:
         place = f"{where}, row {row['row']}"
         example = examples[row["row"]] if row["row"] < len(examples) else None
-        said = json.loads(row["transcript"])
+        said = read_said(row["transcript"])
         if example is None or example.id != row["row_id"]:
             audit.faults.append(f"{place}: {row['row_id']!r} is not there in the task")
         elif not said or _answer(said[-1]["text"], task) != row["answer"]:
@@ -242,7 +243,7 @@ def _experiment(folder: Path, data: str | Path | None) -> str:
     Raises:
         InputError: Results are missing.
     """
-    head = read_json(folder / HEAD)
+    head = read(folder / HEAD)
     rows = str(data) if data else head.get("data")
     with tempfile.TemporaryDirectory() as made:
         copy = Path(made) / folder.name

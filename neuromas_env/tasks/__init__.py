@@ -19,6 +19,7 @@ from os import PathLike
 from pkgutil import resolve_name
 from typing import Any
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.registry import BuiltIn, Registry
 from neuromas_env.scripts import Script, blamed, parse_script
@@ -98,6 +99,7 @@ _FAMILIES = {
 TASKS: Registry[Callable[..., Task]] = Registry("task", "neuromas_env.tasks", _FAMILIES)
 
 
+@arguments
 def register_task(name: str, make: Callable[..., Task] | None = None, *, about: str = "") -> Any:
     """Make a family of tasks known under a name, in this process.
 
@@ -157,6 +159,7 @@ def task_tables(name: str) -> list[Source]:
     return resolve_name(f"{module}:tables")(variant)
 
 
+@arguments
 def make_task(
     name: str | Task,
     data: str | PathLike[str] | None = None,

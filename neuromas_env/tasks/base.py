@@ -14,6 +14,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
 from neuromas_env.tasks.readers.grading import list_form, majority_share, normalise
@@ -28,6 +29,7 @@ REWARDS = ("both", "strict", "extracted")
 _MAJORITY_ROWS = 10_000
 
 
+@arguments
 @dataclass(frozen=True)
 class Example:
     """One question with its gold answer.

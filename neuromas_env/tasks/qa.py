@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -25,6 +25,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.answers import extract_number
 from neuromas_env.tasks.base import SPLITS, Example, Task
@@ -58,16 +59,17 @@ class QuestionAnswer(Task):
     to training, a tenth to validation and the rest to the test.
     """
 
+    @arguments
     def __init__(
         self,
         name: str,
-        rows: Origin | Mapping[str, Origin] | Callable[[str], Source],
+        rows: Any,  # checked row by row, which names the row that is wrong
         answer: str = "text",
         *,
         read: Read | None = None,
         tables: Mapping[str, str] | str = "train",
         answer_format: str = "",
-        max_new_tokens: int = Task.max_new_tokens,
+        max_new_tokens: Count = Task.max_new_tokens,
         data: str | PathLike[str] | None = None,
         skip_bad_rows: bool = False,
     ) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from neuromas_env.errors import InputError
 from neuromas_env.extras import missing
-from neuromas_env.files import read_json
+from neuromas_env.files import read
 from neuromas_env.tasks.rows import Read, Row, Rows, fitted, read_rows
 
 REACH_SECONDS = 5.0
@@ -122,7 +122,7 @@ def load_rows(
     if folder is None:
         fetched = fetch(source)
         rows = read_rows(fetched, source.fit, skip_bad_rows)
-        rows.origins = read_json(fetched.with_name(_ORIGIN))["from"]
+        rows.origins = read(fetched.with_name(_ORIGIN))["from"]
         return rows
     file = file_in(folder, source)
     if file is None:
@@ -173,7 +173,7 @@ def _is_whole(folder: Path) -> bool:
     from neuromas_env import downloads
 
     try:
-        held = read_json(folder / _ORIGIN)
+        held = read(folder / _ORIGIN)
         return held["sha256"] == downloads.digest(folder / _ROWS) and isinstance(held["from"], dict)
     except (InputError, OSError, KeyError, TypeError):
         return False

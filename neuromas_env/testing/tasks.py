@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, get_args
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.spaces import MAX_QUESTION, Message
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.answers import list_form
@@ -33,7 +34,8 @@ _SLOW_SECONDS = 10.0
 _TEXT = Message(MAX_QUESTION, min_length=1)
 
 
-def check_task(task: Task, rows: int = 200, disjoint: bool = True) -> None:
+@arguments
+def check_task(task: Task, rows: Count = 200, disjoint: bool = True) -> None:
     """Check that a task keeps its contract, and say everything that is wrong with it.
 
     Rows that the task itself names in `flaws` need not score 1 for their own target.

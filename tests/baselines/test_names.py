@@ -181,7 +181,7 @@ def test_matched_row_can_be_made():
     assert make_baseline(f"sc:k={options['k']}", Sums(), None).calls == 7
     with pytest.raises(InputError, match="do not pay for one sample"):
         matched_self_consistency(951, 1000)  # `sc` takes no 0.951 samples, and one is 5.2 % off
-    with pytest.raises(InputError, match="positive counts"):
+    with pytest.raises(InputError, match="tokens_per_question must be above 0"):
         matched_self_consistency(0, 100)
 
 

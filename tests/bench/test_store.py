@@ -1,7 +1,5 @@
 """The store of a benchmark: what it keeps, refuses and survives."""
 
-from __future__ import annotations
-
 import resource
 import signal
 import sqlite3
@@ -157,7 +155,8 @@ from neuromas_env.bench.store import Store
 with Store(sys.argv[1], write=True) as store:
     number = store.cell(CELL)
     for start in range(0, 2000, 10):
-        rows = [replace(ANSWER, row=start + i, transcript="x" * 500) for i in range(10)]
+        said = json.dumps(["x" * 500])
+        rows = [replace(ANSWER, row=start + i, transcript=said) for i in range(10)]
         store.add(number, rows)
         print(start, flush=True)
 """

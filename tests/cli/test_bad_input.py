@@ -85,7 +85,7 @@ def content(folder: Path):
         (["train", "--grow-from", "nowhere"], "no checkpoint in nowhere"),
         (["train", "--resume", "nowhere"], "nowhere is no run folder"),
         (["train", "--resume", "nowhere", "--seed", "1"], "--seed cannot be given with it"),
-        (["train", "--config", "nowhere.yaml"], "cannot read configuration nowhere.yaml"),
+        (["train", "--config", "nowhere.yaml"], "there is no nowhere.yaml"),
         (["eval", "--run", "nowhere"], "no checkpoint in nowhere"),
         (["eval", "--baseline", "dirct"], "Did you mean 'direct'"),
         (["eval", "--baseline", "direct", "--topology", "1"], "--topology cannot be given"),

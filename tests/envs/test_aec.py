@@ -219,7 +219,7 @@ def test_rendering_shows_the_network_and_the_messages(capsys):
     text = env.render()
     assert "\x1b" not in text
     assert text.startswith(Topology.parse("1-1-1").draw())
-    assert "question:\n  say yes\nnode_0:\n  first\n  second  [31mred\nto act: node_1" in text
+    assert "question:\n  say yes\nnode_0:\n  first\n  second \\x1b[31mred\nto act: node_1" in text
     env.step("maybe")
     env.step("yes")
     assert env.render().endswith("answer: yes (ok, reward 1)")

@@ -17,6 +17,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Completion, Engine
 from neuromas_env.registry import Registry, built_in
@@ -187,6 +188,7 @@ class TrainableEngine(Engine, Protocol):
         ...
 
 
+@arguments
 def register_engine(
     name: str, make: Callable[..., Engine] | None = None, *, about: str = ""
 ) -> Any:

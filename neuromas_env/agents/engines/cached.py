@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
+from neuromas_env.files import path_of
 from neuromas_env.policy import Completion, Engine, Request
 
 _SCHEMA = """
@@ -47,6 +49,7 @@ class CachedEngine(Engine):
         adapters: Adapter name to a hash of its weights.
     """
 
+    @arguments
     def __init__(self, engine: Engine, identity: Mapping[str, Any], path: str | Path) -> None:
         """Open the cache.
 
@@ -62,7 +65,7 @@ class CachedEngine(Engine):
         self.adapters: Mapping[str, str] = {}
         self.name, self.weights_hash = engine.name, engine.weights_hash
         self.settings, self.versions = engine.settings, engine.versions
-        self._path, self.identity = Path(path), identity
+        self._path, self.identity = path_of("cache", path), identity
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self._path, timeout=60)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
+from neuromas_env.checks import arguments
 from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 
 Replies = Callable[[Request], str] | Mapping[str, str] | Sequence[str]
@@ -24,6 +25,7 @@ class MockEngine(Engine):
         batches: How many requests each call of `generate` held.
     """
 
+    @arguments
     def __init__(self, replies: Replies | None = None, fail: Collection[int] = ()) -> None:
         """Prepare the replies.
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from neuromas_env.agents.engines.servers.address import read_address
 from neuromas_env.agents.engines.servers.pace import Pace
+from neuromas_env.checks import Count, Natural, Positive, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.extras import need
 from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
@@ -50,6 +51,7 @@ class OpenAIEngine(Engine):
 
     paid = True
 
+    @arguments
     def __init__(
         self,
         model: str,
@@ -57,11 +59,11 @@ class OpenAIEngine(Engine):
         base_url: str | None = None,
         api_key: str | None = None,
         adapters: Mapping[str, str] | None = None,
-        concurrency: int = 8,
-        retries: int = 6,
-        timeout: float = 600.0,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
+        concurrency: Count = 8,
+        retries: Natural = 6,
+        timeout: Positive = 600.0,
+        requests_per_minute: Positive | None = None,
+        tokens_per_minute: Positive | None = None,
         prices: tuple[float, float] | None = None,
     ) -> None:
         """Prepare the client; nothing is asked yet.

@@ -10,6 +10,7 @@ import numpy as np
 from neuromas_env.agents.learners.names import LEARNERS
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.prompts import PROMPTS, Turns, build_prompt
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling, Trajectory
@@ -118,6 +119,7 @@ class Learner:
         raise NotImplementedError
 
 
+@arguments
 def register_learner(name: str, learner: type[Learner] | None = None, *, about: str = "") -> Any:
     """Make a learner known under a name, for `neuromas train --learner NAME`.
 

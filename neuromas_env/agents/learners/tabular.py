@@ -17,6 +17,7 @@ import numpy as np
 
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import Learner, reward_table
+from neuromas_env.checks import NonNegative, Positive, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Engine, Request, Trajectory, Usage
 
@@ -33,7 +34,8 @@ class TabularEngine(Engine):
         cost: What calls have cost so far; a prompt's tokens are its bytes.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
+    @arguments
+    def __init__(self, words: str | Sequence[str]) -> None:
         """Start with the uniform distribution everywhere.
 
         Raises:
@@ -102,14 +104,15 @@ class TabularReinforce(Learner):
             entropy_coef=config.entropy_coef,
         )
 
+    @arguments
     def __init__(
         self,
         engine: TabularEngine,
         nodes: Sequence[str],
         *,
-        learning_rate: float = 1.0,
+        learning_rate: Positive = 1.0,
         advantage: str = "leave_one_out",
-        entropy_coef: float = 0.0,
+        entropy_coef: NonNegative = 0.0,
     ) -> None:
         """Prepare to train.
 

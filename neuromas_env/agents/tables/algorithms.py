@@ -6,15 +6,15 @@ encoding `discrete`), so one array `[observations, messages]` holds the tables o
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.names import ADVANTAGES
 from neuromas_env.agents.tables.play import Batch
+from neuromas_env.checks import Count, NonNegative, Positive, Share, arguments
 from neuromas_env.envs.discrete.layout import Layout
-from neuromas_env.errors import unknown
 from neuromas_env.extras import need
 
 
@@ -58,6 +58,12 @@ def scatter(
     return np.bincount(index, weights.ravel(), shape[0] * shape[1]).reshape(shape)
 
 
+Credit = Literal[
+    "leave_one_out", "batch_mean", "moving_average", "group_normalised", "own", "central",
+    "counterfactual",
+]  # fmt: skip
+
+
 class PolicyGradient:
     """Ascent on the expected reward of softmax policies, with a choice of credit.
 
@@ -74,17 +80,18 @@ class PolicyGradient:
     2017).
     """
 
+    @arguments
     def __init__(
         self,
         layout: Layout,
         *,
-        rate: float = 0.05,
-        credit: str = "leave_one_out",
-        entropy: float = 0.01,
-        epochs: int = 1,
-        clip: float = 0.2,
-        critic_rate: float = 0.01,
-        critic_steps: int = 1,
+        rate: Positive = 0.05,
+        credit: Credit = "leave_one_out",
+        entropy: NonNegative = 0.01,
+        epochs: Count = 1,
+        clip: Positive = 0.2,
+        critic_rate: Positive = 0.01,
+        critic_steps: Count = 1,
         seed: int = 0,
         updates: int = 0,
     ) -> None:
@@ -105,9 +112,6 @@ class PolicyGradient:
         Raises:
             InputError: There is no such credit.
         """
-        credits = (*ADVANTAGES, "own", "central", "counterfactual")
-        if credit not in credits:
-            raise unknown("credit", credit, credits)
         self.layout = layout
         self.table = np.zeros((sum(layout.sizes), layout.messages))
         self._credit, self._entropy = credit, entropy
@@ -178,14 +182,15 @@ class QLearning:
     are trained to sum to its reward (VDN, Sunehag et al. 2018).
     """
 
+    @arguments
     def __init__(
         self,
         layout: Layout,
         *,
-        rate: float = 0.2,
-        negative: float = 1.0,
+        rate: Positive = 0.2,
+        negative: NonNegative = 1.0,
         joint: bool = False,
-        explore: float = 0.3,
+        explore: Share = 0.3,
         seed: int = 0,
         updates: int = 400,
     ) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 
 from neuromas_env.agents.tables.algorithms import PolicyGradient, QLearning
 from neuromas_env.agents.tables.play import TableLearner
+from neuromas_env.checks import arguments, check_arguments
 from neuromas_env.envs.discrete.layout import Layout
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.registry import Registry, built_in
 from neuromas_env.tasks.names import split_options
 
@@ -67,6 +68,7 @@ ALGORITHMS: Registry[MakeAlgorithm] = Registry(
 )
 
 
+@arguments
 def register_algorithm(name: str, make: MakeAlgorithm | None = None, *, about: str = "") -> Any:
     """Let a name stand for an algorithm in this process; see `Registry.register`."""
     return ALGORITHMS.register(name, make, about=about)
@@ -90,6 +92,8 @@ def find_algorithm(name: str) -> partial[TableLearner]:
         if key not in known:
             raise unknown(f"option of algorithm {head}:", key, known)
     options = {key: _value(text) for key, text in texts.items()}
+    with placed(f"algorithm {name}"):
+        check_arguments(make, options)
     return partial(make, **options)
 
 
@@ -102,6 +106,7 @@ def settings(name: str) -> dict[str, Any]:
     }
 
 
+@arguments
 def make_algorithm(
     name: str, layout: Layout, *, seed: int, updates: int, **options: Any
 ) -> TableLearner:
@@ -152,5 +157,5 @@ def has_critic(name: str) -> bool:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

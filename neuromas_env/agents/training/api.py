@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.folder import check_free, locked, make
 from neuromas_env.agents.training.log import check_lengths
 from neuromas_env.agents.training.loop import Run
+from neuromas_env.agents.training.records import Head, Result
 from neuromas_env.agents.training.result import Interrupted, RunResult
 from neuromas_env.agents.training.trackers import check_trackers
-from neuromas_env.config import placed, read_config
-from neuromas_env.errors import InputError
-from neuromas_env.files import read_json, write
+from neuromas_env.checks import arguments
+from neuromas_env.config import read_config
+from neuromas_env.errors import InputError, placed
+from neuromas_env.files import read, write
 from neuromas_env.progress import Reporter, usual_reporter
 from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import SPLITS, Task, make_task
@@ -51,6 +53,7 @@ __all__ = [
 ]
 
 
+@arguments
 def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
     """Train a network and evaluate it before and after.
 
@@ -63,7 +66,6 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
             the folder, or the loss is not finite.
         Interrupted: The user stopped the run.
     """
-    config.validate()
     learner_class(config.learner).check(config)
     check_trackers(config.report_to)
     distributed.start(config.device)
@@ -127,6 +129,7 @@ def _begin(folder: Path, config: TrainConfig, parts: _Parts, report: Reporter) -
     return _go(run, lambda: run.start(parts.learner, parts.trained))
 
 
+@arguments
 def resume(
     folder: str | Path,
     *,
@@ -170,7 +173,7 @@ def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter) ->
     with checkpoints.naming_older(folder, source):
         state = checkpoints.read_state(source)
         distributed.from_main(lambda: check_lengths(folder, state.log))
-    head = read_json(folder / "run.json")
+    head = read(folder / "run.json", Head)
     stages = [(Topology.from_json(data), steps) for data, steps in head["stages"]]
     task = make_task(config.task, config.data, skip_bad_rows=config.skip_bad_rows)
     task.split_sizes()  # the origins of rows are known once these are loaded
@@ -188,6 +191,7 @@ def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter) ->
     return _go(run, lambda: run.restore(learner, state))
 
 
+@arguments
 def grow(
     run: str | Path | RunResult, topology: str, *, report: Reporter | None = None, **options: Any
 ) -> RunResult:
@@ -221,17 +225,20 @@ def _go(run: Run, begin: Callable[[], None]) -> RunResult:
         run.engine.close()
 
 
+@arguments
 def read_result(folder: str | Path) -> RunResult:
     """Read the result of a finished run.
 
     Raises:
         InputError: There is none.
     """
-    data = read_json(Path(folder) / "result.json")
+    data = read(Path(folder) / "result.json", Result)
     for key in ("before", "after"):
         data[key] = data[key] and Evaluation.from_dict(data[key])
     data["ablation"] = {k: Evaluation.from_dict(v) for k, v in data["ablation"].items()}
-    return RunResult(**(data | {"folder": Path(folder)}))
+    names = {one.name for one in fields(RunResult)}
+    held = {key: value for key, value in data.items() if key in names}
+    return RunResult(**(held | {"folder": Path(folder)}))
 
 
 def is_main() -> bool:

@@ -17,7 +17,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ from safetensors import SafetensorError
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner
 from neuromas_env.agents.training.log import FILES
-from neuromas_env.errors import InputError
-from neuromas_env.files import unwritable, writing
+from neuromas_env.agents.training.records import Stand
+from neuromas_env.checks import check
+from neuromas_env.errors import InputError, placed
+from neuromas_env.files import read, unwritable, writing
 from neuromas_env.topology import Topology
 
 KEEP = 2
@@ -174,12 +176,14 @@ def read_state(folder: Path) -> State:
     Raises:
         InputError: The checkpoint is broken.
     """
-    try:
-        data = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    path = folder / "state.json"
+    data = read(path, Stand)
+    with placed(str(path)):
         topology = Topology.from_json(data["topology"])
-        return State(**(data | {"topology": topology, "trained": tuple(data["trained"])}))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'state.json'} is broken: {error}") from None
+        for node in data["trained"]:
+            topology.layer_of(node)
+    held = {one.name: data[one.name] for one in fields(State)}
+    return State(**(held | {"topology": topology, "trained": tuple(data["trained"])}))
 
 
 def load(folder: Path, engine: TrainableEngine, topology: Topology | None = None) -> State:
@@ -239,9 +243,9 @@ def load_learner(folder: Path, learner: Learner | None = None) -> dict[str, Any]
         if learner is not None:
             learner.load_state_dict(state)
     except Exception as error:  # unpickling fails in many ways, and learners are of many kinds
-        first = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{path} is broken: {first or type(error).__name__}") from error
-    return state
+        reason = " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
+        raise InputError(f"{path} is broken: {reason}") from error
+    return check(f"{path}: what it holds", state, dict[str, Any])
 
 
 def _checkpoints(run: Path) -> list[Path]:

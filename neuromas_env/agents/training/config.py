@@ -41,7 +41,7 @@ class TrainConfig(Options):
     """What a training run depends on; each field's `metadata["help"]` says what it is."""
 
     task: str = _task("hierarchy/max", "task, such as bbh/navigate or hierarchy/max:leaves=4")
-    data: str | None = _task(None, "folder with benchmark rows")
+    data: str | None = _task(None, "folder with benchmark rows", place=True)
     skip_bad_rows: bool = _task(False, "leave broken rows out instead of stopping at them")
     topology: str = _network(
         "2-1", "layer widths, input side first, such as 2-2-1; or tree-4", also=int
@@ -141,8 +141,8 @@ class TrainConfig(Options):
         "tensorboard if it is installed",
     )
     transcripts: int = _run(4, "episodes per step written to the transcripts", low=0)
-    out: str | None = _run(None, "run folder; by default a new one under runs/")
-    grow_from: str | None = _network(None, "run folder of a trained, smaller network")
+    out: str | None = _run(None, "run folder; by default a new one under runs/", place=True)
+    grow_from: str | None = _network(None, "run folder of a trained, smaller network", place=True)
     grow_init: str = _network(
         "zero",
         "how new nodes start: as the bare base, as a copy of a sibling or with noise",

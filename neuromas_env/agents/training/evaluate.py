@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Cost, Trajectory, Usage
@@ -71,13 +72,14 @@ class Evaluation:
         return cls(**values)
 
 
+@arguments
 def evaluate(
     method: Method,
     task: Task,
     examples: Sequence[Example],
     *,
     split: str = "test",
-    seed: int = 0,
+    seed: Natural = 0,
     intervene: Intervene | None = None,
     progress: Progress | None = None,
     play: Callable[..., list[Trajectory]] = run_episodes,

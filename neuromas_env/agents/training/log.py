@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuromas_env.agents.training.records import Metrics
 from neuromas_env.agents.training.trackers import figures
 from neuromas_env.errors import InputError
 from neuromas_env.files import read_lines, writing
@@ -67,7 +68,7 @@ class RunLog:
     def events(self, kind: str) -> list[dict[str, Any]]:
         """Return the metric lines whose `event` is `kind`."""
         self._files["metrics.jsonl"].flush()
-        rows = read_lines(self._run / "metrics.jsonl")
+        rows = read_lines(self._run / "metrics.jsonl", Metrics)
         return [row for row in rows if row.get("event") == kind]
 
     def sync(self) -> dict[str, int]:

@@ -31,10 +31,11 @@ from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation, communication_ablation, evaluate
 from neuromas_env.agents.training.growth import grow
 from neuromas_env.agents.training.log import NoLog, RunLog
+from neuromas_env.agents.training.records import Head
 from neuromas_env.agents.training.result import Interrupted, RunResult
 from neuromas_env.agents.training.trackers import read_trackers, start_trackers
 from neuromas_env.errors import InputError
-from neuromas_env.files import read_json, write
+from neuromas_env.files import read, write
 from neuromas_env.method import Method
 from neuromas_env.policy import Sampling, Trajectory, Usage
 from neuromas_env.progress import Reporter
@@ -143,7 +144,7 @@ class Run:
             ablation=ablation,
             growth=self.log.events("growth"),
             cost={p: asdict(self.engine.cost.total(p)) for p in ("train", "eval")},
-            facts={k: v for k, v in read_json(self.folder / "run.json").items() if k != "stages"},
+            facts={k: v for k, v in read(self.folder / "run.json", Head).items() if k != "stages"},
         )
         write(self.folder / "result.json", json.dumps(result.to_dict(), indent=1))
         return result

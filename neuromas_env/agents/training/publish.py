@@ -21,7 +21,7 @@ from neuromas_env.agents.training.card import HUB_ID, model_card
 from neuromas_env.config import read_config
 from neuromas_env.downloads import build_once, cache_dir
 from neuromas_env.errors import InputError
-from neuromas_env.files import read_json
+from neuromas_env.files import read
 
 FILES = ("run.json", "metrics.jsonl", "config.yaml", "result.json")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
@@ -78,7 +78,7 @@ def _gather(run: Path, repo: str, folder: Path) -> None:
 
     source = checkpoint.latest(run)
     nodes = checkpoint.read_state(source).topology.nodes
-    config, result = read_config(run / "config.yaml"), read_json(run / "result.json")
+    config, result = read_config(run / "config.yaml"), read(run / "result.json")
     kept = {name: value for name, value in config.items() if name not in OWN_PLACES}
     try:
         for name in FILES[:2]:
@@ -90,7 +90,7 @@ def _gather(run: Path, repo: str, folder: Path) -> None:
                 shutil.copyfile(source / "adapters" / node / name, folder / node / name)
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
-    base = read_json(folder / nodes[-1] / ADAPTER[0])["base_model_name_or_path"]
+    base = read(folder / nodes[-1] / ADAPTER[0])["base_model_name_or_path"]
     card = model_card(repo, base, config, result)
     (folder / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
     told = json.dumps(result | {"folder": repo}, indent=1)

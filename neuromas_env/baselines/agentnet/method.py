@@ -28,7 +28,16 @@ from itertools import pairwise
 
 from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.adapted import learned
-from neuromas_env.baselines.agentnet.pool import TFIDF, Entry, Lesson, Pool, Rule, State, fresh
+from neuromas_env.baselines.agentnet.pool import (
+    TFIDF,
+    Entry,
+    Held,
+    Lesson,
+    Pool,
+    Rule,
+    State,
+    fresh,
+)
 from neuromas_env.baselines.agentnet.prompts import Prompts
 from neuromas_env.baselines.agentnet.walk import (
     ENTRY,
@@ -122,7 +131,7 @@ class AgentNetLearning:
         return fresh(self._crew.walks.agents, self._embedding, [rows[i].question for i in spread])
 
 
-AGENTNET = Fitted(agentnet, AgentNetLearning)
+AGENTNET = Fitted(agentnet, AgentNetLearning, Held)
 
 
 class _Crew:

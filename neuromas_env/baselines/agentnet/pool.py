@@ -17,15 +17,37 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from importlib import import_module
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from neuromas_env.checks import Natural, NonNegative
 from neuromas_env.errors import InputError
 from neuromas_env.extras import need
 
 State = dict[str, Any]
 Entry = dict[str, str]
+
+
+class Agent(TypedDict):
+    """What one agent has learned."""
+
+    ability: list[float]
+    tried: Natural
+    solved: Natural
+    router: list[Entry]
+    executor: list[Entry]
+
+
+class Held(TypedDict):
+    """The state, as it is checked when it is read."""
+
+    embedding: str
+    words: dict[str, NonNegative]
+    weights: list[list[NonNegative]]
+    agents: list[Agent]
+
+
 Embed = Callable[[Sequence[str]], np.ndarray]
 """Texts to vectors `[texts, dimensions]` of length 1, or 0 for a text without a known word."""
 

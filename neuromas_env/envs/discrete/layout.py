@@ -15,6 +15,7 @@ from itertools import accumulate
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.discrete.tasks import DiscreteTask, Returns, make_discrete_task
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.topology import Topology
@@ -173,11 +174,12 @@ class Layout:
         )
 
 
+@arguments
 def make_layout(
     task: DiscreteTask | str = "xor",
     topology: Topology | str = "2-1",
-    codebook: int | None = None,
-    bandwidth: int = 1,
+    codebook: Count | None = None,
+    bandwidth: Count = 1,
 ) -> Layout:
     """Fit a task, a topology and a code book together.
 
@@ -194,9 +196,6 @@ def make_layout(
     task = make_discrete_task(task)
     topology = topology if isinstance(topology, Topology) else Topology.parse(topology)
     codebook = task.answers if codebook is None else codebook
-    for name, value in (("codebook", codebook), ("bandwidth", bandwidth)):
-        if type(value) is not int or value < 1:
-            raise InputError(f"{name} must be an integer of at least 1, not {value!r}")
     messages = codebook**bandwidth if bandwidth < 64 else MAX_MESSAGES + 1
     if messages > MAX_MESSAGES:
         raise InputError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import unknown
 
 LEVELS: dict[str, dict[str, Any]] = {
@@ -39,6 +40,7 @@ def list_levels() -> dict[str, str]:
     return {name: f"{one['task']} on {one['topology']}" for name, one in LEVELS.items()}
 
 
+@arguments
 def level(name: str) -> dict[str, Any]:
     """Return a level's arguments: `discrete_v0.env(**level("xor-easy-v0"))`.
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.registry import Registry, built_in
 from neuromas_env.tasks.names import full_name, split_name
@@ -144,6 +145,7 @@ DISCRETE_TASKS: Registry[Callable[..., DiscreteTask]] = Registry(
 )
 
 
+@arguments
 def register_discrete_task(
     name: str, make: Callable[..., DiscreteTask] | None = None, *, about: str = ""
 ) -> Any:
@@ -178,6 +180,7 @@ def _parameters(family: str) -> dict[str, Any]:
     return {parameter.name: parameter.default for parameter in rest}
 
 
+@arguments
 def make_discrete_task(task: str | DiscreteTask) -> DiscreteTask:
     """Build a task from a name such as `parity:bits=8`.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Space
 
+from neuromas_env.checks import Count, Natural, arguments
 from neuromas_env.envs.discrete.layout import Layout, make_layout
 from neuromas_env.envs.discrete.tasks import DiscreteTask, Dtype
 from neuromas_env.errors import InputError
@@ -31,6 +32,7 @@ class VectorNetwork:
         layer: Number of the layer whose turn it is; the number of layers after the end.
     """
 
+    @arguments
     def __init__(
         self,
         task: DiscreteTask | str = "xor",
@@ -38,8 +40,8 @@ class VectorNetwork:
         codebook: int | None = None,
         bandwidth: int = 1,
         observation: str = "discrete",
-        batch: int = 4096,
-        seed: int | None = None,
+        batch: Count = 4096,
+        seed: Natural | None = None,
     ) -> None:
         """Fit task and topology together.
 
@@ -55,8 +57,6 @@ class VectorNetwork:
         Raises:
             InputError: An argument is wrong, or they do not fit together.
         """
-        if type(batch) is not int or batch < 1:
-            raise InputError(f"batch must be an integer of at least 1, not {batch!r}")
         self.layout: Layout = make_layout(task, topology, codebook, bandwidth)
         self.batch = batch
         self.observation_space: Space = self.layout.observation_space(observation)

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 
+from neuromas_env.checks import arguments
 from neuromas_env.envs.aec import AECNetwork
 from neuromas_env.envs.discrete.channel import DiscreteChannel
 from neuromas_env.envs.discrete.layout import make_layout
@@ -75,6 +76,7 @@ class TurnView(_View):
         return self.network.observe(self.network.agent_selection)
 
 
+@arguments
 class OneLearnerView(_View):
     """One node learns, the others follow given policies: a step leads to its next turn or the end.
 

@@ -14,7 +14,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.backends import tables
 from neuromas_env.experiments.options import DiscreteOptions
-from neuromas_env.experiments.spec import Arm, Study
+from neuromas_env.experiments.spec import Arm, Reached, Study
 from neuromas_env.progress import Reporter
 from neuromas_env.seeds import derive_seed
 from neuromas_env.tasks.base import Example
@@ -53,7 +53,7 @@ class Discrete:
         """Say whether a run has its result."""
         return (out / "result.json").is_file()
 
-    def result(self, arm: Arm, out: Path) -> dict[str, Any]:
+    def result(self, arm: Arm, out: Path) -> Reached:
         """Return `validation`, `parameters`, `curve` and `counters` of a finished run."""
         return tables.read(out)
 

@@ -7,24 +7,26 @@ import runpy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import blank, shuffle
+from neuromas_env.agents.training.records import Metrics, Network, Result
 from neuromas_env.baselines import Method, make_baseline
 from neuromas_env.baselines.adapted import FILE as ADAPTED
-from neuromas_env.baselines.adapted import adapt
+from neuromas_env.baselines.adapted import adapt, read_adapted
 from neuromas_env.baselines.trained import OWN_FORM
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import TrainedRun, make_method, read_run
 from neuromas_env.bench.store import Answer
 from neuromas_env.bench.worker import answer_of
+from neuromas_env.checks import Natural
 from neuromas_env.config import read_config
 from neuromas_env.downloads import build_once, cache_dir
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.bound import Bound
-from neuromas_env.experiments.spec import Arm, Study, digest
-from neuromas_env.files import read_json, read_lines, write
+from neuromas_env.experiments.spec import Arm, Reached, Study, digest
+from neuromas_env.files import read, read_lines, write
 from neuromas_env.progress import Reporter
 from neuromas_env.rollout import Intervene, run_episodes
 from neuromas_env.tasks import Task, make_task
@@ -33,6 +35,13 @@ from neuromas_env.tasks.ready import check_ready
 
 OUTCOME = "outcome.json"
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")
+
+
+class _Outcome(TypedDict):
+    topology: Network
+    trainable: Natural
+    weights_hash: str
+    result: Reached
 
 
 class Language:
@@ -111,20 +120,20 @@ class Language:
         if arm.kind == "adapt":
             if not (out / ADAPTED).is_file():
                 return False
-            return read_json(out / ADAPTED)["iterations"] >= arm.options["iterations"]
+            return read_adapted(out).iterations >= arm.options["iterations"]
         return any((out / file).is_file() for file in ("result.json", OUTCOME))
 
-    def result(self, arm: Arm, out: Path) -> dict[str, Any]:
+    def result(self, arm: Arm, out: Path) -> Reached:
         """Return `validation`, `parameters`, `curve` and `counters` of a finished run.
 
         Parameters are all that were trained, critics included.
         """
         if arm.kind == "adapt":
-            held = read_json(out / ADAPTED)
-            size = held["cost"]["questions"] / max(1, held["iterations"])
-            curve = [((i + 1) * size, reward) for i, reward in enumerate(held["rewards"])]
-            counters = {"updates": held["iterations"], "questions": held["cost"]["questions"]}
-            counters |= _named(held["cost"]) | {"trained tokens": 0, "critic tokens": 0}
+            held = read_adapted(out)
+            size = held.cost["questions"] / max(1, held.iterations)
+            curve = [((i + 1) * size, reward) for i, reward in enumerate(held.rewards)]
+            counters = {"updates": held.iterations, "questions": held.cost["questions"]}
+            counters |= _named(held.cost) | {"trained tokens": 0, "critic tokens": 0}
             return {"validation": None, "parameters": 0, "curve": curve, "counters": counters}
         return _outcome(out)["result"]
 
@@ -193,9 +202,9 @@ class Language:
             name = f"{given}{',' if ':' in given else ':'}state={out}"
             return engine, make_baseline(name, task, engine), None
         engine, saved = self._load(out), _saved(out)
-        limit = saved["max_new_tokens"]
+        limit = saved.max_new_tokens
         if arm.kind == "vote":
-            name = f"sc:k={samples:g},prompt=direct,temperature={saved['temperature']:g}"
+            name = f"sc:k={samples:g},prompt=direct,temperature={saved.temperature:g}"
             return engine, make_baseline(name, task, Bound(engine, "node_0"), limit), None
         asked = BenchConfig(str(out), ("any",), (task.name,), max_new_tokens=limit)
         method = make_method(_name(out), task, engine, asked)
@@ -218,7 +227,7 @@ class Language:
         from neuromas_env.agents.training import checkpoint
 
         saved = _saved(out)
-        engine = self._engine(TrainConfig.from_mapping({k: saved[k] for k in _LOADED}))
+        engine = self._engine(TrainConfig(**{k: getattr(saved, k) for k in _LOADED}))
         checkpoint.load(checkpoint.latest(out), engine)
         return engine
 
@@ -240,13 +249,13 @@ class Language:
         return {"similarity": adapter_similarity(self._load(out), topology.nodes)}
 
 
-def _saved(out: Path) -> dict[str, Any]:
-    return read_config(out / "config.yaml")
+def _saved(out: Path) -> TrainConfig:
+    return TrainConfig.from_mapping(read_config(out / "config.yaml"))
 
 
 def _name(out: Path) -> str:
     """Name a run as the benchmark does: learners with roles have a form of their own."""
-    learner = _saved(out)["learner"]
+    learner = _saved(out).learner
     return f"{learner if learner in OWN_FORM else 'neuromas'}@{out}"
 
 
@@ -254,16 +263,16 @@ def _run(out: Path) -> TrainedRun:
     return read_run(_name(out))
 
 
-def _outcome(out: Path) -> dict[str, Any]:
+def _outcome(out: Path) -> _Outcome:
     """Return what is said of a finished run, noted once: a report needs no weights.
 
     So a folder without its checkpoints, which is small enough to be published, can still be gone
     on with.
     """
     if (out / OUTCOME).is_file():
-        return read_json(out / OUTCOME)
-    run, questions = _run(out), _saved(out)["questions"]
-    steps = [line for line in read_lines(out / "metrics.jsonl") if "event" not in line]
+        return read(out / OUTCOME, _Outcome)
+    run, questions = _run(out), _saved(out).questions
+    steps = [line for line in read_lines(out / "metrics.jsonl", Metrics) if "event" not in line]
     spent = run.training or {}
     critics = int(steps[-1].get("critic_parameters", 0)) if steps else 0
     found = {
@@ -271,7 +280,7 @@ def _outcome(out: Path) -> dict[str, Any]:
         "trainable": run.trainable,
         "weights_hash": run.state.weights_hash,
         "result": {
-            "validation": (read_json(out / "result.json")["after"] or {}).get("extracted"),
+            "validation": (read(out / "result.json", Result)["after"] or {}).get("extracted"),
             "parameters": run.trainable + critics,
             "curve": [(line["step"] * questions, line["extracted"]) for line in steps],
             "counters": {
@@ -284,7 +293,7 @@ def _outcome(out: Path) -> dict[str, Any]:
         },
     }
     write(out / OUTCOME, json.dumps(found, indent=1))
-    return read_json(out / OUTCOME)
+    return read(out / OUTCOME, _Outcome)
 
 
 def _named(cost: dict[str, Any]) -> dict[str, int]:

@@ -24,8 +24,11 @@ from neuromas_env.agents.tables.registry import gradient_options, learns_values,
 from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.envs.discrete.tasks import DiscreteTask
 from neuromas_env.envs.discrete.vector import Questions, VectorNetwork
+from neuromas_env.errors import InputError
 from neuromas_env.experiments.options import DiscreteOptions
-from neuromas_env.files import read_json, write
+from neuromas_env.experiments.spec import Reached
+from neuromas_env.files import read as read_file
+from neuromas_env.files import reading, write
 from neuromas_env.progress import Reporter
 from neuromas_env.seeds import TableStream
 
@@ -283,14 +286,19 @@ def save(folder: Path, trained: Trained) -> None:
     write(folder / "result.json", json.dumps(result))
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Reached:
     """Return the result that `save` wrote: a report needs no table."""
-    return read_json(folder / "result.json")
+    return read_file(folder / "result.json", Reached)
 
 
 def read_table(folder: Path) -> np.ndarray:
     """Return the table that `save` wrote."""
-    return np.load(folder / "table.npy")
+    path = folder / "table.npy"
+    with reading(path):
+        table = np.load(path)
+        if table.ndim != 2 or not np.isfinite(table).all():
+            raise InputError("it must hold a table of numbers")
+    return table
 
 
 def _learner(

@@ -6,6 +6,7 @@ free reply, and `grade_reply` compares it with the gold answer.
 
 from __future__ import annotations
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks.readers.choices import extract_choice
 from neuromas_env.tasks.readers.form import Form, Reader, grade_reply
@@ -25,6 +26,7 @@ READERS = {
 """Readers by name: the suite's own and those of other harnesses."""
 
 
+@arguments
 def get_reader(name: str) -> Reader:
     """Return the reader of a name.
 

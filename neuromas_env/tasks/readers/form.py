@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from neuromas_env.checks import arguments
+from neuromas_env.errors import unknown
 from neuromas_env.tasks.readers.grading import grade, list_form, normalise
 from neuromas_env.tasks.readers.numbers import extract_number
 from neuromas_env.tasks.reply import Score
 
 Options = tuple[tuple[str, str], ...]
+KINDS = ("choice", "number", "word", "text")
 
 
 class _ReadText(Protocol):
@@ -46,6 +49,7 @@ class Reader:
         return f"{self.name} {self.version}"
 
 
+@arguments
 @dataclass(frozen=True)
 class Form:
     """What kind of answer is asked for.
@@ -59,6 +63,15 @@ class Form:
     kind: str
     words: tuple[str, ...] = ()
     options: Options = ()
+
+    def __post_init__(self) -> None:
+        """Check the kind.
+
+        Raises:
+            InputError: It is unknown.
+        """
+        if self.kind not in KINDS:
+            raise unknown("kind of answer", self.kind, KINDS)
 
     def read(self, reader: Reader, reply: str, options: Options = (), gold: str = "") -> str | None:
         """Return the answer that a reader finds."""

@@ -11,6 +11,7 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 
+from neuromas_env.checks import Count, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.sandbox import tiers
 from neuromas_env.tasks.sandbox.protocol import BadMessageError
@@ -29,11 +30,12 @@ class Sandbox:
         tier: What isolates the programs, such as `bubblewrap+landlock+seccomp`.
     """
 
+    @arguments
     def __init__(
         self,
         *,
         tier: str | None = None,
-        workers: int | None = None,
+        workers: Count | None = None,
         allow_unsandboxed: bool = False,
     ) -> None:
         """Start a worker, with the best isolation that works here.

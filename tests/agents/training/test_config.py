@@ -114,7 +114,7 @@ def test_a_broken_file_is_named(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match="cannot read configuration .*none.yaml"):
+    with pytest.raises(InputError, match="there is no .*none.yaml"):
         read_config(tmp_path / "none.yaml")
 
 

@@ -15,7 +15,6 @@ import copy
 import functools
 import hashlib
 import itertools
-import json
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +37,7 @@ from transformers import PreTrainedModel
 
 from neuromas_env.agents.engines.models import origin
 from neuromas_env.errors import InputError, unknown
+from neuromas_env.files import read
 
 _PLACEHOLDER = "unused"
 _SAYS_NOTHING = frozenset(
@@ -258,12 +258,10 @@ class AdapterSet:
                 PEFT would compute something else with their settings than this engine does.
         """
         try:
-            config = json.loads((folder / "adapter_config.json").read_text())
+            config = read(folder / "adapter_config.json")
             weights = load_file(folder / "adapter_model.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(f"no adapter can be read from {folder}: {error}") from None
-        if not isinstance(config, dict):
-            raise InputError(f"no adapter can be read from {folder}: its configuration is no table")
         self._check_settings(config, folder)
         expected = get_peft_model_state_dict(
             self._peft, adapter_name=name, save_embedding_layers=False

@@ -1,0 +1,227 @@
+"""Bad arguments: public constructors and functions, by the kinds of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import gymnasium
+import networkx
+import numpy as np
+import pettingzoo
+
+import neuromas_env as package
+from neuromas_env import Topology, discrete_v0, make_task
+from neuromas_env.agents.engines.cached import CachedEngine
+from neuromas_env.agents.engines.mock import MockEngine
+from neuromas_env.agents.engines.openai import OpenAIEngine
+from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
+from neuromas_env.agents.tables.registry import make_algorithm
+from neuromas_env.bench.statistics import Estimand, mean_interval
+from neuromas_env.bench.store import Store
+from neuromas_env.envs.discrete.levels import level
+from neuromas_env.envs.discrete.tasks import make_discrete_task
+from neuromas_env.envs.discrete.vector import VectorNetwork
+from neuromas_env.envs.discrete.views import OneLearnerView, TurnView
+from neuromas_env.envs.single import TaskEnv
+from neuromas_env.experiments.load import load
+from neuromas_env.experiments.options import DiscreteOptions
+from neuromas_env.tasks.readers import get_reader
+from neuromas_env.tasks.sandbox import Sandbox
+
+NAN, INF = float("nan"), float("inf")
+WRONG: dict[str, tuple[Any, ...]] = {
+    "count": (-1, 0, 1.5, "x", None, True, NAN, 2**63, [], b"1"),
+    "natural": (-1, 1.5, "x", None, True, NAN, 10**400, [], b"1"),
+    "seed": (-1, 1.5, "x", True, NAN, [], b"1"),
+    "rate": (NAN, INF, -1.0, "x", None, [], 10**400),
+    "share": (NAN, INF, -0.5, 1.5, "x", None, [], 10**400),
+    "flag": ("x", 2, None, []),
+    "name": (None, 3, "", "no such", [], b"x", "x" * 500, "\0", "[/x]", "../.."),
+    "text": (None, 3, [], b"x"),
+    "texts": (None, 3, [3], {"a": 1}),
+    "object": (None, 3, "no such", [], object()),
+    "mapping": (3, "x", [3], [[]]),
+    "folder": (3, [], "", "no/such", b"x", "\0"),
+    "index": (-1, 1.5, "x", None, True, NAN, 2**63, [], b"1"),
+    "text key": (None, 3, "", "no such", "\0"),
+    "path": (3, [], "", b"x", "\0"),
+    "kind": (None, 3, [], object()),
+    "texts or nothing": (None, 3, {"a": 1}),
+    "register": (None, 3, "", [], b"x", "\0", "[/x]", "../.."),
+    "edges": (None, 3, "x", [3], [[0]], [[0, 1, 2]], [["a", "b"]], [[0, 0]], [[1, 0]], [[-1, 0]],
+              [[0, 10**9]], [[None, 1]], [[0.5, 1]], {"a": 1}),
+    "widths": (None, 3, "2-1", [], [0], [1.5, 1], [True], [2, 0, 1], [2, 2], [10**9, 1], ["1"]),
+}  # fmt: skip
+"""Wrong values of each kind of argument. Of a kind that ends in `?` None is right."""
+
+_task, _one, _pair = make_task("signal:symbols=3"), Topology.parse("1"), Topology.parse("1-1")
+_engine, _words = MockEngine(["a"]), TabularEngine(["a", "b"])
+_example, _layout = _task.examples("train")[0], discrete_v0.make_layout("xor", "2-1")
+_method = package.llm_network(_pair, _task, _engine)
+_table = np.linspace(0, 1, 12).reshape(4, 3)
+
+Row = tuple[str, Callable[..., Any], dict[str, Any], dict[str, str]]
+OPTIONAL = {"temperature": "rate?", "max_new_tokens": "count?"}
+NUMBERS = {"temperature": "rate", "max_new_tokens": "count"}
+
+ROWS: list[Row] = [
+    ("Topology", Topology, {"size": 2, "edges": (("node_0", "node_1"),)},
+     {"size": "count", "edges": "edges"}),
+    ("Topology.parse", Topology.parse, {"text": "2-1"}, {"text": "name", "connect": "name"}),
+    ("Topology.layered", Topology.layered, {"widths": [2, 1]},
+     {"widths": "widths", "connect": "name"}),
+    ("Topology.tree", Topology.tree, {"leaves": 2}, {"leaves": "count"}),
+    ("Topology.from_edges", Topology.from_edges, {"edges": [(0, 1)]},
+     {"edges": "edges", "n_nodes": "count?"}),
+    ("Topology.from_json", Topology.from_json, {"data": _pair.to_json()}, {"data": "object"}),
+    ("Topology.from_json, a key",
+     lambda nodes=2, edges=((0, 1),): Topology.from_json({"nodes": nodes, "edges": edges}), {},
+     {"nodes": "count?", "edges": "edges"}),
+    ("Topology.from_networkx", Topology.from_networkx, {"graph": networkx.DiGraph([(0, 1)])},
+     {"graph": "object"}),
+    ("Topology.grow_to", _one.grow_to, {"other": _pair}, {"other": "object", "mapping": "mapping"}),
+    ("Topology.layer_of", _pair.layer_of, {"node": "node_0"}, {"node": "name"}),
+    ("Sampling", package.Sampling, {}, NUMBERS),
+    ("Request", package.Request, {"turns": (("user", "a"),), "engine": _engine},
+     {"turns": "texts", "adapter": "kind", "sampling": "object", "seed": "seed"}),
+    ("Completion", package.Completion, {"text": "a"}, {"text": "text"}),
+    ("Example", package.Example, {"id": "a", "question": "b", "target": "c"},
+     {"id": "text", "question": "text", "target": "text", "parts": "texts"}),
+    ("Form", package.Form, {"kind": "number"}, {"kind": "name", "words": "texts"}),
+    ("Method", package.Method, {"topology": _pair, "team": _method.team},
+     {"topology": "object", "team": "object", "calls": "natural"}),
+    ("llm_network", package.llm_network, {"topology": _pair, "task": _task, "engine": _engine},
+     {"topology": "object", "task": "object", "engine": "object", "sampling": "object?",
+      "adapter_of": "mapping"}),
+    ("MockEngine", MockEngine, {}, {"replies": "mapping", "fail": "texts or nothing"}),
+    ("TabularEngine", TabularEngine, {"words": ["a", "b"]}, {"words": "texts"}),
+    ("TabularReinforce", TabularReinforce, {"engine": _words, "nodes": ["node_0"]},
+     {"learning_rate": "rate", "advantage": "name", "entropy_coef": "rate", "nodes": "texts"}),
+    ("OpenAIEngine", OpenAIEngine, {"model": "m", "base_url": "http://localhost:1/v1",
+                                    "api_key": "k"},
+     {"model": "text", "concurrency": "count", "retries": "seed", "timeout": "rate",
+      "requests_per_minute": "rate?", "tokens_per_minute": "rate?"}),
+    ("CachedEngine", CachedEngine, {"engine": _engine, "identity": {}, "path": "{tmp}/cache"},
+     {"path": "path"}),
+    ("TrainConfig", package.TrainConfig, {},
+     {"task": "text", "topology": "name", "connect": "name", "seed": "seed", "steps": "seed",
+      "questions": "count", "rollouts": "count", "reward": "name", "temperature": "rate",
+      "advantage": "name", "learning_rate": "rate", "rank": "count", "alpha": "rate",
+      "targets": "text", "dtype": "name", "device": "name", "skip_bad_rows": "flag",
+      "shaping": "text", "clip": "rate", "gamma": "rate?", "train_nodes": "name"}),
+    ("BenchConfig", package.BenchConfig,
+     {"out": "{tmp}/bench", "methods": ("direct",), "tasks": ("hierarchy/max",)},
+     {"out": "text", "methods": "texts", "tasks": "texts", "limit": "count?",
+      "seeds": "texts or nothing",
+      "split": "name", "temperature": "rate?", "chunk": "count", "concurrency": "count",
+      "retries": "seed", "requests_per_minute": "rate?", "prices": "edges?"}),
+    ("DiscreteOptions", DiscreteOptions, {},
+     {"topology": "name", "codebook": "count?", "bandwidth": "count", "learner": "name",
+      "credit": "name", "questions": "count", "rollouts": "count", "grow_init": "name"}),
+    ("Sandbox", Sandbox, {}, {"tier": "name?", "workers": "count?"}),
+    ("Store", Store, {"folder": "{tmp}"}, {"folder": "folder"}),
+    ("QuestionAnswer", package.QuestionAnswer, {"name": "mine", "source": "{tmp}/rows.jsonl"},
+     {"name": "text", "source": "kind", "answer": "name", "tables": "mapping",
+      "columns": "mapping", "max_new_tokens": "count", "answer_format": "text"}),
+    ("make_task", make_task, {"name": "hierarchy/max"},
+     {"name": "name", "data": "kind?", "leaves": "count", "depth": "count", "parts": "natural",
+      "branching": "count", "seed": "seed", "level": "natural"}),
+    ("make_task of signal", make_task, {"name": "signal"}, {"symbols": "count"}),
+    ("make_task of rows", make_task, {"name": "arc/easy", "data": "{tmp}"}, {"shots": "natural"}),
+    ("check_task", package.check_task, {"task": _task}, {"task": "object", "rows": "count"}),
+    ("TaskEnv", TaskEnv, {"task": _task},
+     {"task": "object", "split": "name", "reward": "name", "data": "kind?",
+      "max_message_length": "count", "render_mode": "name?"}),
+    ("make_baseline", package.make_baseline, {"name": "direct", "task": _task, "engine": None},
+     {"name": "name", "task": "object", **OPTIONAL}),
+    ("make_algorithm", partial(make_algorithm, seed=0, updates=1),
+     {"name": "IQL", "layout": _layout},
+     {"name": "name", "rate": "rate", "explore": "share", "layout": "object"}),
+    ("make_algorithm of PPO", partial(make_algorithm, seed=0, updates=1),
+     {"name": "IPPO", "layout": _layout},
+     {"rate": "rate", "entropy": "rate", "epochs": "count", "clip": "rate", "critic_rate": "rate",
+      "critic_steps": "count", "credit": "name"}),
+    ("run_episodes", package.run_episodes,
+     {"method": _method, "task": _task, "examples": [_example]},
+     {"method": "object", "task": "object", "examples": "mapping", "seed": "seed",
+      "rollouts": "count", "reward": "name", "numbers": "texts or nothing", "branches": "count"}),
+    ("evaluate", package.evaluate, {"method": _method, "task": _task, "examples": [_example]},
+     {"method": "object", "task": "object", "examples": "mapping", "seed": "seed"}),
+    ("compare", package.compare, {"method": _table, "reference": _table[:, ::-1]},
+     {"method": "object", "reference": "object", "estimand": "name?"}),
+    ("compare, shapes", package.compare, {"method": _table, "reference": _table},
+     {"method": "edges"}),
+    ("mean_interval", mean_interval, {"scores": _table, "estimand": Estimand.METHOD},
+     {"scores": "object", "estimand": "name"}),
+    ("matched_self_consistency", package.matched_self_consistency,
+     {"tokens_per_question": 100.0, "tokens_per_sample": 10.0},
+     {"tokens_per_question": "rate", "tokens_per_sample": "rate", "tolerance": "rate"}),
+    ("register_task", package.register_task, {"name": "mine", "make": lambda: _task},
+     {"name": "register"}),
+    ("register_baseline", package.register_baseline, {"name": "mine", "build": print},
+     {"name": "register"}),
+    ("register_learner", package.register_learner, {"name": "mine", "learner": package.Learner},
+     {"name": "register"}),
+    ("resume", package.resume, {"folder": "{tmp}"}, {"folder": "folder"}),
+    ("grow", package.grow, {"run": "{tmp}", "topology": "2-1"},
+     {"run": "folder", "topology": "name"}),
+    ("train", package.train, {"config": None}, {"config": "object"}),
+    ("run_benchmark", package.run_benchmark, {"config": None}, {"config": "object"}),
+    ("load", load, {"name": "parameters"}, {"name": "name", "scale": "name", "seeds": "count?"}),
+    ("get_reader", get_reader, {"name": "neuromas"}, {"name": "name"}),
+    ("env", package.env, {},
+     {"task": "object", "topology": "name", "split": "name", "reward": "name",
+      "max_message_length": "count", "render_mode": "name?"}),
+    ("env, schedule", lambda schedule=None: package.env(schedule=schedule).reset(seed=0), {},
+     {"schedule": "mapping"}),
+    ("env().reset", lambda **given: package.env().reset(**given), {},
+     {"seed": "seed", "options": "mapping"}),
+    ("env().reset, index", lambda index: package.env().reset(0, {"index": index}), {"index": 0},
+     {"index": "index?"}),
+    ("env().reset, others", lambda key, value: package.env().reset(0, {key: value}),
+     {"key": "mask", "value": [True] * 3}, {"key": "text key", "value": "mapping"}),
+    ("parallel_env", package.parallel_env, {},
+     {"task": "object", "topology": "name", "reward": "name", "render_mode": "name?"}),
+    ("parallel_env().step", lambda actions: _open(package.parallel_env()).step(actions),
+     {"actions": {}}, {"actions": "mapping"}),
+    ("gymnasium.make", lambda **given: gymnasium.make("neuromas/Hierarchy-v0", **given), {},
+     {"kind": "name", "split": "name", "max_message_length": "count"}),
+    ("pettingzoo.make",
+     lambda **given: pettingzoo.make("aec", "neuromas/network-v0", **given), {},
+     {"task": "object", "topology": "name"}),
+    ("discrete_v0.env", discrete_v0.env, {},
+     {"task": "name", "topology": "name", "codebook": "count?", "bandwidth": "count",
+      "observation": "name", "render_mode": "name?"}),
+    ("discrete_v0.env().reset", lambda **given: discrete_v0.env().reset(**given), {},
+     {"seed": "seed", "options": "mapping"}),
+    ("discrete_v0.env().step", lambda action: _open(discrete_v0.env()).step(action),
+     {"action": 0}, {"action": "index"}),
+    ("level", level, {"name": "xor-easy-v0"}, {"name": "name"}),
+    ("make_discrete_task", make_discrete_task, {"task": "xor"}, {"task": "name"}),
+    ("VectorNetwork", VectorNetwork, {},
+     {"task": "name", "topology": "name", "codebook": "count?", "bandwidth": "count",
+      "observation": "name", "batch": "count", "seed": "seed"}),
+    ("VectorNetwork.step", lambda actions: _open(VectorNetwork(batch=2)).step(actions),
+     {"actions": np.zeros((2, 2), np.int64)}, {"actions": "object"}),
+    ("TurnView", TurnView, {}, {"task": "name", "observation": "name", "render_mode": "name?"}),
+    ("OneLearnerView", OneLearnerView, {}, {"learner": "name", "others": "mapping"}),
+]  # fmt: skip
+
+
+def _open(env: Any) -> Any:
+    env.reset(seed=0)
+    return env
+
+
+def calls() -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """Yield a row's name, what is wrong, and the call."""
+    for name, function, right, kinds in ROWS:
+        for argument, kind in kinds.items():
+            for value in WRONG[kind.removesuffix("?")]:
+                if value is None and kind.endswith("?"):
+                    continue
+                given = {**right, argument: value}
+                shown = f"{argument}={type(value).__name__} {str(value)[:20]!r}"
+                yield name, shown, partial(function, **given)
