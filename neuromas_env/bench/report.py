@@ -16,6 +16,7 @@ from neuromas_env.bench.page import make_page
 from neuromas_env.bench.rescore import rescored
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import SCORES, Line, summarise
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.extras import REPORT, need
 from neuromas_env.tasks.readers import get_reader
@@ -31,13 +32,14 @@ _WIDEST = 400
 _PRINTED = {"markdown": "md", "latex": "tex", "csv": "csv"}
 
 
+@arguments
 def write_report(
     console: Console,
     folder: str | Path,
     against: str | None = None,
     score: str = "extracted",
     form: str = "terminal",
-    transcripts: int | None = None,
+    transcripts: Natural | None = None,
     reader: str | None = None,
     data: str | None = None,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from neuromas_env.envs.spaces import MAX_MESSAGE, Message
 from neuromas_env.method import Method
-from neuromas_env.policy import Completion, Engine, Observation, Policy, Request
+from neuromas_env.policy import Completion, Observation, Policy, Request
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.testing.faults import equal, guarded, short, tell
@@ -116,12 +116,6 @@ def _request(request: Request) -> Iterator[str]:
         yield f"turns must be a tuple of (role, text), not {short(turns)}"
     elif odd := [t for t in turns if len(t) != 2 or t[0] not in _ROLES or type(t[1]) is not str]:
         yield f"a turn must be (role, text) with a role of {', '.join(_ROLES)}, not {short(odd[0])}"
-    if not isinstance(request.engine, Engine):
-        yield f"a Request's engine must be a policy.Engine, not {short(request.engine)}"
-    if request.sampling.temperature < 0 or request.sampling.max_new_tokens < 1:
-        yield f"temperature must be at least 0 and max_new_tokens 1, not {request.sampling}"
-    if type(request.seed) is not int or request.seed < 0:
-        yield f"a Request's seed must be an integer of at least 0, not {short(request.seed)}"
 
 
 def _reading(policy: Policy, completion: Completion) -> Iterator[str]:

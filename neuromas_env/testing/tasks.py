@@ -148,8 +148,6 @@ def _texts(sample: _Sample) -> Iterator[str]:
         return None
 
     def options(split: str, example: Example) -> str | None:
-        if any(len(o) != 2 or not all(isinstance(t, str) for t in o) for o in example.options):
-            return "options must be pairs of texts, label and text"
         labels = [label.casefold() for label, _ in example.options]
         if len(set(labels)) < len(labels):
             return f"two options have the same label: {', '.join(labels)}"

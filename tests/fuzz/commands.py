@@ -135,7 +135,9 @@ def lines() -> Iterator[tuple[str, list[str]]]:
 
 
 _LOADS_NONE = {"--model", "--policy", "--resume", "--run", "--help"}
-COMMANDS = "train eval show list report bench adapt experiment bench-marl assets schema".split()
+COMMANDS = (
+    "train eval show list report bench adapt experiment bench-marl data schema check push verify"
+).split()
 
 
 def options() -> Iterator[tuple[str, list[str]]]:

@@ -85,7 +85,7 @@ ROWS: list[Row] = [
     ("Topology.layer_of", _pair.layer_of, {"node": "node_0"}, {"node": "name"}),
     ("Sampling", package.Sampling, {}, NUMBERS),
     ("Request", package.Request, {"turns": (("user", "a"),), "engine": _engine},
-     {"turns": "texts", "adapter": "kind", "sampling": "object", "seed": "seed"}),
+     {"turns": "texts", "adapter": "kind?", "sampling": "object", "seed": "seed"}),
     ("Completion", package.Completion, {"text": "a"}, {"text": "text"}),
     ("Example", package.Example, {"id": "a", "question": "b", "target": "c"},
      {"id": "text", "question": "text", "target": "text", "parts": "texts"}),

@@ -284,6 +284,8 @@ DAMAGED = [
         "UPDATE questions SET question = x'ff'",
         "INSERT INTO matches VALUES ('hierarchy/max', 'test', 'direct', 'x', 'y')",
     )),
+    Damaged("{bench}/bench.sqlite", "verify {bench}", _some),
+    Damaged("{home}/bench.tar.xz", "verify {file}", _whole),
     Damaged("{cache}", "bench --out {new} --methods direct --tasks signal:symbols=3 --limit 1 "
             "--engine mock --cache {file}", _whole),
     Damaged("{adapted}/adapted.json", "bench --out {new} --tasks hierarchy/max --limit 1 --engine "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 from support.bench_runs import run as run_bench
@@ -69,6 +70,8 @@ def build(tmp: Path) -> dict[str, str]:
         "huge": b"GGUF\x03\0\0\0" + b"\xff" * 16, "zeros": b"GGUF\x03\0\0\0" + bytes(100),
     }.items():  # fmt: skip
         (tmp / f"{name}.gguf").write_bytes(content)
+    with tarfile.open(tmp / "bench.tar.xz", "w:xz") as archive:
+        archive.add(tmp / "bench", "bench")
     (tmp / "m[").mkdir()
     (tmp / "m[" / "x].gguf").write_bytes(b"GGUF\x03\0\0\0")  # markup, if a terminal obeyed it
     os.chdir(tmp / "empty")  # what an input writes without a folder of its own is seen there
