@@ -49,7 +49,7 @@ class Reached(_Timed):
     validation: float | None
     parameters: Natural
     curve: list[tuple[Natural | float, Natural | float]]
-    counters: dict[str, Natural | NonNegative]
+    counters: dict[str, Natural]
 
 
 @dataclass(frozen=True)

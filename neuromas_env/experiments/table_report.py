@@ -102,7 +102,9 @@ def read(running: Running) -> Reached:
         held, arm = running.result(run), run.arm.name
         curve = [(x, (score - random) / (optimal - random)) for x, score in held["curve"]]
         curves.setdefault(run.task, {}).setdefault(arm, []).append(curve)
-        score = (held["validation"] - random) / (optimal - random)
+        reached = held["validation"]
+        assert reached is not None  # only language models may have no validation questions
+        score = (reached - random) / (optimal - random)
         scores.setdefault((arm, run.task), []).append(score)
         seconds.setdefault(arm, []).append(held["seconds"])
         updates = max(updates, held["counters"]["updates"])
