@@ -4,7 +4,7 @@
 
 trains once to the end into FOLDER/straight, counting lines of the modules that write a run's
 files, and then KILLS times into FOLDER/killed_N, each killed at another line and gone on with;
-every third is killed again in going on. It prints what each needed. Each life is a fork of this
+every eighth is killed again in going on. It prints what each needed. Each life is a fork of this
 process, which has trained before, so that a kill costs no import.
 """
 
@@ -30,7 +30,7 @@ WRITERS = {files, *(module.__file__ for module in (api, checkpoint, folder, log)
 def config(out, **options):
     chosen = {
         "engine": "support.toy_engine:ToyEngine", "schedule": "1:1, 1-1:1", "report_to": "none",
-        "checkpoint_every": 1, "eval_questions": 1,
+        "checkpoint_every": 1, "eval_questions": 0,
     }  # fmt: skip
     return tiny_config(Path("none"), out, **chosen | options)
 
@@ -94,7 +94,7 @@ def main(root, kills):
     found = []
     for kill in range(kills):
         at = 1 + kill * lines // kills
-        again = 1 + (kill * 37) % (lines // 2) if kill % 3 == 0 else None
+        again = 1 + (kill * 37) % (lines // 2) if kill % 8 == 0 else None
         found.append(survive(root / f"killed_{kill}", at, again))
     print(json.dumps(found))
 

@@ -22,7 +22,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.files import lock
 from neuromas_env.tasks import make_task
 
-KILLS = 64
+KILLS = 60
 
 
 @pytest.fixture
