@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import re
 import reprlib
 import sys
 import types
@@ -52,6 +53,7 @@ WHOLE = "it"
 """What a file or a line is called in messages that name it otherwise."""
 LARGEST = 2**63 - 1
 """Of whole numbers: databases and arrays hold no larger ones."""
+_TYPE = re.compile(r" must be an? ")  # what is said of a wrong type
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
 
@@ -279,7 +281,7 @@ def _one_of(hints: tuple[Any, ...]) -> Rule:
                 return one(name, value)
             except InputError as error:
                 errors.append(error)
-        told = [str(error) for error in errors if " must be a" not in str(error)]
+        told = [str(error) for error in errors if not _TYPE.search(str(error))]
         if told:  # the type was right
             raise InputError(told[0])
         words = " or ".join(dict.fromkeys(map(_word, hints)))
