@@ -239,7 +239,7 @@ def test_other_libraries_runs_are_reported_too(tmp_path, capsys):
     others.write_text('{"trainer": "QMIX"}\n')
     assert bench_marl(*small, "--out", tmp_path) == 2
     assert (
-        "trainers.jsonl cannot be read: line 1: it must hold normalised" in capsys.readouterr().err
+        "trainers.jsonl cannot be read: line 1: it must hold" in capsys.readouterr().err
     )
 
 
