@@ -329,8 +329,8 @@ def _table(cls: Any, hints: Mapping[str, Any], needed: Collection[str]) -> Rule:
     def rule(name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise InputError(f"{name} must be {_word(cls)}, got {shown(value)}")
-        for key in needed:
-            if key not in value:
+        for key in hints:
+            if key in needed and key not in value:
                 raise InputError(f"{name} must hold {key}")
         return {
             key: _rule(hint)(_inner(name, key), value[key])

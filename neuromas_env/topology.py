@@ -231,17 +231,14 @@ class Topology:
                 return "-".join(map(str, widths)) + suffix
         return f"custom-{self.size}"
 
-    @arguments
     def layer_of(self, node: str) -> int:
         """Return the number of a node's layer; inputs are in layer 0."""
         return self._depths[self._known(node)]
 
-    @arguments
     def sources(self, node: str) -> tuple[str, ...]:
         """Return the nodes that a node reads, in topological order."""
         return self._sources[self._known(node)]
 
-    @arguments
     def readers(self, node: str) -> tuple[str, ...]:
         """Return the nodes that read a node, in topological order."""
         return self._readers[self._known(node)]
@@ -324,7 +321,7 @@ class Topology:
         return neighbours(self.nodes, self.edges)
 
     def _known(self, node: str) -> str:
-        if node not in self._depths:
+        if not isinstance(node, str) or node not in self._depths:
             raise unknown(f"node of topology {self.name!r}", str(node), self.nodes)
         return node
 

@@ -99,7 +99,10 @@ def test_a_picture_of_an_episode_shows_escapes():
 
 def test_a_transcript_shows_escapes(tmp_path, capsys):
     topology = Topology.parse("1")
-    head = {"topology": topology.to_json(), "model": MARKUP, "task": MARKUP}
+    head = {
+        "topology": topology.to_json(), "model": MARKUP, "task": MARKUP, "weights_hash": "",
+        "reward": MARKUP, "seed": 0, "splits": {}, "stages": [],
+    }  # fmt: skip
     (tmp_path / "run.json").write_text(json.dumps(head))
     message = {"node": "node_0", "text": MARKUP, "tokens": 1, "finished": True}
     line = {

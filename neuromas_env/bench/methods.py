@@ -231,4 +231,4 @@ class _Entry(TypedDict, total=False):
 def _count_parameters(file: bytes) -> int:
     """Count the numbers in a safetensors file: a length, a JSON header, then data."""
     header = parse(file[8 : 8 + int.from_bytes(file[:8], "little")].decode(), dict[str, _Entry])
-    return sum(prod(entry.get("shape", ())) for entry in header.values())
+    return sum(prod(entry["shape"]) for entry in header.values() if "shape" in entry)

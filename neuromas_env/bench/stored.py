@@ -90,7 +90,7 @@ class Facts(TypedDict):
     majority: Share | None
     blind: Share | None
     prices: tuple[NonNegative, NonNegative] | None
-    training: NotRequired[dict[str, NonNegative] | None]
+    training: NotRequired[dict[str, Natural | NonNegative] | None]
     skipped_rows: NotRequired[list[str]]
     tried: NotRequired[bool]
 

@@ -50,8 +50,8 @@ def train(
         raise InputError("--checkpoint goes with --resume; give the run folder there")
     chosen = TrainConfig.from_mapping(filed(config, options))
     check_trackers(chosen.report_to)
-    named_task(chosen if resume is None else saved_config(resume))
     need("training", *MODEL)  # said before rows are fetched
+    named_task(chosen if resume is None else saved_config(resume))
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
 

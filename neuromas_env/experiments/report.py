@@ -129,9 +129,9 @@ def _matched(running: Running) -> list[Grid]:
         rate = running.rates.get(arm.name)
         counted[arm.name] = {
             "learning rate": "-" if rate is None else f"{rate:g}",
-            "parameters": _number(np.mean([run["parameters"] for run in runs])),
+            "parameters": _number(float(np.mean([run["parameters"] for run in runs]))),
             **{
-                name: _number(np.mean([run["counters"][name] for run in runs]))
+                name: _number(float(np.mean([run["counters"][name] for run in runs])))
                 for name in runs[0]["counters"]
             },
         }

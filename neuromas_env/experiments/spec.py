@@ -48,8 +48,8 @@ class Reached(_Timed):
 
     validation: float | None
     parameters: Natural
-    curve: list[tuple[float, float]]
-    counters: dict[str, NonNegative]
+    curve: list[tuple[Natural | float, Natural | float]]
+    counters: dict[str, Natural]
 
 
 @dataclass(frozen=True)

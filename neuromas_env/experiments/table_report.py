@@ -17,7 +17,7 @@ from scipy import stats
 from neuromas_env.agents.tables.registry import settings
 from neuromas_env.bench.statistics import Comparison, Estimand, contrast, corrected
 from neuromas_env.bench.tables import Grid, p_value, to_markdown
-from neuromas_env.checks import Natural, NonNegative
+from neuromas_env.checks import Natural
 from neuromas_env.experiments.curves import learning_curves
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.report import origin
@@ -38,7 +38,7 @@ class Printed(TypedDict):
     trainer: str
     level: str
     seed: Natural
-    steps: NonNegative
+    steps: Natural
     normalised: float
 
 
@@ -102,7 +102,9 @@ def read(running: Running) -> Reached:
         held, arm = running.result(run), run.arm.name
         curve = [(x, (score - random) / (optimal - random)) for x, score in held["curve"]]
         curves.setdefault(run.task, {}).setdefault(arm, []).append(curve)
-        score = (held["validation"] - random) / (optimal - random)
+        reached = held["validation"]
+        assert reached is not None  # only language models may have no validation questions
+        score = (reached - random) / (optimal - random)
         scores.setdefault((arm, run.task), []).append(score)
         seconds.setdefault(arm, []).append(held["seconds"])
         updates = max(updates, held["counters"]["updates"])

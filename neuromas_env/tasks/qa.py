@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -63,7 +63,7 @@ class QuestionAnswer(Task):
     def __init__(
         self,
         name: str,
-        rows: Origin | Mapping[str, Origin] | Callable[[str], Source],
+        rows: Any,  # checked row by row, which names the row that is wrong
         answer: str = "text",
         *,
         read: Read | None = None,

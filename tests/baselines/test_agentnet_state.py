@@ -122,7 +122,7 @@ def test_states_that_do_not_fit(tmp_path):
     with pytest.raises(InputError, match="no role-free form"):
         make_baseline(f"agentnet:agents=2,prompts=role_free,state={tmp_path}", Sums(), Told())
     save(tmp_path, {"theta": []}, "gptswarm")
-    with pytest.raises(InputError, match="holds what 'gptswarm' has learned"):
+    with pytest.raises(InputError, match="adapted.json: state must hold"):
         make_baseline(f"agentnet:state={tmp_path}", Sums(), Told())
 
 

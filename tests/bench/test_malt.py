@@ -166,7 +166,7 @@ def test_a_grown_run_counts_what_it_grew_from_and_nothing_is_made_up(tmp_path, r
     found = training_of(f"neuromas@{tmp_path / 'grown'}")
     assert (found["steps"], found["questions"], found["calls"]) == (2, 4, 4 + 8)
     with (source / "metrics.jsonl").open("a", encoding="utf-8") as log:
-        log.write('{"event": "evaluation", "first_error": "one\u2028two"}\n')
+        log.write('{"step": 1, "event": "evaluation", "first_error": "one\u2028two"}\n')
     assert training_of(f"neuromas@{tmp_path / 'grown'}") == found
     source.rename(tmp_path / "moved")
     assert training_of(f"neuromas@{tmp_path / 'grown'}") is None
@@ -223,7 +223,7 @@ def test_nodes_read_the_whole_question_in_training_and_test_if_their_learner_say
 def test_one_node_of_three_times_the_rank_has_as_many_parameters(runs):
     single = read_run(f"single_llm@{runs / 'single'}")
     assert single.trainable == read_run(f"neuromas@{runs / 'network'}").trainable
-    assert single.saved["alpha"] / single.saved["rank"] == 32 / 4
+    assert single.saved.alpha / single.saved.rank == 32 / 4
     assert "--topology 1 --rank 48 --alpha 96" in list_trained()["single_llm@RUN"]
 
 

@@ -287,7 +287,7 @@ def by_size(**changes):
         (by_size(curves=3), "curves must be a mapping, got 3"),
         (lambda p: curves(p)["one"].update({4: "one 5"}), "unknown arm 'one 5'"),
         (lambda p: curves(p)["one"].update({"x": "one 4"}),
-         "size must be a whole number, got 'x'"),
+         "each key of curves.one must be a whole number, got 'x'"),
         (lambda p: curves(p)["one"].pop(2), "the same on all curves"),
         (lambda p: [curve.pop(2) for curve in curves(p).values()], "three or more"),
         (lambda p: p["options"].update(evaluated="often"), "unknown value of evaluated"),

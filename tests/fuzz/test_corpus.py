@@ -1,7 +1,7 @@
 """Every bad input ends in one line that says what is right, and leaves nothing behind.
 
-`uv run pytest` tries a share; `uv run pytest tests/fuzz -m fuzz --dist worksteal` tries
-the whole and prints the counts that `docs/security.md` quotes.
+`uv run pytest` tries a share of the corpus; `uv run pytest tests/fuzz -m fuzz --dist worksteal`
+tries the whole and prints the counts that `docs/security.md` quotes.
 """
 
 from __future__ import annotations

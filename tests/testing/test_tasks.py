@@ -57,7 +57,11 @@ def with_test(*rows):
 
 
 def changed(**fields):
-    return with_test(*ROWS["test"], replace(question("test", 7), **fields))
+    """A row whose fields were changed behind its constructor, which checks them."""
+    row = question("test", 7)
+    for name, value in fields.items():
+        object.__setattr__(row, name, value)
+    return with_test(*ROWS["test"], row)
 
 
 def gives_none(example, reply):
@@ -232,9 +236,9 @@ def test_all_faults_are_told_at_once():
     task = Toy(share=-1, rows=changed(target=""))
     with pytest.raises(InputError, match="^task 'toy':\n- .*target must.*\n- majority"):
         check_task(task)
-    with pytest.raises(InputError, match="is no task: subclass neuromas_env.tasks.Task"):
+    with pytest.raises(InputError, match="task must be a Task, got 'toy'"):
         check_task("toy")
-    with pytest.raises(InputError, match="rows must be an integer of at least 1, not 0"):
+    with pytest.raises(InputError, match="rows must be at least 1, got 0"):
         check_task(Toy(), rows=0)
 
 

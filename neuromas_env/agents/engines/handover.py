@@ -29,7 +29,7 @@ ROUNDING = {torch.float32: 0.01, torch.bfloat16: 0.2}
 # Longer than a block of vLLM's prefix cache, which holds 16 or 32 tokens.
 _SYSTEM = "You are one node of a network of language models."
 _QUESTION = "Which of these numbers is the largest: 12, 48, 7 or {}?"
-_SHORT = 6  # tokens of such a prompt, and one more for each probe, where time counts
+_SHORT = 2  # tokens of a prompt where time counts, and one more for each further probe
 _SCALES = (1.0, 4.0, 16.0, 64.0)  # of the known weights, until they can be seen
 _SEEN = 8.0  # times the rounding
 
@@ -125,7 +125,10 @@ def _long(engine: TrainableEngine) -> list[list[int]]:
 
 
 def _short(engine: TrainableEngine) -> list[list[int]]:
-    return [ids[: _SHORT + number] for number, ids in enumerate(_long(engine))]
+    # Out of the text: what follows a template's marks is certain, whatever the weights.
+    ids = _long(engine)[0]
+    middle = len(ids) // 2
+    return [ids[middle : middle + _SHORT + number] for number in range(PROBES)]
 
 
 def _rounding(engine: TrainableEngine) -> np.ndarray:

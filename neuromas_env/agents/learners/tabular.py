@@ -35,7 +35,7 @@ class TabularEngine(Engine):
     """
 
     @arguments
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: str | Sequence[str]) -> None:
         """Start with the uniform distribution everywhere.
 
         Raises:

@@ -7,14 +7,13 @@ import torch
 from support.engines import NODES, tiny_engine, tiny_folder
 from support.tiny_models import make_tiny
 from support.tiny_runs import At, lines, tiny_config
-from support.vllm_stand_in import StandIn, put_in_place
+from support.vllm_stand_in import StandIn, make, put_in_place
 
 from neuromas_env.agents.engines import handover
 from neuromas_env.agents.engines.forward import adapters as adapter_set
 from neuromas_env.agents.engines.forward.adapters import AdapterSet
 from neuromas_env.agents.engines.models import load_base
 from neuromas_env.agents.engines.two_devices import SplitEngine
-from neuromas_env.agents.engines.vllm import VLLMEngine
 from neuromas_env.agents.training.api import resume, train
 from neuromas_env.errors import InputError
 
@@ -50,8 +49,8 @@ def after_arrival(monkeypatch, change):
 
 def spoken_by(monkeypatch, choose):
     """Let another adapter than the one that is asked for answer."""
-    real = StandIn.compute
-    monkeypatch.setattr(StandIn, "compute", lambda s, p, how, asked: real(s, p, how, choose(asked)))
+    real = StandIn.answer
+    monkeypatch.setattr(StandIn, "answer", lambda s, p, how, asked: real(s, p, how, choose(asked)))
 
 
 def scaled(factor):
@@ -261,10 +260,11 @@ def test_adapters_that_nothing_computes_with_are_told_without_any_copy(monkeypat
         handover.prove(engine)
 
 
-def test_an_engine_that_cannot_answer_is_told():
-    engine = tiny_engine("llama")
-    engine.chat.context_length = 20
-    with pytest.raises(InputError, match="cannot be checked: the prompt has"):
+def test_an_engine_that_cannot_answer_is_told(vllm):
+    engine = make()
+    handover.compare(engine)
+    vllm[0].fail = RuntimeError("EngineCore died.")
+    with pytest.raises(InputError, match="cannot be checked: vLLM failed: .*EngineCore died"):
         handover.compare(engine)
 
 
@@ -293,4 +293,3 @@ def test_what_it_costs_is_not_the_networks(vllm, tmp_path):
     assert result.cost["train"]["calls"] == 2 * 2 * 2 * 2
     rows = trained_steps(tmp_path / "run")
     assert all(0 <= row["handover_gap"] < 0.01 for row in rows) and len(rows) == 2
-    assert isinstance(VLLMEngine.hands_over, bool) and VLLMEngine.hands_over

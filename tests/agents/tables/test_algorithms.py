@@ -21,6 +21,7 @@ from neuromas_env.agents.tables.rollout import code_words, run_discrete
 from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.envs.discrete.vector import VectorNetwork
 from neuromas_env.errors import InputError
+from neuromas_env.policy import Engine
 
 CASES = [
     ("xor", "2-1", 2),
@@ -110,7 +111,7 @@ def entries_of(outcomes, layout):
     }
 
 
-class Script:
+class Script(Engine):
     """An engine that says what it is told, for trajectories of chosen messages."""
 
     def __init__(self, engine, sent):
@@ -259,7 +260,7 @@ def test_the_critic_learns_what_to_expect():
 
 def test_bad_input():
     layout = make_layout()
-    with pytest.raises(InputError, match="unknown credit 'leave_one'. Did you mean"):
+    with pytest.raises(InputError, match="unknown value of credit: 'leave_one'. Did you mean"):
         PolicyGradient(layout, credit="leave_one")
     engine = TabularEngine(["0", "7"])
     with pytest.raises(InputError, match="a message must be 0 to 1, but the engine replied '7'"):

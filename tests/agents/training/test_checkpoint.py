@@ -94,7 +94,7 @@ def test_a_folder_without_checkpoints_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["", "{}", "[]", json.dumps({"topology": 1, "trained": []})])
 def test_a_broken_state_is_named(tmp_path, text):
     (tmp_path / "state.json").write_text(text)
-    with pytest.raises(InputError, match="state.json is broken"):
+    with pytest.raises(InputError, match="state.json cannot be read"):
         checkpoint.read_state(tmp_path)
 
 

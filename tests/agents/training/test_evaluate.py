@@ -18,7 +18,7 @@ from neuromas_env.agents.training.evaluate import (
 )
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
-from neuromas_env.policy import Completion, Cost, Policy, Request, Usage
+from neuromas_env.policy import Completion, Cost, Engine, Policy, Request, Usage
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
 
@@ -33,7 +33,7 @@ class Echo(Policy):
         return inbox[0]["text"] if inbox else observation["question"].splitlines()[-1]
 
 
-class Answering:
+class Answering(Engine):
     """An engine that answers every request alike, or fails on some."""
 
     def __init__(self, text="A", error=None):

@@ -113,7 +113,7 @@ def cut(path):
 
 BROKEN = {
     "learner.pt": (cut, "learner.pt is broken"),
-    "state.json": (cut, "state.json is broken"),
+    "state.json": (cut, "state.json cannot be read"),
     "adapters/node_1": (shutil.rmtree, "no adapter can be read from"),
     "adapters/node_0/adapter_model.safetensors": (cut, "no adapter can be read from"),
 }
