@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import re
 import reprlib
 import sys
 import types
@@ -52,6 +53,7 @@ WHOLE = "it"
 """What a file or a line is called in messages that name it otherwise."""
 LARGEST = 2**63 - 1
 """Of whole numbers: databases and arrays hold no larger ones."""
+_TYPE = re.compile(r" must be an? ")  # what is said of a wrong type
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
 
@@ -230,7 +232,7 @@ def _rule(hint: Any) -> Rule:
     if not isinstance(kind, type):
         return lambda name, value: value
     if kind is type:
-        return functools.partial(_is, type, "a class")
+        return _is(type, "a class")
     if issubclass(kind, Mapping):
         return _mapping(inner)
     if getattr(kind, "_is_protocol", False) and not getattr(kind, "_is_runtime_protocol", False):
@@ -239,12 +241,12 @@ def _rule(hint: Any) -> Rule:
         return _collection(kind, inner)
     if kind in (list, tuple):
         return _collection(kind, inner)
-    return functools.partial(_is, kind, _word(hint))
+    return _is(kind, _word(hint))
 
 
 def _plain(kind: type, name: str, value: Any) -> Any:
-    if type(value) is kind:
-        return value if kind is not float else in_range(name, value, {})
+    if type(value) is kind and kind is not float:
+        return value
     if isinstance(value, bool) or not isinstance(value, _LIKE[kind]):
         raise InputError(f"{name} must be {_word(kind)}, got {shown(value)}")
     try:
@@ -253,10 +255,17 @@ def _plain(kind: type, name: str, value: Any) -> Any:
         raise InputError(f"{name} must be finite, got {shown(value)}") from None
 
 
-def _is(kind: type, word: str, name: str, value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise InputError(f"{name} must be {word}, got {shown(value)}")
-    return value
+def _is(kind: type, word: str) -> Rule:
+    known: set[type] = set()  # asking a Protocol takes as long as making a request
+
+    def rule(name: str, value: Any) -> Any:
+        if type(value) not in known:
+            if not isinstance(value, kind):
+                raise InputError(f"{name} must be {word}, got {shown(value)}")
+            known.add(type(value))
+        return value
+
+    return rule
 
 
 def _choice(choices: tuple[Any, ...], name: str, value: Any) -> Any:
@@ -279,7 +288,7 @@ def _one_of(hints: tuple[Any, ...]) -> Rule:
                 return one(name, value)
             except InputError as error:
                 errors.append(error)
-        told = [str(error) for error in errors if " must be a" not in str(error)]
+        told = [str(error) for error in errors if not _TYPE.search(str(error))]
         if told:  # the type was right
             raise InputError(told[0])
         words = " or ".join(dict.fromkeys(map(_word, hints)))
@@ -290,20 +299,22 @@ def _one_of(hints: tuple[Any, ...]) -> Rule:
 
 def _collection(kind: Any, inner: tuple[Any, ...]) -> Rule:
     whole = () if not inner or inner[-1] is ... or kind is not tuple else inner
+    rules = [_rule(hint) for hint in whole]
     each = None if not inner or whole else _rule(inner[0])
-    accepted: Any = list | tuple if kind in (list, tuple) else kind
+    accepted: Any = (list, tuple) if kind in (list, tuple) else kind
 
     def rule(name: str, value: Any) -> Any:
-        if isinstance(value, str | bytes) or not isinstance(value, accepted):
+        if isinstance(value, (str, bytes)) or not isinstance(value, accepted):
             raise InputError(f"{name} must be a list, got {shown(value)}")
         if whole and len(value) != len(whole):
             raise InputError(f"{name} must have {len(whole)} entries, got {len(value)}")
+        inner_name = f"each of {name}"
         if whole:
-            pairs = zip(whole, value, strict=True)
-            return tuple(_rule(hint)(f"each of {name}", one) for hint, one in pairs)
+            pairs = zip(rules, value, strict=True)
+            return tuple([rule(inner_name, one) for rule, one in pairs])
         if each is None or not isinstance(value, Collection):  # an iterator is read once
             return value
-        made = [each(f"each of {name}", one) for one in value]
+        made = [each(inner_name, one) for one in value]
         return tuple(made) if kind is tuple else made
 
     return rule
@@ -329,8 +340,8 @@ def _table(cls: Any, hints: Mapping[str, Any], needed: Collection[str]) -> Rule:
     def rule(name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise InputError(f"{name} must be {_word(cls)}, got {shown(value)}")
-        for key in needed:
-            if key not in value:
+        for key in hints:
+            if key in needed and key not in value:
                 raise InputError(f"{name} must hold {key}")
         return {
             key: _rule(hint)(_inner(name, key), value[key])

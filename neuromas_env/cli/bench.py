@@ -111,6 +111,7 @@ def report(
     data: Annotated[str | None, typer.Option(help="folder with benchmark rows for it")] = None,
 ) -> None:
     """Print tables and write them, plots and a page with all transcripts into the directory."""
+    need("a report", *REPORT)
     from neuromas_env.bench.report import write_report
 
     write_report(Console(), folder, against, score, format, transcripts, reader, data)

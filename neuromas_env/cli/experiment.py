@@ -51,6 +51,8 @@ def experiment(
     list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
 ) -> None:
     """Train and compare all arms of an experiment. Killed or stopped, the same command goes on."""
+    if name is not None and not list_:
+        need("an experiment", *REPORT)
     from neuromas_env.experiments.load import list_experiments, load
 
     if list_:
@@ -61,7 +63,6 @@ def experiment(
         return
     if name is None:
         raise InputError(f"name an experiment: {', '.join(list_experiments())}")
-    need("an experiment", *REPORT)
     chosen = load(name, scale, seeds)
     given = {"scale": scale, "study": study, "seeds": seeds, "data": data}
     options = [f"--{key}={value}" for key, value in given.items() if value is not None]

@@ -155,7 +155,7 @@ from neuromas_env.bench.store import Store
 with Store(sys.argv[1], write=True) as store:
     number = store.cell(CELL)
     for start in range(0, 2000, 10):
-        said = json.dumps(["x" * 500])
+        said = '["' + "x" * 500 + '"]'
         rows = [replace(ANSWER, row=start + i, transcript=said) for i in range(10)]
         store.add(number, rows)
         print(start, flush=True)

@@ -238,7 +238,7 @@ def test_other_libraries_runs_are_reported_too(tmp_path, capsys):
     assert "| QMIX | xor-easy-v0 | 0.75 | 0.50, 1.00 | 2,000 |" in report
     others.write_text('{"trainer": "QMIX"}\n')
     assert bench_marl(*small, "--out", tmp_path) == 2
-    assert "trainers.jsonl, line 1: not what a script" in capsys.readouterr().err
+    assert "trainers.jsonl cannot be read: line 1: it must hold" in capsys.readouterr().err
 
 
 def reached(scores):

@@ -43,6 +43,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "texts": (None, 3, [3], {"a": 1}),
     "object": (None, 3, "no such", [], object()),
     "mapping": (3, "x", [3], [[]]),
+    "table": (3, [3], [[]]),
     "folder": (3, [], "", "no/such", b"x", "\0"),
     "index": (-1, 1.5, "x", None, True, NAN, 2**63, [], b"1"),
     "text key": (None, 3, "", "no such", "\0"),
@@ -62,6 +63,7 @@ _example, _layout = _task.examples("train")[0], discrete_v0.make_layout("xor", "
 _method = package.llm_network(_pair, _task, _engine)
 _table = np.linspace(0, 1, 12).reshape(4, 3)
 
+ROWS = [{"question": f"Which {i}?", "answer": str(i)} for i in range(20)]
 Row = tuple[str, Callable[..., Any], dict[str, Any], dict[str, str]]
 OPTIONAL = {"temperature": "rate?", "max_new_tokens": "count?"}
 NUMBERS = {"temperature": "rate", "max_new_tokens": "count"}
@@ -122,9 +124,9 @@ ROWS: list[Row] = [
       "credit": "name", "questions": "count", "rollouts": "count", "grow_init": "name"}),
     ("Sandbox", Sandbox, {}, {"tier": "name?", "workers": "count?"}),
     ("Store", Store, {"folder": "{tmp}"}, {"folder": "folder"}),
-    ("QuestionAnswer", package.QuestionAnswer, {"name": "mine", "source": "{tmp}/rows.jsonl"},
-     {"name": "text", "source": "kind", "answer": "name", "tables": "mapping",
-      "columns": "mapping", "max_new_tokens": "count", "answer_format": "text"}),
+    ("QuestionAnswer", package.QuestionAnswer, {"name": "mine", "rows": ROWS},
+     {"name": "text", "rows": "kind", "answer": "name", "tables": "table", "read": "mapping",
+      "max_new_tokens": "count", "answer_format": "text"}),
     ("make_task", make_task, {"name": "hierarchy/max"},
      {"name": "name", "data": "kind?", "leaves": "count", "depth": "count", "parts": "natural",
       "branching": "count", "seed": "seed", "level": "natural"}),
@@ -146,7 +148,7 @@ ROWS: list[Row] = [
     ("run_episodes", package.run_episodes,
      {"method": _method, "task": _task, "examples": [_example]},
      {"method": "object", "task": "object", "examples": "mapping", "seed": "seed",
-      "rollouts": "count", "reward": "name", "numbers": "texts or nothing", "branches": "count"}),
+      "rollouts": "count", "reward": "name", "numbers": "texts or nothing?", "branches": "count"}),
     ("evaluate", package.evaluate, {"method": _method, "task": _task, "examples": [_example]},
      {"method": "object", "task": "object", "examples": "mapping", "seed": "seed"}),
     ("compare", package.compare, {"method": _table, "reference": _table[:, ::-1]},

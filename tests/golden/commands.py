@@ -131,9 +131,13 @@ def run(folder: str) -> dict[str, Any]:
         [row["id"], row["answer"], row["reward"], digest(row)] for row in found["transcripts.jsonl"]
     ]
     found["result.json"] = steady(json.loads(Path(folder, "result.json").read_text()))
+    found["result.json"]["facts"].pop("origins", None)  # where rows come from, no value
+    found["result.json"]["cost"].pop("check", None)
     last = max(Path(folder, "checkpoints").iterdir())
     state = steady(json.loads((last / "state.json").read_text()))
-    state["cost"] = [row[:-1] for row in state["cost"]]  # the last column is seconds
+    # The last column is seconds; calls that check a hand-over are none of training's.
+    state["cost"] = [row[:-1] for row in state["cost"] if row[0] != "check"]
+    state.pop("adapters", None)  # hashes of the initial weights, which follow from the seed
     found["state.json"] = state
     found["weights"] = {
         str(file.parent.relative_to(last)): digest(

@@ -214,10 +214,10 @@ def test_the_one_learner_view_plays_the_others_by_their_policies():
 
 
 BAD_ARGUMENTS = [
-    ({"codebook": 0}, "codebook must be an integer of at least 1, not 0"),
-    ({"bandwidth": 0}, "bandwidth must be an integer of at least 1, not 0"),
-    ({"codebook": 2.0}, "codebook must be an integer of at least 1, not 2.0"),
-    ({"codebook": True}, "not True"),
+    ({"codebook": 0}, "codebook must be at least 1, got 0"),
+    ({"bandwidth": 0}, "bandwidth must be at least 1, got 0"),
+    ({"codebook": 2.0}, "codebook must be a whole number or nothing, got 2.0"),
+    ({"codebook": True}, "codebook must be a whole number or nothing, got True"),
     ({"codebook": 1}, "makes 1 different messages, but the output node must be able to give 2"),
     ({"bandwidth": 13}, "makes more than 4096 different messages"),
     ({"bandwidth": 10**9}, "makes more than 4096 different messages"),

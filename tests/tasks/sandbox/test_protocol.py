@@ -39,7 +39,17 @@ ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=12,
 )  # fmt: skip
-DEEP = st.integers(1, 900).map(lambda n: json.loads("[" * n + "]" * n))
+
+
+def nested(depth):
+    """Lists in lists, made without the recursion of a parser."""
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+DEEP = st.integers(1, 900).map(nested)
 
 
 def stream(*messages):
@@ -127,7 +137,7 @@ HUGE = [
     {"int": "0x" + "z" * 10**5}, {"int": "1" * 10**5}, {"range": [0, 10**30, 1]},
     {"range": [0, {"int": hex(1 << 100_000)}, 1]}, {"bytes": [10**400]}, {"set": 10**9},
     {"x" * 10**5: []}, {"tuple": {"x" * 10**5: 1}}, {"type": "x" * 10**5}, {"type": "type"},
-    {"ref": 10**400}, {"ref": -1}, {"iterator": "x" * 10**5}, json.loads("[" * 950 + "]" * 950),
+    {"ref": 10**400}, {"ref": -1}, {"iterator": "x" * 10**5}, nested(900),
 ]  # fmt: skip
 
 
