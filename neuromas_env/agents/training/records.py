@@ -130,5 +130,6 @@ class Stand(TypedDict):
     trained: list[str]
     model: str
     weights_hash: str
+    adapters: Mapping[str, str]
     log: Mapping[str, Natural]
     cost: list[tuple[str, str, Natural, Natural, Natural, NonNegative]]
