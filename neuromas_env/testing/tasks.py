@@ -194,14 +194,16 @@ def _identity(sample: _Sample, disjoint: bool) -> Iterator[str]:
 
 
 def _baselines(sample: _Sample) -> Iterator[str]:
-    for method in ("majority", "blind_accuracy"):
+    methods = ["majority", "blind_accuracy"]
+    methods += ["one_round_accuracy"] * isinstance(sample.task, InteractiveTask)
+    for method in methods:
         for split in filter(sample.splits.get, SPLITS):
             try:
                 share = getattr(sample.task, method)(split)
             except Exception as error:
                 yield f"{method}({split!r}) raises {raised(error)}"
                 break
-            if share is None and method == "blind_accuracy":  # it is not known
+            if share is None and method != "majority":  # it is not known
                 break
             if not isinstance(share, (int, float)) or not 0 <= share <= 1:
                 yield f"{method}({split!r}) must be a share from 0 to 1, not {share!r}"
