@@ -155,3 +155,33 @@ def test_who_learns_from_one_turn_a_node_says_so(name):
     )
     for other in ("joint", "independent", "tabular"):
         learner_class(other).check(replace(config, learner=other))
+
+
+class Hunt(InteractiveTask):
+    """One of three letters is right; a wrong one is answered by where it lies."""
+
+    name, answer_format, rounds = "hunt", "one letter", 2
+    rows = tuple(Example(letter, "which?", letter) for letter in "ABC")
+
+    def reply(self, example, actions):
+        said = actions[-1]
+        return Response(
+            "later" if said < example.target else "earlier", done=said == example.target
+        )
+
+    def score(self, example, reply):
+        right = float(reply == example.target)
+        return Score(right, right, "ok" if right else "wrong", reply)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "best"), [("1:rounds=2", 1.0), ("1-1", 1 / 3)])
+def test_a_game_is_learned_that_needs_two_rounds(shape, best):
+    """In one round nothing tells the letters apart, so the best is a constant answer."""
+    topology, task, engine = Topology.parse(shape), Hunt(), TabularEngine("ABC")
+    learner = TabularReinforce(engine, topology.nodes, learning_rate=3.0)
+    for step in range(40):
+        network = llm_network(topology, task, engine, Sampling(1.0, 1))
+        learner.update(run_episodes(network, task, task.rows, seed=step, rollouts=16))
+    greedy = llm_network(topology, task, engine, Sampling(0.0, 1))
+    assert np.mean([run.reward for run in run_episodes(greedy, task, task.rows)]) == best
