@@ -38,7 +38,9 @@ def task():
 
 
 def told(task, body, prompt=DOCTEST):
-    return task.reply(question(prompt), (f"def total(values, start=0):\n    {body}\n    return 0\n",))
+    return task.reply(
+        question(prompt), (f"def total(values, start=0):\n    {body}\n    return 0\n",)
+    )
 
 
 def test_the_examples_are_those_that_can_be_read_in_the_question():
