@@ -9,7 +9,7 @@ from typing import Any
 from neuromas_env.checks import Natural, arguments
 from neuromas_env.envs.schedules import Schedule
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Engine, Policy, Team, Trajectory
+from neuromas_env.policy import Cost, Engine, Policy, Team, Trajectory
 from neuromas_env.topology import Topology
 
 EpisodeOptions = Callable[[str], Mapping[str, Any]]
@@ -70,6 +70,11 @@ class Method:
         return list(
             {id(p.engine): p.engine for p in self.policies if p.engine is not None}.values()
         )
+
+    @property
+    def costs(self) -> list[Cost]:
+        """The accounts of the engines, each once: engines may share one."""
+        return list({id(engine.cost): engine.cost for engine in self.engines}.values())
 
     @property
     def adapter_of(self) -> dict[str, str]:

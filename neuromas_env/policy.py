@@ -153,6 +153,10 @@ class Usage:
         self.seconds += other.seconds
 
 
+TOOL = "tool:"
+"""How the accounts of tools begin."""
+
+
 class Cost:
     """Usage per phase and adapter, kept by an engine.
 
@@ -171,10 +175,17 @@ class Cost:
         self.usage.setdefault((self.phase, adapter or "base"), Usage()).add(usage)
 
     def total(self, phase: str) -> Usage:
-        """Sum over the adapters of one phase."""
+        """Sum over the adapters of one phase; tools, which are no models, stand apart."""
+        return self._sum(phase, tools=False)
+
+    def tools(self, phase: str) -> Usage:
+        """Sum over the tools of one phase."""
+        return self._sum(phase, tools=True)
+
+    def _sum(self, phase: str, tools: bool) -> Usage:
         total = Usage()
-        for (booked_phase, _), usage in self.usage.items():
-            if booked_phase == phase:
+        for (booked_phase, name), usage in self.usage.items():
+            if booked_phase == phase and name.startswith(TOOL) == tools:
                 total.add(usage)
         return total
 

@@ -14,24 +14,16 @@ is the last.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 
-from neuromas_env.agents.engines.tools import TOOLS, Tool, last_block, make_tool
+from neuromas_env.agents.engines.tools import TOOLS, Tool, make_tool, when_used
 from neuromas_env.agents.prompts import Turns
 from neuromas_env.baselines.net import Setup
 from neuromas_env.baselines.prompts import reasoned
-from neuromas_env.envs.schedules import Messages
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 from neuromas_env.topology import Topology
 
-_ACTIONS = {
-    "python": "write a Python program in a block of three backticks. It is run, and you read "
-    "what it prints",
-    "calculator": "write an arithmetic expression in a block of three backticks. You read its "
-    "value",
-}
 _LAST = "This is your last turn: answer without a block."
 
 
@@ -41,30 +33,23 @@ def react(setup: Setup, rounds: int = 5, tool: str = "python") -> Method:
     setup.choose(TOOLS, tool=tool)
     shape = Topology.parse("1-1" if rounds == 1 else f"1-1:rounds={rounds}")
     call, answer = shape.nodes
-    team = {
-        call: Tool(make_tool(tool)),
-        answer: setup.ask(partial(_prompt, setup, tool, rounds), 0.0),
-    }
-    labels = {call: tool, answer: "model"}
-    return Method(shape, team, schedule=_schedule, deals_parts=False, labels=labels)
+    engine = make_tool(tool)
+    system = " ".join(filter(None, [engine.use if rounds > 1 else "", reasoned(setup.task)]))
+    ask = setup.ask(partial(_prompt, system, rounds), 0.0)
+    return Method(
+        shape,
+        {call: Tool(engine), answer: ask},
+        schedule=when_used(shape, [call]),
+        deals_parts=False,
+        labels={call: tool, answer: "model"},
+    )
 
 
-def _schedule(said: Messages) -> Collection[str] | None:
-    """Leave the tool out of the first round, and end after a message without a block."""
-    if not said.past:
-        return ("node_1",)
-    last = said.past[-1].get("node_1")
-    return None if last is not None and last_block([last]) is not None else ()
-
-
-def _prompt(setup: Setup, tool: str, rounds: int, observation: Observation) -> Turns:
-    action = _ACTIONS.get(tool, f"write what {tool} is to do in a block of three backticks")
-    use = f"To use a tool, {action}. {reasoned(setup.task)}"
-    turns = [("system", use if rounds > 1 else reasoned(setup.task))]
-    turns += [("user", observation["question"])]
+def _prompt(system: str, rounds: int, observation: Observation) -> Turns:
+    turns = [("system", system), ("user", observation["question"])]
     for message in observation["inbox"]:
-        own = message["source"] == "node_1"
-        turns += [("assistant" if own else "user", message["text"])]
+        role = "assistant" if message["source"] == "node_1" else "user"
+        turns.append((role, message["text"]))
     if rounds > 1 and observation["place"].get("round") == rounds - 1:
         turns[-1] = ("user", f"{turns[-1][1]}\n{_LAST}")
     return tuple(turns)

@@ -1,6 +1,6 @@
 """Tools as engines: what stands at a node is a program, and its calls are batched and counted.
 
-A `Tool` is the policy of a node that sends the last fenced block of what it has read to a
+A `Tool` is the policy of a node that sends the last fenced block of what it has heard to a
 `ToolEngine` and says what comes back. Calls of all episodes run at once, are booked under
 `tool:NAME`, and are no model calls: they have no tokens and no adapter, so nothing trains on them.
 A call that fails, hangs or prints without end has an answer that says so; it ends no episode.
@@ -11,38 +11,27 @@ prints and the value of a last expression. `calculator` evaluates arithmetic in 
 
 from __future__ import annotations
 
-import ast
-import operator
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Context, Decimal, DecimalException, localcontext
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from neuromas_env.agents.llm import LLMPolicy
+from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.checks import arguments
-from neuromas_env.policy import (
-    Completion,
-    Cost,
-    Engine,
-    Observation,
-    Policy,
-    Request,
-    Usage,
-)
+from neuromas_env.envs.schedules import Messages, Schedule
+from neuromas_env.method import Method
+from neuromas_env.policy import TOOL, Completion, Cost, Engine, Observation, Policy, Request, Usage
 from neuromas_env.registry import Registry, built_in
-from neuromas_env.tasks import sandbox
 from neuromas_env.tasks.code import fenced
-from neuromas_env.tasks.sandbox import Program, Verdict
+from neuromas_env.topology import Topology
 
 MOST_CHARACTERS = 2000
 """Of an answer; what is longer is cut."""
-_AT_ONCE = 64
-_SECONDS = 3
 NOTHING = "There is no fenced block to run."
 
-Run = Callable[[Sequence[str]], Sequence[str]]
+Run = Callable[[Sequence[str]], Iterable[str]]
 """Answers the texts of many calls, in their order."""
 
 
@@ -51,20 +40,22 @@ class ToolEngine(Engine):
 
     Attributes:
         cost: Calls and seconds, under `tool:NAME`.
+        use: What models are told that a tool of theirs does.
         tool: True: no model answers.
     """
 
     tool = True
 
     @arguments
-    def __init__(self, name: str, run: Run) -> None:
+    def __init__(self, name: str, run: Run, use: str = "") -> None:
         """Take what runs the calls.
 
         Args:
             name: A plain word.
-            run: Answers many at once and never raises, such as `each(function)`.
+            run: Answers many at once and never raises, such as `toolbox.each(function)`.
+            use: A sentence for models that says how they call it.
         """
-        self.name, self._run = name, run
+        self.name, self._run, self.use = name, run, use
         self.cost = Cost()
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -72,7 +63,7 @@ class ToolEngine(Engine):
         started = time.perf_counter()
         found = self._run([request.turns[-1][1] for request in requests])
         usage = Usage(len(requests), seconds=time.perf_counter() - started)
-        self.cost.book(f"tool:{self.name}", usage)
+        self.cost.book(f"{TOOL}{self.name}", usage)
         return [
             Completion(text[:MOST_CHARACTERS], finished=len(text) <= MOST_CHARACTERS)
             for text in found
@@ -113,138 +104,57 @@ def last_block(texts: Sequence[str]) -> str | None:
     return None
 
 
-def each(function: Callable[[str], str], seconds: float = 10.0) -> Run:
-    """Return what runs a function on every text, side by side, for so long at most.
+def with_tools(method: Method, tools: Mapping[str, ToolEngine]) -> Method:
+    """Return a network of models with tools at some nodes.
 
-    One that raises or takes too long has an answer that says so. A function that hangs cannot
-    be ended: it holds a thread until the process ends.
-    """
-    return partial(_each, function, seconds)
-
-
-def _each(function: Callable[[str], str], seconds: float, texts: Sequence[str]) -> list[str]:
-    found = [f"out of time: {seconds:g} s"] * len(texts)
-
-    def work(number: int) -> None:
-        try:
-            found[number] = str(function(texts[number]))
-        except Exception as error:
-            found[number] = f"{type(error).__name__}: {error}"
-
-    for first in range(0, len(texts), _AT_ONCE):
-        numbers = range(len(texts))[first : first + _AT_ONCE]
-        threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in numbers]
-        for thread in threads:
-            thread.start()
-        end = time.monotonic() + seconds
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
-    return list(found)  # what comes later changes nothing
-
-
-_SHELL = """
-import ast, contextlib, io, traceback
-
-def run(source):
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-        try:
-            body = ast.parse(source, "<code>").body
-            last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
-            names = {"__name__": "__main__"}
-            exec(compile(ast.Module(body, []), "<code>", "exec"), names)
-            if last is not None:
-                value = eval(compile(ast.Expression(last.value), "<code>", "eval"), names)
-                if value is not None:
-                    print(repr(value))
-        except SystemExit:
-            pass
-        except BaseException as error:
-            frames = traceback.extract_tb(error.__traceback__)
-            lines = [frame.lineno for frame in frames if frame.filename == "<code>"]
-            line = getattr(error, "lineno", lines[-1] if lines else 1)
-            print(f"line {line}: {type(error).__name__}: {getattr(error, 'msg', error)}")
-    return told.getvalue()[:LIMIT]
-""".replace("LIMIT", str(MOST_CHARACTERS + 1))
-
-
-def python(allow_unsandboxed: bool = False) -> ToolEngine:
-    """Make the tool that runs Python; the first call starts the sandbox.
+    The models that a tool hears are told how to use it, in their system turn. For the schedule
+    see `when_used`.
 
     Args:
-        allow_unsandboxed: Run programs with resource limits only where no sandbox works; where
-            none does, a call raises an InputError otherwise.
+        method: With a policy at every node.
+        tools: Node to its tool.
     """
-    return ToolEngine("python", partial(_run_python, allow_unsandboxed))
+    topology, team = method.topology, dict(method.team)
+    for node, engine in tools.items():
+        for source in (*topology.sources(node), *topology.feedback_sources(node)):
+            if isinstance(policy := team[source], LLMPolicy) and engine.use:
+                team[source] = replace(policy, prompt=partial(_told, policy.prompt, engine.use))
+    team |= {node: Tool(engine) for node, engine in tools.items()}
+    return replace(method, team=team, schedule=when_used(topology, tools), calls=0)
 
 
-def _run_python(allow_unsandboxed: bool, texts: Sequence[str]) -> list[str]:
-    programs = [
-        Program(((_SHELL,),), ("run",), "", seconds=_SECONDS, wall_seconds=10 * _SECONDS,
-                calls=(f"run({text!r})",), shows=MOST_CHARACTERS + 1)
-        for text in texts
-    ]  # fmt: skip
-    verdicts = sandbox.shared(allow_unsandboxed).judge(programs)
-    return [_printed(verdict) for verdict in verdicts]
+def _told(prompt: Prompt, use: str, observation: Observation) -> Turns | str:
+    turns = prompt(observation)
+    if isinstance(turns, str):
+        return turns
+    (role, text), *rest = turns
+    return ((role, f"{text}\n{use}"), *rest)
 
 
-def _printed(verdict: Verdict) -> str:
-    if verdict.outcome == "passed":
-        return verdict.returned or "It printed nothing."
-    if verdict.outcome == "timeout":
-        return f"out of time: {_SECONDS} s"
-    return "out of memory" if verdict.limit == "memory" else verdict.detail
+def when_used(topology: Topology, tools: Collection[str]) -> Schedule:
+    """Leave out tools that have heard no fenced block in this round.
 
-
-_OPERATORS: Mapping[type[ast.AST], Callable[..., Decimal]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
-    ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
-    ast.Pow: operator.pow, ast.USub: operator.neg, ast.UAdd: operator.pos,
-}  # fmt: skip
-_FUNCTIONS: Mapping[str, Callable[..., Decimal]] = {
-    "sqrt": Decimal.sqrt, "exp": Decimal.exp, "ln": Decimal.ln, "log10": Decimal.log10,
-    "abs": abs, "min": min, "max": max, "round": lambda x, digits=Decimal(0): round(x, int(digits)),
-}  # fmt: skip
-_LONGEST = 1000
-_DIGITS = 28
-
-
-def calculate(text: str) -> str:
-    """Return the value of an arithmetic expression, to 28 digits, or what is wrong with it.
-
-    `+ - * / // % **`, parentheses, and `sqrt exp ln log10 abs min max round`; `^` is a power.
+    Where tools hear feedback alone, as in ReAct, the episode ends before a round in which none
+    of them has anything to run.
     """
-    text = " ".join(text.replace("^", "**").split())
-    if len(text) > _LONGEST:
-        return f"An expression has at most {_LONGEST} characters."
-    try:
-        with localcontext(Context(prec=_DIGITS)):
-            value = _value(ast.parse(text, mode="eval").body)
-            if not value.is_finite():
-                raise ValueError
-            return f"{value.normalize():f}" if abs(value.adjusted()) < _DIGITS else f"{value}"
-    except (DecimalException, ValueError, TypeError, RecursionError, MemoryError) as error:
-        return f"{type(error).__name__}: it has no value"
-    except SyntaxError:
-        return f"This is no arithmetic expression: {text[:80]}"
+    return partial(_when_used, topology, tuple(tools))
 
 
-def _value(node: ast.AST) -> Decimal:
-    match node:
-        case ast.Constant(int() | float() as number) if not isinstance(number, bool):
-            return Decimal(str(number))
-        case ast.BinOp(left, sign, right) if type(sign) in _OPERATORS:
-            return _OPERATORS[type(sign)](_value(left), _value(right))
-        case ast.UnaryOp(sign, operand) if type(sign) in _OPERATORS:
-            return _OPERATORS[type(sign)](_value(operand))
-        case ast.Call(ast.Name(name), given, []) if name in _FUNCTIONS:
-            return _FUNCTIONS[name](*map(_value, given))
-    raise SyntaxError
+def _when_used(
+    topology: Topology, tools: Collection[str], said: Messages
+) -> Collection[str] | None:
+    before = said.past[-1] if said.past else {}
 
+    def runs(node: str) -> bool:
+        heard = [before.get(source, "") for source in topology.feedback_sources(node)]
+        heard += [said.get(source, "") for source in topology.sources(node)]
+        return last_block(heard) is not None
 
-def calculator() -> ToolEngine:
-    """Make the tool that evaluates arithmetic; see `calculate`."""
-    return ToolEngine("calculator", lambda texts: [calculate(text) for text in texts])
+    idle = {node for node in tools if not runs(node)}
+    late = any(topology.sources(node) for node in tools)
+    if said.past and len(idle) == len(tools) and not late:
+        return ()
+    return [node for node in topology.nodes if node not in idle]
 
 
 TOOLS: Registry[Callable[..., ToolEngine]] = Registry(
@@ -253,8 +163,8 @@ TOOLS: Registry[Callable[..., ToolEngine]] = Registry(
     built_in(
         __package__,
         {
-            "python": ("tools:python", "runs a program in the sandbox, returns what it prints"),
-            "calculator": ("tools:calculator", "evaluates an arithmetic expression"),
+            "python": ("toolbox:python", "runs a program in the sandbox, returns what it prints"),
+            "calculator": ("toolbox:calculator", "evaluates an arithmetic expression"),
         },
     ),
 )

@@ -102,9 +102,8 @@ def evaluate(
     """
     if not examples:
         raise InputError("an evaluation needs at least one question")
-    costs = [engine.cost for engine in method.engines]
-    models = [engine.cost for engine in method.engines if not engine.tool]
-    phases, before = [cost.phase for cost in costs], _total(models)
+    costs = method.costs
+    phases, before = [cost.phase for cost in costs], _total(costs)
     for cost in costs:
         cost.phase = "eval"
     try:
@@ -115,7 +114,7 @@ def evaluate(
             done += play(method, task, chunk, seed=seed + len(done), intervene=intervene)
             if progress is not None:
                 progress(len(done), len(examples))
-        spent = _difference(_total(models), before)
+        spent = _difference(_total(costs), before)
     finally:
         for cost, phase in zip(costs, phases, strict=True):
             cost.phase = phase

@@ -10,12 +10,11 @@ from support.toy_tasks import Whole
 
 from neuromas_env import Method, Topology
 from neuromas_env.agents.engines.mock import MockEngine
+from neuromas_env.agents.engines.toolbox import calculate, each
 from neuromas_env.agents.engines.tools import (
     MOST_CHARACTERS,
     Tool,
     ToolEngine,
-    calculate,
-    each,
     list_tools,
     make_tool,
     register_tool,
