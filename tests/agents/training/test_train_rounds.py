@@ -55,7 +55,7 @@ def test_a_killed_run_of_several_rounds_ends_as_one_that_was_not(model, tmp_path
         main(["show", str(tmp_path / "whole")])
     shown = capsys.readouterr().out
     assert "2-1:rounds=2 of" in shown and "2 rounds, every node remembers" in shown
-    assert shown.count("[round 2 of 2]") == 1
+    assert shown.count("[round 2 of 2]") == 1 and shown.count("\nworld:\n") == 2
     with pytest.raises(SystemExit):
         main(["eval", "--run", str(tmp_path / "whole"), "--limit", "2"])
     assert "trained 2-1:rounds=2" in capsys.readouterr().out
