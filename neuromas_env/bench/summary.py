@@ -288,10 +288,8 @@ def _compared(
                 both(group.estimand, other.estimand, len(common)),
                 paired=same,
             )
-    compared = reference is not None and reference.label in comparisons
-    line = replace(
-        _line(group), against=comparisons, reference=reference.label if compared else None
-    )
+    marked = reference.label if reference and reference.label in comparisons else None
+    line = replace(_line(group), against=comparisons, reference=marked)
     if matched is None:
         return line
     spent = line.completion_tokens

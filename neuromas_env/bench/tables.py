@@ -8,15 +8,17 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rich.table import Table
+from rich.text import Text
 
 from neuromas_env.baselines.sc import TOLERANCE
 from neuromas_env.bench.statistics import Comparison, Estimand
 from neuromas_env.bench.summary import SCORES, Line
 from neuromas_env.text import cell
 
+T = TypeVar("T")
 _NESTED = (
     "score", "interval", "against", "cells", "seeds", "topology", "labels", "training", "reference",
 )  # fmt: skip
@@ -65,11 +67,11 @@ class Grid:
         """To which side each column is set: `l` or `r`."""
         return "l" * self.names + "r" * (len(self.head) - self.names)
 
-    def marked(self, write: Callable[[str], str], bold: str) -> list[list[str]]:
-        """Return the rows as another language writes texts, with `bold` around some of them."""
+    def marked(self, write: Callable[[str], T], bold: Callable[[T], T]) -> list[list[T]]:
+        """Return the rows as another language writes texts, some of them made bold."""
         return [
             [
-                bold.format(write(text)) if (i, j) in self.bold else write(text)
+                bold(write(text)) if (i, j) in self.bold else write(text)
                 for j, text in enumerate(row)
             ]
             for i, row in enumerate(self.rows)
@@ -210,17 +212,22 @@ def to_rich(grid: Grid) -> Table:
     for number, (name, side) in enumerate(zip(grid.head, grid.sides, strict=True)):
         justify: Literal["left", "right"] = "left" if side == "l" else "right"
         table.add_column(cell(name.replace(" ", "\n")), justify=justify, no_wrap=number > 1)
-    for row in grid.marked(cell, "[bold]{}[/]"):
+    for row in grid.marked(cell, _bold):
         table.add_row(*row)
     if grid.note:
         table.caption, table.caption_justify = cell(grid.note), "left"
     return table
 
 
+def _bold(text: Text) -> Text:
+    text.stylize("bold")
+    return text
+
+
 def to_markdown(grid: Grid) -> str:
     """Return a Markdown table under its title."""
     ruler = ["---" if side == "l" else "---:" for side in grid.sides]
-    lines = [map(markdown, grid.head), ruler, *grid.marked(markdown, "**{}**")]
+    lines = [map(markdown, grid.head), ruler, *grid.marked(markdown, "**{}**".format)]
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     note = f"\n{markdown(grid.note)}\n" if grid.note else ""
     return f"**{markdown(grid.title)}**\n\n{body}\n{note}"
@@ -228,7 +235,7 @@ def to_markdown(grid: Grid) -> str:
 
 def to_latex(grid: Grid) -> str:
     """Return a LaTeX table that fits a column; it needs the packages `booktabs` and `graphicx`."""
-    rows = [map(_latex, grid.head), *grid.marked(_latex, r"\textbf{{{}}}")]
+    rows = [map(_latex, grid.head), *grid.marked(_latex, r"\textbf{{{}}}".format)]
     head, *body = (" & ".join(row) + r" \\" for row in rows)
     note = [rf"\par\smallskip\parbox{{\columnwidth}}{{\footnotesize {_latex(grid.note)}}}"]
     return "\n".join(
@@ -256,7 +263,7 @@ def to_html(grid: Grid) -> str:
         cells = zip(kinds, texts, strict=True)
         return f"<tr>{''.join(f'<{tag}{kind}>{text}</{tag}>' for kind, text in cells)}</tr>"
 
-    body = "".join(row("td", texts) for texts in grid.marked(escape, "<strong>{}</strong>"))
+    body = "".join(row("td", texts) for texts in grid.marked(escape, "<strong>{}</strong>".format))
     head = row("th", map(escape, grid.head))
     note = f"<p><small>{escape(grid.note)}</small></p>" if grid.note else ""
     return (
