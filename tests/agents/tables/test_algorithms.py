@@ -244,7 +244,7 @@ def test_the_critic_sees_earlier_messages_only():
     layout, batch = small_batch()
     critic = Critic(layout, 0.01, seed=0)
     before = critic.values(batch)
-    batch.network.messages[2] ^= 1
+    batch.sent[2] ^= 1
     after = critic.values(batch)
     assert np.array_equal(before[:3], after[:3]) and (before[3] != after[3]).all()
 
