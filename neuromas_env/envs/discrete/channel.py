@@ -155,7 +155,7 @@ class DiscreteChannel:
         for node in self._numbers.values():
             slots += self._slots(self._said(episode.said, node))
         for node in layout.feedback_sources:
-            slots += self._slots(self._said(_before(episode), node))
+            slots += self._slots(self._said(episode.before, node))
         if layout.topology.rounds > 1:
             slots.append(episode.round + 1)
         row, state = np.array(slots), np.zeros(self._starts[-1], np.float32)
@@ -198,7 +198,7 @@ class DiscreteChannel:
         if thing.kind == "messages":
             return self._said(episode.said, thing.number)
         if thing.kind == "before":
-            return self._said(_before(episode), thing.number)
+            return self._said(episode.before, thing.number)
         if thing.kind == "clock":
             return episode.round
         return getattr(episode.example, thing.kind)[thing.number]
@@ -211,11 +211,6 @@ class DiscreteChannel:
         if not value:
             return (0,) * self.layout.bandwidth
         return [symbol + 1 for symbol in self.layout.symbols(value - 1)]
-
-
-def _before(episode: Episode) -> Mapping[str, int]:
-    """The messages of the round before, none in the first."""
-    return episode.past[-1] if episode.past else {}
 
 
 _RIGHT, _WRONG = Score(1.0, 1.0, "ok"), Score(0.0, 0.0, "wrong")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import gymnasium
+import numpy as np
 
 from neuromas_env.checks import arguments
 from neuromas_env.envs.aec import AECNetwork
 from neuromas_env.envs.discrete.channel import DiscreteChannel
-from neuromas_env.envs.discrete.layout import make_layout
+from neuromas_env.envs.discrete.layout import Layout, make_layout
 from neuromas_env.envs.network import RENDER_MODES
 from neuromas_env.errors import InputError, unknown
 
@@ -51,7 +53,7 @@ class TurnView(_View):
     """One step is one node's turn: a single policy, shared by all nodes, plays each in turn.
 
     The observation says whose turn it is, and so does `info["agent"]`. The reward comes
-    with the output node's turn, which ends the episode.
+    with the output node's turn of the last round, which ends the episode.
     """
 
     def reset(
@@ -80,14 +82,14 @@ class TurnView(_View):
 class OneLearnerView(_View):
     """One node learns, the others follow given policies: a step leads to its next turn or the end.
 
-    A node speaks once, so a step is an episode.
+    A node speaks once a round, so an episode has as many steps as the network has rounds.
     """
 
     def __init__(
         self,
         *args: Any,
         learner: str = "node_0",
-        others: Mapping[str, Act] | None = None,
+        others: Mapping[str, Act] | np.ndarray | None = None,
         **kwargs: Any,
     ) -> None:
         """Make the network.
@@ -95,18 +97,23 @@ class OneLearnerView(_View):
         Args:
             *args: As in `neuromas_env.discrete_v0.make`.
             learner: The node that learns.
-            others: A policy for every other node; by default all act at random.
+            others: A policy for every other node, or the trained table of a network, float array
+                `[observations, messages]`, of which each sends its best message; by default all
+                act at random.
             **kwargs: As in `neuromas_env.discrete_v0.make`.
 
         Raises:
-            InputError: There is no such node, or a policy is missing or too many.
+            InputError: There is no such node, a policy is missing or too many, or the table is of
+                another network.
         """
         super().__init__(*args, **kwargs)
         nodes = self.network.possible_agents
         if learner not in nodes:
             raise unknown("node", str(learner), nodes)
         rest = [node for node in nodes if node != learner]
-        if others is not None and set(others) != set(rest):
+        if isinstance(others, np.ndarray):
+            others = _frozen(self.network, self.layout, others)
+        elif others is not None and set(others) != set(rest):
             raise InputError(
                 f"others must give a policy for each of {', '.join(rest) or 'no node'}, "
                 f"not for {', '.join(sorted(others)) or 'none'}"
@@ -142,3 +149,20 @@ class OneLearnerView(_View):
                 network.step(self.np_random.integers(nvec))
             else:
                 network.step(self._others[node](network.observe(node)))
+
+
+def _frozen(network: AECNetwork, layout: Layout, table: np.ndarray) -> dict[str, Act]:
+    """Return policies that send the best messages of a table, whatever the network's encoding."""
+    shape = sum(layout.sizes), layout.messages
+    if table.shape != shape or table.dtype.kind not in "iuf":
+        raise InputError(
+            f"the table of the others must hold numbers in shape {shape}, got {table.dtype} in "
+            f"shape {table.shape}"
+        )
+    numbers, best = DiscreteChannel(layout, "discrete"), table.argmax(1)
+
+    def act(node: str, observation: Any) -> Any:
+        symbols = layout.symbols(int(best[numbers.observe(network.episode, node)]))
+        return symbols if layout.bandwidth > 1 else symbols[0]
+
+    return {node: partial(act, node) for node in layout.topology.nodes}
