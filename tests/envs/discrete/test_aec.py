@@ -242,7 +242,7 @@ def test_a_node_learns_in_a_frozen_network_of_several_rounds():
     table = np.zeros((sum(layout.sizes), 2))
     table[1, 1] = 1.0  # node_0 says which place
     output = layout.offsets[2] + np.arange(9)
-    table[output, np.arange(9) % 3 == 2] = 1.0  # node_2 repeats what node_1 says
+    table[output, np.arange(9) % 3 // 2] = 1.0  # node_2 repeats what node_1 says
     view = OneLearnerView(
         **level("index-easy-v0"), observation="multidiscrete", learner="node_1", others=table
     )
@@ -286,7 +286,7 @@ BAD_ARGUMENTS = [
     ({"topology": "2-1:rounds=2"}, "has no memory, but '2-1:rounds=2' has: write memory=none"),
     ({"topology": "2-1:rounds=2:feedback=0>7:memory=none"}, "node_7 is named by a feedback edge"),
     ({"topology": "2-1:rounds=2:feedback=0>:memory=none"}, "unknown feedback '0>'"),
-    ({"topology": "2-1:rounds=0"}, "rounds must be at least 1, got 0"),
+    ({"topology": "2-1:rounds=0"}, "rounds must be at least 1 and at most 1000, got 0"),
     (
         {"task": "relay", "topology": "16-1", "codebook": 16, "observation": "discrete"},
         "too many to number; take observation='box'",
