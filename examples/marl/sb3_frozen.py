@@ -18,6 +18,7 @@ from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.envs.discrete.levels import level
 from neuromas_env.envs.discrete.views import OneLearnerView
 
+
 def greedy_return(view, model):
     """Play every question once with the learner's best actions."""
     rewards = []

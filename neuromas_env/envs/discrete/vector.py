@@ -200,7 +200,8 @@ class VectorNetwork:
 
     def _index(self, node: int) -> np.ndarray:
         """The number of the observation, whose digits are the things that the node sees."""
-        index, shift = np.zeros(self.batch, self._digits), 0
+        index: np.ndarray = np.zeros(self.batch, self._digits)
+        shift = 0
         for i, thing in enumerate(self.layout.things[node]):
             if i:
                 index *= thing.radix

@@ -313,7 +313,10 @@ def test_other_arguments_that_do_not_fit():
         OneLearnerView(learner="node_9")
     with pytest.raises(InputError, match="a policy for each of node_1, node_2, not for node_1"):
         OneLearnerView(others={"node_1": lambda seen: 0})
-    for table, given in ((np.zeros((13, 3)), r"float64 in shape \(13, 3\)"), (np.array("x"), "<U1")):
+    for table, given in (
+        (np.zeros((13, 3)), r"float64 in shape \(13, 3\)"),
+        (np.array("x"), "<U1"),
+    ):
         with pytest.raises(InputError, match=rf"must hold numbers in shape \(13, 2\), got {given}"):
             OneLearnerView(others=table)
     with pytest.raises(InputError, match="clock needs at least 2 rounds, got 1; write rounds=2"):

@@ -62,7 +62,7 @@ def test_the_best_classes_of_words_are_those_of_the_formula(bits, messages):
 @pytest.mark.parametrize(
     ("bits", "topology", "codebook"),
     [
-        (2, "2-1:rounds=2:memory=none", 2),  # the place comes by the output node, which also answers
+        (2, "2-1:rounds=2:memory=none", 2),  # the place comes by the node that must also answer
         (2, "3-1", 2),
         (3, "2-1", 2),  # one message does not tell three places apart
         (6, "2-1", 6),  # too many codes to try
