@@ -75,6 +75,13 @@ def _length(trajectory: Trajectory) -> float:
     return float(np.mean([len(reply.ids) for reply in replies])) if replies else 0.0
 
 
+def _paid(trajectory: Trajectory, more: float) -> Trajectory:
+    """Return an episode that earns more at its end."""
+    *earlier, last = trajectory.rewards or (0.0,)
+    rewards = (*earlier, last + more) if trajectory.rewards else ()
+    return replace(trajectory, reward=trajectory.reward + more, rewards=rewards)
+
+
 class Shaped(Learner):
     """A learner that is shown shaped rewards."""
 
@@ -92,10 +99,7 @@ class Shaped(Learner):
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Learn from one batch; the metric `reward` stays the task's, `shaped` is what was seen."""
         added = bonus(trajectories, self._terms)
-        seen = [
-            replace(t, reward=t.reward + float(more))
-            for t, more in zip(trajectories, added, strict=True)
-        ]
+        seen = [_paid(t, float(more)) for t, more in zip(trajectories, added, strict=True)]
         metrics = self._learner.update(seen)
         task = float(np.mean([t.reward for t in trajectories]))
         return metrics | {"shaped": metrics["reward"], "reward": task}
