@@ -57,7 +57,7 @@ $parameters
 import gymnasium
 from neuromas_env import neuromas_v0
 
-env = gymnasium.make("neuromas/Task-v0", task="$first")  # one question, one answer
+env = gymnasium.make("neuromas/Task-v0", task="$first")  # $alone
 env = neuromas_v0.env(task="$first", topology="$topology")  # a network of nodes
 ```
 
@@ -114,6 +114,7 @@ def describe(family: str, data: str | None = None) -> dict[str, object]:
         "summary": summary,
         "description": _DATA.sub("", f"\n{description}").strip() + _kinds(module),
         "first": _SHOWN.get(family, names[0]),
+        "alone": "one question, one action a step" if rounds > 1 else "one question, one answer",
         "topology": f"2-1:rounds={rounds}" if rounds > 1 else "2-1",
         "count": len(names),
         "ids": ", ".join(f"`{id}`" for id in ids or ["neuromas/Task-v0"]),

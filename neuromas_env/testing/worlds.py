@@ -31,12 +31,14 @@ def world_faults(
         return
     few = examples[:: -(-len(examples) // _FEW)]
     asked: Asked = {}
-    yield from guarded("play()", lambda: _first(few, lambda e: _won(task, e, asked)))
-    ended = [*odd.items(), *(("the play of another row", _last_word(task, e)) for e in few[:1])]
-    yield from _first(
-        [(what, valid(action)[:MAX_MESSAGE]) for what, action in ended],  # as messages are
-        lambda one: _endless(task, few[-1], one[0], one[1], asked),
-    )
+    faults = [*guarded("play()", lambda: _first(few, lambda e: _won(task, e, asked)))]
+    if not faults:
+        ended = [*odd.items(), ("the play of another row", task.play(few[0])[-1])]
+        faults += _first(
+            [(what, valid(action)[:MAX_MESSAGE]) for what, action in ended],  # as messages are
+            lambda one: _endless(task, few[-1], one[0], one[1], asked),
+        )
+    yield from faults
     yield from _dealt(asked)
     yield from _impure(task, asked)
 
@@ -55,8 +57,8 @@ def _won(task: InteractiveTask, example: Example, asked: Asked) -> str | None:
         found = _reply(task, example, play[:count], asked)
         if isinstance(found, str):
             return found
-        if count == task.rounds:  # that it goes on even so is said once, for every play
-            break
+        if not found.done and count == task.rounds:
+            return _no_end(task, example, "its own play")
         if found.done != (count == len(play)) and example.id not in task.flaws:
             ends = "is done" if found.done else "goes on"
             return f"{place}: its play has {len(play)} actions, but the world {ends} after {count}"
@@ -65,13 +67,6 @@ def _won(task: InteractiveTask, example: Example, asked: Asked) -> str | None:
         return f"{place}: its own play must score 1.0, strict and extracted, not {score}"
     again = task.outcome(example, play)
     return None if again == score else f"{place}: the same play scores {score}, then {again}"
-
-
-def _last_word(task: InteractiveTask, example: Example) -> str:
-    try:
-        return task.play(example)[-1]
-    except Exception:  # which is said where it is played
-        return "?"
 
 
 def _endless(
@@ -84,9 +79,13 @@ def _endless(
             return f"{found} for {what}"
         if found.done:
             return None
+    return _no_end(task, example, f"so many times {what}")
+
+
+def _no_end(task: InteractiveTask, example: Example, after: str) -> str:
     return (
         f"example {example.id!r}: the world must be done after {task.rounds} actions, as rounds "
-        f"says, but goes on after so many times {what}"
+        f"says, but goes on after {after}"
     )
 
 

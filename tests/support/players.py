@@ -31,7 +31,7 @@ def now(observation):
 
 
 def guess(observation):
-    low, high = map(int, re.findall(r"\d+", observation["question"]))
+    low, *_, high = map(int, re.findall(r"\d+", observation["question"]))
     for where, number in re.findall(r"It is (\w+) than (\d+)", now(observation)):
         low, high = (int(number) + 1, high) if where == "higher" else (low, int(number) - 1)
     return str((low + high) // 2)
@@ -39,7 +39,7 @@ def guess(observation):
 
 def crack(observation):
     length = int(re.search(r"of (\d) letters", observation["question"])[1])
-    letters = re.search(r"one of ([A-Z, ]+)\.", observation["question"])[1].split(", ")
+    letters = re.search(r"are of ([A-Z, ]+), perhaps", observation["question"])[1].split(", ")
     codes = ["".join(code) for code in product(letters, repeat=length)]
     right = re.findall(r"(\w+): (\d) in the right place", now(observation))
     elsewhere = dict(re.findall(r"(\w+): (\d) elsewhere", now(observation)))

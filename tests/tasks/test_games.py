@@ -35,8 +35,8 @@ def test_the_play_wins_in_time_at_every_level(name):
 @pytest.mark.parametrize(
     ("name", "question", "target"),
     [
-        ("games/guess", "Find the number. It is from 8 to 10.", "8"),
-        ("games/mastermind", "Find the code of 2 letters, each one of P, W, S.", "SP"),
+        ("games/guess", "Which number is it: 8, 9 or 10?", "8"),
+        ("games/mastermind", "Its letters are of P, W, S, perhaps", "SP"),
         ("games/grid", "\nrow 1: . . .\nrow 2: # . G\nrow 3: . R .", "up right"),
     ],
 )
@@ -62,7 +62,7 @@ def test_levels_and_names_are_checked(name, said):
 
 class TestGuess:
     task = make_task("games/guess:level=2")
-    example = Example("x", "Find the number. It is from 10 to 16.", "12", extra={"low": 10})
+    example = Example("x", "Which number is it?", "12", extra={"low": 10})
 
     def test_the_world_says_where_the_number_is(self):
         said = texts(self.task, self.example, "13", "I say 11.", "**12**")
@@ -90,7 +90,7 @@ class TestGuess:
 
 
 class TestMastermind:
-    example = Example("x", "Find the code of 3 letters, each one of T, S, R, K. A", "TST")
+    example = Example("x", "Which code of 3 letters is it? Its letters are of T, S, R, K,", "TST")
     task = make_task("games/mastermind:level=3")
 
     def test_the_world_counts_letters(self):
@@ -116,9 +116,11 @@ class TestMastermind:
     def test_rounds_are_what_the_worst_code_needs(self, level):
         task, letters = make_task(f"games/mastermind:level={level}"), "TSRKBC"
         letters = letters[: task.letters]
-        question = f"Find the code of {task.length} letters, each one of {', '.join(letters)}. A"
+        asked = (
+            f"Which code of {task.length} letters is it? Its letters are of {', '.join(letters)},"
+        )
         codes = ("".join(code) for code in product(letters, repeat=task.length))
-        needed = [len(task.play(Example("x", question, code))) for code in codes]
+        needed = [len(task.play(Example("x", asked, code))) for code in codes]
         assert max(needed) == task.rounds and len(needed) == task.count
 
 

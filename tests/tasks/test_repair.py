@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 from support.paths import ROWS
 
+from neuromas_env import Method, Topology
+from neuromas_env.baselines import Script
 from neuromas_env.errors import InputError
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import Example, make_task
 from neuromas_env.tasks.code import SECONDS
 from neuromas_env.tasks.repair import WRONG, shown_examples
@@ -118,6 +121,23 @@ def test_parameters_are_checked(name, said):
 def test_names_say_what_differs():
     task = make_task("code/repair:rounds=5,benchmark=mbpp", data=ROWS)
     assert (task.name, task.rounds) == ("code/repair:benchmark=mbpp,rounds=5", 5)
+
+
+def test_a_network_that_heeds_what_it_is_told_repairs_its_program(task):
+    """The first program is wrong in each episode; all are run at once after each round."""
+
+    def repair(observation):
+        told = " ".join(m["text"] for m in observation["inbox"] if m["source"] == "world")
+        body = "return sum(values) + start" if "got None" in told else "return None"
+        return f"def total(values, start=0):\n    {body}\n"
+
+    topology = Topology.parse("1:rounds=3:memory=none:feedback=none")
+    method = Method(topology, {"node_0": Script(repair)})
+    runs = run_episodes(method, task, [question(), question(MBPP)], rollouts=2)
+    assert [run.reward for run in runs] == [1.0] * 4
+    assert [len(run.turns) for run in runs] == [2] * 4 and not any(run.truncated for run in runs)
+    [alone] = run_episodes(Method(Topology.parse("1"), method.team), task, [question()])
+    assert alone.reward == 0 and alone.truncated
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ Rows = tuple[str, ...]
 
 MOVES: Mapping[str, Cell] = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 """What each move adds to row and column."""
-_QUERY = "Bring the robot R to the goal G, one step at a time. # is a wall."
+_QUERY = "Move the robot R to the goal G. # is a wall. Which move is next: up, down, left or right?"
 
 
 class Grid(Game):

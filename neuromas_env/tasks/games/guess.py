@@ -15,6 +15,7 @@ from neuromas_env.tasks.interactive import Response
 from neuromas_env.tasks.readers import Form
 
 _LOWEST = range(1, 91)
+_LISTED = 7  # small models name one of listed numbers more often than one of a range
 _INTEGER = re.compile("-?[0-9]{1,9}")
 
 
@@ -41,10 +42,16 @@ class Guess(Hidden):
         rng = self.draws(split, index)
         while True:
             low = int(rng.choice(_LOWEST))
-            question = f"Find the number. It is from {low} to {low + self.count - 1}."
+            question = f"Which number is it{self._range(low)}?"
             if belongs(split, question):
                 number = low + int(rng.integers(self.count))
                 return Example(f"{split}/{index}", question, str(number), extra={"low": low})
+
+    def _range(self, low: int) -> str:
+        numbers = [str(number) for number in range(low, low + self.count)]
+        if len(numbers) > _LISTED:
+            return f", from {numbers[0]} to {numbers[-1]}"
+        return f": {', '.join(numbers[:-1])} or {numbers[-1]}"
 
     def reply(self, example: Example, actions: tuple[str, ...]) -> Response:
         """Say whether the number is the last one named, higher or lower."""

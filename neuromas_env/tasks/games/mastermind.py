@@ -20,7 +20,7 @@ from neuromas_env.tasks.interactive import Response
 from neuromas_env.tasks.readers.grading import grade
 
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # without vowels, so that no code is a word
-_ASKED = re.compile(r"code of ([0-9]) letters, each one of ([A-Z](?:, [A-Z])+)\.")
+_ASKED = re.compile(r"code of ([0-9]) letters is it\? Its letters are of ([A-Z](?:, [A-Z])+),")
 
 
 class Mastermind(Hidden):
@@ -55,8 +55,8 @@ class Mastermind(Hidden):
             if belongs(split, "".join(letters)):
                 code = "".join(map(str, rng.choice(letters, self.length)))
                 question = (
-                    f"Find the code of {self.length} letters, each one of {', '.join(letters)}. "
-                    "A letter may stand in it more than once."
+                    f"Which code of {self.length} letters is it? Its letters are of "
+                    f"{', '.join(letters)}, perhaps more than once."
                 )
                 return Example(f"{split}/{index}", question, code)
 
