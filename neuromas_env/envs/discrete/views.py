@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from neuromas_env.checks import arguments
 from neuromas_env.envs import views
 from neuromas_env.envs.discrete.channel import DiscreteChannel
 from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.envs.views import Act
+from neuromas_env.errors import InputError
 
 
 class TurnView(views.TurnView):
@@ -32,7 +36,7 @@ class OneLearnerView(views.OneLearnerView):
         self,
         *args: Any,
         learner: str = "node_0",
-        others: Mapping[str, Act] | None = None,
+        others: Mapping[str, Act] | np.ndarray | None = None,
         observation: str = "box",
         render_mode: str | None = None,
         **kwargs: Any,
@@ -42,15 +46,20 @@ class OneLearnerView(views.OneLearnerView):
         Args:
             *args: As in `neuromas_env.discrete_v0.make`.
             learner: The node that learns.
-            others: A policy for every other node; by default all act at random.
+            others: A policy for every other node, or the trained table of a network, float array
+                `[observations, messages]`, of which each sends its best message; by default all
+                act at random.
             observation: As in `neuromas_env.discrete_v0.make`.
             render_mode: As there.
             **kwargs: As there.
 
         Raises:
-            InputError: There is no such node, or a policy is missing or too many.
+            InputError: There is no such node, a policy is missing or too many, or the table is of
+                another network.
         """
         self.layout = make_layout(*args, **kwargs)
+        if isinstance(others, np.ndarray):
+            others = self._frozen(others, learner)
         super().__init__(
             self.layout.topology, DiscreteChannel(self.layout, observation),
             render_mode=render_mode, learner=learner, others=others,
@@ -58,3 +67,20 @@ class OneLearnerView(views.OneLearnerView):
 
     def _random(self) -> Any:
         return self.np_random.integers(getattr(self.action_space, "nvec", self.layout.codebook))
+
+    def _frozen(self, table: np.ndarray, learner: str) -> dict[str, Act]:
+        layout = self.layout
+        shape = sum(layout.sizes), layout.messages
+        if table.shape != shape or table.dtype.kind not in "iuf":
+            raise InputError(
+                f"the table of the others must hold numbers in shape {shape}, got {table.dtype} in "
+                f"shape {table.shape}"
+            )
+        # Rows are by the number of an observation, whatever the encoding that the learner sees.
+        numbers, best = DiscreteChannel(layout, "discrete"), table.argmax(1)
+
+        def act(node: str, seen: Any) -> Any:
+            symbols = layout.symbols(int(best[numbers.observe(self.network.episode, node)]))
+            return symbols if layout.bandwidth > 1 else symbols[0]
+
+        return {node: partial(act, node) for node in layout.topology.nodes if node != learner}
