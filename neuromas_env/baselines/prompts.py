@@ -49,6 +49,11 @@ def solve(task: Task, style: str = "cot") -> Callable[[Observation], Turns]:
     return prompt
 
 
+def told(instruction: str, observation: Observation, *more: str) -> Turns:
+    """Instruct a node in the system turn; the question and what more it reads are the user turn."""
+    return ("system", instruction), ("user", "\n\n".join([observation["question"], *more]))
+
+
 def numbered(items: Iterable[str]) -> str:
     """List texts under numbers."""
     return "\n".join(f"{number}. {text}" for number, text in enumerate(items, 1))

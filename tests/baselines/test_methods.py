@@ -36,7 +36,7 @@ CALLS = {
     "network": 5,
     "network:topology=2-2-2-1:skip,prompts=role_free": 7,
 }
-NAMES = [*CALLS, "goa", "goa:pool=max,rounds=2"]
+NAMES = [*CALLS, "goa", "goa:pool=max,rounds=2", "tot:steps=2,beam=2,ratings=1"]
 # These show parts of a solution, and so not the whole question, to some of their nodes.
 ALL = [*NAMES, "self_check:n=2,max_steps=2", "self_check_two_stage:n=2"]
 VOTING = ["sc:k=3", "debate", "moa:aggregator=vote"]

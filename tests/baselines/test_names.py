@@ -67,7 +67,15 @@ def test_bad_names_say_what_would_be_right(name, says):
 
 @pytest.mark.parametrize(
     "name",
-    ["sc:k=2", "debate", "debate_llm_agg", "moa", "macnet:shape=star,profiles=false", "gptswarm"],
+    [
+        "sc:k=2",
+        "debate",
+        "debate_llm_agg",
+        "moa",
+        "macnet:shape=star,profiles=false",
+        "gptswarm",
+        "tot",
+    ],  # fmt: skip
 )
 def test_methods_that_need_sampling_refuse_to_be_greedy(name):
     with pytest.raises(InputError, match="at temperature 0 they would all give the same reply"):
