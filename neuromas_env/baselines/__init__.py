@@ -71,6 +71,10 @@ _BUILT_IN = {
     "debate_llm_agg": ("debate:debate_llm_agg", "debate in which a further call decides"),
     "moa": ("moa:moa", "mixture-of-agents: layers of proposers, then an aggregator"),
     "self_refine": ("self_refine:self_refine", "criticise and rewrite one's own solution"),
+    "least_to_most": (
+        "least_to_most:least_to_most",
+        "Least-to-Most: sub-questions in turn, each with the answers before it",
+    ),
     "tot": ("tot:tot", "Tree of Thoughts: propose, rate and prune next steps, then answer"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
     "goa_longctx": (
@@ -81,6 +85,10 @@ _BUILT_IN = {
     "self_check_two_stage": (
         "self_check:self_check_two_stage",
         "the same with one checking call per solution",
+    ),
+    "self_verification": (
+        "self_verification:self_verification",
+        "candidates tested by deriving the question's masked numbers from them",
     ),
     "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
     "network": ("network:network", "an untrained network, with role prompts or role-free"),

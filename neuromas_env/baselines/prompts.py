@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from neuromas_env.agents.prompts import Turns, build_prompt
@@ -57,3 +58,9 @@ def told(instruction: str, observation: Observation, *more: str) -> Turns:
 def numbered(items: Iterable[str]) -> str:
     """List texts under numbers."""
     return "\n".join(f"{number}. {text}" for number, text in enumerate(items, 1))
+
+
+def list_items(reply: str, most: int) -> list[str]:
+    """Return the different lines of a list, without their numbers and bullets, up to `most`."""
+    lines = [re.sub(r"^\s*(?:\d+[.):]|[-*•])\s+", "", line).strip() for line in reply.splitlines()]
+    return list(dict.fromkeys(filter(None, lines)))[:most]

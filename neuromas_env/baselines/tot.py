@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.net import Net, Script, Setup, texts
-from neuromas_env.baselines.prompts import numbered, reasoned, told
+from neuromas_env.baselines.prompts import list_items, numbered, reasoned, told
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 
@@ -92,18 +92,12 @@ def tot(setup: Setup, steps: int = 3, beam: int = 5, thoughts: int = 5, ratings:
         for one in tree:
             idle.update(one.proposals[states:])
             for (i, k), nodes in one.ratings.items():
-                proposed = split_thoughts(messages.get(one.proposals[i], ""), thoughts)
+                proposed = list_items(messages.get(one.proposals[i], ""), thoughts)
                 idle.update(nodes if k >= len(proposed) else ())
             states = len(json.loads(messages.get(one.beam, "[]")))
         return net.team.keys() - idle
 
     return net.method(schedule=schedule, calls=calls)
-
-
-def split_thoughts(reply: str, most: int) -> list[str]:
-    """Return the different lines of a proposal, without their numbers, up to `most`."""
-    lines = [re.sub(r"^\s*(?:\d+[.):]|[-*•])\s+", "", line).strip() for line in reply.splitlines()]
-    return list(dict.fromkeys(filter(None, lines)))[:most]
 
 
 def rating(replies: Sequence[str]) -> float:
@@ -117,7 +111,7 @@ def _shown(observation: Observation, past: Sequence[_Step], slot: int, most: int
     path = list[str]()
     for one in reversed(past):
         slot, k = json.loads(texts(observation, [one.beam])[0])[slot]
-        path.append(split_thoughts(texts(observation, [one.proposals[slot]])[0], most)[k])
+        path.append(list_items(texts(observation, [one.proposals[slot]])[0], most)[k])
     return [f"Steps so far:\n{numbered(reversed(path))}"] if path else []
 
 
@@ -131,7 +125,7 @@ def _propose(past: Sequence[_Step], slot: int, most: int) -> Prompt:
 
 def _rate(past: Sequence[_Step], proposal: str, slot: int, k: int, most: int) -> Prompt:
     def prompt(observation: Observation) -> Turns:
-        thought = split_thoughts(texts(observation, [proposal])[0], most)[k]
+        thought = list_items(texts(observation, [proposal])[0], most)[k]
         steps = _shown(observation, past, slot, most)
         return told(_RATE, observation, *steps, f"Next step:\n{thought}")
 

@@ -36,10 +36,15 @@ CALLS = {
     "network": 5,
     "network:topology=2-2-2-1:skip,prompts=role_free": 7,
 }
-NAMES = [*CALLS, "goa", "goa:pool=max,rounds=2", "tot:steps=2,beam=2,ratings=1"]
+NAMES = [
+    *CALLS, "goa", "goa:pool=max,rounds=2", "tot:steps=2,beam=2,ratings=1", "least_to_most",
+]  # fmt: skip
 # These show parts of a solution, and so not the whole question, to some of their nodes.
-ALL = [*NAMES, "self_check:n=2,max_steps=2", "self_check_two_stage:n=2"]
-VOTING = ["sc:k=3", "debate", "moa:aggregator=vote"]
+ALL = [
+    *NAMES, "self_check:n=2,max_steps=2", "self_check_two_stage:n=2",
+    "self_verification:k=2,derivations=2",
+]  # fmt: skip
+VOTING = ["sc:k=3", "self_verification", "debate", "moa:aggregator=vote"]
 
 
 def tagged(request, number):
@@ -78,7 +83,7 @@ def test_transcript_follows_from_the_seed(name):
     first = transcript(5)
     assert first == transcript(5)
     sampled = make_baseline(name, task, None).sampled
-    assert sampled == (name.split(":")[0] not in ("direct", "cot", "network"))
+    assert sampled == (name.split(":")[0] not in ("direct", "cot", "network", "least_to_most"))
     assert first != transcript(6)  # the mock engine uses the seed even where a model would not
     alone = run_episodes(
         make_baseline(name, task, MockEngine()), task, rows[2:], seed=5, numbers=[2]
@@ -104,7 +109,7 @@ def test_any_failing_call_is_an_error_of_the_episode(name):
     whole = Told()
     _, _, requests = ask_one(name, whole)
     for number, node in enumerate(requests):
-        method, failed, _ = ask_one(name, MockEngine(fail={number}))
+        method, failed, _ = ask_one(name, Told(fail={number}))
         assert failed.error.startswith(f"{node}:") and failed.score is None
         assert failed.reward == 0 and not failed.by_node(node)
 

@@ -75,6 +75,7 @@ def test_bad_names_say_what_would_be_right(name, says):
         "macnet:shape=star,profiles=false",
         "gptswarm",
         "tot",
+        "self_verification:k=1",
     ],  # fmt: skip
 )
 def test_methods_that_need_sampling_refuse_to_be_greedy(name):

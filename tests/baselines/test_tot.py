@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.asking import Told, ask_one, by_label, text_of
 
-from neuromas_env.baselines.tot import rating, split_thoughts
+from neuromas_env.baselines.prompts import list_items
+from neuromas_env.baselines.tot import rating
 
 
 class Thinker(Told):
@@ -75,6 +76,6 @@ def test_ratings_are_the_authors_values():
 
 @given(st.text(alphabet="ab1.)- \n"), st.integers(1, 4))
 def test_thoughts_are_different_lines(reply, most):
-    found = split_thoughts(reply, most)
+    found = list_items(reply, most)
     assert len(found) <= most and len(set(found)) == len(found)
     assert all(line and line in reply for line in found)
