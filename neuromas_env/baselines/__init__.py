@@ -67,6 +67,8 @@ _BUILT_IN = {
     "direct": ("direct:direct", "answer at once"),
     "cot": ("direct:cot", "chain of thought: reason step by step, then answer"),
     "sc": ("sc:sc", "self-consistency: k samples, then a vote"),
+    "more_agents": ("more_agents:more_agents", "n samples, counted or, if open, the most alike"),
+    "p_true": ("p_true:p_true", "votes weighted by how likely the model holds each to be true"),
     "debate": ("debate:debate", "agents read one another and answer again, then a vote"),
     "debate_llm_agg": ("debate:debate_llm_agg", "debate in which a further call decides"),
     "moa": ("moa:moa", "mixture-of-agents: layers of proposers, then an aggregator"),

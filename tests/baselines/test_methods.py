@@ -17,6 +17,9 @@ CALLS = {
     "direct": 1,
     "cot": 1,
     "sc:k=7": 7,
+    "more_agents:n=3": 3,
+    "p_true": 10,
+    "p_true:k=2,scores=2,show=false": 6,
     "debate": 6,
     "debate:agents=2,rounds=3": 6,
     "debate:agents=4,rounds=3,history=false": 12,
@@ -44,7 +47,14 @@ ALL = [
     *NAMES, "self_check:n=2,max_steps=2", "self_check_two_stage:n=2",
     "self_verification:k=2,derivations=2",
 ]  # fmt: skip
-VOTING = ["sc:k=3", "self_verification", "debate", "moa:aggregator=vote"]
+VOTING = [
+    "sc:k=3",
+    "more_agents:n=3",
+    "p_true",
+    "self_verification",
+    "debate",
+    "moa:aggregator=vote",
+]
 
 
 def tagged(request, number):

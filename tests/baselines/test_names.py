@@ -85,7 +85,16 @@ def test_methods_that_need_sampling_refuse_to_be_greedy(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["sc:k=1", "debate:agents=1", "self_refine", "goa", "macnet", "gptswarm:agents=1"]
+    "name",
+    [
+        "sc:k=1",
+        "debate:agents=1",
+        "self_refine",
+        "goa",
+        "macnet",
+        "gptswarm:agents=1",
+        "p_true:k=1",
+    ],
 )
 def test_methods_that_can_be_greedy_then_need_no_seeds(name):
     assert not make_baseline(name, Sums(), None, temperature=0.0).sampled
