@@ -99,6 +99,7 @@ _BUILT_IN = {
         "agentnet.method:AGENTNET",
         "AgentNet: agents pass on, split or solve, as learned",
     ),
+    "dylan": ("dylan:DYLAN", "DyLAN: layers of agents that rate one another, the best go on"),
 }
 
 BASELINES: Registry[Callable[..., Method] | Fitted] = Registry(

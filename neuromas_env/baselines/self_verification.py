@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.net import Net, Script, Setup, texts
 from neuromas_env.baselines.prompts import solve, told
-from neuromas_env.baselines.vote import Vote
+from neuromas_env.baselines.vote import Vote, answer_keys
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 from neuromas_env.tasks.answers import extract_number
@@ -84,8 +84,8 @@ def self_verification(
 
 def firsts(task: Task, observation: Observation) -> list[int]:
     """Return the number of the first solution with each different answer."""
-    question, replies = observation["question"], [m["text"] for m in observation["inbox"]]
-    keys = task.agreement(question, replies) or [task.extract(question, r) for r in replies]
+    replies = [message["text"] for message in observation["inbox"]]
+    keys = answer_keys(task, observation["question"], replies)
     return [i for i, key in enumerate(keys) if key is not None and key not in keys[:i]]
 
 

@@ -41,6 +41,7 @@ CALLS = {
 }
 NAMES = [
     *CALLS, "goa", "goa:pool=max,rounds=2", "tot:steps=2,beam=2,ratings=1", "least_to_most",
+    "dylan",
 ]  # fmt: skip
 # These show parts of a solution, and so not the whole question, to some of their nodes.
 ALL = [
