@@ -100,6 +100,7 @@ _BUILT_IN = {
         "AgentNet: agents pass on, split or solve, as learned",
     ),
     "dylan": ("dylan:DYLAN", "DyLAN: layers of agents that rate one another, the best go on"),
+    "mass": ("mass:MASS", "MASS: prompts, a workflow and its prompts, learned in turn"),
 }
 
 BASELINES: Registry[Callable[..., Method] | Fitted] = Registry(
@@ -131,7 +132,8 @@ def list_baselines() -> dict[str, str]:
     listed = BASELINES.abouts()
     for name, (_, about) in _BUILT_IN.items():
         method = make_baseline(name, _AnyTask(), None)
-        most = "at most " if method.schedule or method.options else ""
+        learns = isinstance(BASELINES.find(name), Fitted)
+        most = "at most " if method.schedule or method.options or learns else ""
         listed[name] = f"{about}; {most}{method.calls} call{'s' * (method.calls > 1)}"
     return listed
 

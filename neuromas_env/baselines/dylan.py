@@ -62,7 +62,7 @@ def dylan(
             raise InputError(
                 f"{state}: importance must have {agents} entries or more, got {len(found)}"
             )
-        team = sorted(team_order(found)[:agents])
+        team = sorted(sorted(range(len(found)), key=lambda i: -found[i])[:agents])
     return _layers(setup, team, rounds, keep, ties)[0]
 
 
@@ -232,8 +232,3 @@ def contribution(task: Task, run: Trajectory, table: Sequence[Sequence[str]]) ->
             rated[i, spoke[t - 1]] = ratings(said[table[t][i]], len(spoke[t - 1]))
         weights.append(rated)
     return importance(last.tolist(), weights)
-
-
-def team_order(found: Sequence[float]) -> list[int]:
-    """Return the candidates by importance, the first of equals first."""
-    return sorted(range(len(found)), key=lambda i: -found[i])
