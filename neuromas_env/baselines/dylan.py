@@ -12,10 +12,14 @@ of an earlier round gets the importance of its readers in proportion to their ra
 over rounds, averaged over questions. `state=` takes the best `agents` of them, and without it the
 first role cards play.
 
-We differ: the candidates are this suite's six role cards (theirs for MMLU: seven of their own);
-the agents of a round speak at once and in a fixed order (theirs in turn, shuffled, and a round
-ends as soon as enough agree); ratings that cannot be read are even, rankings go by index; ties by
-the rule of all baselines. We do not know their temperature: 1, as in debate.
+Temperature 1.
+
+We differ: the candidates are this suite's six role cards (theirs for MMLU: seven of their own); the
+agents of a round speak at once and in a fixed order (theirs in turn, shuffled, and a round ends as
+soon as enough agree); the best ranked go on, as the paper has it (in the authors' code the
+ranking's numbers are places in a list shuffled again, so any two go on); replies without an answer
+agree with nobody; rankings that cannot be read go by index (theirs: two at random); ties by the
+rule of all baselines.
 """
 
 from __future__ import annotations

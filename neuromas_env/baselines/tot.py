@@ -1,15 +1,16 @@
 """Tree of Thoughts: partial solutions are continued, rated, and pruned to the best at every step.
 
-Source: Yao et al., 2023 (arXiv 2305.10601), its breadth-first search as in the Game of 24: one
-call for a state proposes its next thoughts, three calls rate each new state (sure 20, likely 1,
-impossible 0.001, summed), and the five best go on; three steps, temperature 0.7. The network has
-columns for all states that the beam may hold; the schedule leaves out those of pruned states and
-of thoughts that were not proposed.
+Source: Yao et al., 2023 (arXiv 2305.10601) and the authors' code, its breadth-first search as in
+the Game of 24: one call for a state proposes its next thoughts, three calls rate each new state
+(sure 20, likely 1, impossible 0.001, summed), and the five best go on; three steps, temperature
+0.7. The network has columns for all states that the beam may hold; the schedule leaves out those of
+pruned states and of thoughts that were not proposed.
 
-We differ: a last call answers from the best state (the authors score all states of the last beam
-against the gold answer); at most `thoughts=5` of a proposal are read (theirs: all); zero-shot
-prompts; equal thoughts of a state count once; of equal ratings the first wins. Their other forms,
-which sample thoughts, vote among states or search depth first, are not here.
+We differ: a last call answers from the best state (theirs write an answer from each of the five,
+rate these, too, and score all of them against the gold answer); at most `thoughts=5` of a proposal
+are read (theirs: all lines); zero-shot prompts; equal thoughts of a state count once; of equal
+ratings the first wins; a rating is the last of the three words in a reply (theirs: its last line).
+Their other forms, which sample thoughts, vote among states or search depth first, are not here.
 """
 
 from __future__ import annotations

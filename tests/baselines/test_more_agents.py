@@ -22,7 +22,9 @@ def test_answers_that_can_be_equal_are_counted():
 
 
 def test_on_questions_with_one_answer_it_is_self_consistency():
-    ours, theirs = (ask_one(name, MockEngine())[1] for name in ("more_agents:n=4", "sc:k=4"))
+    ours, theirs = (
+        ask_one(name, MockEngine())[1] for name in ("more_agents:n=4", "sc:k=4,temperature=1")
+    )
     assert [turn.text for turn in ours.turns] == [turn.text for turn in theirs.turns]
 
 
