@@ -44,7 +44,7 @@ def test_each_different_answer_is_tested_and_the_one_that_passes_most_wins():
     def derive(text):
         if "Answer: 8000" not in text:
             return "It is 3."
-        return "The answer is 7000." if "X\n" in text else "The answer is 1000."
+        return "The answer is 7000." if "\nX\n" in text else "The answer is 1000."
 
     name = "self_verification:k=4,derivations=2"
     method, trajectory, asked = run(name, said(SOLUTIONS, derive))
