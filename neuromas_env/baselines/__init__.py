@@ -93,6 +93,8 @@ _BUILT_IN = {
         "candidates tested by deriving the question's masked numbers from them",
     ),
     "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
+    "metagpt": ("metagpt:metagpt", "MetaGPT: documents from role to role, then code reviews"),
+    "chatdev": ("chatdev:chatdev", "ChatDev: phases in which two roles talk until they agree"),
     "network": ("network:network", "an untrained network, with role prompts or role-free"),
     "gptswarm": ("gptswarm:GPTSWARM", "GPTSwarm: who votes, learned over sampled graphs"),
     "agentnet": (

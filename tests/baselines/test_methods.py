@@ -36,6 +36,10 @@ CALLS = {
     "macnet": 9,
     "macnet:shape=net,nodes=4,reverse=true": 15,
     "macnet:shape=star,profiles=false": 10,
+    "metagpt": 8,
+    "metagpt:reviews=0": 4,
+    "chatdev:turns=2,cycles=1": 19,
+    "chatdev:talk=1,turns=1,cycles=2": 9,
     "network": 5,
     "network:topology=2-2-2-1:skip,prompts=role_free": 7,
 }
@@ -48,6 +52,7 @@ ALL = [
     *NAMES, "self_check:n=2,max_steps=2", "self_check_two_stage:n=2",
     "self_verification:k=2,derivations=2",
 ]  # fmt: skip
+GREEDY = ("direct", "cot", "network", "least_to_most", "metagpt")
 VOTING = [
     "sc:k=3",
     "more_agents:n=3",
@@ -94,7 +99,7 @@ def test_transcript_follows_from_the_seed(name):
     first = transcript(5)
     assert first == transcript(5)
     sampled = make_baseline(name, task, None).sampled
-    assert sampled == (name.split(":")[0] not in ("direct", "cot", "network", "least_to_most"))
+    assert sampled == (name.split(":")[0] not in GREEDY)
     assert first != transcript(6)  # the mock engine uses the seed even where a model would not
     alone = run_episodes(
         make_baseline(name, task, MockEngine()), task, rows[2:], seed=5, numbers=[2]
