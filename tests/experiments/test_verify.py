@@ -140,6 +140,7 @@ def test_the_command_ends_with_1_on_a_fault(folder, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_a_published_experiment_gives_its_page_again():
     found = verify(RESULTS / "marl.tar.xz", page=RESULTS / "marl.md")
     assert not found.faults and found.rows > 20
