@@ -78,6 +78,8 @@ _BUILT_IN = {
         "Least-to-Most: sub-questions in turn, each with the answers before it",
     ),
     "tot": ("tot:tot", "Tree of Thoughts: propose, rate and prune next steps, then answer"),
+    "react": ("react:react", "ReAct: reason, call a tool, read what it returns, and go on"),
+    "autogen": ("autogen:autogen", "AutoGen: an assistant and a proxy that runs what it writes"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
     "goa_longctx": (
         "goa_longctx:goa_longctx",

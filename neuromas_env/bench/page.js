@@ -104,6 +104,7 @@ function show(place, run, answer) {
       (spoke.has(node) ? spoke.get(node).text : "did not act");
     circle.append(title);
   }
+  const rounds = answer.said.some((said) => said.round);
   for (const said of answer.said) {
     const section = make("div", "", "said");
     section.dataset.node = said.node;
@@ -111,7 +112,8 @@ function show(place, run, answer) {
       : said.prompt_tokens + " prompt tokens, " + said.tokens + " completion tokens" +
         (said.cut ? ", cut off" : "");
     const label = run.labels[said.node] ? ", " + run.labels[said.node] : "";
-    section.append(make("strong", said.node + label + " "), make("small", tokens),
+    const round = rounds ? ", round " + ((said.round || 0) + 1) : "";
+    section.append(make("strong", said.node + label + round + " "), make("small", tokens),
       make("pre", said.text));
     place.append(section);
   }

@@ -11,6 +11,7 @@ import yaml
 from support.asking import Sums
 from support.paths import ROOT
 
+from neuromas_env.agents.llm import LLMPolicy
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.baselines import BASELINES, as_text, builder, list_trained, make_baseline
 from neuromas_env.baselines.fidelity import FILE, read_cards, written
@@ -37,7 +38,7 @@ def test_a_card_has_every_option_with_its_default(name):
             assert ours[option.name] == as_text(option.default), option.name
     method = make_baseline(name, Sums(), None)
     heat = sorted(
-        {round(p.sampling.temperature, 3) for p in method.team.values() if not p.scripted}
+        {round(p.sampling.temperature, 3) for p in method.team.values() if isinstance(p, LLMPolicy)}
     )
     said = (
         "{} to {}".format(*heat[:: len(heat) - 1])

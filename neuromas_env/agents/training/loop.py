@@ -231,8 +231,10 @@ class Run:
             new,
             init=self.config.grow_init,
             seed=derive_seed(self.config.seed, Stream.GROWTH, stage),
+            bare=self.config.tool_names(),
         )
-        fresh = tuple(node for node in new.nodes if node not in names.values())
+        models = self.config.model_nodes(new)
+        fresh = tuple(node for node in models if node not in names.values())
         if self.config.freeze_inherited:
             if not fresh:
                 raise InputError(
@@ -307,6 +309,7 @@ class Run:
 
     def _checkpoint(self) -> None:
         usage = self.engine.cost.usage.items()
+        models = self.config.model_nodes(self.topology)
         state = checkpoint.State(
             step=self.step,
             stage=self.stage,
@@ -314,7 +317,7 @@ class Run:
             trained=self.trained,
             model=self.engine.name,
             weights_hash=self.engine.weights_hash,
-            adapters={n: self.engine.adapters.digest(n) for n in self.topology.nodes},
+            adapters={n: self.engine.adapters.digest(n) for n in models},
             log=self.log.sync(),
             cost=[[*key, *asdict(value).values()] for key, value in usage],
         )
