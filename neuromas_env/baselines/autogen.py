@@ -12,6 +12,7 @@ adds the exit code, or says nothing); one language; greedy decoding, theirs a pr
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
 
 from neuromas_env.agents.engines.tools import TOOLS, Tool, make_tool
@@ -20,9 +21,21 @@ from neuromas_env.baselines.prompts import reasoned
 from neuromas_env.baselines.react import conversation
 from neuromas_env.envs.schedules import Messages
 from neuromas_env.method import Method
+from neuromas_env.policy import Observation, Request
 from neuromas_env.topology import Topology
 
 END = "TERMINATE"
+
+
+@dataclass(frozen=True)
+class Proxy(Tool):
+    """Runs what the assistant's newest message holds, and nothing that was run before."""
+
+    def request(self, observation: Observation, seed: int) -> str | Request:
+        """Send the block, or say that there is none."""
+        own = f"node_{observation['place']['node']}"
+        heard = [message for message in observation["inbox"] if message["source"] != own]
+        return super().request({**observation, "inbox": heard[-1:]}, seed)
 
 
 def autogen(setup: Setup, replies: int = 10, tool: str = "python") -> Method:
@@ -44,7 +57,7 @@ def autogen(setup: Setup, replies: int = 10, tool: str = "python") -> Method:
     ask = setup.ask(partial(conversation, system, 0), 0.0)
     return Method(
         shape,
-        {proxy: Tool(engine), assistant: ask},
+        {proxy: Proxy(engine), assistant: ask},
         schedule=schedule,
         deals_parts=False,
         labels={proxy: "proxy", assistant: "assistant"},

@@ -158,7 +158,8 @@ class Language:
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
         """Return what a store's cell says of an arm."""
         made = self.tasks[task]
-        topology, trainable = {}, 0
+        topology: Any = {}
+        trainable = 0
         if arm.kind == "frozen":
             method = make_baseline(arm.options["frozen"], made, None)  # its shape needs no engine
             topology, calls = method.topology.to_json(), method.calls
