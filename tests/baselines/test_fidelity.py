@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import re
 from dataclasses import fields
+from functools import cache
 
 import pytest
 import yaml
@@ -74,15 +75,19 @@ def test_what_was_read_is_named_by_whole_commits():
         assert all(re.fullmatch(r"[0-9a-f]{40}", commit) for commit in card.read.values())
 
 
+@cache
+def functions_of(place):
+    body = ast.parse((ROOT / place).read_text()).body
+    return [node.name for node in body if isinstance(node, ast.FunctionDef)]
+
+
 def test_every_check_is_a_test_that_is_collected():
     for name, card in CARDS.items():
         for check in card.checks:
             place, _, test = check.partition("::")
             # What pytest collects by itself: functions of these names in files of these names.
             assert place.startswith("tests/") and re.search(r"/test_\w+\.py$", place), (name, check)
-            tree = ast.parse((ROOT / place).read_text())
-            found = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-            assert found.count(test) == 1 and test.startswith("test_"), (name, check)
+            assert functions_of(place).count(test) == 1 and test.startswith("test_"), (name, check)
 
 
 def broken(tmp_path, old, new):
