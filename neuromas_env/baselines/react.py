@@ -35,7 +35,7 @@ def react(setup: Setup, rounds: int = 5, tool: str = "python") -> Method:
     call, answer = shape.nodes
     engine = make_tool(tool)
     system = " ".join(filter(None, [engine.use if rounds > 1 else "", reasoned(setup.task)]))
-    ask = setup.ask(partial(_prompt, system, rounds), 0.0)
+    ask = setup.ask(partial(conversation, system, rounds), 0.0)
     return Method(
         shape,
         {call: Tool(engine), answer: ask},
@@ -45,7 +45,8 @@ def react(setup: Setup, rounds: int = 5, tool: str = "python") -> Method:
     )
 
 
-def _prompt(system: str, rounds: int, observation: Observation) -> Turns:
+def conversation(system: str, rounds: int, observation: Observation) -> Turns:
+    """Write what model and tool have said as a chat; the last of `rounds` is told to be that."""
     turns = [("system", system), ("user", observation["question"])]
     for message in observation["inbox"]:
         role = "assistant" if message["source"] == "node_1" else "user"
