@@ -147,8 +147,10 @@ class TrainableEngine(Engine, Protocol):
         """Most nats between the log-probabilities of sampling and training, see `handover`."""
         ...
 
-    def encode(self, turns: Sequence[tuple[str, str]]) -> list[int]:
-        """Return the exact prompt of chat turns."""
+    def encode(
+        self, turns: Sequence[tuple[str, str]], replies: Sequence[Sequence[int]] = ()
+    ) -> list[int]:
+        """Return the exact prompt of chat turns, with their replies' own tokens; see `Request`."""
         ...
 
     def draw(

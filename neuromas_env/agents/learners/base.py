@@ -75,7 +75,8 @@ class Learner:
         """Return the network that is trained, each node with the adapter of its name.
 
         Args:
-            config: Its `prompt` and `whole_questions` go before what the class says.
+            config: Its `prompt` and `whole_questions` go before what the class says, and its
+                `max_news` shortens what prompts show of messages.
             topology: The network.
             task: Gives the answer format.
             engine: Serves all nodes.
@@ -85,6 +86,7 @@ class Learner:
             topology, task, engine, sampling,
             prompt=PROMPTS[config.prompt] if config.prompt else cls.prompt,
             deals_parts=cls.deals_parts and not config.whole_questions,
+            max_news=config.max_news,
         )  # fmt: skip
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
