@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.aec import AECNetwork, checked
-from neuromas_env.envs.episode import Schedule
 from neuromas_env.envs.parallel import ParallelNetwork
+from neuromas_env.envs.schedules import Schedule
 from neuromas_env.envs.spaces import MAX_MESSAGE
 from neuromas_env.envs.text import TextChannel
 from neuromas_env.tasks import Task, make_task

@@ -246,6 +246,9 @@ class Trajectory:
         score: The score, None if the episode failed.
         reward: The one reward that every node receives.
         error: Which node's call failed and why, None if none did.
+        rewards: What each round earned, the score at the end included: they sum up to `reward`.
+            Empty for a task that does not reply, which pays at the end alone.
+        truncated: Whether the network's rounds were over before the task was.
     """
 
     example: Example
@@ -256,6 +259,8 @@ class Trajectory:
     score: Score | None
     reward: float
     error: str | None = None
+    rewards: tuple[float, ...] = ()
+    truncated: bool = False
 
     def by_node(self, node: str) -> tuple[Turn, ...]:
         """Return a node's turns, in the order of speaking."""

@@ -4,18 +4,10 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.toy_tasks import topologies
+from support.toy_tasks import RECURRENT, topologies
 
 from neuromas_env import Topology
 from neuromas_env.errors import InputError
-
-RECURRENT = [
-    "1:rounds=2", "1:rounds=2:memory=none", "2-1:rounds=3", "2-1:rounds=3:memory=none",
-    "2-1:rounds=2:feedback=none", "2-1:rounds=2:feedback=self:memory=none",
-    "2-2-1:skip:rounds=4:feedback=1>0+4>2", "3-1:rounds=2:feedback=all",
-    "1-1:rounds=2:feedback=0>1:memory=none", "tree-4:rounds=2", "2-2-1:rounds=2:feedback=all",
-    "10-1:rounds=2:feedback=0>9+9>0",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", RECURRENT)

@@ -14,6 +14,7 @@ from neuromas_env.envs.spaces import Spaces
 from neuromas_env.envs.wiring import Wiring, wiring
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.base import Score
+from neuromas_env.tasks.interactive import InteractiveTask
 from neuromas_env.topology import Topology
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _view(layout: Layout, node: int) -> _View:
 
 
 class DiscreteChannel:
-    """Messages of a code book; see `neuromas_env.envs.episode.Channel`.
+    """Messages of a code book; see `neuromas_env.envs.channel.Channel`.
 
     A message is kept as a number: its row of symbols, the first most significant.
 
@@ -61,6 +62,7 @@ class DiscreteChannel:
 
     name = "discrete_v0"
     options: tuple[str, ...] = ("question",)
+    world: InteractiveTask | None = None
 
     def __init__(self, layout: Layout, observation: str = "box") -> None:
         """Take a layout and an encoding.
@@ -168,11 +170,11 @@ class DiscreteChannel:
                 state[tail + place * layout.codebook + symbol] = 1
         return state
 
-    def score(self, examples: Sequence[Question], answers: Sequence[int]) -> list[Score]:
+    def score(self, episodes: Sequence[Episode]) -> list[Score]:
         """Score 1 where an answer is the task's, else 0."""
-        parts, query = zip(*examples, strict=True)
+        parts, query = zip(*[episode.example for episode in episodes], strict=True)
         right = self.task.rule(np.array(parts).T, np.array(query).T).tolist()
-        return [_RIGHT if a == b else _WRONG for a, b in zip(right, answers, strict=True)]
+        return [_RIGHT if a == e.answer else _WRONG for a, e in zip(right, episodes, strict=True)]
 
     def reward(self, score: Score) -> float:
         """Return 1 for a right answer, else 0."""

@@ -1,0 +1,86 @@
+"""A task that replies: what nodes hear of it, what rounds earn, and how it ends an episode."""
+
+import pytest
+from support.rounds import heard, play, start
+from support.toy_tasks import Counts
+
+from neuromas_env import Topology, neuromas_v0
+from neuromas_env.envs.episode import Episode, ask_worlds
+from neuromas_env.envs.text import TextChannel
+from neuromas_env.errors import InputError
+
+
+@pytest.mark.parametrize("way", [None, lambda episode: ask_worlds([episode])])
+def test_a_round_that_is_over_awaits_the_task(way):
+    episode = start("2-1:rounds=3:feedback=none:memory=none", Counts(), row=1)
+    for node in ("node_0", "node_1", "node_2"):
+        episode.say(node, "yes")
+    assert episode.waiting and episode.round == 0
+    if way:
+        assert way(episode) == [None]
+    assert episode.active == ("node_0", "node_1") and not episode.waiting
+    assert heard(episode.observe("node_0")["inbox"]) == ["world:a1"]
+    assert heard(episode.observe("node_1")["inbox"]) == ["world:b1"]
+    assert episode.observe("node_2")["inbox"] == ()
+    with pytest.raises(InputError, match="awaits no reply"):
+        episode.answered(episode.replies[0])
+    whole = TextChannel(Counts(), deals_parts=False)
+    twin = Episode(episode.topology, whole, Counts.rows[1], prefix=episode.turns)
+    assert heard(twin.observe("node_1")["inbox"]) == ["world:a1 b1 yes"]
+    one = start("1:rounds=2:feedback=none:memory=none", Counts(), prefix=[("node_0", "yes")])
+    assert heard(one.observe("node_0")["inbox"]) == ["world:a1 b1 yes"]
+
+
+def test_rewards_are_paid_by_round_and_a_node_gets_those_since_its_own_turn():
+    env = neuromas_v0.env(Counts(), "1-1:rounds=3")
+    env.reset(options={"index": 0})
+    read, paid = [], []
+    for node, text in zip(env.agent_iter(), ["x", "yes", "x", "no", "x", "yes"], strict=False):
+        read.append((node[5:], env.last()[1]))
+        env.step(text)
+        paid.append(dict(env.rewards))
+    each = [0.0, 1.0, 0.0, 0.0, 0.0, 2.0]
+    assert paid == [dict.fromkeys(["node_0", "node_1"], reward) for reward in each]
+    assert read == [("0", 0.0), ("1", 0.0), ("0", 1.0), ("1", 1.0), ("0", 0.0), ("1", 0.0)]
+    episode = env.unwrapped.episode
+    assert (episode.rewards, episode.reward) == ((1.0, 0.0, 2.0), 3.0)
+    assert set(env.terminations.values()) == {True} and not episode.truncated
+
+
+def test_who_has_fewer_rounds_than_the_task_is_cut_off_and_scored():
+    for text, rounds in (("2-1", 1), ("2-1:rounds=2", 2), ("2-1:rounds=9", 3)):
+        env = neuromas_v0.parallel_env(Counts(), text)
+        env.reset(options={"index": 0})
+        while env.agents:
+            _, rewards, ended, cut, infos = env.step(dict.fromkeys(env.agents, "yes"))
+        assert env.episode.horizon == rounds
+        assert set(cut.values()) == {rounds < 3} and set(ended.values()) == {rounds == 3}
+        assert infos["node_0"]["strict"] == 1.0 and set(rewards.values()) == {2.0}
+        assert (infos["node_0"]["rounds"], infos["node_0"]["truncated"]) == (rounds, rounds < 3)
+
+
+def test_a_task_that_is_done_ends_the_episode_and_a_silent_round_asks_it_nothing():
+    episode = start("2-1:rounds=3", Counts(), prefix=[("node_0", "x"), ("node_1", "x"),
+                                                      ("node_2", "stop")])  # fmt: skip
+    assert episode.done and episode.round == 0 and not episode.truncated
+    silent = start("2-1:rounds=3", Counts(), schedule=lambda said: () if said.round == 1 else None)
+    play(silent)
+    assert [reply and reply.text for reply in silent.replies] == ["a1 b1 20", None, "a2 b2 22"]
+    assert silent.truncated and silent.actions == ("20", "22")
+
+
+def test_what_is_no_response_is_told_and_waits_on():
+    class Broken(Counts):
+        def reply(self, example, actions):
+            return "no" if example.id == "a" else super().reply(example, actions)
+
+    episodes = [start("1:rounds=2", Broken(), row, prefix=[("node_0", "x")]) for row in (1,)]
+    broken = Episode(Topology.parse("1:rounds=2"), TextChannel(Broken()), Broken.rows[0])
+    broken.say("node_0", "x")
+    found = ask_worlds([*episodes, broken])
+    assert found[0] is None and "it must be a Response, not 'no'" in str(found[1])
+    with pytest.raises(InputError, match="task 'counts': reply to example 'a'"):
+        _ = broken.active
+    Broken.rounds = 0
+    with pytest.raises(InputError, match="rounds must be an integer of at least 1, got 0"):
+        TextChannel(Broken())
