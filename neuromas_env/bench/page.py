@@ -182,6 +182,7 @@ function showQuestion() {
     make("h3", "Answer"), make("pre", answer.answer),
     make("p", "Target: " + target + ". " + verdict, credit(answer)),
     make("h3", "Messages")];
+  const rounds = answer.said.some((said) => said.round);
   for (const said of answer.said) {
     const section = make("section", "", "said");
     section.dataset.node = said.node;
@@ -189,7 +190,8 @@ function showQuestion() {
       : said.prompt_tokens + " prompt tokens, " + said.tokens + " completion tokens" +
         (said.cut ? ", cut off" : "");
     const label = run.labels[said.node] ? ", " + run.labels[said.node] : "";
-    section.append(make("strong", said.node + label + " "), make("small", tokens),
+    const round = rounds ? ", round " + ((said.round || 0) + 1) : "";
+    section.append(make("strong", said.node + label + round + " "), make("small", tokens),
       make("pre", said.text));
     parts.push(section);
   }

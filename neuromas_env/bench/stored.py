@@ -2,6 +2,8 @@
 
 # Without annotations as texts, in which a TypedDict would not see what is not required.
 import sqlite3
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NotRequired, TypedDict
 
 from neuromas_env.checks import Natural, NonNegative, Share, shown
@@ -100,6 +102,7 @@ class Said(TypedDict):
 
     node: str
     text: str
+    round: NotRequired[Natural]
     cut: NotRequired[bool]
 
 
@@ -110,3 +113,24 @@ def read_said(transcript: str) -> list[Said]:
         InputError: It is none.
     """
     return parse(transcript, list[Said])
+
+
+def actions_of(said: Sequence[Said], nodes: int | None) -> list[Said]:
+    """Return of each round the message that was its action, as `Episode.actions` does.
+
+    Args:
+        said: All messages, in order of speaking.
+        nodes: How many the network has, the last of which is the output node; None for unknown.
+    """
+    rounds = [list(group) for _, group in groupby(said, lambda one: one.get("round", 0))]
+    return [_answering(one, nodes) for one in rounds]
+
+
+def answer_in(said: Sequence[Said], nodes: int | None) -> Said | None:
+    """Return the message that was the answer, as `Episode.answer` does; None without messages."""
+    return _answering(said, nodes) if said else None
+
+
+def _answering(said: Sequence[Said], nodes: int | None) -> Said:
+    output = f"node_{nodes - 1}" if nodes else ""
+    return next((one for one in reversed(said) if one["node"] == output), said[-1])

@@ -155,6 +155,7 @@ def _evaluate(
     from neuromas_env.agents.training.api import make_engine
     from neuromas_env.agents.training.evaluate import communication_ablation, evaluate
     from neuromas_env.baselines import make_baseline
+    from neuromas_env.envs.channel import rounds_note
     from neuromas_env.policy import Sampling
     from neuromas_env.progress import ConsoleReporter
 
@@ -168,6 +169,8 @@ def _evaluate(
         expected = topology if "topology" in options else None
         topology = checkpoint.load(checkpoint_folder, engine, expected).topology
         prove_copies(engine)
+    if baseline is None and (note := rounds_note(task, topology)):
+        progress.note(note)
     if baseline is not None:
         method = make_baseline(baseline, task, engine, config.max_new_tokens or None)
         if ablation and (method.schedule or method.options):

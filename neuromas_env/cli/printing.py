@@ -137,7 +137,11 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
     shown = _transcript(run, step, episode)
     say(console, f"step {shown['step']}, question {shown['id']}")
     say(console, said("question", shown["question"]))
+    number = 0
     for message in shown["messages"]:
+        if message.get("round", 0) > number:
+            number = message["round"]
+            say(console, f"[round {number + 1} of {topology.rounds}]")
         cut = "" if message["finished"] else ", cut off"
         say(console, said(f"{message['node']} ({message['tokens']} tokens{cut})", message["text"]))
     if shown["error"]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from neuromas_env.envs.spaces import Spaces
 from neuromas_env.envs.wiring import Wiring
-from neuromas_env.tasks.base import Score
+from neuromas_env.tasks.base import Score, Task
 from neuromas_env.tasks.interactive import InteractiveTask
 from neuromas_env.topology import Topology
 
@@ -76,6 +76,17 @@ class Channel(Protocol):
     def write(self, message: Any) -> str:
         """Return a message as text, for a picture."""
         ...
+
+
+def rounds_note(task: Task, topology: Topology) -> str:
+    """Say where a network has fewer rounds than its task takes actions, or more; else nothing."""
+    if not isinstance(task, InteractiveTask) or task.rounds == topology.rounds:
+        return ""
+    few = min(task.rounds, topology.rounds)
+    return (
+        f"{task.name} takes up to {task.rounds} actions and {topology.name} has "
+        f"{topology.rounds} round{'s' * (topology.rounds > 1)}: an episode ends after {few}"
+    )
 
 
 def horizon(channel: Channel, topology: Topology) -> int:

@@ -83,6 +83,10 @@ class InteractiveTask(Task):
         """
         return (self.gold(example),)
 
+    def one_round_accuracy(self, split: str) -> float | None:
+        """Best accuracy of a network that acts once, None where it is not known."""
+        return None
+
 
 def responses(
     task: InteractiveTask, examples: Sequence[Example], actions: Sequence[tuple[str, ...]]

@@ -1,13 +1,16 @@
 """A task that replies: what nodes hear of it, what rounds earn, and how it ends an episode."""
 
+import gymnasium
 import pytest
+from gymnasium.utils.env_checker import check_env
 from support.rounds import heard, play, start
-from support.toy_tasks import Counts
+from support.toy_tasks import Counts, Whole
 
 from neuromas_env import Topology, neuromas_v0
 from neuromas_env.envs.episode import Episode, ask_worlds
 from neuromas_env.envs.text import TextChannel
 from neuromas_env.errors import InputError
+from neuromas_env.tasks.interactive import Response
 
 
 @pytest.mark.parametrize("way", [None, lambda episode: ask_worlds([episode])])
@@ -84,3 +87,56 @@ def test_what_is_no_response_is_told_and_waits_on():
     Broken.rounds = 0
     with pytest.raises(InputError, match="rounds must be an integer of at least 1, got 0"):
         TextChannel(Broken())
+
+
+def test_a_task_that_replies_is_stepped_by_itself():
+    env = gymnasium.make("neuromas/Task-v0", task=Counts())
+    assert env.reset(options={"id": "a"}) == ("say yes", {"id": "a"})
+    assert env.step("no") == ("a1 b1 no", 0.0, False, False, {"id": "a"})
+    assert env.step("yes")[:4] == ("a2 b2 yes", 1.0, False, False)
+    *step, info = env.step("yes")
+    assert step == ["a3 b3 yes", 2.0, True, False]
+    assert (info["answer"], info["rounds"], info["truncated"]) == ("yes", 3, False)
+    with pytest.raises(InputError, match="call reset"):
+        env.step("yes")
+    env.reset(options={"id": "a"})
+    assert env.step("stop")[2:4] == (True, False)
+
+    class Endless(Counts):
+        def reply(self, example, actions):
+            return Response("go on")
+
+    env = gymnasium.make("neuromas/Task-v0", task=Endless())
+    env.reset(seed=0)
+    assert [env.step("x")[2:4] for _ in range(3)] == [(False, False), (False, False), (False, True)]
+
+
+def test_a_node_of_a_frozen_network_is_stepped_once_a_round():
+    others = {"node_1": lambda seen: "b", "node_2": lambda seen: seen["inbox"][-2]["text"]}
+    env = gymnasium.make(
+        "neuromas/OneLearner-v0", task=Counts(), topology="2-1:rounds=3", others=others
+    )
+    seen, _ = env.reset(options={"id": "a"})
+    assert heard(seen["inbox"]) == [] and seen["place"]["round"] == 0
+    seen, reward, *ends, _ = env.step("yes")
+    assert heard(seen["inbox"]) == ["0:yes", "2:yes", "world:a1"]
+    assert (reward, ends, seen["place"]["round"]) == (1.0, [False, False], 1)
+    seen, reward, *ends, _ = env.step("stop")
+    assert (reward, ends) == (0.0, [True, False])
+
+
+@pytest.mark.parametrize("id", ["neuromas/Turns-v0", "neuromas/OneLearner-v0"])
+@pytest.mark.parametrize("topology", ["1", "2-1", "2-1:rounds=3", "1:rounds=2:feedback=none"])
+def test_gymnasium_finds_no_fault_in_views(id, topology):
+    # Gymnasium refuses what ends its first step by truncation.
+    task = Counts() if "rounds" in topology else Whole()
+    env = gymnasium.make(id, task=task, topology=topology)
+    check_env(env.unwrapped, skip_render_check=True)
+    env.reset(seed=1)
+    total, ends = 0.0, [False, False]
+    while not any(ends):
+        _, reward, *ends, _ = env.step("yes")
+        total += reward
+    network = env.unwrapped.network
+    assert total == pytest.approx(network.episode.reward)
+    assert network.possible_agents == list(Topology.parse(topology).nodes)

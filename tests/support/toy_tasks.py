@@ -1,8 +1,9 @@
-"""Two small tasks and drawn networks for the tests of topologies and environments."""
+"""Small tasks and drawn networks for the tests of topologies and environments."""
 
 from hypothesis import strategies as st
 
-from neuromas_env.tasks.base import Example, Score, Task
+from neuromas_env.errors import unknown
+from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 from neuromas_env.tasks.interactive import InteractiveTask, Response
 from neuromas_env.topology import Topology
 
@@ -54,6 +55,32 @@ class Dealt(Whole):
         Example("p", "q?\nx y z", "x", parts=("x", "y", "z"), query="q?"),
         Example("r", "q?\nw", "w", parts=("w",), query="q?"),
     )
+
+
+class Echo(InteractiveTask):
+    """A world that repeats an action and says whether it is the right letter."""
+
+    name = "echo"
+    answer_format = "Answer with the letter only."
+    rounds = 3
+    rows = {
+        split: tuple(Example(f"{split}/{x}", f"say {x}", x) for x in letters)
+        for split, letters in zip(SPLITS, ("abc", "de", "fg"), strict=True)
+    }
+
+    def examples(self, split):
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        return self.rows[split]
+
+    def score(self, example, reply):
+        right = float(reply == example.target)
+        answer = reply.strip() or None
+        return Score(right, right, "ok" if right else "wrong" if answer else "no_answer", answer)
+
+    def reply(self, example, actions):
+        right = actions[-1] == example.target
+        return Response(f"{actions[-1][:9]}: {right}", done=right or len(actions) == self.rounds)
 
 
 class Counts(InteractiveTask):

@@ -2,31 +2,12 @@
 
 import numpy as np
 import pytest
+from support.toy_tasks import Echo
 
 from neuromas_env.errors import InputError
-from neuromas_env.tasks.base import Example, Score
-from neuromas_env.tasks.interactive import MAX_RESPONSE, InteractiveTask, Response, responses
+from neuromas_env.tasks.interactive import MAX_RESPONSE, Response, responses
 
-ROWS = tuple(Example(name, f"say {name}", name) for name in "abc")
-
-
-class Echo(InteractiveTask):
-    """Says of an action whether it is right."""
-
-    name = "echo"
-    answer_format = "Answer with the letter only."
-    rounds = 3
-
-    def examples(self, split):
-        return ROWS
-
-    def score(self, example, reply):
-        right = float(reply == example.target)
-        return Score(right, right, "ok" if right else "wrong", reply or None)
-
-    def reply(self, example, actions):
-        right = actions[-1] == example.target
-        return Response(f"{actions[-1]}: {right}", done=right or len(actions) == self.rounds)
+ROWS = Echo.rows["train"]
 
 
 class Answering(Echo):
@@ -36,7 +17,7 @@ class Answering(Echo):
         self.response = response
 
     def reply(self, example, actions):
-        if example.id != "b":
+        if example.target != "b":
             return super().reply(example, actions)
         if isinstance(self.response, Exception):
             raise self.response
@@ -77,7 +58,9 @@ def test_nonsense_fails_its_episode_alone_in_one_line(response, said):
     first, second, third = ask(Answering(response))
     assert (first.text, third.text) == ("a: True", "a: False")
     assert isinstance(second, InputError) and str(second).endswith(said)
-    assert str(second).startswith("task 'echo': reply to example 'b'") and "\n" not in str(second)
+    assert str(second).startswith("task 'echo': reply to example 'train/b'") and "\n" not in str(
+        second
+    )
 
 
 @pytest.mark.parametrize("raises", [True, False])

@@ -37,12 +37,14 @@ class Learner:
         deals_parts: Whether input nodes read the parts that a task deals.
         own_advantages: Whether it finds advantages itself and does without the option `advantage`.
         grows: Whether a trained network can become a larger one, see `grow`.
+        rounds: Whether it learns from nodes that act more than once.
     """
 
     prompt: Callable[..., Turns] = staticmethod(build_prompt)
     deals_parts: bool = True
     own_advantages: bool = False
     grows: bool = False
+    rounds: bool = False
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
@@ -54,9 +56,16 @@ class Learner:
         """Refuse options that do not fit, before a model is loaded.
 
         Raises:
-            InputError: The network grows and the learner does not, or there is one episode of
-                a question where several are compared.
+            InputError: The network grows and the learner does not, its nodes act more often than
+                the learner can learn from, or there is one episode of a question where several
+                are compared.
         """
+        for topology, _ in config.stages():
+            if topology.rounds > 1 and not cls.rounds:
+                raise InputError(
+                    f"learner {config.learner!r} learns from one turn of each node: topology must "
+                    f"have 1 round, got {topology.name!r}"
+                )
         if not cls.grows and (len(config.stages()) > 1 or config.grow_from is not None):
             raise InputError(
                 f"learner {config.learner!r} belongs to one network: leave out schedule and "
@@ -166,6 +175,39 @@ def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
     ):
         raise InputError("a learner needs the same number of episodes of each question, in a row")
     return np.array([trajectory.reward for trajectory in trajectories]).reshape(count, -1)
+
+
+def returns_to_go(trajectories: Sequence[Trajectory]) -> np.ndarray:
+    """Arrange what each episode earns from each round on as `[questions, rollouts, rounds]`.
+
+    It is 0 after an episode's end. Where nothing is earned before the last round, it is the same
+    for all rounds and stands there once, as if there were one round.
+
+    Raises:
+        InputError: The questions have different numbers of episodes.
+    """
+    table = reward_table(trajectories)
+    if not any(any(trajectory.rewards[:-1]) for trajectory in trajectories):
+        return table[:, :, None]
+    found = np.zeros((len(trajectories), max(len(t.rewards) for t in trajectories)))
+    for row, trajectory in zip(found, trajectories, strict=True):
+        row[: len(trajectory.rewards)] = np.cumsum(trajectory.rewards[::-1])[::-1]
+    return found.reshape(*table.shape, -1)
+
+
+def by_round(trajectories: Sequence[Trajectory], advantages: np.ndarray) -> list[np.ndarray]:
+    """Give every turn of an episode its round's advantage: one array `[turns]` an episode.
+
+    Args:
+        trajectories: The batch.
+        advantages: `[questions, rollouts, rounds]`, of the shape of `returns_to_go`.
+    """
+    rows = advantages.reshape(len(trajectories), -1)
+    rounds = rows.shape[1]
+    return [
+        row[[turn.round if rounds > 1 else 0 for turn in episode.turns]]
+        for row, episode in zip(rows, trajectories, strict=True)
+    ]
 
 
 def per_turn(

@@ -33,6 +33,7 @@ from neuromas_env.agents.training.result import Interrupted, RunResult
 from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.checks import arguments
 from neuromas_env.config import read_config
+from neuromas_env.envs.channel import rounds_note
 from neuromas_env.errors import InputError, placed
 from neuromas_env.files import read, write
 from neuromas_env.progress import Reporter, usual_reporter
@@ -106,6 +107,9 @@ def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
         _check_learner(config, source)
         stages = [(old, 0), *stages]  # growth is what happens between two stages
     _check_splits(config, task)
+    for shape, steps in stages:
+        if steps and (note := rounds_note(task, shape)):
+            report.note(note)
     engine = make_engine(config)
     distributed.check_same({"of the base model": engine.weights_hash}, "hash")
     nodes = config.node_names(stages[0][0]) if source is None else stages[0][0].nodes

@@ -132,6 +132,8 @@ def communication_ablation(
 ) -> dict[str, Evaluation]:
     """Evaluate with the hidden nodes' messages destroyed; the output node's stays.
 
+    Over several rounds it stays wherever it is heard: it is the action that a task replies to.
+
     Returns:
         `blanked`: every hidden message is empty. `shuffled`: every question gets the
         hidden messages of another one of its chunk.

@@ -141,6 +141,7 @@ def transcript(trajectory: Trajectory) -> dict[str, Any]:
                 "text": turn.text,
                 "tokens": 0 if turn.completion is None else len(turn.completion.ids),
                 "finished": turn.completion is None or turn.completion.finished,
+                **({"round": turn.round} if turn.round else {}),
             }
             for turn in trajectory.turns
         ],
