@@ -115,26 +115,22 @@ class ChatEncoder:
             raise InputError(
                 f"replies must be as many as assistant turns, {len(said)}, got {len(replies)}"
             )
-        if roles not in self._patterns:
-            self._patterns[roles] = self._pattern(roles)
-        pieces, groups = self._patterns[roles]
-        known = [k for k, reply in enumerate(replies) if len(reply)]
-        ids, written = list(pieces[0]), 0
-        if known:
-            last = known[-1]
-            reply, place = [int(i) for i in replies[last]], groups.index([said[last]])
-            ids = self.encode(turns[: said[last]], replies[:last]) + reply
-            ids += self._after(reply, pieces[place + 1])
-            written = place + 1
-        for piece, group in zip(pieces[written + 1 :], groups[written:], strict=True):
-            text = "\n\n".join(turns[index][1] for index in group)
-            ids += self._encode_text(_SURROGATE.sub("\ufffd", text))
-            ids += piece
+        sampled = [(at, [int(i) for i in ids]) for at, ids in zip(said, replies, strict=False)]
+        ids, reply, spoken = list[int](), list[int](), -1
+        for end, next_reply in [*(one for one in sampled if one[1]), (len(turns), [])]:
+            pieces, groups = self._frame(roles[:end])  # what is written up to the next reply
+            first = groups.index([spoken]) + 1 if reply else 0
+            ids += reply + self._after(reply, pieces[first])
+            for piece, group in zip(pieces[first + 1 :], groups[first:], strict=True):
+                text = "\n\n".join(turns[index][1] for index in group)
+                ids += self._encode_text(_SURROGATE.sub("\ufffd", text))
+                ids += piece
+            reply, spoken = next_reply, end
         return ids
 
     def _after(self, reply: list[int], piece: list[int]) -> list[int]:
         """Return what of a template's piece after an assistant's text is left after a reply."""
-        ended = reply[-1] in self.end_ids and reply[-1] in piece
+        ended = bool(reply) and reply[-1] in self.end_ids and reply[-1] in piece
         return piece[piece.index(reply[-1]) + 1 :] if ended else piece
 
     def too_long(self, ids: Sequence[int], reply: int) -> Completion | None:
@@ -181,6 +177,12 @@ class ChatEncoder:
         # The head continues a text, so it must not get the prefix space of a new one.
         head = piece[: encoding.offsets[first][0]] if control else piece
         return self._plain.encode(head, add_special_tokens=False).ids + encoding.ids[first:]
+
+    def _frame(self, roles: tuple[str, ...]) -> tuple[list[list[int]], list[list[int]]]:
+        """Return `_pattern`, kept."""
+        if roles not in self._patterns:
+            self._patterns[roles] = self._pattern(roles)
+        return self._patterns[roles]
 
     def _pattern(self, roles: tuple[str, ...]) -> tuple[list[list[int]], list[list[int]]]:
         """Token ids around the texts, and which turns' texts are joined into each."""
