@@ -58,7 +58,7 @@ import gymnasium
 from neuromas_env import neuromas_v0
 
 env = gymnasium.make("neuromas/Task-v0", task="$first")  # one question, one answer
-env = neuromas_v0.env(task="$first", topology="2-1")  # a network of nodes
+env = neuromas_v0.env(task="$first", topology="$topology")  # a network of nodes
 ```
 
 ## Versions
@@ -105,6 +105,7 @@ def describe(family: str, data: str | None = None) -> dict[str, object]:
     origin = _DATA.search(f"\n{description}")
     names = list(entry.names(family, data))
     tasks = [_made(name, data) or make for name in names]
+    rounds = getattr(tasks[0], "rounds", 1)
     scorer = make if inspect.isclass(make) else type(tasks[0])
     ids = [id for id, stands in SINGLE.items() if stands.get("family", "").split("/")[0] == family]
     return {
@@ -113,6 +114,7 @@ def describe(family: str, data: str | None = None) -> dict[str, object]:
         "summary": summary,
         "description": _DATA.sub("", f"\n{description}").strip() + _kinds(module),
         "first": _SHOWN.get(family, names[0]),
+        "topology": f"2-1:rounds={rounds}" if rounds > 1 else "2-1",
         "count": len(names),
         "ids": ", ".join(f"`{id}`" for id in ids or ["neuromas/Task-v0"]),
         "scorer": inspect.getdoc(scorer.score).partition("\n")[0],

@@ -65,7 +65,7 @@ def draw_svg(
             'fill="none" stroke="#b45309" stroke-width="1.5" stroke-dasharray="5 4" '
             'marker-end="url(#arrow)"/>'
         )
-    height += footroom
+    tall = height + headroom + footroom
     for node, (x, y) in place.items():
         fill = "#fde68a" if node in layers[-1] else "#dbeafe"
         shapes.append(
@@ -74,7 +74,7 @@ def draw_svg(
         )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-headroom:g} {width} '
-        f'{height + headroom:g}" width="{width}" height="{height + headroom:g}" '
+        f'{tall:g}" width="{width}" height="{tall:g}" '
         f'font-family="sans-serif" font-size="11" text-anchor="middle" fill="#0f172a">\n'
         f"<title>{escape(title)}</title>\n"
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" '

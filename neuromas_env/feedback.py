@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from neuromas_env.errors import InputError, unknown
 
@@ -38,7 +38,8 @@ def read_parts(text: str, parts: Iterable[str]) -> Parts:
     Raises:
         InputError: A part is unknown or stands there twice.
     """
-    read = Parts()
+    read, given = Parts(), set[str]()
+    new: Any
     for part in parts:
         name, _, value = part.partition("=")
         if part in ("skip", "dense"):
@@ -51,8 +52,9 @@ def read_parts(text: str, parts: Iterable[str]) -> Parts:
             new = part == "memory"
         else:
             raise unknown("topology part", part, _PARTS)
-        if getattr(read, name) != Parts._field_defaults[name]:
+        if name in given:
             raise InputError(f"topology {text!r} gives its {name} twice")
+        given.add(name)
         read = read._replace(**{name: new})
     return read
 

@@ -70,6 +70,7 @@ turns = partial(make, TurnView)
 """The Gymnasium view in which one step is one node's turn."""
 
 
+@arguments
 def one_learner(
     *args: Any, learner: str = "node_0", others: Mapping[str, Act] | None = None, **kwargs: Any
 ) -> OneLearnerView:

@@ -116,6 +116,7 @@ class Engine(Protocol):
         versions: Of the packages that compute.
         paid: Whether a call costs money or somebody else's time, so that a benchmark keeps every
             reply as soon as it is there.
+        tool: Whether a program answers, no model, so that its calls count apart.
     """
 
     cost: Cost
@@ -124,6 +125,7 @@ class Engine(Protocol):
     settings: Mapping[str, Any] = MappingProxyType({})
     versions: Mapping[str, str] = MappingProxyType({})
     paid: bool = False
+    tool: bool = False
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, in their order; a call that fails is a completion with an error."""
@@ -155,6 +157,10 @@ class Usage:
         self.seconds += other.seconds
 
 
+TOOL = "tool:"
+"""How the accounts of tools begin."""
+
+
 class Cost:
     """Usage per phase and adapter, kept by an engine.
 
@@ -173,10 +179,17 @@ class Cost:
         self.usage.setdefault((self.phase, adapter or "base"), Usage()).add(usage)
 
     def total(self, phase: str) -> Usage:
-        """Sum over the adapters of one phase."""
+        """Sum over the adapters of one phase; tools, which are no models, stand apart."""
+        return self._sum(phase, tools=False)
+
+    def tools(self, phase: str) -> Usage:
+        """Sum over the tools of one phase."""
+        return self._sum(phase, tools=True)
+
+    def _sum(self, phase: str, tools: bool) -> Usage:
         total = Usage()
-        for (booked_phase, _), usage in self.usage.items():
-            if booked_phase == phase:
+        for (booked_phase, name), usage in self.usage.items():
+            if booked_phase == phase and name.startswith(TOOL) == tools:
                 total.add(usage)
         return total
 
@@ -205,6 +218,11 @@ class Policy:
         """Make the message of what the engine returned."""
         return completion.message
 
+    @property
+    def asks_model(self) -> bool:
+        """Whether a model is asked, and not a script or a tool."""
+        return not self.scripted and not (self.engine is not None and self.engine.tool)
+
     def tied(self, observation: Observation) -> bool | None:
         """Say whether a vote had to break a tie, None for a node that counts no votes."""
         return None
@@ -222,7 +240,7 @@ class Turn:
         node: Who spoke.
         text: The message it sent.
         adapter: Name of the adapter that spoke, None for the bare base or a script.
-        completion: The exact tokens of a model call, None where there was none.
+        completion: The exact tokens of a model call, None for a script or a tool.
         round: In which round of the episode, counted from 0.
     """
 

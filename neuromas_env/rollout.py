@@ -146,7 +146,7 @@ def opening(method: Method, task: Task, example: Example) -> list[Request]:
     channel = TextChannel(task, deals_parts=method.deals_parts)
     episode = _episode(method, channel, example)
     asked = [method.team[node].request(episode.observe(node), 0) for node in episode.active]
-    return [request for request in asked if isinstance(request, Request)]
+    return [r for r in asked if isinstance(r, Request) and not r.engine.tool]
 
 
 def _episode(method: Method, channel: TextChannel, example: Example) -> Episode:
@@ -184,8 +184,9 @@ def _ask_nodes(runs: Sequence[_Run], team: Team) -> dict[_Run, dict[str, str]]:
             run.error = run.error or f"{node}: {answer.error}"
             continue
         else:
-            adapter = request.adapter if isinstance(request, Request) else None
-            turn = Turn(node, team[node].read(answer), adapter, answer, round)
+            assert isinstance(request, Request)
+            completion = None if request.engine.tool else answer
+            turn = Turn(node, team[node].read(answer), request.adapter, completion, round)
         run.turns.append(turn)
         spoken[run][node] = turn.text
     return {run: messages for run, messages in spoken.items() if not run.error}

@@ -75,6 +75,8 @@ def test_one_round_is_written_as_before():
         ("2-1:rounds=2:feedback=self", "tells a node what its memory keeps already"),
         ("2-1:rounds=2:feedback=0>0", "tells a node what its memory keeps already"),
         ("2-1:rounds=2:rounds=3", "gives its rounds twice"),
+        ("2-1:rounds=1:rounds=3", "gives its rounds twice"),
+        ("2-1:memory:rounds=2:memory=none", "gives its memory twice"),
         ("33-1:rounds=2:feedback=all", "feedback 'all' is for at most 32 nodes, got 34"),
         ("tree-4:skip", "'tree-4:skip' is not a topology"),
     ],

@@ -12,7 +12,7 @@ from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.evaluate import blank, shuffle
 from neuromas_env.agents.training.log import transcript
-from neuromas_env.bench.stored import read_said
+from neuromas_env.bench.stored import actions_of, answer_in, read_said
 from neuromas_env.bench.worker import answer_of
 from neuromas_env.envs.schedules import output_last
 from neuromas_env.policy import Sampling
@@ -148,3 +148,7 @@ def test_counts_and_records_tell_the_round():
     answer = answer_of(0, run, 0.0, method)
     assert [said.get("round", 0) for said in read_said(answer.transcript)] == [0, 0, 1, 1, 2, 2, 2]
     assert answer.calls == 7 and answer.tie is None
+    said, texts = read_said(answer.transcript), [turn.text for turn in run.turns]
+    assert [one["text"] for one in actions_of(said, 3)] == [texts[1], texts[3], run.answer]
+    assert answer_in(said[:-1], 3) == said[-2] and answer_in(said, 3) == said[-1]
+    assert answer_in(said, 1)["text"] == texts[4]  # the last of node_0

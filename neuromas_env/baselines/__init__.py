@@ -71,6 +71,7 @@ _BUILT_IN = {
     "debate_llm_agg": ("debate:debate_llm_agg", "debate in which a further call decides"),
     "moa": ("moa:moa", "mixture-of-agents: layers of proposers, then an aggregator"),
     "self_refine": ("self_refine:self_refine", "criticise and rewrite one's own solution"),
+    "react": ("react:react", "ReAct: reason, call a tool, read what it returns, and go on"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
     "goa_longctx": (
         "goa_longctx:goa_longctx",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -61,11 +62,17 @@ for _panel, _name, _command, _examples in COMMANDS:
 app.add_typer(data.app, name="data", rich_help_panel=NAMES)
 
 
+@cache
+def _parser():
+    """Build all commands once: to do so at every call doubles the time of a small command."""
+    return typer.main.get_command(app)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one message and exit code 2."""
     try:
         with blamed():
-            app(args, prog_name="neuromas")
+            _parser()(args, prog_name="neuromas")
     except InputError as error:
         message = str(error)
     except ModuleNotFoundError as error:

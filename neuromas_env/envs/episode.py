@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from neuromas_env.checks import shown
@@ -36,6 +37,7 @@ class Episode:
         horizon: After how many rounds it is over, whatever happens.
         wiring: Who acts in which order and who reads whom.
         dealt: What the channel made of the question for the nodes.
+        round: Number of the round, counted from 0; of an ended episode, of the last with a message.
         layer: Number of the current layer; the number of layers when the episode has ended.
         said: The messages of this round by node, in order of speaking; not to be changed.
         past: The same of every earlier round.
@@ -89,28 +91,29 @@ class Episode:
         self.said: dict[str, Any] = {}
         self.past: tuple[dict[str, Any], ...] = ()
         self.replies: tuple[Response | None, ...] = ()
-        self._active: tuple[str, ...] = ()
-        self.layer = -1
+        self.active = ()
+        self.round, self.layer = 0, -1
         self._score: Score | None = None
         self._advance()
         if self.done:
             raise InputError(
                 "no node acts: mask, graph and schedule together leave nobody to answer"
             )
-        self._replay(prefix or {})
+        if prefix:
+            self._replay(prefix)
 
-    @property
+    @cached_property
     def active(self) -> tuple[str, ...]:
         """The nodes of the current layer that have still to act, in their order.
 
-        Empty when the episode has ended. A task whose reply is awaited is asked now.
+        Empty when the episode has ended. It is set as the episode goes on, but while it waits for
+        the task's reply, on which it depends; so the task is asked when it is first read.
 
         Raises:
             InputError: What the task replies is no response.
         """
-        if self.waiting:
-            self._ask()
-        return self._active
+        self._ask()
+        return self.active
 
     def observe(self, node: str) -> Any:
         """Return what a node sees now. Free of side effects.
@@ -137,8 +140,8 @@ class Episode:
             turn = f"it is {self.active[0]}'s turn" if self.active else "the episode has ended"
             raise InputError(f"{node} cannot speak now: {turn}")
         self.said[node] = self.channel.check(node, message)
-        self._active = self._active[1:]
-        if not self._active:
+        self.active = self.active[1:]
+        if not self.active:
             self._advance()
 
     def commit(self, messages: Mapping[str, Any]) -> None:
@@ -163,17 +166,12 @@ class Episode:
         """
         if not self.waiting:
             raise InputError("the episode awaits no reply: its round is not over, or has one")
-        self.waiting = False
+        self.waiting, self.active = False, ()
         self.replies += (response,)
         if not response.done and self.round + 1 < self.horizon:
             self._next_round()
         else:
             self.truncated = not response.done
-
-    @property
-    def round(self) -> int:
-        """Number of the round, counted from 0; of an ended episode, of the last with a message."""
-        return len(self.past)
 
     @property
     def tick(self) -> int:
@@ -295,29 +293,30 @@ class Episode:
             return
         if self.said and self.channel.world is not None:
             self.waiting = True
+            del self.active
         else:
             self._next_round()
 
     def _next_layer(self) -> bool:
         layers = self.wiring.acting[self.round]
-        self._active = ()
-        while not self._active and self.layer < len(layers):
+        self.active = ()
+        while not self.active and self.layer < len(layers):
             self.layer += 1
             if self.layer < len(layers):
-                self._active = self._who_acts(layers[self.layer])
-        return bool(self._active)
+                self.active = self._who_acts(layers[self.layer])
+        return bool(self.active)
 
     def _next_round(self) -> None:
         """Turn to the next round in which somebody acts; without one the episode has ended."""
-        ended = self.said, self.past, self.replies
+        ended = self.round, self.said, self.past, self.replies
         while self.round + 1 < self.horizon:
             if self.channel.world is not None and len(self.replies) == self.round:
                 self.replies += (None,)
             self.past += (self.said,)
-            self.said, self.layer = {}, -1
+            self.said, self.round, self.layer = {}, self.round + 1, -1
             if self._next_layer():
                 return
-        self.said, self.past, self.replies = ended
+        self.round, self.said, self.past, self.replies = ended
 
     def _ask(self) -> None:
         [error] = ask_worlds([self])

@@ -49,11 +49,11 @@ class ParallelNetwork(Network, ParallelEnv):
                 is no message. Nothing is committed then.
         """
         episode, nodes = self.episode, self.possible_agents
-        missing = [node for node in episode.active if node not in actions]
+        acting, round = episode.active, episode.round
+        missing = [node for node in acting if node not in actions]
         if missing:
             raise InputError(f"no action for {', '.join(missing)}, whose turn it is")
-        round = episode.round
-        episode.commit({node: actions[node] for node in episode.active})
+        episode.commit({node: actions[node] for node in acting})
         done, truncated = episode.done, episode.truncated
         over = done or episode.round > round
         result = (

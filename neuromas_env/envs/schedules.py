@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.topology import Topology
 
@@ -59,6 +60,7 @@ Schedule = Callable[[Messages], Collection[str] | None]
 """Messages committed so far to the nodes that may act in the next layer, None for all."""
 
 
+@arguments
 def output_last(topology: Topology) -> Schedule:
     """Let the output node speak in the last round alone, as in a debate or a consensus.
 
@@ -74,6 +76,7 @@ def _output_last(others: Collection[str], rounds: int, said: Messages) -> Collec
     return others if said.round < rounds - 1 else None
 
 
+@arguments
 def until(predicate: Callable[[Any], bool]) -> Schedule:
     """End the episode after the round whose last message, the output node's, fulfils a predicate.
 

@@ -238,7 +238,7 @@ def test_votes_read_replies_as_scores_do(folder, family):
     for variant in variants:
         task = make_task(f"{family}/{variant}", folder)
         for split in SPLITS:
-            for example in task.examples(split):
+            for example in task.examples(split)[::4]:
                 if example.id in task.flaws:
                     continue  # no answer of the question is its target
                 for reply in (example.target, f"I think the answer is {example.target}."):

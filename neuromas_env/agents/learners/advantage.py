@@ -80,8 +80,9 @@ class Advantage:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs: the average, a list of them if there is one for each round."""
-        first, *more = self._averages or [None]
-        return {"average": [first, *more] if more else first}
+        if len(self._averages) > 1:
+            return {"average": self._averages.copy()}
+        return {"average": self._averages[0] if self._averages else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the state of an earlier run."""

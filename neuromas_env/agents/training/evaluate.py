@@ -102,7 +102,7 @@ def evaluate(
     """
     if not examples:
         raise InputError("an evaluation needs at least one question")
-    costs = [engine.cost for engine in method.engines]
+    costs = method.costs
     phases, before = [cost.phase for cost in costs], _total(costs)
     for cost in costs:
         cost.phase = "eval"
