@@ -5,12 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from support.chat_server import ChatServer
 from support.engines import NODES, assert_same_gradients, collect_gradients, tiny_engine
 from support.tiny_models import FAMILIES
 from support.toy_tasks import Whole
+from support.vllm_stand_in import make, put_in_place
 
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.engines.cached import CachedEngine
+from neuromas_env.agents.engines.openai import OpenAIEngine
 from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.policy import Request, Sampling
@@ -92,3 +95,27 @@ def test_a_cache_tells_replies_apart(tmp_path):
     assert engine.cost.total("eval").calls == calls == 3
     assert [r.ids.tolist() for r in again] == [r.ids.tolist() for r in first]
     cached.close()
+
+
+@pytest.mark.vllm
+def test_vllm_gets_the_tokens_that_it_has_drawn(monkeypatch):
+    put_in_place(monkeypatch)
+    ours, theirs = (episodes(e, "1:rounds=2") for e in (tiny_engine("llama"), make()))
+    for one, other in zip(ours, theirs, strict=True):
+        assert [t.text for t in one.turns] == [t.text for t in other.turns]
+        asked = [[t.completion.prompt_ids.tolist() for t in run.turns] for run in (one, other)]
+        assert asked[0] == asked[1]
+
+
+def test_a_server_gets_the_texts():
+    with ChatServer(lambda body: f"said {len(body['messages'])}") as server:
+        engine = OpenAIEngine("m", base_url=server.url)
+        task = Whole()
+        network = llm_network("1:rounds=2", task, engine, Sampling(0.0, 4), adapter_of={})
+        run_episodes(network, task, task.rows[:1])
+        engine.close()
+    assert [message["content"] for message in server.bodies[1]["messages"][1:]] == [
+        "say yes",
+        "said 2",
+        "[round 2 of 2]",
+    ]
