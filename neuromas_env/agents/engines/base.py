@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +148,7 @@ class TrainableEngine(Engine, Protocol):
         ...
 
     def encode(
-        self, turns: Sequence[tuple[str, str]], replies: Sequence[Sequence[int]] = ()
+        self, turns: Sequence[tuple[str, str]], replies: Sequence[Iterable[int]] = ()
     ) -> list[int]:
         """Return the exact prompt of chat turns, with their replies' own tokens; see `Request`."""
         ...

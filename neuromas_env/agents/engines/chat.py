@@ -90,7 +90,7 @@ class ChatEncoder:
         self.context_length = context_length or tokenizer.model_max_length
 
     def encode(
-        self, turns: Sequence[tuple[str, str]], replies: Sequence[Sequence[int]] = ()
+        self, turns: Sequence[tuple[str, str]], replies: Sequence[Iterable[int]] = ()
     ) -> list[int]:
         """Write the prompt that asks for the next assistant turn.
 
