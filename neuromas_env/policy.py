@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from neuromas_env.checks import Count, Natural, NonNegative, arguments
 from neuromas_env.tasks.base import Example, Reply, Score
+from neuromas_env.tasks.interactive import Response
 from neuromas_env.text import valid
 
 if TYPE_CHECKING:
@@ -267,6 +268,8 @@ class Trajectory:
         rewards: What each round earned, the score at the end included: they sum up to `reward`.
             Empty for a task that does not reply, which pays at the end alone.
         truncated: Whether the network's rounds were over before the task was.
+        replies: What the task replied to each round, None to one in which nobody spoke; empty for a
+            task that does not reply.
     """
 
     example: Example
@@ -279,6 +282,7 @@ class Trajectory:
     error: str | None = None
     rewards: tuple[float, ...] = ()
     truncated: bool = False
+    replies: tuple[Response | None, ...] = ()
 
     def by_node(self, node: str) -> tuple[Turn, ...]:
         """Return a node's turns, in the order of speaking."""

@@ -237,5 +237,5 @@ def _trajectory(run: _Run) -> Trajectory:
         return Trajectory(*common, "", None, 0.0, run.error)
     return Trajectory(
         *common, episode.answer, episode.score, episode.reward,
-        rewards=episode.rewards, truncated=episode.truncated,
+        rewards=episode.rewards, truncated=episode.truncated, replies=episode.replies,
     )  # fmt: skip

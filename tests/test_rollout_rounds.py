@@ -14,7 +14,9 @@ from neuromas_env.agents.training.evaluate import blank, shuffle
 from neuromas_env.agents.training.log import transcript
 from neuromas_env.bench.stored import actions_of, answer_in, read_said
 from neuromas_env.bench.worker import answer_of
+from neuromas_env.envs.episode import Episode
 from neuromas_env.envs.schedules import output_last
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.policy import Sampling
 from neuromas_env.rollout import run_episodes
 from neuromas_env.seeds import derive_seed
@@ -152,3 +154,12 @@ def test_counts_and_records_tell_the_round():
     assert [one["text"] for one in actions_of(said, 3)] == [texts[1], texts[3], run.answer]
     assert answer_in(said[:-1], 3) == said[-2] and answer_in(said, 3) == said[-1]
     assert answer_in(said, 1)["text"] == texts[4]  # the last of node_0
+
+
+def test_the_turns_of_a_trajectory_are_a_prefix():
+    task = Counts()
+    [run] = run_episodes(network(task=task), task, task.rows[1:])
+    for count in range(len(run.turns) + 1):
+        episode = Episode(ROUNDS, TextChannel(task), task.rows[1], prefix=run.turns[:count])
+        assert [said.message for said in episode.turns] == [t.text for t in run.turns[:count]]
+    assert (episode.rewards, episode.replies) == (run.rewards, run.replies)

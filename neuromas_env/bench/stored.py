@@ -40,6 +40,13 @@ CREATE VIEW results AS
     FROM answers JOIN cells ON cells.id = answers.cell
     JOIN questions USING (task, split, row_id);
 """
+STARTS = """
+CREATE TABLE IF NOT EXISTS starts (
+    command TEXT NOT NULL, commit_ TEXT NOT NULL, machine TEXT NOT NULL, date TEXT NOT NULL,
+    PRIMARY KEY (command, commit_, machine)
+) WITHOUT ROWID
+"""
+"""By what answers were made; stores have it since version 0.2.0."""
 _TEXT, _COUNT = "typeof({0}) = 'text'", "typeof({0}) = 'integer' AND {0} >= 0"
 _SHARE = "typeof({0}) IN ('real', 'integer') AND {0} BETWEEN 0 AND 1"
 _JSON = "typeof({0}) = 'text' AND json_valid({0}) AND json_type({0}) = "

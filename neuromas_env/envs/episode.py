@@ -43,7 +43,8 @@ class Episode:
         past: The same of every earlier round.
         replies: What the task replied to each round so far, None to one in which nobody spoke;
             empty for a task that does not reply.
-        waiting: Whether the round is over and the task has still to reply, see `answered`.
+        waiting: Whether the round is over and the task has still to reply, on which the other
+            attributes depend; see `settle`, `answered` and `ask_worlds`.
         truncated: Whether the last round was over before the task was. Never so for a task that
             does not reply.
     """
@@ -112,7 +113,7 @@ class Episode:
         Raises:
             InputError: What the task replies is no response.
         """
-        self._ask()
+        self.settle()
         return self.active
 
     def observe(self, node: str) -> Any:
@@ -122,7 +123,7 @@ class Episode:
             InputError: There is no such node.
         """
         if self.waiting:
-            self._ask()
+            self.settle()
         try:
             return self.channel.observe(self, node)
         except KeyError:
@@ -172,6 +173,16 @@ class Episode:
             self._next_round()
         else:
             self.truncated = not response.done
+
+    def settle(self) -> None:
+        """Ask the task for the reply that the episode waits for, if it does.
+
+        Raises:
+            InputError: What the task replies is no response.
+        """
+        [error] = ask_worlds([self])
+        if error is not None:
+            raise error
 
     @property
     def tick(self) -> int:
@@ -248,14 +259,15 @@ class Episode:
         Raises:
             InputError: What the task returns is no score.
         """
+        ends = self.done and round == self.round  # first, as it may ask for a reply
         reply = self.replies[round] if round < len(self.replies) else None
         earned = 0.0 if reply is None else reply.reward
-        ends = self.done and round == self.round
         return earned + self.channel.reward(self.score) if ends else earned
 
     @property
     def rewards(self) -> tuple[float, ...]:
         """What each round earned; empty for a task that does not reply, which pays at the end."""
+        self.settle()
         return tuple([self.earned(at) for at in range(len(self.replies))])
 
     @property
@@ -317,11 +329,6 @@ class Episode:
             if self._next_layer():
                 return
         self.round, self.said, self.past, self.replies = ended
-
-    def _ask(self) -> None:
-        [error] = ask_worlds([self])
-        if error is not None:
-            raise error
 
     def _who_acts(self, layer: tuple[str, ...]) -> tuple[str, ...]:
         chosen = None if self._schedule is None else self._schedule(Messages(self.said, self.past))

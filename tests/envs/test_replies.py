@@ -34,6 +34,19 @@ def test_a_round_that_is_over_awaits_the_task(way):
     assert heard(one.observe("node_0")["inbox"]) == ["world:a1 b1 yes"]
 
 
+def test_what_depends_on_a_reply_asks_for_it():
+    turns = [("node_0", "x"), ("node_1", "x"), ("node_2", "yes")]
+    for read, expected in {
+        "active": ("node_0", "node_1"), "done": False, "rewards": (1.0,), "messages": dict(turns),
+    }.items():  # fmt: skip
+        episode = start("2-1:rounds=3", Counts(), prefix=turns)
+        assert episode.waiting and getattr(episode, read) == expected
+    assert start("2-1:rounds=3", Counts(), prefix=turns).earned(0) == 1.0
+    waiting = start("2-1:rounds=3", Counts(), prefix=turns)
+    waiting.settle()
+    assert not waiting.waiting and waiting.round == 1
+
+
 def test_rewards_are_paid_by_round_and_a_node_gets_those_since_its_own_turn():
     env = neuromas_v0.env(Counts(), "1-1:rounds=3")
     env.reset(options={"index": 0})

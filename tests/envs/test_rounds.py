@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.rounds import WHOLE, heard, play, start
 from support.toy_tasks import RECURRENT, Counts, Dealt, Whole, graphs, recurrent
@@ -72,6 +72,7 @@ def test_nodes_of_a_layer_do_not_hear_one_another_before_the_next_round():
     assert heard(episode.observe("node_1")["inbox"]) == ["0:first"]
 
 
+@settings(max_examples=30)
 @given(recurrent(), st.sampled_from(TASKS))
 def test_a_later_inbox_extends_an_earlier_one_where_there_is_memory(topology, task):
     episode, latest = start(topology, task), {}
@@ -97,6 +98,7 @@ def test_a_later_inbox_extends_an_earlier_one_where_there_is_memory(topology, ta
     assert state_space(size, 20_000, 2) != state_space(size, 20_000)
 
 
+@settings(max_examples=30)
 @given(recurrent(), st.data())
 def test_who_is_cut_off_acts_as_long_as_feedback_can_still_carry_its_message(topology, data):
     edges = data.draw(graphs(len(topology)))
@@ -154,6 +156,7 @@ class Digests(Policy):
 
 
 @pytest.mark.slow
+@settings(max_examples=60)
 @given(episodes(), st.data())
 def test_aec_parallel_episode_and_rollout_agree(drawn, data):
     topology, task, schedule, options = drawn

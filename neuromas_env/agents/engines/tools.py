@@ -146,8 +146,8 @@ def _when_used(
     before = said.past[-1] if said.past else {}
 
     def runs(node: str) -> bool:
-        heard = [before.get(source, "") for source in topology.feedback_sources(node)]
-        heard += [said.get(source, "") for source in topology.sources(node)]
+        sources = [(before, topology.feedback_sources(node)), (said, topology.sources(node))]
+        heard = [spoken[name] for spoken, names in sources for name in names if name in spoken]
         return last_block(heard) is not None
 
     idle = {node for node in tools if not runs(node)}

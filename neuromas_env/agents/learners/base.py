@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.engines.tools import make_tool, with_tools
 from neuromas_env.agents.learners.names import LEARNERS
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.prompts import PROMPTS, Turns, build_prompt
@@ -66,6 +67,10 @@ class Learner:
                     f"learner {config.learner!r} learns from one turn of each node: topology must "
                     f"have 1 round, got {topology.name!r}"
                 )
+        if config.tools and not cls.rounds:
+            raise InputError(
+                f"learner {config.learner!r} learns from what every node says: leave out tools"
+            )
         if not cls.grows and (len(config.stages()) > 1 or config.grow_from is not None):
             raise InputError(
                 f"learner {config.learner!r} belongs to one network: leave out schedule and "
@@ -84,19 +89,26 @@ class Learner:
         """Return the network that is trained, each node with the adapter of its name.
 
         Args:
-            config: Its `prompt` and `whole_questions` go before what the class says, and its
-                `max_news` shortens what prompts show of messages.
+            config: Its `prompt` and `whole_questions` go before what the class says; its
+                `max_news` shortens what prompts show of messages, its `tools` stand at nodes in
+                place of models.
             topology: The network.
             task: Gives the answer format.
             engine: Serves all nodes.
             sampling: How to decode.
         """
-        return llm_network(
+        made = llm_network(
             topology, task, engine, sampling,
             prompt=PROMPTS[config.prompt] if config.prompt else cls.prompt,
             deals_parts=cls.deals_parts and not config.whole_questions,
             max_news=config.max_news,
         )  # fmt: skip
+        if not config.tools:
+            return made
+        tools = {node: make_tool(name) for node, name in config.tool_names().items()}
+        for tool in tools.values():
+            tool.cost = engine.cost  # one account of a run
+        return with_tools(made, tools)
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
         """Return a step's episodes, by default `rollouts` of each question with the network."""

@@ -127,8 +127,9 @@ class NoLog(RunLog):
 
 
 def transcript(trajectory: Trajectory) -> dict[str, Any]:
-    """Return an episode for JSON: the question, what every node said, and the score."""
+    """Return an episode for JSON: the question, what nodes said and a task replied, the score."""
     score = trajectory.score
+    replies = [reply and reply.text for reply in trajectory.replies]
     return {
         "id": trajectory.example.id,
         "question": trajectory.example.question,
@@ -145,6 +146,7 @@ def transcript(trajectory: Trajectory) -> dict[str, Any]:
             }
             for turn in trajectory.turns
         ],
+        **({"replies": replies, "rewards": list(trajectory.rewards)} if replies else {}),
         "answer": trajectory.answer,
         "reward": trajectory.reward,
         "strict": None if score is None else score.strict,

@@ -106,6 +106,7 @@ class Transcript(TypedDict):
     question: str
     target: str
     messages: list[Message]
+    replies: NotRequired[list[str | None]]
     strict: Share | None
     extracted: Share | None
     reward: float

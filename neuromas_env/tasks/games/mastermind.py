@@ -94,7 +94,7 @@ class Mastermind(Hidden):
         target, left = codes.index(example.target), np.arange(self.count)
         guesses: list[int] = []
         while target not in guesses:
-            guesses.append(_best(self.letters, self.length, left.tobytes()))
+            guesses.append(best_guess(self.letters, self.length, tuple(left.tolist())))
             left = left[table[guesses[-1], left] == table[guesses[-1], target]]
         return tuple(codes[guess] for guess in guesses)
 
@@ -117,12 +117,17 @@ def _table(letters: int, length: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=4096)
-def _best(letters: int, length: int, left: bytes) -> int:
+def best_guess(letters: int, length: int, left: tuple[int, ...]) -> int:
     """Return the guess that leaves the fewest codes in the worst case.
 
     Of equal ones it is that which leaves fewer on average, then one that may be the code.
+
+    Args:
+        letters: How many there are.
+        length: Of a code.
+        left: Which codes are possible, by their places in the order of `itertools.product`.
     """
-    table, codes = _table(letters, length), np.frombuffer(left, dtype=int)
+    table, codes = _table(letters, length), np.array(left)
     kinds = (length + 1) ** 2
     cells = table[:, codes] + kinds * np.arange(len(table))[:, None]
     sizes = np.bincount(cells.ravel(), minlength=kinds * len(table)).reshape(-1, kinds)

@@ -180,8 +180,8 @@ def test_a_game_is_learned_that_needs_two_rounds(shape, best):
     """In one round nothing tells the letters apart, so the best is a constant answer."""
     topology, task, engine = Topology.parse(shape), Hunt(), TabularEngine("ABC")
     learner = TabularReinforce(engine, topology.nodes, learning_rate=3.0)
-    for step in range(40):
+    for step in range(30):
         network = llm_network(topology, task, engine, Sampling(1.0, 1))
-        learner.update(run_episodes(network, task, task.rows, seed=step, rollouts=16))
+        learner.update(run_episodes(network, task, task.rows, seed=step, rollouts=8))
     greedy = llm_network(topology, task, engine, Sampling(0.0, 1))
     assert np.mean([run.reward for run in run_episodes(greedy, task, task.rows)]) == best
