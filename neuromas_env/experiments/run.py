@@ -106,7 +106,7 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         # What is claimed changes no run.
         del held["seeds"], held["claims"]
         # As folders have it that were made when these had other names, or were not there yet.
-        del held["table"]
+        del held["table"], held["note"]
         held["kind"] = "coded" if study.kind == "discrete" else study.kind
         complexity = held.pop("sample_complexity")
         if complexity is not None:
