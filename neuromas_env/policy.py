@@ -53,6 +53,9 @@ class Request:
         adapter: Name of the LoRA adapter, None for the bare base model.
         sampling: Decoding parameters.
         seed: Seed of this call's own random stream.
+        replies: Token ids of the `assistant` turns as they were sampled, an int array `[T]` each,
+            empty where they are not known; without any, the turns' texts are tokenised. Engines
+            that have no tokens, such as servers, go by the texts.
     """
 
     turns: tuple[tuple[str, str], ...]
@@ -60,6 +63,7 @@ class Request:
     adapter: str | None = None
     sampling: Sampling = Sampling()
     seed: Natural = 0
+    replies: tuple[np.ndarray, ...] = field(default=(), repr=False)
 
 
 @arguments

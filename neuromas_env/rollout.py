@@ -35,6 +35,7 @@ class Layer(list[Mapping[str, str]]):
         self.round, self.number, self.runs = round, number, runs
 
 
+_UNKNOWN = np.zeros(0, dtype=np.int64)
 Intervene = Callable[[Layer], Sequence[Mapping[str, str]]]
 """Replaces the messages of a layer."""
 
@@ -171,7 +172,8 @@ def _ask_nodes(runs: Sequence[_Run], team: Team) -> dict[_Run, dict[str, str]]:
         for node in run.episode.active:
             # In the first round that of the node alone: a seed's words are padded with zeros.
             seed = derive_seed(run.seed, int(node.removeprefix("node_")), run.episode.round)
-            turns.append((run, node, team[node].request(run.episode.observe(node), seed)))
+            request = team[node].request(run.episode.observe(node), seed)
+            turns.append((run, node, _with_replies(request, run, node)))
     answers = call_engines([request for _, _, request in turns])
     spoken: dict[_Run, dict[str, str]] = {run: {} for run in runs}
     for (run, node, request), answer in zip(turns, answers, strict=True):
@@ -188,6 +190,28 @@ def _ask_nodes(runs: Sequence[_Run], team: Team) -> dict[_Run, dict[str, str]]:
         run.turns.append(turn)
         spoken[run][node] = turn.text
     return {run: messages for run, messages in spoken.items() if not run.error}
+
+
+def _with_replies(request: str | Request, run: _Run, node: str) -> str | Request:
+    """Give a request the tokens of those of its assistant turns that the node itself has sampled.
+
+    It has them only where the prompt goes through all of the node's messages, each as it was
+    sampled: one that was given or replaced, or is made of a reply, stays a text.
+    """
+    if not isinstance(request, Request):
+        return request
+    shown = [text for role, text in request.turns if role == "assistant"]
+    said = [(at, text) for name, at, text in run.episode.turns if name == node]
+    if not shown or shown != [text for _, text in said]:
+        return request
+    sampled = {t.round: t.completion for t in run.turns if t.node == node and t.completion}
+    replies = tuple(
+        [
+            reply.ids if (reply := sampled.get(at)) and reply.message == text else _UNKNOWN
+            for at, text in said
+        ]
+    )
+    return replace(request, replies=replies) if any(map(len, replies)) else request
 
 
 def call_engines(requests: Iterable[str | Request]) -> list[str | Completion]:

@@ -35,7 +35,9 @@ _OPTIONS = (
     "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",
     "max_new_tokens", "chunk_rows", "engine", "vllm_cache",
 )  # fmt: skip
-_RUN_OPTIONS = ("rank", "alpha", "targets", "learner", "prompt", "whole_questions")
+_RUN_OPTIONS = (
+    "rank", "alpha", "targets", "learner", "prompt", "whole_questions", "max_news",
+)  # fmt: skip
 
 
 @config_options(TrainConfig, *_OPTIONS, topology="1, or the run's", connect="dense")

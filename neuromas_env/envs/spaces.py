@@ -96,11 +96,13 @@ def observation_space(n_nodes: int, max_length: int = MAX_MESSAGE, rounds: int =
     Args:
         n_nodes: Number of nodes of the network.
         max_length: Most characters of a message.
-        rounds: Passes over the layers. With several, the place says which `round` it is and how
-            many `rounds` there are.
+        rounds: Passes over the layers. With several, the place says which `round` it is, how many
+            `rounds` there are, and whether the nodes have `memory`.
     """
     clock: dict[str, Any] = (
-        {"round": Discrete(rounds), "rounds": Discrete(1, start=rounds)} if rounds > 1 else {}
+        {"round": Discrete(rounds), "rounds": Discrete(1, start=rounds), "memory": Discrete(2)}
+        if rounds > 1
+        else {}
     )
     return Dict(
         question=Message(MAX_QUESTION),

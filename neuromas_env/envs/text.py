@@ -145,9 +145,10 @@ class TextChannel:
         `sources` and `readers`, 1 where there is an edge.
 
         Over several rounds every message has the `round` in which it was said, and the place the
-        numbers `round` and `rounds`. The inbox holds what reaches the node in this round: over
-        feedback edges, from the world, then along the edges. With memory it holds that of all
-        rounds so far, each followed by the node's own message, so that it only ever grows.
+        numbers `round` and `rounds`, and as `memory` 1 or 0. The inbox holds what reaches the node
+        in this round: over feedback edges, from the world, then along the edges. With memory it
+        holds that of all rounds so far, each followed by the node's own message, so that it only
+        ever grows.
         """
         said, wiring = episode.said, episode.wiring
         place = wiring.places[node].copy()
@@ -156,7 +157,8 @@ class TextChannel:
                 [{"source": s, "text": said[s]} for s in wiring.sources[node] if s in said]
             )
         else:
-            place |= {"round": episode.round, "rounds": episode.horizon}
+            memory = int(episode.topology.memory)
+            place |= {"round": episode.round, "rounds": episode.horizon, "memory": memory}
             inbox = _items(self._heard(episode, node))
         return {"question": episode.dealt[node], "inbox": inbox, "place": place}
 

@@ -89,8 +89,9 @@ class Learner:
         """Return the network that is trained, each node with the adapter of its name.
 
         Args:
-            config: Its `prompt` and `whole_questions` go before what the class says; its `tools`
-                stand at nodes in place of models.
+            config: Its `prompt` and `whole_questions` go before what the class says; its
+                `max_news` shortens what prompts show of messages, its `tools` stand at nodes in
+                place of models.
             topology: The network.
             task: Gives the answer format.
             engine: Serves all nodes.
@@ -100,6 +101,7 @@ class Learner:
             topology, task, engine, sampling,
             prompt=PROMPTS[config.prompt] if config.prompt else cls.prompt,
             deals_parts=cls.deals_parts and not config.whole_questions,
+            max_news=config.max_news,
         )  # fmt: skip
         if not config.tools:
             return made

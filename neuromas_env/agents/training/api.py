@@ -26,6 +26,7 @@ from neuromas_env.agents.training import checkpoint as checkpoints
 from neuromas_env.agents.training.config import TrainConfig, check_tools_stay, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.folder import check_free, locked, make
+from neuromas_env.agents.training.lengths import lengths_note
 from neuromas_env.agents.training.log import check_lengths
 from neuromas_env.agents.training.loop import Run
 from neuromas_env.agents.training.records import Head, Result
@@ -112,6 +113,9 @@ def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
         if steps and (note := rounds_note(task, shape)):
             report.note(note)
     engine = make_engine(config)
+    for shape, steps in stages:
+        if steps and (note := lengths_note(config, shape, task, engine)):
+            report.note(note)
     distributed.check_same({"of the base model": engine.weights_hash}, "hash")
     models = config.model_nodes(stages[0][0])
     nodes = config.node_names(stages[0][0]) if source is None else models

@@ -72,6 +72,9 @@ class TrainConfig(Options):
         "source has it, which is its place for all but malt",
         choices=PROMPTS,
     )
+    max_news: int | None = _network(
+        None, "characters that a prompt shows of each message it tells; by default all", low=1
+    )
     whole_questions: bool = _network(
         False, "let every node read the whole question, also where the task deals parts"
     )
