@@ -177,7 +177,9 @@ def singles():
                 for arm in study.trained():
                     if arm.kind == "train" and len(shape(study, arm)) == 1:
                         for task in arm.tasks:
-                            found[single(study, arm, task)].add(name)
+                            # Of other tasks the number of questions is not what symbols make.
+                            if study.kind == "discrete" or task.startswith("hierarchy/"):
+                                found[single(study, arm, task)].add(name)
     return found
 
 
