@@ -84,7 +84,7 @@ def main():
     torch.set_num_threads(chosen.threads)
     tokens, repeats = (NEW // 4, 1) if chosen.quick else (NEW, 3)
     floor, ours = Floor(False), Ours(NODES, new=1 + tokens)
-    asked = [ours.team[node].request(None, seed) for node in ours.nodes for seed in range(8)]
+    asked = [ours.method.team[node].request(None, seed) for node in ours.nodes for seed in range(8)]
     works = {
         "generate": (floor.model, lambda: floor.generate(NODES, 1 + tokens)),
         "ours": (ours.engine.model, lambda: ours.engine.generate(asked)),

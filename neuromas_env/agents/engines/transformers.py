@@ -24,7 +24,8 @@ from neuromas_env.agents.engines.chat import ChatEncoder
 from neuromas_env.agents.engines.forward import packing, prefix
 from neuromas_env.agents.engines.forward.adapters import AdapterSet
 from neuromas_env.agents.engines.forward.attention import use_own_attention
-from neuromas_env.agents.engines.forward.decoding import decode
+from neuromas_env.agents.engines.forward.decoder import Decoder
+from neuromas_env.agents.engines.forward.decoding import ROOM, decode
 from neuromas_env.agents.engines.forward.lm_head import chosen_logprobs
 from neuromas_env.agents.engines.forward.oom import out_of_memory
 from neuromas_env.agents.engines.handover import ROUNDING, one_token
@@ -61,6 +62,7 @@ class TransformersEngine(Engine):
         token_budget: int = 4096,
         gradient_checkpointing: bool = False,
         share_prefixes: bool = True,
+        packed_weights: bool = True,
     ) -> None:
         """Prepare a loaded model.
 
@@ -75,6 +77,8 @@ class TransformersEngine(Engine):
             gradient_checkpointing: Recompute activations in the backward pass; less
                 memory, more time.
             share_prefixes: Compute what prompts have in common once.
+            packed_weights: On a CPU, hold the base's weights a second time, packed for decoding,
+                if that takes at most half of the memory that is free.
         """
         self.name, self.weights_hash = base.name, base.weights_hash
         self.model = base.model
@@ -83,6 +87,7 @@ class TransformersEngine(Engine):
         self.adapters = AdapterSet(
             self.model, base_name=base.name, rank=rank, alpha=alpha, targets=targets
         )
+        self._decoder = Decoder(self.model, self.adapters, packed_weights, self._packs)
         self.chat = ChatEncoder(
             base.tokenizer,
             base.name,
@@ -171,14 +176,17 @@ class TransformersEngine(Engine):
         ]
         distinct = list(dict.fromkeys(asked))  # several rollouts of a question: computed once
         names, _, texts = zip(*distinct, strict=True)
+        self._decoder.prepare(names)
         state, places = self._compute(texts, names)
         place = dict(zip(distinct, places, strict=True))
         order = sorted(range(len(requests)), key=lambda i: place[asked[i]])
+        by_row = {place[each]: each[0] for each in distinct}
+        rows = [by_row[row] for row in range(len(distinct))]
+        room = min(ROOM, max(request.sampling.max_new_tokens for request in requests))
         drawn = decode(
-            self.model,
-            self.adapters,
+            lambda: self._decoder.begin(state, rows, len(requests), room),
             self._logits,
-            state,
+            state.hidden[:, -1],
             [requests[i] for i in order],
             [place[asked[i]] for i in order],
             self.chat.end_ids,
@@ -208,7 +216,9 @@ class TransformersEngine(Engine):
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Next-token logits `[tokens, vocabulary]` in float32 of hidden states `[tokens, d]`."""
-        logits = self.model.get_output_embeddings()(hidden).float()
+        sampling = torch.is_inference_mode_enabled()
+        head = self._decoder.head if sampling else self.model.get_output_embeddings()
+        logits = head(hidden).float()
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
 
