@@ -120,7 +120,9 @@ def phases(ours, requests):
 
 def report(device, nodes, limits, repeats):
     ours = Ours(nodes, device=device)
-    requests = [ours.method.team[node].request(None, seed) for seed in range(8) for node in ours.nodes]
+    requests = [
+        ours.method.team[node].request(None, seed) for seed in range(8) for node in ours.nodes
+    ]
     measured, counted = {}, {}
     works, numbers = phases(ours, requests)
     for name, work in works.items():

@@ -28,6 +28,8 @@ from neuromas_env.agents.engines.forward.decoder import Decoder
 from neuromas_env.agents.engines.forward.decoding import ROOM, decode
 from neuromas_env.agents.engines.forward.lm_head import chosen_logprobs
 from neuromas_env.agents.engines.forward.oom import out_of_memory
+from neuromas_env.agents.engines.forward.recomputing import enable_recomputing, recomputing
+from neuromas_env.agents.engines.forward.threads import chosen_threads, using
 from neuromas_env.agents.engines.handover import ROUNDING, one_token
 from neuromas_env.agents.engines.models import LoadedModel, end_ids
 from neuromas_env.errors import InputError
@@ -103,12 +105,10 @@ class TransformersEngine(Engine):
         sliding = "sliding_attention" in (getattr(self.model.config, "layer_types", None) or ())
         self._share = share_prefixes and (self._packs or not sliding)
         self._share_training = share_prefixes and self._packs
-        self._checkpointing = gradient_checkpointing
+        self._recomputed = self.model.base_model.layers if gradient_checkpointing else ()
         if gradient_checkpointing:
-            enable = getattr(self.model, "activation_checkpointing_enable", None)
-            # Older transformers know it by another name, newer ones warn of that.
-            enable = enable or self.model.gradient_checkpointing_enable
-            enable({"use_reentrant": False})
+            enable_recomputing(self.model)
+        self._threads = chosen_threads(self.model) if self.device.type == "cpu" else None
 
     @property
     def device(self) -> torch.device:
@@ -144,7 +144,7 @@ class TransformersEngine(Engine):
             if results[index] is None:
                 prompts[index] = ids
         accepted = list(prompts)
-        with torch.inference_mode(), self.adapters.loaded([r.adapter for r in requests]):
+        with torch.inference_mode(), self._loaded([r.adapter for r in requests]):
             for first in range(0, len(accepted), self._chunk_rows):
                 chunk = accepted[first : first + self._chunk_rows]
                 try:
@@ -165,7 +165,7 @@ class TransformersEngine(Engine):
     ) -> list[Completion]:
         """Draw a token at temperature 1 after each prompt, the way that replies are drawn."""
         requests = one_token(self, adapters)
-        with torch.inference_mode(), self.adapters.loaded(adapters):
+        with torch.inference_mode(), self._loaded(adapters):
             return self._chunk(requests, list(map(list, prompts)))
 
     def _chunk(self, requests: list[Request], prompts: list[list[int]]) -> list[Completion]:
@@ -180,8 +180,7 @@ class TransformersEngine(Engine):
         state, places = self._compute(texts, names)
         place = dict(zip(distinct, places, strict=True))
         order = sorted(range(len(requests)), key=lambda i: place[asked[i]])
-        by_row = {place[each]: each[0] for each in distinct}
-        rows = [by_row[row] for row in range(len(distinct))]
+        rows = [name for name, *_ in sorted(distinct, key=place.__getitem__)]
         room = min(ROOM, max(request.sampling.max_new_tokens for request in requests))
         drawn = decode(
             lambda: self._decoder.begin(state, rows, len(requests), room),
@@ -216,9 +215,7 @@ class TransformersEngine(Engine):
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Next-token logits `[tokens, vocabulary]` in float32 of hidden states `[tokens, d]`."""
-        sampling = torch.is_inference_mode_enabled()
-        head = self._decoder.head if sampling else self.model.get_output_embeddings()
-        logits = head(hidden).float()
+        logits = self._decoder.head(hidden).float()
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
 
@@ -298,7 +295,7 @@ class TransformersEngine(Engine):
         Call `backward` inside the block: gradient checkpointing computes again there,
         with the adapters of this batch.
         """
-        with self.adapters.loaded([row.adapter for row in rows]), self._recompute():
+        with self._loaded([row.adapter for row in rows]), recomputing(self._recomputed):
             reference = None
             if with_kl:
                 with torch.no_grad():
@@ -328,7 +325,7 @@ class TransformersEngine(Engine):
         """
         rows = [Row(adapter, ids, ids[-1:]) for ids in prompts]
         for batch in self.micro_batches(rows):
-            with self.adapters.loaded([adapter]), self._recompute():
+            with self._loaded([adapter]), recomputing(self._recomputed):
                 yield batch, self._completion_hidden([rows[i] for i in batch])[0]
 
     def _terms(
@@ -394,17 +391,7 @@ class TransformersEngine(Engine):
             return chosen, entropy, (logp.exp() * (logp - base)).sum(-1)
 
     @contextlib.contextmanager
-    def _recompute(self) -> Iterator[None]:
-        """Switch gradient checkpointing on.
-
-        transformers checkpoints a layer that is in training mode; the modules inside
-        stay in evaluation mode, so that nothing is dropped out.
-        """
-        layers = self.model.base_model.layers if self._checkpointing else ()
-        for layer in layers:
-            layer.training = True
-        try:
+    def _loaded(self, names: Sequence[str | None]) -> Iterator[None]:
+        """Make ready for passes with these adapters."""
+        with using(self._threads), self.adapters.loaded(names):
             yield
-        finally:
-            for layer in layers:
-                layer.training = False

@@ -113,7 +113,9 @@ def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, bool]:
     inner, config = model.base_model, model.config
     family = FAMILIES.get(type(inner).__name__)
     if family is None or type(inner).__module__.split(".")[0] != "transformers":
-        raise UnknownFamilyError(f"{type(inner).__name__} is none of {', '.join(FAMILIES.values())}")
+        raise UnknownFamilyError(
+            f"{type(inner).__name__} is none of {', '.join(FAMILIES.values())}"
+        )
     if getattr(config, "use_bidirectional_attention", False):
         raise UnknownFamilyError(f"this {family} looks at later tokens")
     head = model.get_output_embeddings()
@@ -134,7 +136,7 @@ def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, bool]:
             first.head_dim,
         )
     except (AttributeError, TypeError) as error:  # a version of transformers with other names
-        raise UnknownFamilyError(f"a {family} model without what is known of one: {error}") from error
+        raise UnknownFamilyError(f"this {family} has other parts than known: {error}") from error
     return frozen, short
 
 

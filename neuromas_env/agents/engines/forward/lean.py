@@ -20,7 +20,7 @@ from neuromas_env.agents.engines.forward.prefix import Running
 from neuromas_env.agents.engines.forward.products import Product
 
 Joined = tuple[torch.Tensor, torch.Tensor] | None
-"""Low-rank matrices of a product: down `[adapters, inputs, ranks]`, up `[adapters, ranks, width]`."""
+"""Low-rank matrices: down `[adapters, inputs, ranks]`, up `[adapters, ranks, width]`."""
 
 
 class LeanPass:

@@ -7,10 +7,10 @@ laid-out copy, which is then held beside the plain one that training needs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import torch
 from torch.nn.functional import linear
 
@@ -78,24 +78,16 @@ def packable(weight: torch.Tensor) -> bool:
     return weight.dtype == torch.float32 and ability.startswith(("AVX2", "AVX512", "AMX"))
 
 
-def free_bytes() -> int | None:
-    """Return the memory that this process can still take, None where the system does not say."""
+def free_bytes() -> int:
+    """Return the memory that this process can still take, within its container's limit."""
+    free = psutil.virtual_memory().available
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) << 10
-    except (OSError, StopIteration):
-        try:
-            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, ValueError):
-            return None
-    try:  # a container's own limit
         most, used = ((_CGROUP / name).read_text() for name in ("memory.max", "memory.current"))
         return min(free, int(most) - int(used))
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # no such limit
         return free
 
 
 def fits(weights: Sequence[torch.Tensor]) -> bool:
     """Whether packed copies of some weights leave enough memory for everything else."""
-    free = free_bytes()
-    return free is None or sum(w.nbytes for w in weights) <= _SHARE * free
+    return sum(weight.nbytes for weight in weights) <= _SHARE * free_bytes()
