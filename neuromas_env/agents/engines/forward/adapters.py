@@ -201,7 +201,7 @@ class AdapterSet:
         self._mask = None if one_for_all or not self._used else self._row_mask()
 
     def joined(
-        self, layers: Sequence[torch.nn.Module], names: Sequence[str | None]
+        self, layers: Sequence[Any], names: Sequence[str | None]
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Put the loaded matrices of layers with the same inputs together, for one product.
 

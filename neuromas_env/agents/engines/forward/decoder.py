@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -58,7 +59,7 @@ class Decoder:
         if short:
             _say(
                 f"weights are not packed, which makes decoding slower: a second copy takes "
-                f"{gibibytes(self._model):.1f} GiB, more than half of the memory that is free"
+                f"{short / 2**30:.1f} GiB, more than half of the memory that is free"
             )
         gap = self._gap(frozen, names)
         if gap <= _TOLERANCE[self._model.dtype]:
@@ -94,25 +95,19 @@ class Decoder:
 
     def _gap(self, frozen: Frozen, names: Sequence[str | None]) -> float:
         """Return how far apart the two passes are, over what they compute."""
-        vocabulary = self._model.get_input_embeddings().weight.shape[0]
+        table: Any = self._model.get_input_embeddings().weight
         own = [next((name for name in names if name is not None), None), None]
-        prompts = [[token % vocabulary for token in ids] for ids in _PROMPTS]
+        prompts = [[token % len(table) for token in ids] for ids in _PROMPTS]
         levels = [prefix.Level(prompts, [0, 0], own)]  # type: ignore[arg-type]
         state = packing.prefill(self._model, self._adapters, levels)
         lean = LeanPass(frozen, self._adapters, state, own, 3, len(_STEPS))
         reference = LibraryPass(self._model, self._adapters, state, own, len(_STEPS))
         gaps = []
         for parents, ids in _STEPS:
-            tokens = [token % vocabulary for token in ids]
+            tokens = [token % len(table) for token in ids]
             expected, found = (each.step(parents, tokens) for each in (reference, lean))
             gaps.append(float((expected - found).norm() / expected.norm()))
         return float(torch.tensor(gaps).max())  # which is NaN if one is
-
-
-def gibibytes(model: PreTrainedModel) -> float:
-    """Return the size of the weights that would be packed."""
-    modules = (m for m in model.modules() if isinstance(m, torch.nn.Linear))
-    return sum(module.weight.nbytes for module in modules) / 2**30
 
 
 def _say(text: str) -> None:

@@ -97,7 +97,7 @@ class UnknownFamilyError(Exception):
     """A model that only its own code can compute; says why."""
 
 
-def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, bool]:
+def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, int]:
     """Read a model.
 
     Args:
@@ -105,12 +105,13 @@ def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, bool]:
         packed: Hold its weights once more, packed, if there is memory for that.
 
     Returns:
-        What was read, and whether there is too little memory for packed weights.
+        What was read, and the bytes that packed weights would take if there are too few for them.
 
     Raises:
         UnknownFamilyError: The model is of no family that is known here.
     """
-    inner, config = model.base_model, model.config
+    inner: Any = model.base_model
+    config = model.config
     family = FAMILIES.get(type(inner).__name__)
     if family is None or type(inner).__module__.split(".")[0] != "transformers":
         raise UnknownFamilyError(
@@ -119,8 +120,9 @@ def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, bool]:
     if getattr(config, "use_bidirectional_attention", False):
         raise UnknownFamilyError(f"this {family} looks at later tokens")
     head = model.get_output_embeddings()
-    weights = [m.weight for m in model.modules() if isinstance(m, Linear)]
-    short = packed and not fits(weights)
+    size = sum(m.weight.nbytes for m in inner.layers.modules() if type(m) is Linear)
+    size += head.weight.nbytes
+    short = 0 if not packed or fits(size) else size
     packed = packed and not short
     try:
         layers = [_layer(layer, family, packed) for layer in inner.layers]
@@ -168,7 +170,7 @@ def _layer(layer: Any, family: str, packed: bool) -> Layer:
 
 
 def _product(modules: list[Module], packed: bool) -> tuple[Product, list[Module]]:
-    bare = [getattr(module, "base_layer", module) for module in modules]
+    bare: list[Any] = [getattr(module, "base_layer", module) for module in modules]
     for layer in bare:
         if type(layer) is not Linear:
             raise UnknownFamilyError(f"a layer is {type(layer).__name__}, not a plain product")

@@ -10,6 +10,7 @@ into one buffer that is allocated once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.nn import Module
@@ -51,15 +52,15 @@ class LeanPass:
         """
         self._frozen, self._room = frozen, room
         assert state.cache is not None
-        first = state.cache.layers[0].keys
-        assert first is not None
+        cached: list[Any] = state.cache.layers
+        first: torch.Tensor = cached[0].keys
         count, heads, self._length, width = first.shape
         self._most = max(rows, count)
         # Pages of the buffer that nothing is written to take no memory.
         self._kv = first.new_empty(
             len(frozen.layers), 2, self._most, heads, self._length + room, width
         )
-        for buffer, layer in zip(self._kv, state.cache.layers, strict=True):
+        for buffer, layer in zip(self._kv, cached, strict=True):
             for part, states in zip(buffer, (layer.keys, layer.values), strict=True):
                 part[:count, :, : self._length] = states
         self._places = list(range(count))

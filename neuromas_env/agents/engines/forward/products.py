@@ -88,6 +88,6 @@ def free_bytes() -> int:
         return free
 
 
-def fits(weights: Sequence[torch.Tensor]) -> bool:
-    """Whether packed copies of some weights leave enough memory for everything else."""
-    return sum(weight.nbytes for weight in weights) <= _SHARE * free_bytes()
+def fits(size: int) -> bool:
+    """Whether so many bytes of packed weights leave enough memory for everything else."""
+    return size <= _SHARE * free_bytes()
