@@ -92,7 +92,8 @@ def phases(ours, requests):
     first = [
         type(r)(r.turns, r.engine, r.adapter, type(r.sampling)(1.0, 1), r.seed) for r in requests
     ]
-    rows = ours.learner._rows(ours.rollout(), {n: [1.0] * ours.rollouts for n in ours.nodes})[0]
+    runs = ours.rollout()
+    rows = ours.learner._rows(runs, [[1.0] * len(run.turns) for run in runs])[0]
     batches = [[rows[i] for i in batch] for batch in engine.micro_batches(rows)]
 
     def forward():
