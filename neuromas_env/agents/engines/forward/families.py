@@ -35,8 +35,9 @@ class Norm:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Compute in float32; return in the precision of `x`."""
         wide = x.float()
-        scale = torch.linalg.vecdot(wide, wide).mul_(1 / x.shape[-1]).add_(self.eps).rsqrt_()
-        return (wide * scale[..., None]).mul_(self.factors).to(x.dtype)
+        # In the order of transformers' modules, so that both round alike.
+        scale = wide.square().mean(-1, keepdim=True).add_(self.eps).rsqrt_()
+        return (wide * scale).mul_(self.factors).to(x.dtype)
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ def test_the_embedded_model_says_the_same(smollm2):
         engine.adapters.add(node, seed)
         engine.adapters.add_noise(node, 0.05, seed)
     requests = [
-        Request((("user", "Name a colour."),), engine, node, Sampling(1.0, 8), seed)
+        Request((("user", "Name a colour."),), engine, node, Sampling(0.5, 8), seed)
         for node in NODES
         for seed in range(2)
     ]
