@@ -1,4 +1,4 @@
-"""What the site needs besides its plugins: formulas as MathML, which needs no script."""
+"""What the site needs besides its plugins: formulas without a script, and the baselines' cards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from html import unescape
 
 from latex2mathml.converter import convert
 
+from neuromas_env.baselines.fidelity import read_cards, written
+
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+_CARDS = "<!-- cards -->\n"
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Put the cards of all baselines where a page wants them."""
+    return markdown.replace(_CARDS, written(read_cards())) if _CARDS in markdown else markdown
 
 
 def on_page_content(html: str, **_: object) -> str:

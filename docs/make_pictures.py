@@ -16,6 +16,7 @@ BLUE, YELLOW, GREY, WHITE = "#dbeafe", "#fde68a", "#e2e8f0", "#ffffff"
 NETWORKS = {
     "topology-dense": Topology.parse("2-2-1"),
     "topology-skip": Topology.parse("2-2-1:skip"),
+    "rounds": Topology.parse("2-1:rounds=3"),
     "topology-tree": Topology.from_edges([(0, 4), (1, 4), (2, 5), (3, 5), (4, 6), (5, 6)]),
 }
 Box = tuple[str, float, float, float, str, str]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 from string import Template
@@ -19,6 +20,7 @@ from unittest import mock
 from neuromas_env.envs.registration import SINGLE
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import _FAMILIES, SPLITS, Task, make_task, sources
+from neuromas_env.tasks.interactive import InteractiveTask
 
 FOLDER = Path(__file__).parent / "tasks"
 _NOTE = "<!-- Written by docs/make_task_pages.py: change the docstrings, then run it again. -->\n"
@@ -55,8 +57,8 @@ $parameters
 import gymnasium
 from neuromas_env import neuromas_v0
 
-env = gymnasium.make("neuromas/Task-v0", task="$first")  # one question, one answer
-env = neuromas_v0.env(task="$first", topology="2-1")  # a network of nodes
+env = gymnasium.make("neuromas/Task-v0", task="$first")  # $alone
+env = neuromas_v0.env(task="$first", topology="$topology")  # a network of nodes
 ```
 
 ## Versions
@@ -97,12 +99,14 @@ def cache_by_file(read):
 def describe(family: str, data: str | None = None) -> dict[str, object]:
     """Return what the page of a family says."""
     entry = _FAMILIES[family]
-    task_class = resolve_name(entry.path)
-    module = inspect.getmodule(task_class)
+    make = resolve_name(entry.path)
+    module = inspect.getmodule(make)
     summary, _, description = inspect.getdoc(module).partition("\n\n")
     origin = _DATA.search(f"\n{description}")
     names = list(entry.names(family, data))
-    tasks = [_made(name, data) or task_class for name in names]
+    tasks = [_made(name, data) or make for name in names]
+    rounds = getattr(tasks[0], "rounds", 1)
+    scorer = make if inspect.isclass(make) else type(tasks[0])
     ids = [id for id, stands in SINGLE.items() if stands.get("family", "").split("/")[0] == family]
     return {
         "note": _NOTE,
@@ -110,14 +114,16 @@ def describe(family: str, data: str | None = None) -> dict[str, object]:
         "summary": summary,
         "description": _DATA.sub("", f"\n{description}").strip() + _kinds(module),
         "first": _SHOWN.get(family, names[0]),
+        "alone": "one question, one action a step" if rounds > 1 else "one question, one answer",
+        "topology": f"2-1:rounds={rounds}" if rounds > 1 else "2-1",
         "count": len(names),
         "ids": ", ".join(f"`{id}`" for id in ids or ["neuromas/Task-v0"]),
-        "scorer": inspect.getdoc(task_class.score).partition("\n")[0],
+        "scorer": inspect.getdoc(scorer.score).partition("\n")[0],
         "data": " ".join(origin[1].split()) if origin else "made by the task itself",
         "licence": origin[2] if origin else "that of this project",
         "version": f"v{len(entry.versions) - 1}",
         "tasks": _table(tasks),
-        "parameters": _parameters(task_class) + _levels(module),
+        "parameters": _parameters(make) + _levels(module),
         "versions": "\n".join(f"- v{n}: {what}" for n, what in enumerate(entry.versions)),
     }
 
@@ -152,13 +158,15 @@ def _figures(task: Task | type[Task]) -> list[str]:
         return ["–"] * (len(SPLITS) + 1)
     counts = [f"{len(task.examples(split)):,}" for split in SPLITS]
     shares = [task.majority("test"), *_baselines(task).values()]
-    return counts + [f"{share:.3f}" for share in shares]
+    return counts + [f"{x:.3f}" if isinstance(x, float) else str(x) for x in shares]
 
 
 _MEANINGS = {
     "majority": "of the best constant answer",
     "chance": "of a guess",
     "blind": "at most, of an output node that gets no messages",
+    "rounds": "after how many actions it is over",
+    "one round": "at most, of a network that acts once",
 }
 
 
@@ -166,6 +174,8 @@ def _baselines(task: Task | type[Task]) -> dict[str, float]:
     if isinstance(task, type):  # its rows are not there
         return {}
     measures = {"chance": task.chance(), "blind": task.blind_accuracy("test")}
+    if isinstance(task, InteractiveTask):
+        measures = {"rounds": task.rounds, "one round": task.one_round_accuracy("test")} | measures
     return {name: measure for name, measure in measures.items() if measure is not None}
 
 
@@ -173,8 +183,8 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
-def _parameters(task_class: type[Task]) -> str:
-    text = f"{inspect.getdoc(task_class.__init__)}\n\n{inspect.getdoc(task_class)}"
+def _parameters(make: Callable[..., Task]) -> str:
+    text = f"{inspect.getdoc(make.__init__)}\n\n{inspect.getdoc(make)}"
     section = re.search(r"^(?:Args|Attributes):\n((?:    .*\n?)+)", text, re.MULTILINE)
     if not section:
         return "None."
@@ -184,15 +194,21 @@ def _parameters(task_class: type[Task]) -> str:
 
 def _kinds(module: object) -> str:
     rows = [[f"`{name}`", kind.about] for name, kind in getattr(module, "KINDS", {}).items()]
-    return "\n\n" + _markdown(["kind", "a question"], rows) if rows else ""
+    table = "\n\n" + _markdown(["kind", "a question"], rows) if rows else ""
+    games = getattr(module, "GAMES", {}).items()
+    about = (f"\n\n### {name}\n\n{inspect.getdoc(inspect.getmodule(g))}" for name, g in games)
+    return table + "".join(about)
 
 
 def _levels(module: object) -> str:
     levels = getattr(module, "LEVELS", ())
-    if not levels:
-        return ""
-    rows = [[str(n), *map(str, level.values())] for n, level in enumerate(levels, 1)]
-    return "\n\n" + _markdown(["level", *levels[0]], rows)
+    tables = levels if isinstance(levels, dict) else {"": levels} if levels else {}
+    text = ""
+    for name, table in tables.items():
+        rows = [[str(n), *map(str, level.values())] for n, level in enumerate(table, 1)]
+        text += "\n\n" + f"Levels of `{name}`:\n\n" * bool(name)
+        text += _markdown(["level", *table[0]], rows)
+    return text
 
 
 def main() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from numbers import Integral
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from neuromas_env.errors import InputError
+
+if TYPE_CHECKING:
+    import networkx
 
 Node = TypeVar("Node", bound=Hashable)
 
@@ -22,6 +26,49 @@ def edge_indices(edge: Iterable[int | str]) -> tuple[int, int]:
     if len(ends) != 2:
         raise InputError(f"{edge!r} is not an edge: give (source, reader), such as (0, 2)")
     return _node_index(ends[0]), _node_index(ends[1])
+
+
+def layered_edges(widths: Sequence[int], connect: str) -> list[tuple[int, int]]:
+    """Return the edges of layers of the given widths: `dense` reads one layer, `skip` all."""
+    starts = list(accumulate(widths, initial=0))
+    return sorted(
+        (source, reader)
+        for layer, (start, end) in enumerate(pairwise(starts))
+        for reader in range(start, end)
+        for source in range(0 if connect == "skip" else starts[max(layer - 1, 0)], start)
+    )
+
+
+def tree_edges(leaves: int) -> list[tuple[int, int]]:
+    """Return the edges that join leaves in pairs, the pairs in pairs; one left over goes up."""
+    edges, layer, size = [], list(range(leaves)), leaves
+    while len(layer) > 1:
+        above = []
+        for i in range(0, len(layer) - 1, 2):
+            edges += [(layer[i], size), (layer[i + 1], size)]
+            above.append(size)
+            size += 1
+        layer = above + layer[len(layer) - len(layer) % 2 :]
+    return edges
+
+
+def numbered(graph: networkx.DiGraph) -> dict[Any, int]:
+    """Number the nodes of a graph in topological order, in the order it lists them if edges allow.
+
+    Raises:
+        InputError: The graph is undirected, has a cycle or not exactly one output.
+    """
+    if not hasattr(graph, "is_directed") or not graph.is_directed():
+        raise InputError("the graph is undirected: give a networkx.DiGraph, source to reader")
+    if not graph:
+        raise InputError("the graph has no nodes: a topology needs at least its output node")
+    import networkx
+
+    longest_paths(list(graph), list(graph.edges()))
+    check_outputs(list(graph), list(graph.edges()))
+    listed = {node: position for position, node in enumerate(graph)}
+    order = networkx.lexicographical_topological_sort(graph, key=listed.__getitem__)
+    return {node: position for position, node in enumerate(order)}
 
 
 def longest_paths(nodes: Iterable[Node], edges: Iterable[tuple[Node, Node]]) -> dict[Node, int]:
@@ -111,3 +158,42 @@ def _node_index(label: int | str) -> int:
     raise InputError(
         f"{label!r} is not a node: give a number such as 3, or a name such as 'node_3'"
     )
+
+
+def by_column(old: Sequence[Sequence[str]], new: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Map the nodes of layers to those of larger ones: each by layer and column, the last to it.
+
+    Raises:
+        InputError: There are fewer layers, or a narrower one.
+    """
+    if len(new) < len(old):
+        raise InputError(
+            f"it has {len(old)} layers and would have to fit into {len(new)}; keep every layer, "
+            "or give a mapping"
+        )
+    grown: dict[str, str] = {}
+    for layer, (few, many) in enumerate(zip(old[:-1], new[:-1], strict=False)):
+        if len(many) < len(few):
+            raise InputError(
+                f"layer {layer} holds {len(few)} nodes and there only {len(many)}; "
+                "no layer may become narrower, or give a mapping"
+            )
+        grown.update(zip(few, many, strict=False))
+    return grown | {old[-1][0]: new[-1][0]}
+
+
+def one_to_one(mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return a growth map.
+
+    Raises:
+        InputError: Two nodes lead to the same one.
+    """
+    taken: dict[str, str] = {}
+    for old, new in mapping.items():
+        if new in taken:
+            raise InputError(
+                f"the growth map sends both {taken[new]} and {old} to {new}: "
+                "every new node can inherit from one node only"
+            )
+        taken[new] = old
+    return dict(mapping)

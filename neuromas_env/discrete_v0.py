@@ -33,22 +33,25 @@ def make(
     bandwidth: Count = 1,
     observation: str = "box",
     render_mode: str | None = None,
+    clock: bool = False,
 ) -> Form:
     """Fit task and topology together and make a discrete network in one of its forms.
 
     Args:
         form: `AECNetwork`, `checked` or `ParallelNetwork`.
         task: A task, or its name such as `parity:bits=8`.
-        topology: A topology, or its text such as `2-2-1` or `tree-8`.
+        topology: A topology without memory, or its text such as `2-2-1`, `tree-8` or, with rounds,
+            `2-1:rounds=2:feedback=0>1:memory=none`.
         codebook: Number of different symbols; by default as many as the task has answers.
         bandwidth: Symbols per message.
         observation: `box` (one-hot, float32), `multidiscrete` or `discrete`.
         render_mode: `human` prints, `ansi` returns a text, None renders nothing.
+        clock: Whether a node sees which round it is, and so may act otherwise in each.
 
     Raises:
         InputError: An argument is wrong, or they do not fit together.
     """
-    layout = make_layout(task, topology, codebook, bandwidth)
+    layout = make_layout(task, topology, codebook, bandwidth, clock)
     channel = DiscreteChannel(layout, observation)
     return form(layout.topology, channel, render_mode=render_mode)
 

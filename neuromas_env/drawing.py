@@ -20,13 +20,19 @@ Layers = Sequence[Sequence[str]]
 Sources = Mapping[str, Sequence[str]]
 
 
-def draw_svg(layers: Layers, edges: Iterable[tuple[str, str]], title: str) -> str:
+def draw_svg(
+    layers: Layers,
+    edges: Iterable[tuple[str, str]],
+    title: str,
+    feedback: Iterable[tuple[str, str]] = (),
+) -> str:
     """Draw layers of nodes as an SVG document, input side on the left.
 
     Args:
         layers: Node names; the last layer holds the output node.
         edges: `(source, reader)` pairs of them.
         title: Of the document.
+        feedback: Such pairs of which messages go into the next round: dashed, below the nodes.
     """
     step, gap, radius = 150, 74, 26
     tallest = max(map(len, layers))
@@ -48,6 +54,18 @@ def draw_svg(layers: Layers, edges: Iterable[tuple[str, str]], title: str) -> st
             f'<path d="M{x1 + radius:g} {y1:g} Q{middle} {x2 - radius - 4:g} {y2:g}" '
             'fill="none" stroke="#64748b" stroke-width="1.5" marker-end="url(#arrow)"/>'
         )
+    footroom = 0.0
+    for source, reader in feedback:
+        (x1, y1), (x2, y2) = place[source], place[reader]
+        low = max(y1, y2) + gap * (0.8 + 0.3 * abs(depth[source] - depth[reader]))
+        footroom = max(footroom, low - height)
+        shapes.append(
+            f'<path d="M{x1 + 0.7 * radius:g} {y1 + 0.7 * radius:g} C{x1 + gap / 2:g} {low:g} '
+            f'{x2 - 0.9 * gap:g} {low:g} {x2 - 0.8 * radius - 3:g} {y2 + 0.7 * radius:g}" '
+            'fill="none" stroke="#b45309" stroke-width="1.5" stroke-dasharray="5 4" '
+            'marker-end="url(#arrow)"/>'
+        )
+    tall = height + headroom + footroom
     for node, (x, y) in place.items():
         fill = "#fde68a" if node in layers[-1] else "#dbeafe"
         shapes.append(
@@ -56,7 +74,7 @@ def draw_svg(layers: Layers, edges: Iterable[tuple[str, str]], title: str) -> st
         )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-headroom:g} {width} '
-        f'{height + headroom:g}" width="{width}" height="{height + headroom:g}" '
+        f'{tall:g}" width="{width}" height="{tall:g}" '
         f'font-family="sans-serif" font-size="11" text-anchor="middle" fill="#0f172a">\n'
         f"<title>{escape(title)}</title>\n"
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" '
@@ -94,6 +112,20 @@ def picture(layers: Layers, sources: Sources, labels: Mapping[str, str] | None =
             below = (total - _row_width(rows[number + 1])) // 2
             lines.append(_bus(_centres(row, left), _centres(rows[number + 1], below)))
     return "\n".join(lines + _unseen(layers, sources, full))
+
+
+def rounds_lines(rounds: int, feedback: Iterable[tuple[str, str]], memory: bool) -> list[str]:
+    """Say under a picture what goes from round to round; nothing for a single round."""
+    if rounds == 1:
+        return []
+    heard: dict[str, list[str]] = {}
+    for source, reader in feedback:
+        heard.setdefault(reader, []).append(source)
+    lines = [f"{rounds} rounds" + ", every node remembers what it read and said" * memory]
+    for reader, sources in heard.items():
+        text = f"{reader} hears {', '.join(sources)} of the round before"
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+    return lines
 
 
 def _unseen(layers: Layers, sources: Sources, full: Sequence[bool]) -> list[str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neuromas_env.checks import Natural, arguments
-from neuromas_env.envs.episode import Schedule
+from neuromas_env.envs.schedules import Schedule
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Engine, Policy, Team, Trajectory
+from neuromas_env.policy import Cost, Engine, Policy, Team, Trajectory
 from neuromas_env.topology import Topology
 
 EpisodeOptions = Callable[[str], Mapping[str, Any]]
@@ -29,8 +29,8 @@ class Method:
         options: Further arguments of `Episode` for a question, such as a `mask` or a `graph`.
         deals_parts: Whether input nodes read the parts that a task deals, as trained networks do.
             In published methods every node reads the whole question.
-        calls: The largest number of model calls for a question, by default one for every
-            node that is not scripted.
+        calls: The largest number of model calls for a question, by default one a round for
+            every node that asks a model.
         labels: What the nodes are in the method's own words.
         name: The name with those options that differ from the defaults, such as `sc:k=5`.
     """
@@ -56,7 +56,8 @@ class Method:
             if not isinstance(policy := self.team[node], Policy):
                 raise InputError(f"team: the policy of {node} must be a Policy, got {policy!r}")
         if not self.calls:
-            object.__setattr__(self, "calls", sum(not p.scripted for p in self.policies))
+            asking = sum(policy.asks_model for policy in self.policies)
+            object.__setattr__(self, "calls", asking * self.topology.rounds)
 
     @property
     def policies(self) -> list[Policy]:
@@ -69,6 +70,11 @@ class Method:
         return list(
             {id(p.engine): p.engine for p in self.policies if p.engine is not None}.values()
         )
+
+    @property
+    def costs(self) -> list[Cost]:
+        """The accounts of the engines, each once: engines may share one."""
+        return list({id(engine.cost): engine.cost for engine in self.engines}.values())
 
     @property
     def adapter_of(self) -> dict[str, str]:
@@ -87,6 +93,9 @@ class Method:
         return any(found) if found else None
 
     def _tied(self, node: str, trajectory: Trajectory) -> bool | None:
-        heard = [(source, trajectory.last(source)) for source in self.topology.sources(node)]
-        inbox = [{"source": source, "text": turn.text} for source, turn in heard if turn]
+        last = trajectory.last(node)
+        now = last.round if last else 0
+        said = {turn.node: turn.text for turn in trajectory.turns if turn.round == now}
+        sources = [source for source in self.topology.sources(node) if source in said]
+        inbox = [{"source": source, "text": said[source]} for source in sources]
         return self.team[node].tied({"question": trajectory.example.question, "inbox": inbox})

@@ -1,26 +1,28 @@
 """The versioned PettingZoo module of networks that exchange texts.
 
-`env`, `raw_env` and `parallel_env` take the arguments of `make` but its first.
+`env`, `raw_env` and `parallel_env` take the arguments of `make` but its first, and so do the
+Gymnasium views `turns` and `one_learner`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from neuromas_env.checks import Count, arguments
 from neuromas_env.envs.aec import AECNetwork, checked
-from neuromas_env.envs.episode import Schedule
 from neuromas_env.envs.parallel import ParallelNetwork
+from neuromas_env.envs.schedules import Schedule
 from neuromas_env.envs.spaces import MAX_MESSAGE
 from neuromas_env.envs.text import TextChannel
+from neuromas_env.envs.views import Act, OneLearnerView, TurnView
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.topology import Topology
 
 Form = TypeVar("Form")
 
-__all__ = ["env", "make", "parallel_env", "raw_env"]
+__all__ = ["env", "make", "one_learner", "parallel_env", "raw_env", "turns"]
 
 
 @arguments
@@ -37,7 +39,7 @@ def make(
     """Load the questions of a split and make a network of text nodes in one of its forms.
 
     Args:
-        form: `AECNetwork`, `checked` or `ParallelNetwork`.
+        form: `AECNetwork`, `checked`, `ParallelNetwork` or `TurnView`.
         task: A task, or its name; by default one that needs no data.
         topology: A topology, or its text such as `2-2-1`.
         split: `train`, `validation` or `test`.
@@ -63,3 +65,24 @@ raw_env = partial(make, AECNetwork)
 
 parallel_env = partial(make, ParallelNetwork)
 """The environment in which one step is one layer."""
+
+turns = partial(make, TurnView)
+"""The Gymnasium view in which one step is one node's turn."""
+
+
+@arguments
+def one_learner(
+    *args: Any, learner: str = "node_0", others: Mapping[str, Act] | None = None, **kwargs: Any
+) -> OneLearnerView:
+    """Make the Gymnasium view in which one node learns inside a frozen network.
+
+    Args:
+        *args: As in `make`, but its first.
+        learner: The node that learns.
+        others: A policy for every other node, from observation to text; by default random texts.
+        **kwargs: As in `make`.
+
+    Raises:
+        InputError: An argument is wrong.
+    """
+    return make(partial(OneLearnerView, learner=learner, others=others), *args, **kwargs)

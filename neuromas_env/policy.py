@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from neuromas_env.checks import Count, Natural, NonNegative, arguments
 from neuromas_env.tasks.base import Example, Reply, Score
+from neuromas_env.tasks.interactive import Response
 from neuromas_env.text import valid
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Request:
         adapter: Name of the LoRA adapter, None for the bare base model.
         sampling: Decoding parameters.
         seed: Seed of this call's own random stream.
+        replies: Token ids of the `assistant` turns as they were sampled, an int array `[T]` each,
+            empty where they are not known; without any, the turns' texts are tokenised. Engines
+            that have no tokens, such as servers, go by the texts.
     """
 
     turns: tuple[tuple[str, str], ...]
@@ -59,6 +63,7 @@ class Request:
     adapter: str | None = None
     sampling: Sampling = Sampling()
     seed: Natural = 0
+    replies: tuple[np.ndarray, ...] = field(default=(), repr=False)
 
 
 @arguments
@@ -112,6 +117,7 @@ class Engine(Protocol):
         versions: Of the packages that compute.
         paid: Whether a call costs money or somebody else's time, so that a benchmark keeps every
             reply as soon as it is there.
+        tool: Whether a program answers, no model, so that its calls count apart.
     """
 
     cost: Cost
@@ -120,6 +126,7 @@ class Engine(Protocol):
     settings: Mapping[str, Any] = MappingProxyType({})
     versions: Mapping[str, str] = MappingProxyType({})
     paid: bool = False
+    tool: bool = False
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, in their order; a call that fails is a completion with an error."""
@@ -151,6 +158,10 @@ class Usage:
         self.seconds += other.seconds
 
 
+TOOL = "tool:"
+"""How the accounts of tools begin."""
+
+
 class Cost:
     """Usage per phase and adapter, kept by an engine.
 
@@ -169,10 +180,17 @@ class Cost:
         self.usage.setdefault((self.phase, adapter or "base"), Usage()).add(usage)
 
     def total(self, phase: str) -> Usage:
-        """Sum over the adapters of one phase."""
+        """Sum over the adapters of one phase; tools, which are no models, stand apart."""
+        return self._sum(phase, tools=False)
+
+    def tools(self, phase: str) -> Usage:
+        """Sum over the tools of one phase."""
+        return self._sum(phase, tools=True)
+
+    def _sum(self, phase: str, tools: bool) -> Usage:
         total = Usage()
-        for (booked_phase, _), usage in self.usage.items():
-            if booked_phase == phase:
+        for (booked_phase, name), usage in self.usage.items():
+            if booked_phase == phase and name.startswith(TOOL) == tools:
                 total.add(usage)
         return total
 
@@ -201,6 +219,11 @@ class Policy:
         """Make the message of what the engine returned."""
         return completion.message
 
+    @property
+    def asks_model(self) -> bool:
+        """Whether a model is asked, and not a script or a tool."""
+        return not self.scripted and not (self.engine is not None and self.engine.tool)
+
     def tied(self, observation: Observation) -> bool | None:
         """Say whether a vote had to break a tie, None for a node that counts no votes."""
         return None
@@ -218,7 +241,7 @@ class Turn:
         node: Who spoke.
         text: The message it sent.
         adapter: Name of the adapter that spoke, None for the bare base or a script.
-        completion: The exact tokens of a model call, None where there was none.
+        completion: The exact tokens of a model call, None for a script or a tool.
         round: In which round of the episode, counted from 0.
     """
 
@@ -242,6 +265,11 @@ class Trajectory:
         score: The score, None if the episode failed.
         reward: The one reward that every node receives.
         error: Which node's call failed and why, None if none did.
+        rewards: What each round earned, the score at the end included: they sum up to `reward`.
+            Empty for a task that does not reply, which pays at the end alone.
+        truncated: Whether the network's rounds were over before the task was.
+        replies: What the task replied to each round, None to one in which nobody spoke; empty for a
+            task that does not reply.
     """
 
     example: Example
@@ -252,6 +280,9 @@ class Trajectory:
     score: Score | None
     reward: float
     error: str | None = None
+    rewards: tuple[float, ...] = ()
+    truncated: bool = False
+    replies: tuple[Response | None, ...] = ()
 
     def by_node(self, node: str) -> tuple[Turn, ...]:
         """Return a node's turns, in the order of speaking."""

@@ -1,36 +1,46 @@
-"""The shape of a network: which node reads which, in layers, and how it may grow.
+"""The shape of a network: which node reads which, in layers and rounds, and how it may grow.
 
 Nodes are named `node_0`, `node_1`, ... in topological order; the last one is the
 output node. A node's layer is the length of the longest path that leads to it
 from a node without sources, so a topology is fully given by its edges.
+
+A recurrent network passes over its layers several times, each pass a round. Feedback edges carry
+the messages of one round into the next; memory keeps what a node itself has read and said.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from neuromas_env.checks import arguments, check, shown
+from neuromas_env.checks import Range, arguments, check, shown
 from neuromas_env.dag import (
+    by_column,
     check_outputs,
     edge_indices,
     group_layers,
+    layered_edges,
     longest_paths,
     neighbours,
+    numbered,
+    one_to_one,
+    tree_edges,
 )
-from neuromas_env.drawing import draw_svg, picture
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.drawing import draw_svg, picture, rounds_lines
+from neuromas_env.errors import InputError, placed, unknown
+from neuromas_env.feedback import feedback_pairs, read_parts, rounds_text
 
 if TYPE_CHECKING:
     import networkx
 
 MAX_NODES = 1000
+MAX_ROUNDS = 1000
 CONNECTIONS = ("dense", "skip")
 _EXAMPLE = "write layer widths from the input side, ending in 1, such as '2-2-1' or '2-2-1:skip'"
+_KEYS = ("name", "nodes", "edges", "rounds", "feedback", "memory")
 
 
 @arguments
@@ -38,41 +48,69 @@ _EXAMPLE = "write layer widths from the input side, ending in 1, such as '2-2-1'
 class Topology:
     """An immutable directed acyclic graph of nodes with one output node.
 
-    Build one with `parse`, `layered`, `tree`, `from_edges`, `from_networkx` or `from_json`.
+    Build one with `parse`, `layered`, `tree`, `from_edges`, `from_networkx` or `from_json`, and
+    let it act more than once with `recurrent`.
 
     Attributes:
         size: Number of nodes.
-        edges: `(source, reader)` pairs of node names, sorted by position.
+        edges: `(source, reader)` pairs of node names, sorted by position: they carry a message to
+            its readers in the same round.
+        rounds: Passes over the layers, so how often a node acts.
+        feedback: Such pairs, any two nodes: they carry a message into the next round.
+        memory: Whether a node keeps what it read and said in earlier rounds.
     """
 
     size: int
     edges: tuple[tuple[str, str], ...]
+    rounds: Annotated[int, Range(low=1, high=MAX_ROUNDS)] = 1
+    feedback: tuple[tuple[str, str], ...] = ()
+    memory: bool = False
 
     def __post_init__(self) -> None:
-        """Check that the edges name nodes."""
+        """Check that edges name nodes and that feedback and memory have a second round."""
         _check_size(self.size)
-        for node in {node for edge in self.edges for node in edge} - set(self.nodes):
-            raise InputError(f"{node} is named by an edge, but there are {self.size} nodes")
+        for kind, edges in (("an edge", self.edges), ("a feedback edge", self.feedback)):
+            for node in {node for edge in edges for node in edge} - set(self.nodes):
+                raise InputError(f"{node} is named by {kind}, but there are {self.size} nodes")
+        for name in ("feedback", "memory"):
+            if self.rounds == 1 and getattr(self, name):
+                raise InputError(f"{name} needs at least 2 rounds, got 1; write rounds=2")
+        for source, reader in self.feedback:
+            if self.memory and source == reader:
+                raise InputError(
+                    f"feedback {source} -> {reader} tells a node what its memory keeps already: "
+                    "leave out the one or the other"
+                )
 
     @classmethod
     @arguments
     def parse(cls, text: str | int, connect: str = "dense") -> Topology:
-        """Read layer widths such as `2-2-1`, or `tree-4`, see `tree`.
+        """Read layer widths such as `2-2-1`, or `tree-4`, see `tree`, and parts such as `:skip`.
 
-        A suffix `:skip` or `:dense` of the widths overrides `connect`.
+        The parts follow in any order, each after a colon: `skip` or `dense`, which override
+        `connect`, `rounds=3`, `feedback=output` and `memory` or `memory=none`. With rounds,
+        `feedback=output` and `memory` are what is meant where a text does not say.
 
         Raises:
             InputError: The text is no topology.
         """
-        if leaves := re.fullmatch(r"tree-([0-9]{1,3})", str(text).strip(), re.ASCII):
-            return cls.tree(int(leaves[1]))
-        match = re.fullmatch(
-            r"([0-9]{1,9}(?:-[0-9]{1,9})*)(?::(\w+))?", str(text).strip(), re.ASCII
-        )
-        if match is None:
-            raise InputError(f"{text!r} is not a topology: {_EXAMPLE}")
-        widths, suffix = match.groups()
-        return cls.layered([int(width) for width in widths.split("-")], suffix or connect)
+        head, *parts = str(text).strip().split(":")
+        read = read_parts(str(text), parts)
+        leaves = re.fullmatch(r"tree-([0-9]{1,3})", head, re.ASCII)
+        if leaves and read.connect is None:
+            shape = cls.tree(int(leaves[1]))
+        elif re.fullmatch(r"[0-9]{1,9}(?:-[0-9]{1,9})*", head, re.ASCII):
+            widths = [int(width) for width in head.split("-")]
+            shape = cls.layered(widths, read.connect or connect)
+        else:
+            colons = "; its parts are joined by ':', as in '2-1:rounds=3'" * ("," in head)
+            raise InputError(f"{text!r} is not a topology: {_EXAMPLE}{colons}")
+        if read.rounds == 1 and read.feedback is None and not read.memory:
+            return shape
+        several = read.rounds > 1
+        memory = several if read.memory is None else read.memory
+        feedback = read.feedback or ("output" if several else "none")
+        return shape.recurrent(read.rounds, feedback, memory)
 
     @classmethod
     def layered(cls, widths: Sequence[int], connect: str = "dense") -> Topology:
@@ -98,7 +136,7 @@ class Topology:
                 f"output node; did you mean '{name}-1'?"
             )
         _check_size(sum(widths))
-        return cls(sum(widths), _named(_layered_edges(widths, connect)))
+        return cls(sum(widths), _named(layered_edges(widths, connect)))
 
     @classmethod
     @arguments
@@ -113,15 +151,7 @@ class Topology:
                 f"a tree has at least 2 leaves, not {shown(leaves)}; did you mean 'tree-2'?"
             )
         _check_size(2 * leaves - 1)
-        edges, layer, size = [], list(range(leaves)), leaves
-        while len(layer) > 1:
-            above = []
-            for i in range(0, len(layer) - 1, 2):
-                edges += [(layer[i], size), (layer[i + 1], size)]
-                above.append(size)
-                size += 1
-            layer = above + layer[len(layer) - len(layer) % 2 :]
-        return cls.from_edges(edges)
+        return cls.from_edges(tree_edges(leaves))
 
     @classmethod
     def from_edges(
@@ -153,6 +183,31 @@ class Topology:
                 )
         return cls(size, _named(pairs))
 
+    @arguments
+    def recurrent(
+        self,
+        rounds: int,
+        feedback: str | Sequence[Iterable[int | str]] = "output",
+        memory: bool = True,
+    ) -> Topology:
+        """Return the network over several rounds; its nodes and edges stay.
+
+        Args:
+            rounds: Passes over the layers.
+            feedback: `output` (from the output node to every input node), `self`, `all`, `none`,
+                text such as `2>0+1>0`, or `(source, reader)` pairs of numbers or names.
+            memory: Whether a node keeps what it read and said in earlier rounds. Rules leave out
+                the edge from a node to itself then.
+
+        Raises:
+            InputError: There are no such rounds or nodes, or the parts contradict one another.
+        """
+        if isinstance(feedback, str):
+            pairs = feedback_pairs(feedback, self._numbers, memory)
+        else:
+            pairs = tuple(sorted({edge_indices(edge) for edge in feedback}))
+        return replace(self, rounds=rounds, feedback=_named(pairs), memory=memory)
+
     @classmethod
     def from_networkx(cls, graph: networkx.DiGraph) -> Topology:
         """Take a directed graph; its nodes are renamed in topological order.
@@ -162,17 +217,7 @@ class Topology:
         Raises:
             InputError: The graph is undirected, has a cycle or not exactly one output.
         """
-        import networkx
-
-        if not hasattr(graph, "is_directed") or not graph.is_directed():
-            raise InputError("the graph is undirected: give a networkx.DiGraph, source to reader")
-        if not graph:
-            raise InputError("the graph has no nodes: a topology needs at least its output node")
-        longest_paths(list(graph), list(graph.edges()))
-        check_outputs(list(graph), list(graph.edges()))
-        listed = {node: position for position, node in enumerate(graph)}
-        order = networkx.lexicographical_topological_sort(graph, key=listed.__getitem__)
-        number = {node: position for position, node in enumerate(order)}
+        number = numbered(graph)
         return cls.from_edges([(number[a], number[b]) for a, b in graph.edges()], len(number))
 
     def to_networkx(self) -> networkx.DiGraph:
@@ -186,7 +231,11 @@ class Topology:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict that `json.dumps` takes and `from_json` reads."""
-        return {"name": self.name, "nodes": self.size, "edges": [list(edge) for edge in self.edges]}
+        data = {"name": self.name, "nodes": self.size, "edges": [list(edge) for edge in self.edges]}
+        if self.rounds > 1:
+            feedback = [list(edge) for edge in self.feedback]
+            data |= {"rounds": self.rounds, "feedback": feedback, "memory": self.memory}
+        return data
 
     @classmethod
     @arguments
@@ -198,9 +247,18 @@ class Topology:
         """
         if not isinstance(data, Mapping) or not {"nodes", "edges"} <= data.keys():
             raise InputError("a topology in JSON needs the keys 'nodes' (a number) and 'edges'")
-        if not isinstance(data["edges"], list | tuple):
-            raise InputError(f"'edges' must be a list of pairs, not {data['edges']!r}")
-        return cls.from_edges(data["edges"], data["nodes"])
+        for key in data:
+            if key not in _KEYS:  # of a later version: to leave it out is to run another network
+                raise unknown("key of a topology in JSON", str(key), _KEYS)
+        for key in ("edges", "feedback"):
+            if not isinstance(data.get(key, []), list | tuple):
+                raise InputError(f"{key!r} must be a list of pairs, not {data[key]!r}")
+        shape = cls.from_edges(data["edges"], data["nodes"])
+        if data.keys().isdisjoint({"rounds", "feedback", "memory"}):
+            return shape
+        return shape.recurrent(
+            data.get("rounds", 1), data.get("feedback", []), data.get("memory", False)
+        )
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
@@ -224,24 +282,30 @@ class Topology:
 
     @cached_property
     def name(self) -> str:
-        """`2-2-1`, `2-2-1:skip`, or `custom-5` where neither describes the edges."""
+        """`2-2-1`, `2-2-1:skip`, or `custom-5` where neither fits the edges; then the rounds."""
         widths = [len(layer) for layer in self.layers]
+        pairs = [edge_indices(edge) for edge in self.feedback]
+        rounds = rounds_text(self.rounds, pairs, self._numbers, self.memory)
         for connect, suffix in (("dense", ""), ("skip", ":skip")):
-            if self.edges == _named(_layered_edges(widths, connect)):
-                return "-".join(map(str, widths)) + suffix
-        return f"custom-{self.size}"
+            if self.edges == _named(layered_edges(widths, connect)):
+                return "-".join(map(str, widths)) + suffix + rounds
+        return f"custom-{self.size}{rounds}"
 
     def layer_of(self, node: str) -> int:
         """Return the number of a node's layer; inputs are in layer 0."""
         return self._depths[self._known(node)]
 
     def sources(self, node: str) -> tuple[str, ...]:
-        """Return the nodes that a node reads, in topological order."""
+        """Return the nodes that a node reads in the same round, in topological order."""
         return self._sources[self._known(node)]
 
     def readers(self, node: str) -> tuple[str, ...]:
-        """Return the nodes that read a node, in topological order."""
+        """Return the nodes that read a node in the same round, in topological order."""
         return self._readers[self._known(node)]
+
+    def feedback_sources(self, node: str) -> tuple[str, ...]:
+        """Return the nodes whose messages of the round before a node reads, in their order."""
+        return self._feedback_sources[self._known(node)]
 
     def nearest(self, node: str, candidates: Sequence[str]) -> str:
         """Return the candidate nearest to a node: first by layer, then by column, then by order."""
@@ -267,34 +331,26 @@ class Topology:
                 it leaves out are not inherited.
 
         Raises:
-            InputError: The other topology has fewer layers or a narrower layer, or
+            InputError: The other topology has fewer layers or rounds or a narrower layer, or
                 the mapping names unknown nodes or one new node twice.
         """
-        if mapping is not None:
-            return self._checked_growth(other, mapping)
-        problem = f"topology {self.name!r} cannot grow to {other.name!r}: "
-        if len(other.layers) < len(self.layers):
-            raise InputError(
-                f"{problem}it has {len(self.layers)} layers and would have to fit into "
-                f"{len(other.layers)}; keep every layer, or give a mapping"
-            )
-        grown: dict[str, str] = {}
-        for layer, (old, new) in enumerate(zip(self.layers[:-1], other.layers[:-1], strict=False)):
-            if len(new) < len(old):
-                raise InputError(
-                    f"{problem}layer {layer} holds {len(old)} nodes and there only {len(new)}; "
-                    "no layer may become narrower, or give a mapping"
-                )
-            grown.update(zip(old, new, strict=False))
-        return grown | {self.output: other.output}
+        with placed(f"topology {self.name!r} cannot grow to {other.name!r}"):
+            if other.rounds < self.rounds:
+                raise InputError(f"it has {self.rounds} rounds and there only {other.rounds}")
+            if mapping is None:
+                return by_column(self.layers, other.layers)
+        for old, new in mapping.items():
+            self._known(old), other._known(new)
+        return one_to_one(mapping)
 
     def draw(self, labels: Mapping[str, str] | None = None) -> str:
         """Draw the network for a terminal; `labels` replace node names."""
-        return picture(self.layers, {node: self.sources(node) for node in self.nodes}, labels)
+        drawn = picture(self.layers, {node: self.sources(node) for node in self.nodes}, labels)
+        return "\n".join([drawn, *rounds_lines(self.rounds, self.feedback, self.memory)])
 
     def svg(self) -> str:
         """Draw the network as an SVG document."""
-        return draw_svg(self.layers, self.edges, self.name)
+        return draw_svg(self.layers, self.edges, self.name, self.feedback)
 
     def __str__(self) -> str:
         """Return the name."""
@@ -320,38 +376,23 @@ class Topology:
     def _readers(self) -> dict[str, tuple[str, ...]]:
         return neighbours(self.nodes, self.edges)
 
+    @cached_property
+    def _feedback_sources(self) -> dict[str, tuple[str, ...]]:
+        return neighbours(self.nodes, ((reader, source) for source, reader in self.feedback))
+
+    @cached_property
+    def _numbers(self) -> list[list[int]]:
+        return [[edge_indices((n, n))[0] for n in layer] for layer in self.layers]
+
     def _known(self, node: str) -> str:
         if not isinstance(node, str) or node not in self._depths:
             raise unknown(f"node of topology {self.name!r}", str(node), self.nodes)
         return node
 
-    def _checked_growth(self, other: Topology, mapping: Mapping[str, str]) -> dict[str, str]:
-        inherited: dict[str, str] = {}
-        for old, new in mapping.items():
-            self._known(old)
-            other._known(new)
-            if new in inherited:
-                raise InputError(
-                    f"the growth map sends both {inherited[new]} and {old} to {new}: "
-                    "every new node can inherit from one node only"
-                )
-            inherited[new] = old
-        return dict(mapping)
-
 
 def _check_size(size: int) -> None:
     if type(size) is not int or not 1 <= size <= MAX_NODES:
         raise InputError(f"a topology has 1 to {MAX_NODES} nodes, not {shown(size)}")
-
-
-def _layered_edges(widths: Sequence[int], connect: str) -> list[tuple[int, int]]:
-    starts = list(accumulate(widths, initial=0))
-    return sorted(
-        (source, reader)
-        for layer, (start, end) in enumerate(pairwise(starts))
-        for reader in range(start, end)
-        for source in range(0 if connect == "skip" else starts[max(layer - 1, 0)], start)
-    )
 
 
 def _named(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ from support.paths import ROOT
 
 FLOORS = [
     "errors text seeds",
-    "checks progress registry drawing dag extras",
+    "checks progress registry drawing dag extras feedback",
     "files",
     "config scripts",
     "topology downloads",

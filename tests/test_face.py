@@ -41,9 +41,10 @@ def test_a_result_reads_as_its_scores(tmp_path):
     first, *scores = str(result).splitlines()
     assert first == f"2-1 on signal, 3 steps, {tmp_path}"
     assert [line.split("  ")[0].strip() for line in scores] == [
-        "before training", "after training", "messages blanked",
+        "before training", "after training", "messages blanked", "best constant answer",
     ]  # fmt: skip
-    assert all("50.0% [20.0%, 80.0%] of 8" in line for line in scores)
+    assert all("50.0% [20.0%, 80.0%] of 8, strict 25.0%" in line for line in scores[:-1])
+    assert scores[-1].endswith(" 50.0%")
 
 
 def test_nothing_is_shown_where_nobody_looks(monkeypatch):

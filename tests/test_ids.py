@@ -8,7 +8,7 @@ import sys
 import pytest
 from support.paths import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.whole]
 
 # An address, or a set as Python writes it: two hash seeds need not differ in a set of two.
 PASSING = re.compile(r"\b0x[0-9a-f]{6,}|\bobject at\b|frozenset|\{(?:'[^:]*'|\d+, .*)\}")

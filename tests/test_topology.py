@@ -67,7 +67,7 @@ def test_names_follow_the_edges_and_not_the_way_of_building():
         ("abc", "'2-2-1'"),
         ("2--1", "'2-2-1'"),
         ("²-1", "'2-2-1'"),
-        ("2-2-1:", "'2-2-1'"),
+        ("2-2-1:", "unknown topology part ''"),
         ("custom-5", "'2-2-1'"),
         ("tree-", "'2-2-1'"),
         ("tree-4:skip", "'2-2-1'"),

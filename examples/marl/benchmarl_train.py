@@ -4,7 +4,7 @@
     benchmarl/bin/pip install -r examples/marl/benchmarl-requirements.txt
     benchmarl/bin/python examples/marl/benchmarl_train.py --algorithm mappo --level relay-easy-v0
 
-A step is one layer of the layer-parallel form. QMIX mixes by all nodes' observations.
+A step is one layer of one round of the layer-parallel form. QMIX mixes by all nodes' observations.
 """
 
 import argparse
@@ -42,7 +42,7 @@ class DiscreteClass(TaskClass):
         )  # fmt: skip
 
     def max_steps(self, env):
-        return len(make_layout(**level(self.config["level"])).layers)
+        return len(make_layout(**level(self.config["level"])).ticks)
 
     def group_map(self, env):
         return env.group_map
@@ -74,9 +74,9 @@ class DiscreteTask(Task):
 
 def score(experiment):
     """Mean return of 500 episodes in which every node takes its best action."""
-    env, layers = experiment.test_env, experiment.max_steps
+    env, ticks = experiment.test_env, experiment.max_steps
     with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
-        data = env.rollout(500 * layers, experiment.policy, break_when_any_done=False)
+        data = env.rollout(500 * ticks, experiment.policy, break_when_any_done=False)
     rewards, done = data["next", "node", "reward"][:, 0], data["next", "node", "done"][:, 0]
     return float(rewards[done].mean())
 

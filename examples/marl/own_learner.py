@@ -36,7 +36,8 @@ def main():
             for node in nodes
         ]
     rng = np.random.default_rng(given.seed)
-    updates = max(1, given.steps // (QUESTIONS * ROLLOUTS * len(nodes)))
+    turns = QUESTIONS * ROLLOUTS * len(nodes) * layout.topology.rounds
+    updates = max(1, given.steps // turns)
     for update in range(updates):
         questions = layout.task.draw(rng, QUESTIONS)
         seed = given.seed * updates + update
@@ -45,9 +46,7 @@ def main():
             learner.update(episodes)
     episodes = run_discrete(layout, engine, layout.task.every(), temperature=0)
     reached = float(np.mean([episode.reward for episode in episodes]))
-    report(
-        f"REINFORCE, {given.credit}", given, reached, updates * QUESTIONS * ROLLOUTS * len(nodes)
-    )
+    report(f"REINFORCE, {given.credit}", given, reached, updates * turns)
 
 
 if __name__ == "__main__":

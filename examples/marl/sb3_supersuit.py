@@ -2,8 +2,8 @@
 
     python examples/marl/sb3_supersuit.py --level xor-easy-v0 --seed 0
 
-A step is one layer of one node's copy of the environment. Nodes that are not in the layer
-act too, and nothing comes of it: such samples are noise, so expect more of them than in the
+A step is one layer of one round in one node's copy of the environment. Nodes that are not in the
+layer act too, and nothing comes of it: such samples are noise, so expect more of them than in the
 turn view, and some seeds at a local optimum.
 """
 

@@ -1,4 +1,4 @@
-"""What the trainers in this folder share: options, and a score of the greedy network."""
+"""What the trainers in this folder share: options, tables, and a score of the greedy network."""
 
 import argparse
 import json
@@ -6,6 +6,8 @@ import time
 
 import numpy as np
 
+from neuromas_env.agents.tables.play import play
+from neuromas_env.agents.tables.registry import make_algorithm
 from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.envs.discrete.levels import LEVELS, level
 from neuromas_env.envs.discrete.vector import VectorNetwork
@@ -22,6 +24,16 @@ def options(description, steps, quick, *parents):
     given.steps = quick if given.quick else given.steps
     given.started = time.perf_counter()
     return given
+
+
+def trained_table(layout, seed, updates=200, batch=512):
+    """Train all nodes by independent Q-learning; float array `[observations, messages]`."""
+    network, rng = VectorNetwork.of(layout, batch=batch), np.random.default_rng(seed)
+    learner = make_algorithm("IQL", layout, seed=seed, updates=updates)
+    for _ in range(updates):
+        network.reset(questions=layout.task.draw(rng, batch))
+        learner.update(play(network, lambda seen: learner.act(seen, rng)))
+    return learner.table
 
 
 def greedy_return(name, act):

@@ -2,7 +2,7 @@
 
     python examples/marl/torchrl_ppo.py --level xor-easy-v0 --seed 0
 
-A step is one layer of the layer-parallel form.
+A step is one layer of one round of the layer-parallel form.
 """
 
 import torch

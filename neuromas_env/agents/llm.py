@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from neuromas_env.agents.prompts import Prompt, Turns, build_prompt
-from neuromas_env.checks import arguments
+from neuromas_env.agents.prompts import Prompt, Turns, build_prompt, short_news
+from neuromas_env.checks import Count, arguments
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Observation, Policy, Request, Sampling
 from neuromas_env.tasks.base import Task
@@ -56,6 +56,7 @@ def llm_network(
     adapter_of: Mapping[str, str] | None = None,
     prompt: Callable[..., Turns] = build_prompt,
     deals_parts: bool = True,
+    max_news: Count | None = None,
 ) -> Method:
     """Put a language model at every node.
 
@@ -68,9 +69,13 @@ def llm_network(
             that it leaves out run the bare base model.
         prompt: Writes the chat turns from an observation and `answer_format`.
         deals_parts: Whether input nodes read the parts that the task deals.
+        max_news: How many characters of each message that a node reads its prompt shows, by
+            default all.
     """
     shape = topology if isinstance(topology, Topology) else Topology.parse(topology)
     names = {node: node for node in shape.nodes} if adapter_of is None else adapter_of
+    if max_news is not None:
+        prompt = partial(short_news, prompt=prompt, max_news=max_news)
     ask = LLMPolicy(
         engine, partial(prompt, answer_format=task.answer_format), sampling or Sampling()
     )

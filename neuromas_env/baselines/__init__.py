@@ -67,10 +67,19 @@ _BUILT_IN = {
     "direct": ("direct:direct", "answer at once"),
     "cot": ("direct:cot", "chain of thought: reason step by step, then answer"),
     "sc": ("sc:sc", "self-consistency: k samples, then a vote"),
+    "more_agents": ("more_agents:more_agents", "n samples, counted or, if open, the most alike"),
+    "p_true": ("p_true:p_true", "votes weighted by how likely the model holds each to be true"),
     "debate": ("debate:debate", "agents read one another and answer again, then a vote"),
     "debate_llm_agg": ("debate:debate_llm_agg", "debate in which a further call decides"),
     "moa": ("moa:moa", "mixture-of-agents: layers of proposers, then an aggregator"),
     "self_refine": ("self_refine:self_refine", "criticise and rewrite one's own solution"),
+    "least_to_most": (
+        "least_to_most:least_to_most",
+        "Least-to-Most: sub-questions in turn, each with the answers before it",
+    ),
+    "tot": ("tot:tot", "Tree of Thoughts: propose, rate and prune next steps, then answer"),
+    "react": ("react:react", "ReAct: reason, call a tool, read what it returns, and go on"),
+    "autogen": ("autogen:autogen", "AutoGen: an assistant and a proxy that runs what it writes"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
     "goa_longctx": (
         "goa_longctx:goa_longctx",
@@ -81,13 +90,21 @@ _BUILT_IN = {
         "self_check:self_check_two_stage",
         "the same with one checking call per solution",
     ),
+    "self_verification": (
+        "self_verification:self_verification",
+        "candidates tested by deriving the question's masked numbers from them",
+    ),
     "macnet": ("macnet:macnet", "MacNet: critics and actors on the edges of a shape"),
+    "metagpt": ("metagpt:metagpt", "MetaGPT: documents from role to role, then code reviews"),
+    "chatdev": ("chatdev:chatdev", "ChatDev: phases in which two roles talk until they agree"),
     "network": ("network:network", "an untrained network, with role prompts or role-free"),
     "gptswarm": ("gptswarm:GPTSWARM", "GPTSwarm: who votes, learned over sampled graphs"),
     "agentnet": (
         "agentnet.method:AGENTNET",
         "AgentNet: agents pass on, split or solve, as learned",
     ),
+    "dylan": ("dylan:DYLAN", "DyLAN: layers of agents that rate one another, the best go on"),
+    "mass": ("mass:MASS", "MASS: prompts, a workflow and its prompts, learned in turn"),
 }
 
 BASELINES: Registry[Callable[..., Method] | Fitted] = Registry(
@@ -119,7 +136,8 @@ def list_baselines() -> dict[str, str]:
     listed = BASELINES.abouts()
     for name, (_, about) in _BUILT_IN.items():
         method = make_baseline(name, _AnyTask(), None)
-        most = "at most " if method.schedule or method.options else ""
+        learns = isinstance(BASELINES.find(name), Fitted)
+        most = "at most " if method.schedule or method.options or learns else ""
         listed[name] = f"{about}; {most}{method.calls} call{'s' * (method.calls > 1)}"
     return listed
 

@@ -184,7 +184,7 @@ def _fitted(name: str) -> Fitted:
         learn = [name for name in BASELINES.built_in if isinstance(BASELINES.find(name), Fitted)]
         raise InputError(
             f"baseline {family!r} learns nothing before it is tested; of those built in, "
-            f"{' and '.join(learn)} do"
+            f"{', '.join(learn[:-1])} and {learn[-1]} do"
         )
     return found
 

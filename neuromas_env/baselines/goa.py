@@ -27,7 +27,7 @@ from itertools import product
 from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.cards import CARDS
 from neuromas_env.baselines.net import Net, Script, Setup, texts
-from neuromas_env.baselines.prompts import numbered, reasoned
+from neuromas_env.baselines.prompts import numbered, reasoned, told
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 from neuromas_env.tasks.base import Task
@@ -111,13 +111,13 @@ class _Words:
             "least one of them a generalist; an agent may be chosen twice. Reply with their "
             f"{self.k} numbers, separated by commas, and nothing else."
         )
-        return _turns(instruction, observation, f"Agents:\n{listed}")
+        return told(instruction, observation, f"Agents:\n{listed}")
 
     def answer(self, i: int = 0, meta: str = "") -> Prompt:
         def prompt(observation: Observation) -> Turns:
             role = self._role(observation, i, meta) if meta else CARDS[0][1]
             last = "End with a line 'Confidence:' and a number from 0 to 1."
-            return _turns(f"{role} {reasoned(self.task)} {last}", observation)
+            return told(f"{role} {reasoned(self.task)} {last}", observation)
 
         return prompt
 
@@ -130,7 +130,7 @@ class _Words:
 
         def prompt(observation: Observation) -> Turns:
             answers = numbered(texts(observation, nodes)[-1] for nodes in others)
-            return _turns(instruction, observation, f"Answers:\n{answers}")
+            return told(instruction, observation, f"Answers:\n{answers}")
 
         return prompt
 
@@ -139,7 +139,7 @@ class _Words:
             ranking = json.loads(texts(observation, [graph])[0])
             place = [column for column, _ in ranking].index(i)
             others = ranking[:place] if way == "downward" else ranking[place + 1 :]
-            return _turns(
+            return told(
                 f"{self._role(observation, i, meta)} Improve your answer in view of the other "
                 f"answers, and judge them critically. {reasoned(self.task)}",
                 observation,
@@ -155,7 +155,7 @@ class _Words:
             if ranking and (pool == "max" or len(ranking) == 1):
                 return texts(observation, said[ranking[0][0]])[-1]
             ranking = ranking or [(i, 1 / self.k) for i in range(self.k)]
-            return _turns(
+            return told(
                 f"Combine the given answers into one, critically. {reasoned(self.task)}",
                 observation,
                 f"Answers:\n{_tagged(observation, ranking, said)}",
@@ -208,7 +208,3 @@ def _tagged(observation: Observation, ranking: Ranking, said: list[list[str]]) -
         level = "high" if weight > 0.7 else "moderate" if weight > 0.4 else "low"
         lines.append(f"(relevance {level}) {texts(observation, said[column])[-1]}")
     return numbered(lines)
-
-
-def _turns(instruction: str, observation: Observation, *more: str) -> Turns:
-    return ("system", instruction), ("user", "\n\n".join([observation["question"], *more]))

@@ -27,8 +27,8 @@ def network(setup: Setup, topology: str = "2-2-1") -> Method:
 
     def play(role: str) -> Prompt:
         def prompt(observation: Observation) -> Turns:
-            (_, system), user = build_prompt(observation, format)
-            return ("system", f"{role}\n{system}"), user
+            (_, system), *rest = build_prompt(observation, format)
+            return ("system", f"{role}\n{system}"), *rest
 
         return prompt
 

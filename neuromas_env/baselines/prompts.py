@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from neuromas_env.agents.prompts import Turns, build_prompt
@@ -49,6 +50,17 @@ def solve(task: Task, style: str = "cot") -> Callable[[Observation], Turns]:
     return prompt
 
 
+def told(instruction: str, observation: Observation, *more: str) -> Turns:
+    """Instruct a node in the system turn; the question and what more it reads are the user turn."""
+    return ("system", instruction), ("user", "\n\n".join([observation["question"], *more]))
+
+
 def numbered(items: Iterable[str]) -> str:
     """List texts under numbers."""
     return "\n".join(f"{number}. {text}" for number, text in enumerate(items, 1))
+
+
+def list_items(reply: str, most: int) -> list[str]:
+    """Return the different lines of a list, without their numbers and bullets, up to `most`."""
+    lines = [re.sub(r"^\s*(?:\d+[.):]|[-*•])\s+", "", line).strip() for line in reply.splitlines()]
+    return list(dict.fromkeys(filter(None, lines)))[:most]

@@ -89,6 +89,15 @@ def most_similar(
     return _strongest(answers, {a: round(s, 9) for a, s in zip(shares, sums, strict=True)}, seed)
 
 
+def answer_keys(task: Task, question: str, replies: Sequence[str]) -> list[Hashable | None]:
+    """Return what replies agree in: equal keys for equal answers, None for a reply without one.
+
+    Where nothing tells whether answers agree, they are compared as texts.
+    """
+    keys = task.agreement(question, replies)
+    return [task.extract(question, reply) for reply in replies] if keys is None else keys
+
+
 def _strongest(
     answers: Sequence[Hashable | None], strength: Mapping[Any, Any], seed: int | None
 ) -> Tally:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -86,3 +87,21 @@ class BenchConfig(Options):
             read_address(self.base_url)
         if Path(self.out).is_file():
             raise InputError(f"out must be a directory, got the file {self.out}")
+
+    @property
+    def command(self) -> str:
+        """The command line with these options; an address without name, password and query."""
+        words = ["neuromas", "bench"]
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value == one.default:
+                continue
+            if one.name == "base_url":
+                value = read_address(value).url
+            flag = f"--{one.name.replace('_', '-')}"
+            if value is True:
+                words.append(flag)
+            else:
+                shown = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                words += [flag, shown]
+        return shlex.join(words)

@@ -1,9 +1,10 @@
-"""The machine on which a report is measured."""
+"""The machine on which a report is measured, and the code."""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 
@@ -16,3 +17,16 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass  # not Linux
     return f"{name}, {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    """Name the commit of this code, marked if it was changed since; empty for an installed copy."""
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()

@@ -91,7 +91,7 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
     try:
         contents = {
             node: (folder / "adapters" / node / "adapter_model.safetensors").read_bytes()
-            for node in state.topology.nodes
+            for node in state.adapters
         }
         trainable = sum(map(_count_parameters, contents.values()))
     except (OSError, ValueError) as error:

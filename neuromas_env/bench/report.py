@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
 
 from neuromas_env.bench import plots, tables
+from neuromas_env.bench.overview import about, make_matrix
 from neuromas_env.bench.page import make_page
 from neuromas_env.bench.rescore import rescored
 from neuromas_env.bench.store import Store
@@ -74,23 +74,25 @@ def write_report(
             read += f" Rows: {', '.join(f'{name} ({which})' for name, which in origins.items())}."
         notes, suffix = f"{NOTES} {read}", f"-{reader}" if reader else ""
         lines = summarise(store, against, score)
-        grids = tables.make_grids(lines, score)
+        head, grids = about(store, lines), _grids(lines, score)
         figures = {
             "accuracy-tokens": plots.accuracy_against_tokens(lines, score),
             "accuracy-parameters": plots.accuracy_against_parameters(lines, score),
         }
         drawn = {name: plots.to_svg(figure) for name, figure in figures.items()}
         written = {f"{name}{suffix}.svg": svg for name, svg in drawn.items()} | {
-            f"report{suffix}.md": _markdown(lines, score, notes),
+            f"report{suffix}.md": _markdown(head, grids, notes),
             f"report{suffix}.csv": tables.to_csv(lines),
-            f"report{suffix}.tex": _latex(lines, score, read),
-            f"report{suffix}.html": make_page(store, lines, grids, drawn, notes, transcripts),
+            f"report{suffix}.tex": _latex(head, grids, read),
+            f"report{suffix}.html": make_page(store, lines, head, grids, drawn, notes, transcripts),
         }
     for name, text in written.items():
         _write(folder / name, text)
     if form == "terminal":
+        for name, text in head.items():
+            say(console, f"{name}: {text}")
         for grid in grids:
-            _print_wide(console, tables.to_rich(grid))
+            print_grid(console, grid)
         say(console, notes)
         files = ", ".join(written)
         say(console, f"written to {folder}: {files}")
@@ -108,7 +110,13 @@ def make_markdown(
     """
     with Store(folder) as stored, ExitStack() as stack:
         store, read = _read(stored, reader, data, stack)
-        return _markdown(summarise(store), "extracted", f"{NOTES} {read}")
+        lines = summarise(store)
+        head, grids = about(store, lines), _grids(lines, "extracted")
+        return _markdown(head, grids, f"{NOTES} {read}")
+
+
+def _grids(lines: Sequence[Line], score: str) -> list[tables.Grid]:
+    return [*make_matrix(lines, score), *tables.make_grids(lines, score)]
 
 
 def _read(
@@ -121,21 +129,23 @@ def _read(
     return stack.enter_context(twin), read
 
 
-def _print_wide(console: Console, table: Table) -> None:
+def print_grid(console: Console, grid: tables.Grid) -> None:
     """Print a table in long lines rather than with numbers cut off."""
+    table = tables.to_rich(grid)
     wanted = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
     width, console.width = console.width, max(console.width, wanted)
     console.print(table, crop=False)
     console.width = width
 
 
-def _markdown(lines: Sequence[Line], score: str, notes: str) -> str:
-    grids = tables.make_grids(lines, score)
-    return "\n".join([*map(tables.to_markdown, grids), notes, ""])
+def _markdown(head: Mapping[str, str], grids: Sequence[tables.Grid], notes: str) -> str:
+    listed = "\n".join(f"- {name}: {tables.markdown(text)}" for name, text in head.items())
+    return "\n".join([f"{listed}\n", *map(tables.to_markdown, grids), notes, ""])
 
 
-def _latex(lines: Sequence[Line], score: str, read: str) -> str:
-    return "\n".join([*map(tables.to_latex, tables.make_grids(lines, score)), f"% {read}", ""])
+def _latex(head: Mapping[str, str], grids: Sequence[tables.Grid], read: str) -> str:
+    comments = [f"% {name}: {' '.join(text.split())}" for name, text in head.items()]
+    return "\n".join([*comments, "", *map(tables.to_latex, grids), f"% {read}", ""])
 
 
 def _write(path: Path, text: str) -> None:

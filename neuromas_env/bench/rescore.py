@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.bench.store import Store
-from neuromas_env.bench.stored import read_said
+from neuromas_env.bench.stored import answer_in, read_said
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Reply, Score
+from neuromas_env.tasks.interactive import InteractiveTask
 from neuromas_env.tasks.readers import get_reader
 
 _CELLS = """
 SELECT id, task, split, settings ->> '$.model' AS model,
-    json_array_length(facts, '$.skipped_rows') AS skipped FROM cells ORDER BY id
+    json_array_length(facts, '$.skipped_rows') AS skipped,
+    json_extract(facts, '$.topology.nodes') AS nodes FROM cells ORDER BY id
 """
 _ANSWERS = """
 SELECT row, row_id, answer, transcript, question FROM answers JOIN questions USING (row_id)
@@ -27,9 +29,9 @@ WHERE cell = ? AND task = ? AND split = ? AND error IS NULL ORDER BY row
 def rescored(store: Store, reader: str, data: str | Path | None = None) -> tuple[Store, str]:
     """Return a copy of a store in memory with the scores that a reader gives.
 
-    What is read is each answer's text, the last message of its transcript. Votes that led to it
-    stay as they were. Code and the symbols of discrete networks are no replies to be read; their
-    scores stay, too.
+    What is read is each answer's text. Votes that led to it stay as they were. Code, the symbols
+    of discrete networks and the actions of tasks that reply are no replies to be read; their scores
+    stay, too.
 
     Args:
         store: The store, which stays as it is.
@@ -55,7 +57,7 @@ def rescored(store: Store, reader: str, data: str | Path | None = None) -> tuple
     for cell in store.rows(_CELLS):
         coded = cell["model"] == "coded"
         task = None if coded else task_of(cell["task"], bool(cell["skipped"]))
-        if task is None or task.answer_form is None:
+        if task is None or task.answer_form is None or isinstance(task, InteractiveTask):
             kept.add(cell["task"])
         else:
             scores[cell["id"]] = list(_scores(store, cell, task))
@@ -78,6 +80,6 @@ def _scores(store: Store, cell: dict[str, Any], task: Task) -> Iterator[tuple[in
                 f"{store.path}: row {row} of task {task.name} reads differently now than when it "
                 f"was answered as {found['row_id']!r}; --data must name the rows of then"
             )
-        said = read_said(found["transcript"])
-        reply = Reply(found["answer"], cut_off=bool(said and said[-1].get("cut")))
+        said = answer_in(read_said(found["transcript"]), cell["nodes"])
+        reply = Reply(found["answer"], cut_off=bool(said and said.get("cut")))
         yield row, task.score(example, reply), task.read_by

@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from neuromas_env.baselines import matched_self_consistency
 from neuromas_env.baselines.sc import MOST, TOLERANCE
 from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.machine import commit, machine
 from neuromas_env.bench.store import Answer, Cell, Store
 from neuromas_env.bench.worker import Worker
 from neuromas_env.checks import arguments
@@ -83,6 +85,8 @@ def run_benchmark(
         # A new directory is written when all that is asked for can be had, an old one locked first.
         planned = None if Path(config.out).exists() else team.plan()
         store = stack.enter_context(Store(config.out, write=True))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        store.start(config.command, commit(), machine(), now)
         runner = _Runner(config, store, team, report)
         cells = planned or team.plan()
         if config.matched:

@@ -17,7 +17,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.bench.stored import APPLICATION, SCHEMA, VERSION, check_rows
+from neuromas_env.bench.stored import APPLICATION, SCHEMA, STARTS, VERSION, check_rows
 from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, placed
 from neuromas_env.files import lock
@@ -276,6 +276,19 @@ class Store:
             each = "cells, json_each(facts, '$.origins') AS origin"
             query = f"SELECT DISTINCT origin.key, origin.value FROM {each}"
             return dict(sorted(self._db.execute(query)))
+
+    def start(self, command: str, commit: str, machine: str, date: str) -> None:
+        """Note by what answers are made from here on; the first date of each stays."""
+        with self._translated(), self._db:
+            self._db.execute(STARTS)
+            values = (command, commit, machine, date)
+            self._db.execute("INSERT OR IGNORE INTO starts VALUES (?, ?, ?, ?)", values)
+
+    def starts(self) -> list[dict[str, Any]]:
+        """Return `command`, `commit_`, `machine` and `date` of what was noted, by date."""
+        if not self.rows("SELECT 1 FROM sqlite_schema WHERE name = 'starts'"):
+            return []
+        return self.rows("SELECT * FROM starts ORDER BY date")
 
     def copy(self) -> Store:
         """Return a copy in memory, whose scores can be changed while the file stays as it is."""

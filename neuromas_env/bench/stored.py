@@ -2,6 +2,8 @@
 
 # Without annotations as texts, in which a TypedDict would not see what is not required.
 import sqlite3
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NotRequired, TypedDict
 
 from neuromas_env.checks import Natural, NonNegative, Share, shown
@@ -38,6 +40,13 @@ CREATE VIEW results AS
     FROM answers JOIN cells ON cells.id = answers.cell
     JOIN questions USING (task, split, row_id);
 """
+STARTS = """
+CREATE TABLE IF NOT EXISTS starts (
+    command TEXT NOT NULL, commit_ TEXT NOT NULL, machine TEXT NOT NULL, date TEXT NOT NULL,
+    PRIMARY KEY (command, commit_, machine)
+) WITHOUT ROWID
+"""
+"""By what answers were made; stores have it since version 0.2.0."""
 _TEXT, _COUNT = "typeof({0}) = 'text'", "typeof({0}) = 'integer' AND {0} >= 0"
 _SHARE = "typeof({0}) IN ('real', 'integer') AND {0} BETWEEN 0 AND 1"
 _JSON = "typeof({0}) = 'text' AND json_valid({0}) AND json_type({0}) = "
@@ -100,6 +109,7 @@ class Said(TypedDict):
 
     node: str
     text: str
+    round: NotRequired[Natural]
     cut: NotRequired[bool]
 
 
@@ -110,3 +120,24 @@ def read_said(transcript: str) -> list[Said]:
         InputError: It is none.
     """
     return parse(transcript, list[Said])
+
+
+def actions_of(said: Sequence[Said], nodes: int | None) -> list[Said]:
+    """Return of each round the message that was its action, as `Episode.actions` does.
+
+    Args:
+        said: All messages, in order of speaking.
+        nodes: How many the network has, the last of which is the output node; None for unknown.
+    """
+    rounds = [list(group) for _, group in groupby(said, lambda one: one.get("round", 0))]
+    return [_answering(one, nodes) for one in rounds]
+
+
+def answer_in(said: Sequence[Said], nodes: int | None) -> Said | None:
+    """Return the message that was the answer, as `Episode.answer` does; None without messages."""
+    return _answering(said, nodes) if said else None
+
+
+def _answering(said: Sequence[Said], nodes: int | None) -> Said:
+    output = f"node_{nodes - 1}" if nodes else ""
+    return next((one for one in reversed(said) if one["node"] == output), said[-1])

@@ -63,6 +63,7 @@ class Line:
         skipped: Broken rows of the task's files that were left out.
         left_out: What a server refused, so that calls were made without, comma separated.
         against: Comparison with each method that this one is compared with, by its label.
+        reference: Label of the method that this one is marked against, None for that one itself.
         matched: Label of the self-consistency row with the same budget.
         budget_ratio: Completion tokens of that row over those of this one, None without.
     """
@@ -95,6 +96,7 @@ class Line:
     topology: dict[str, Any] = field(repr=False)
     labels: dict[str, str] = field(repr=False)
     against: dict[str, Comparison] = field(default_factory=dict)
+    reference: str | None = None
     matched: str | None = None
     budget_ratio: float | None = None
 
@@ -106,8 +108,18 @@ class Line:
 
 
 @dataclass
-class _Group:
-    """Cells that differ in their seed alone."""
+class Group:
+    """A method on a task: cells that differ in their seed alone.
+
+    Attributes:
+        task: Full name of the task, with the split unless that is `test`.
+        method: As the user named it.
+        settings: Everything else that can change an answer.
+        cells: Rows of the store's table, in the order of seeds.
+        label: Method, with the settings in which it differs from others of its name.
+        rows: Numbers of the questions that all seeds answered.
+        tables: Kind of score to scores `[questions, seeds]`.
+    """
 
     task: str
     method: str
@@ -119,10 +131,12 @@ class _Group:
 
     @property
     def conditions(self) -> str:
+        """The settings that comparable methods share, as JSON."""
         return conditions(self.settings)
 
     @property
     def seeds(self) -> tuple[int | None, ...]:
+        """The seeds, `(None,)` for a method without randomness."""
         return tuple(cell["seed"] for cell in self.cells)
 
     @property
@@ -164,14 +178,7 @@ def summarise(
     """
     if score not in SCORES:
         raise unknown("score", score, SCORES)
-    matches: _Matches = {
-        (m["task"], m["split"], m["method"], m["conditions"]): m["matched"]
-        for m in store.rows("SELECT * FROM matches")
-    }
-    groups = _read(store, matches, cells)
-    if not groups:
-        raise InputError(f"{store.path} holds no answers yet; run the benchmark first")
-    _label(groups)
+    groups, matches = read_groups(store, cells), _matches(store)
     labels = [group.label for group in groups]
     against = groups[0].method if against is None else against
     if against not in {*labels, *(group.method for group in groups)}:
@@ -180,10 +187,15 @@ def summarise(
     return _corrected(lines)
 
 
-def _read(store: Store, matches: _Matches, cells: Collection[str] | None) -> list[_Group]:
-    """Read the cells that were asked for, and of those that were only tried the matched ones."""
-    matched = {(task, split, name, c) for (task, split, _, c), name in matches.items()}
-    groups: dict[tuple[str, str, str], _Group] = {}
+def read_groups(store: Store, cells: Collection[str] | None = None) -> list[Group]:
+    """Read the cells that were asked for, and of those that were only tried the matched ones.
+
+    Raises:
+        InputError: There are no answers.
+    """
+    found = _matches(store).items()
+    matched = {(task, split, name, c) for (task, split, _, c), name in found}
+    groups: dict[tuple[str, str, str], Group] = {}
     for cell in store.rows("SELECT * FROM cells ORDER BY id"):
         with placed(str(store.path)):
             cell["facts"], settings = parse(cell["facts"], Facts), parse(cell["settings"])
@@ -197,11 +209,11 @@ def _read(store: Store, matches: _Matches, cells: Collection[str] | None) -> lis
         if cell["answers"]:
             task = cell["task"] + ("" if cell["split"] == "test" else f" ({cell['split']})")
             key = task, cell["method"], cell["settings"]
-            groups.setdefault(key, _Group(task, cell["method"], settings, [])).cells.append(cell)
+            groups.setdefault(key, Group(task, cell["method"], settings, [])).cells.append(cell)
     for group in groups.values():
         group.cells.sort(key=lambda cell: cell["seed"] or 0)  # cells were made in any order
-        answered = [{answer["row"] for answer in cell["answers"]} for cell in group.cells]
-        group.rows = tuple(sorted(set.intersection(*answered)))
+        rows = [{answer["row"] for answer in cell["answers"]} for cell in group.cells]
+        group.rows = tuple(sorted(set.intersection(*rows)))
         wanted = set(group.rows)
         for kind in SCORES:
             columns = [
@@ -209,17 +221,30 @@ def _read(store: Store, matches: _Matches, cells: Collection[str] | None) -> lis
                 for cell in group.cells
             ]
             group.tables[kind] = np.array(columns, dtype=float).T
-    return [group for group in groups.values() if group.rows]
+    if not (answered := [group for group in groups.values() if group.rows]):
+        raise InputError(f"{store.path} holds no answers yet; run the benchmark first")
+    _label(answered)
+    return answered
 
 
-def _label(groups: Sequence[_Group]) -> None:
-    """Name in each label the settings in which groups of one method on one task differ."""
-    for group in groups:
-        same = [g.settings for g in groups if (g.task, g.method) == (group.task, group.method)]
-        flat = [_flat(settings) for settings in same]
-        mine = _flat(group.settings)
-        keys = [key for key in mine if len({json.dumps(other.get(key)) for other in flat}) > 1]
-        shown = ", ".join(f"{key}={mine[key]}" for key in keys)
+def _matches(store: Store) -> _Matches:
+    return {
+        (m["task"], m["split"], m["method"], m["conditions"]): m["matched"]
+        for m in store.rows("SELECT * FROM matches")
+    }
+
+
+def _label(groups: Sequence[Group]) -> None:
+    """Name in each label the settings in which groups of one method differ on some task."""
+    flat = [_flat(group.settings) for group in groups]
+    differing: dict[str, dict[str, None]] = {}
+    for group, mine in zip(groups, flat, strict=True):
+        for other, theirs in zip(groups, flat, strict=True):
+            if (other.task, other.method) == (group.task, group.method):
+                keys = [k for k in mine if json.dumps(mine[k]) != json.dumps(theirs.get(k))]
+                differing.setdefault(group.method, {}).update(dict.fromkeys(keys))
+    for group, mine in zip(groups, flat, strict=True):
+        shown = ", ".join(f"{key}={mine[key]}" for key in differing[group.method] if key in mine)
         group.label = f"{group.method} [{shown}]" if shown else group.method
 
 
@@ -234,8 +259,8 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compared(
-    group: _Group,
-    groups: Sequence[_Group],
+    group: Group,
+    groups: Sequence[Group],
     against: str,
     score: str,
     matches: _Matches,
@@ -250,18 +275,21 @@ def _compared(
     )
     if group.label == against or (group.method == against and reference is None):
         reference = None
+    first = next(g for g in groups if (g.task, g.method) == (group.task, group.method))
+    elsewhere = first if first.settings.get("model") != group.settings.get("model") else None
     comparisons = {}
-    for other in filter(None, (reference, matched)):
+    for other in filter(None, (reference, matched, elsewhere)):
         common = sorted(set(group.rows) & set(other.rows))
         if common:
             same = group.seeds == other.seeds or 1 in (len(group.cells), len(other.cells))
             comparisons[other.label] = compare(
                 group.scores(score, common),
                 other.scores(score, common),
-                _both(group.estimand, other.estimand, len(common)),
+                both(group.estimand, other.estimand, len(common)),
                 paired=same,
             )
-    line = replace(_line(group), against=comparisons)
+    marked = reference.label if reference and reference.label in comparisons else None
+    line = replace(_line(group), against=comparisons, reference=marked)
     if matched is None:
         return line
     spent = line.completion_tokens
@@ -269,14 +297,14 @@ def _compared(
     return replace(line, matched=matched.label, budget_ratio=ratio)
 
 
-def _both(ours: Estimand, theirs: Estimand, questions: int) -> Estimand:
+def both(ours: Estimand, theirs: Estimand, questions: int) -> Estimand:
     """Return what a comparison of two groups speaks about."""
     if questions < 2 and ours != Estimand.FINITE:
         return Estimand.ANSWERS
     return ours if ours in (Estimand.TRAINING, Estimand.FINITE) else theirs
 
 
-def _line(group: _Group) -> Line:
+def _line(group: Group) -> Line:
     facts = group.cells[-1]["facts"]
     wanted = set(group.rows)
     answers = [a for cell in group.cells for a in cell["answers"] if a["row"] in wanted]

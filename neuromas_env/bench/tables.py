@@ -5,27 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
+from typing import Literal, TypeVar
 
 from rich.table import Table
+from rich.text import Text
 
 from neuromas_env.baselines.sc import TOLERANCE
 from neuromas_env.bench.statistics import Comparison, Estimand
 from neuromas_env.bench.summary import SCORES, Line
 from neuromas_env.text import cell
 
+T = TypeVar("T")
 _NESTED = (
-    "score", "interval", "against", "cells", "seeds", "topology", "labels", "training",
+    "score", "interval", "against", "cells", "seeds", "topology", "labels", "training", "reference",
 )  # fmt: skip
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$",
+    "†": r"$^{\dagger}$", "*": r"$^{*}$",
 }  # fmt: skip
-
-
+_FIT = r"\resizebox{\ifdim\width>\columnwidth\columnwidth\else\width\fi}{!}{%"
+"""Makes a table as wide as a column, if it is wider."""
 _TRAINING = {
     "questions": "questions",
     "steps": "steps",
@@ -38,11 +42,40 @@ _TRAINING = {
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of texts. The first column is a name, the others are numbers."""
+    """A table of texts: columns of names, then columns of numbers.
+
+    Attributes:
+        title: What it speaks about.
+        head: Names of the columns.
+        rows: The texts.
+        names: How many columns hold names.
+        bold: Row and column of the cells that stand out.
+        note: What the cells mean, below the table.
+        label: By which a paper refers to it, after `tab:`; by default from the title.
+    """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    names: int = 1
+    bold: frozenset[tuple[int, int]] = frozenset()
+    note: str = ""
+    label: str = ""
+
+    @property
+    def sides(self) -> str:
+        """To which side each column is set: `l` or `r`."""
+        return "l" * self.names + "r" * (len(self.head) - self.names)
+
+    def marked(self, write: Callable[[str], T], bold: Callable[[T], T]) -> list[list[T]]:
+        """Return the rows as another language writes texts, some of them made bold."""
+        return [
+            [
+                bold(write(text)) if (i, j) in self.bold else write(text)
+                for j, text in enumerate(row)
+            ]
+            for i, row in enumerate(self.rows)
+        ]
 
 
 def make_grids(lines: Sequence[Line], score: str) -> list[Grid]:
@@ -156,7 +189,8 @@ def _comparisons(task: str, found: Sequence[tuple[Line, str, Comparison]], score
             )
         )
     about = f"{found[0][2].estimand}{_alone([line for line, *_ in found])}"
-    return Grid(f"{task}: differences in the {score} score, {about}", head, tuple(rows))
+    title = f"{task}: differences in the {score} score, {about}"
+    return Grid(title, head, tuple(rows), names=2)
 
 
 def _budget(line: Line) -> str:
@@ -167,35 +201,54 @@ def _budget(line: Line) -> str:
     return f"{ratio:.2f} of the budget"
 
 
+def slug(grid: Grid) -> str:
+    """Return the name by which a page and a paper refer to a table."""
+    return grid.label or re.sub("[^a-z0-9]+", "-", grid.title.partition(";")[0].lower()).strip("-")
+
+
 def to_rich(grid: Grid) -> Table:
     """Return a table for the terminal."""
     table = Table(title=cell(grid.title), title_justify="left")
-    for number, name in enumerate(grid.head):
-        words = name.replace(" ", "\n")
-        table.add_column(cell(words), justify="right" if number else "left", no_wrap=number > 1)
-    for row in grid.rows:
-        table.add_row(*map(cell, row))
+    for number, (name, side) in enumerate(zip(grid.head, grid.sides, strict=True)):
+        justify: Literal["left", "right"] = "left" if side == "l" else "right"
+        table.add_column(cell(name.replace(" ", "\n")), justify=justify, no_wrap=number > 1)
+    for row in grid.marked(cell, _bold):
+        table.add_row(*row)
+    if grid.note:
+        table.caption, table.caption_justify = cell(grid.note), "left"
     return table
+
+
+def _bold(text: Text) -> Text:
+    text.stylize("bold")
+    return text
 
 
 def to_markdown(grid: Grid) -> str:
     """Return a Markdown table under its title."""
-    ruler = ["---", *["---:"] * (len(grid.head) - 1)]
-    lines = [grid.head, ruler, *grid.rows]
-    body = "\n".join(f"| {' | '.join(map(_markdown, line))} |" for line in lines)
-    return f"**{_markdown(grid.title)}**\n\n{body}\n"
+    ruler = ["---" if side == "l" else "---:" for side in grid.sides]
+    lines = [map(markdown, grid.head), ruler, *grid.marked(markdown, "**{}**".format)]
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    note = f"\n{markdown(grid.note)}\n" if grid.note else ""
+    return f"**{markdown(grid.title)}**\n\n{body}\n{note}"
 
 
 def to_latex(grid: Grid) -> str:
-    """Return a LaTeX table; it needs the package `booktabs`."""
-    head, *rows = (" & ".join(map(_latex, row)) + r" \\" for row in (grid.head, *grid.rows))
+    """Return a LaTeX table that fits a column; it needs the packages `booktabs` and `graphicx`."""
+    rows = [map(_latex, grid.head), *grid.marked(_latex, r"\textbf{{{}}}".format)]
+    head, *body = (" & ".join(row) + r" \\" for row in rows)
+    note = [rf"\par\smallskip\parbox{{\columnwidth}}{{\footnotesize {_latex(grid.note)}}}"]
     return "\n".join(
         [
             r"\begin{table}",
+            r"\centering",
             rf"\caption{{{_latex(grid.title)}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(grid.head) - 1)}}}",
-            r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
-            r"\end{tabular}",
+            rf"\label{{tab:{slug(grid)}}}",
+            _FIT,
+            rf"\begin{{tabular}}{{{grid.sides}}}",
+            r"\toprule", head, r"\midrule", *body, r"\bottomrule",
+            r"\end{tabular}}",
+            *note * bool(grid.note),
             r"\end{table}",
             "",
         ]
@@ -204,11 +257,19 @@ def to_latex(grid: Grid) -> str:
 
 def to_html(grid: Grid) -> str:
     """Return an HTML table, all texts escaped."""
-    rows = [
-        f"<tr>{''.join(f'<{tag}>{escape(text)}</{tag}>' for text in row)}</tr>"
-        for tag, row in (("th", grid.head), *(("td", row) for row in grid.rows))
-    ]
-    return f"<table><caption>{escape(grid.title)}</caption>{''.join(rows)}</table>"
+    kinds = [' class="name"' if side == "l" else "" for side in grid.sides]
+
+    def row(tag: str, texts: Iterable[str]) -> str:
+        cells = zip(kinds, texts, strict=True)
+        return f"<tr>{''.join(f'<{tag}{kind}>{text}</{tag}>' for kind, text in cells)}</tr>"
+
+    body = "".join(row("td", texts) for texts in grid.marked(escape, "<strong>{}</strong>".format))
+    head = row("th", map(escape, grid.head))
+    note = f"<p><small>{escape(grid.note)}</small></p>" if grid.note else ""
+    return (
+        f"<table><caption>{escape(grid.title)}</caption><thead>{head}</thead>"
+        f"<tbody>{body}</tbody></table>{note}"
+    )
 
 
 def to_csv(lines: Sequence[Line]) -> str:
@@ -267,7 +328,8 @@ def p_value(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
+    """Return a text as Markdown shows it, on one line."""
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.split()))
 
 

@@ -25,7 +25,7 @@ from neuromas_env.bench.methods import (
 from neuromas_env.bench.store import Answer, Cell
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
-from neuromas_env.policy import Completion, Engine, Trajectory
+from neuromas_env.policy import Engine, Trajectory, Turn
 from neuromas_env.rollout import opening, run_episodes
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
@@ -276,13 +276,15 @@ def answer_of(
         completion_tokens=sum(len(call.ids) for call in calls),
         seconds=seconds,
         sandbox=sandbox,
-        transcript=json.dumps([_said(t.node, t.text, t.completion) for t in trajectory.turns]),
+        transcript=json.dumps([_said(turn) for turn in trajectory.turns]),
         reader=reader,
     )
 
 
-def _said(node: str, text: str, completion: Completion | None) -> dict[str, Any]:
-    said: dict[str, Any] = {"node": node, "text": text}
+def _said(turn: Turn) -> dict[str, Any]:
+    said: dict[str, Any] = {"node": turn.node, "text": turn.text}
+    said |= {"round": turn.round} if turn.round else {}
+    completion = turn.completion
     if completion is not None:
         said |= {"prompt_tokens": len(completion.prompt_ids), "tokens": len(completion.ids)}
         if not completion.finished:

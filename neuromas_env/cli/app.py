@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from neuromas_env.cli import (
     adapt,
     bench,
     check,
+    compare,
     data,
     evaluate,
     experiment,
@@ -38,6 +40,7 @@ COMMANDS = (
     (NETWORK, "push", push.push, push.EXAMPLES),
     (COMPARISONS, "bench", bench.bench, bench.EXAMPLES),
     (COMPARISONS, "report", bench.report, bench.REPORT_EXAMPLES),
+    (COMPARISONS, "compare", compare.compare, compare.EXAMPLES),
     (COMPARISONS, "verify", verify.verify_, verify.EXAMPLES),
     (COMPARISONS, "adapt", adapt.adapt_, adapt.EXAMPLES),
     (COMPARISONS, "experiment", experiment.experiment, experiment.EXAMPLES),
@@ -61,11 +64,17 @@ for _panel, _name, _command, _examples in COMMANDS:
 app.add_typer(data.app, name="data", rich_help_panel=NAMES)
 
 
+@cache
+def _parser():
+    """Build all commands once: to do so at every call doubles the time of a small command."""
+    return typer.main.get_command(app)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with one message and exit code 2."""
     try:
         with blamed():
-            app(args, prog_name="neuromas")
+            _parser()(args, prog_name="neuromas")
     except InputError as error:
         message = str(error)
     except ModuleNotFoundError as error:

@@ -35,7 +35,9 @@ _OPTIONS = (
     "task", "data", "skip_bad_rows", "topology", "connect", "model", "dtype", "device", "seed",
     "max_new_tokens", "chunk_rows", "engine", "vllm_cache",
 )  # fmt: skip
-_RUN_OPTIONS = ("rank", "alpha", "targets", "learner", "prompt", "whole_questions")
+_RUN_OPTIONS = (
+    "rank", "alpha", "targets", "learner", "prompt", "whole_questions", "max_news",
+)  # fmt: skip
 
 
 @config_options(TrainConfig, *_OPTIONS, topology="1, or the run's", connect="dense")
@@ -155,6 +157,7 @@ def _evaluate(
     from neuromas_env.agents.training.api import make_engine
     from neuromas_env.agents.training.evaluate import communication_ablation, evaluate
     from neuromas_env.baselines import make_baseline
+    from neuromas_env.envs.channel import rounds_note
     from neuromas_env.policy import Sampling
     from neuromas_env.progress import ConsoleReporter
 
@@ -168,6 +171,8 @@ def _evaluate(
         expected = topology if "topology" in options else None
         topology = checkpoint.load(checkpoint_folder, engine, expected).topology
         prove_copies(engine)
+    if baseline is None and (note := rounds_note(task, topology)):
+        progress.note(note)
     if baseline is not None:
         method = make_baseline(baseline, task, engine, config.max_new_tokens or None)
         if ablation and (method.schedule or method.options):

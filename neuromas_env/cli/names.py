@@ -24,6 +24,7 @@ LISTS: dict[str, str | dict[str, str]] = {
     "tasks": "neuromas_env.tasks:list_tasks",
     "learners": "neuromas_env.agents.learners.names:list_learners",
     "engines": "neuromas_env.agents.engines.base:list_engines",
+    "tools": "neuromas_env.agents.engines.tools:list_tools",
     "baselines": "neuromas_env.baselines:list_methods",
     "models": MODELS,
     "topologies": TOPOLOGIES,

@@ -137,9 +137,15 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
     shown = _transcript(run, step, episode)
     say(console, f"step {shown['step']}, question {shown['id']}")
     say(console, said("question", shown["question"]))
+    number, replies = 0, dict(enumerate(shown.get("replies", [])))
     for message in shown["messages"]:
+        if message.get("round", 0) > number:
+            _print_reply(console, replies.get(number))
+            number = message["round"]
+            say(console, f"[round {number + 1} of {topology.rounds}]")
         cut = "" if message["finished"] else ", cut off"
         say(console, said(f"{message['node']} ({message['tokens']} tokens{cut})", message["text"]))
+    _print_reply(console, replies.get(number))
     if shown["error"]:
         say(console, said("error", shown["error"]))
     else:
@@ -151,6 +157,11 @@ def print_run(console: Console, run: Path, step: int | None, episode: int) -> No
     if (run / "result.json").is_file():
         say(console, "")
         print_training(console, read(run / "result.json", Result) | {"folder": str(run)})
+
+
+def _print_reply(console: Console, reply: str | None) -> None:
+    if reply is not None:
+        say(console, said("world", reply))
 
 
 def _transcript(run: Path, step: int | None, episode: int) -> dict[str, Any]:

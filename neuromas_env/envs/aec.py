@@ -16,10 +16,10 @@ from neuromas_env.errors import InputError
 class AECNetwork(Network, AECEnv):
     """The bare AEC environment of a network; `checked` adds PettingZoo's check of the order.
 
-    Every node speaks at most once. When the last one has spoken, all nodes end
-    together and each reads the one shared reward, and the outcome in its info, on
-    its dead step. Nodes that a mask, a graph or a schedule leaves out have a dead
-    step only.
+    Every node speaks at most once a round. What a round earns is paid to all nodes when it is over,
+    and `last` gives a node what was paid since its own last turn. When the last round is over, all
+    nodes end together and each reads the one shared reward, and the outcome in its info, on its
+    dead step. Nodes that a mask, a graph or a schedule leaves out have a dead step only.
     """
 
     # The conversion would collect all actions before it delivers any message.
@@ -44,7 +44,7 @@ class AECNetwork(Network, AECEnv):
         self.truncations = self.terminations.copy()
         self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
         self._skip_agent_selection = None
-        self._select(self.episode)
+        self._select(self.episode, self.episode.round)
 
     def observe(self, agent: str) -> Any:
         """Return what a node sees now."""
@@ -65,25 +65,34 @@ class AECNetwork(Network, AECEnv):
                 raise InputError("the episode has ended: take the dead step None")
             self._was_dead_step(action)
             return
+        round = episode.round
         episode.say(agent, action)  # first, so that a refused message changes nothing
         self._cumulative_rewards[agent] = 0.0
         self.rewards = self._unpaid.copy()  # several times as fast as `dict.fromkeys`
-        self._select(episode)
+        self._select(episode, round)
         if self.render_mode == "human":
             self.render()
 
-    def _select(self, episode: Episode) -> None:
-        """Turn to the next node, or pay and end all nodes; their dead steps come in their order."""
+    def _select(self, episode: Episode, round: int) -> None:
+        """Turn to the next node, and pay the given round if it is over.
+
+        Where nobody is left to act, all nodes end; their dead steps come in their order.
+        """
         if episode.active:
             self.agent_selection = episode.active[0]
+            if episode.round > round:
+                self._pay(episode.earned(round))
             return
-        self.rewards = dict.fromkeys(self.agents, episode.reward)
-        self._accumulate_rewards()
+        self._pay(episode.earned(episode.round))
         self.terminations = dict.fromkeys(self.agents, not episode.truncated)
         self.truncations = dict.fromkeys(self.agents, episode.truncated)
         outcome = self.channel.outcome(episode)
         self.infos = {agent: outcome.copy() for agent in self.agents}
         self.agent_selection = self.agents[0]
+
+    def _pay(self, earned: float) -> None:
+        self.rewards = dict.fromkeys(self.agents, earned)
+        self._accumulate_rewards()
 
 
 class OrderedNetwork(OrderEnforcingWrapper):

@@ -3,97 +3,28 @@
 The AEC environment, the parallel environment and the batched rollout all run
 this class, so that the three agree by construction. What a message is, texts or
 symbols of a code book, is the business of a channel.
+
+An episode passes over the layers once a round. In a round a node hears the messages of this round
+along the edges, those of the round before along the feedback edges, and nothing older. When a round
+is over, a task that replies is asked; `ask_worlds` does it for many episodes at once.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
-import numpy as np
-
-from neuromas_env.envs.spaces import Spaces
-from neuromas_env.envs.wiring import Wiring, named_edges, wiring
+from neuromas_env.checks import shown
+from neuromas_env.envs.channel import Channel, horizon
+from neuromas_env.envs.options import Prefix, check_names, masked_nodes, turns_of
+from neuromas_env.envs.schedules import WORLD, Messages, Said, Schedule
+from neuromas_env.envs.wiring import named_edges, wiring
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import Score
+from neuromas_env.tasks.interactive import Response, responses
 from neuromas_env.topology import Topology
-
-Schedule = Callable[[Mapping[str, Any]], Collection[str] | None]
-"""Messages committed so far to the nodes that may act in the next layer, None for all."""
-
-
-class Said(NamedTuple):
-    """One message of an episode.
-
-    Attributes:
-        node: Who sent it.
-        round: In which pass over the layers, counted from 0.
-        message: What was sent.
-    """
-
-    node: str
-    round: int
-    message: Any
-
-
-class Channel(Protocol):
-    """What the messages of a network are, and what they earn.
-
-    It knows nothing of who acts when, and holds nothing that changes, so that an
-    environment, its episodes and their copies share one.
-
-    Attributes:
-        name: Name and version of the environment, such as `neuromas_v0`.
-        options: Names of the options by which a reset may pick a question.
-    """
-
-    name: str
-    options: tuple[str, ...]
-
-    def draw(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Any:
-        """Return the question that the options pick, or else a random one."""
-        ...
-
-    def deal(self, example: Any, topology: Topology, wiring: Wiring) -> Any:
-        """Return what an episode keeps for `observe` as `dealt`; refuse what does not fit."""
-        ...
-
-    def check(self, node: str, message: Any) -> Any:
-        """Return a node's message as it is kept, or raise an `InputError`."""
-        ...
-
-    def observe(self, episode: Episode, node: str) -> Any:
-        """Return what a node sees now. Free of side effects."""
-        ...
-
-    def state(self, episode: Episode) -> Any:
-        """Return what a critic that sees all is shown."""
-        ...
-
-    def score(self, examples: Sequence[Any], answers: Sequence[Any]) -> list[Score]:
-        """Score an answer to each question."""
-        ...
-
-    def reward(self, score: Score) -> float:
-        """Return the reward of a score."""
-        ...
-
-    def outcome(self, episode: Episode) -> dict[str, Any]:
-        """Return what the nodes' infos say when the episode has ended."""
-        ...
-
-    def spaces(self, topology: Topology) -> Spaces:
-        """Make the spaces, the same for every node."""
-        ...
-
-    def question(self, example: Any) -> str:
-        """Return a question as text, for a picture."""
-        ...
-
-    def write(self, message: Any) -> str:
-        """Return a message as text, for a picture."""
-        ...
 
 
 class Episode:
@@ -103,17 +34,23 @@ class Episode:
         topology: The network.
         channel: What messages are.
         example: The question.
+        horizon: After how many rounds it is over, whatever happens.
         wiring: Who acts in which order and who reads whom.
         dealt: What the channel made of the question for the nodes.
-        active: The nodes of the current layer that have still to act, in their order;
-            empty when the episode has ended.
+        round: Number of the round, counted from 0; of an ended episode, of the last with a message.
         layer: Number of the current layer; the number of layers when the episode has ended.
         said: The messages of this round by node, in order of speaking; not to be changed.
-        truncated: Whether the episode ended before its question was over. Never so with a
-            question that takes one answer.
+        past: The same of every earlier round.
+        replies: What the task replied to each round so far, None to one in which nobody spoke;
+            empty for a task that does not reply.
+        waiting: Whether the round is over and the task has still to reply, on which the other
+            attributes depend; see `settle`, `answered` and `ask_worlds`.
+        truncated: Whether the last round was over before the task was. Never so for a task that
+            does not reply.
     """
 
     truncated = False
+    waiting = False
 
     def __init__(
         self,
@@ -124,7 +61,7 @@ class Episode:
         graph: Iterable[Iterable[int | str]] | None = None,
         mask: Mapping[str, bool] | Sequence[bool] | None = None,
         schedule: Schedule | None = None,
-        prefix: Mapping[str, Any] | None = None,
+        prefix: Prefix | None = None,
     ) -> None:
         """Start at the first layer in which a node acts, after replaying `prefix`.
 
@@ -134,32 +71,50 @@ class Episode:
             example: The question.
             graph: Acyclic `(source, reader)` edges over the topology's nodes, for this
                 episode alone. They may run against the numbering; the output stays
-                the topology's, and nodes without a path to it do not act.
+                the topology's, as do feedback edges, and nodes without a path to it do not act.
             mask: False for nodes that do not act, by name or as one truth value per node.
             schedule: Asked at every layer boundary, the first included, which nodes may
                 act next. Must be a pure function.
-            prefix: Messages already said, by node: the first ones in the order of acting.
+            prefix: Messages already said, the first ones in the order of acting: by node those of
+                the first round, or `(node, message)` pairs or turns in order, of any rounds.
 
         Raises:
             InputError: An argument names unknown nodes, the graph has a cycle, the
                 prefix skips a node, or no node would act at all.
         """
         self.topology, self.channel, self.example = topology, channel, example
+        self.horizon = horizon(channel, topology)
         self._edges = None if graph is None else named_edges(topology, graph)
-        self.wiring = wiring(topology, self._edges)
+        self.wiring = wiring(topology, self._edges, self.horizon)
         self.dealt = self.channel.deal(example, topology, self.wiring)
-        self._masked = _masked_nodes(topology, mask)
+        self._masked = masked_nodes(topology, mask)
         self._schedule = schedule
         self.said: dict[str, Any] = {}
-        self.active: tuple[str, ...] = ()
-        self.layer = -1
+        self.past: tuple[dict[str, Any], ...] = ()
+        self.replies: tuple[Response | None, ...] = ()
+        self.active = ()
+        self.round, self.layer = 0, -1
         self._score: Score | None = None
         self._advance()
         if self.done:
             raise InputError(
                 "no node acts: mask, graph and schedule together leave nobody to answer"
             )
-        self._replay(prefix or {})
+        if prefix:
+            self._replay(prefix)
+
+    @cached_property
+    def active(self) -> tuple[str, ...]:
+        """The nodes of the current layer that have still to act, in their order.
+
+        Empty when the episode has ended. It is set as the episode goes on, but while it waits for
+        the task's reply, on which it depends; so the task is asked when it is first read.
+
+        Raises:
+            InputError: What the task replies is no response.
+        """
+        self.settle()
+        return self.active
 
     def observe(self, node: str) -> Any:
         """Return what a node sees now. Free of side effects.
@@ -167,6 +122,8 @@ class Episode:
         Raises:
             InputError: There is no such node.
         """
+        if self.waiting:
+            self.settle()
         try:
             return self.channel.observe(self, node)
         except KeyError:
@@ -202,15 +159,67 @@ class Episode:
         self.said.update({node: check(node, messages[node]) for node in self.active})
         self._advance()
 
+    def answered(self, response: Response) -> None:
+        """Take what the task replied to the round that is over, and go on or end.
+
+        Raises:
+            InputError: No reply is awaited.
+        """
+        if not self.waiting:
+            raise InputError("the episode awaits no reply: its round is not over, or has one")
+        self.waiting, self.active = False, ()
+        self.replies += (response,)
+        if not response.done and self.round + 1 < self.horizon:
+            self._next_round()
+        else:
+            self.truncated = not response.done
+
+    def settle(self) -> None:
+        """Ask the task for the reply that the episode waits for, if it does.
+
+        Raises:
+            InputError: What the task replies is no response.
+        """
+        [error] = ask_worlds([self])
+        if error is not None:
+            raise error
+
+    @property
+    def tick(self) -> int:
+        """Number of the layer, counted over all rounds."""
+        return self.round * len(self.wiring.layers) + self.layer
+
+    @property
+    def before(self) -> Mapping[str, Any]:
+        """The messages of the round before by node, in order of speaking."""
+        return self.past[-1] if self.past else {}
+
     @property
     def turns(self) -> tuple[Said, ...]:
         """What was said, in order of speaking."""
-        return tuple([Said(node, 0, message) for node, message in self.said.items()])
+        return Messages(self.said, self.past).turns
+
+    @property
+    def history(self) -> Iterator[Said]:
+        """What was said and what the task replied, `WORLD` as its name, in order."""
+        for at, said in enumerate((*self.past, self.said)):
+            yield from [Said(node, at, message) for node, message in said.items()]
+            if at < len(self.replies) and (reply := self.replies[at]):
+                yield Said(WORLD, at, reply.text)
 
     @property
     def messages(self) -> dict[str, Any]:
-        """The messages so far by node, in order of speaking."""
-        return self.said.copy()
+        """The last message of each node that spoke, in order of speaking."""
+        last = self.said.copy()
+        for said in reversed(self.past):
+            last = {node: m for node, m in said.items() if node not in last} | last
+        return last
+
+    @property
+    def actions(self) -> tuple[Any, ...]:
+        """Of each round with a message the action: the output node's, or else the last message."""
+        output, rounds = self.topology.output, (*self.past, self.said)
+        return tuple([said.get(output, next(reversed(said.values()))) for said in rounds if said])
 
     @property
     def done(self) -> bool:
@@ -219,15 +228,17 @@ class Episode:
 
     @property
     def answer(self) -> Any:
-        """The output node's message, or the last message if the output node did not act.
+        """The output node's last message, or the last message if the output node never acted.
 
         Raises:
             InputError: The episode has not ended.
         """
         if not self.done:
             raise InputError(f"the episode has no answer yet: {', '.join(self.active)} must act")
-        if self.topology.output in self.said:
-            return self.said[self.topology.output]
+        output = self.topology.output
+        for said in (self.said, *reversed(self.past)):
+            if output in said:
+                return said[output]
         return next(reversed(self.said.values()))
 
     @property
@@ -238,13 +249,36 @@ class Episode:
             InputError: The episode has not ended, or what the task returns is no score.
         """
         if self._score is None:
-            [self._score] = self.channel.score([self.example], [self.answer])
+            _ = self.answer
+            [self._score] = self.channel.score([self])
         return self._score
+
+    def earned(self, round: int) -> float:
+        """Return what every node receives for a round: the reply's reward, at the end the score's.
+
+        Raises:
+            InputError: What the task returns is no score.
+        """
+        ends = self.done and round == self.round  # first, as it may ask for a reply
+        reply = self.replies[round] if round < len(self.replies) else None
+        earned = 0.0 if reply is None else reply.reward
+        return earned + self.channel.reward(self.score) if ends else earned
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """What each round earned; empty for a task that does not reply, which pays at the end."""
+        self.settle()
+        return tuple([self.earned(at) for at in range(len(self.replies))])
 
     @property
     def reward(self) -> float:
-        """The one reward that every node receives."""
-        return self.channel.reward(self.score)
+        """The one reward that every node receives, the sum over the rounds.
+
+        Raises:
+            InputError: The episode has not ended, or what the task returns is no score.
+        """
+        score = self.channel.reward(self.score)
+        return sum(self.rewards) if self.replies else score
 
     def fork(self) -> Episode:
         """Return an independent copy at the same point."""
@@ -263,37 +297,91 @@ class Episode:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what `__getstate__` returned."""
         self.__dict__.update(state)
-        self.wiring = wiring(self.topology, self._edges)
+        self.wiring = wiring(self.topology, self._edges, self.horizon)
 
     def _advance(self) -> None:
-        layers = self.wiring.layers
+        """Turn to the next nodes that act; a round that has none left is over."""
+        if self._next_layer():
+            return
+        if self.said and self.channel.world is not None:
+            self.waiting = True
+            del self.active
+        else:
+            self._next_round()
+
+    def _next_layer(self) -> bool:
+        layers = self.wiring.acting[self.round]
         self.active = ()
         while not self.active and self.layer < len(layers):
             self.layer += 1
             if self.layer < len(layers):
                 self.active = self._who_acts(layers[self.layer])
+        return bool(self.active)
+
+    def _next_round(self) -> None:
+        """Turn to the next round in which somebody acts; without one the episode has ended."""
+        ended = self.round, self.said, self.past, self.replies
+        while self.round + 1 < self.horizon:
+            if self.channel.world is not None and len(self.replies) == self.round:
+                self.replies += (None,)
+            self.past += (self.said,)
+            self.said, self.round, self.layer = {}, self.round + 1, -1
+            if self._next_layer():
+                return
+        self.round, self.said, self.past, self.replies = ended
 
     def _who_acts(self, layer: tuple[str, ...]) -> tuple[str, ...]:
-        chosen = None if self._schedule is None else self._schedule(self.said.copy())
+        chosen = None if self._schedule is None else self._schedule(Messages(self.said, self.past))
         if chosen is not None:
-            _check_names(chosen, self.topology, "the schedule")
+            check_names(chosen, self.topology, "the schedule")
             layer = tuple([node for node in layer if node in chosen])
         if self._masked:
             layer = tuple([node for node in layer if node not in self._masked])
         return layer
 
-    def _replay(self, prefix: Mapping[str, Any]) -> None:
-        if prefix:
-            _check_names(prefix, self.topology, "the prefix")
+    def _replay(self, prefix: Prefix) -> None:
+        if not isinstance(prefix, Mapping):
+            for place, (node, message) in enumerate(turns_of(prefix)):
+                if self.active[:1] != (node,):
+                    turn = f"it is {self.active[0]}'s turn" if self.active else "nobody acts then"
+                    raise InputError(f"prefix[{place}] is of {shown(node)}, but {turn}")
+                self.say(node, message)
+            return
+        check_names(prefix, self.topology, "the prefix")
         for _ in prefix:
-            if self.done or self.active[0] not in prefix:
-                turn = f"{self.active[0]}, whose turn is next," if self.active else "no other node"
-                left = [node for node in prefix if node not in self.said]
-                raise InputError(
-                    f"the prefix gives a message of {', '.join(left)}, but {turn} "
-                    f"{'is missing in it' if self.active else 'acts in this episode'}"
-                )
+            over = not self.active or self.round > 0
+            if over or self.active[0] not in prefix:
+                left = [node for node in prefix if node not in (*self.past, self.said)[0]]
+                if not over:
+                    why = f"{self.active[0]}, whose turn is next, is missing in it"
+                elif self.horizon == 1:
+                    why = "no other node acts in this episode"
+                else:
+                    why = "no other acts in the first round; give pairs (node, message) for later"
+                raise InputError(f"the prefix gives a message of {', '.join(left)}, but {why}")
             self.say(self.active[0], prefix[self.active[0]])
+
+
+def ask_worlds(episodes: Iterable[Episode]) -> list[InputError | None]:
+    """Let the task reply to all episodes that wait for it, at once; they go on.
+
+    Args:
+        episodes: Of one channel. Those that do not wait stay as they are.
+
+    Returns:
+        For each episode None, or what is wrong with the task's reply; that episode waits still.
+    """
+    episodes = list(episodes)
+    asked = [episode for episode in episodes if episode.waiting]
+    errors: dict[int, InputError] = {}
+    if asked and (world := asked[0].channel.world) is not None:
+        examples, actions = [e.example for e in asked], [e.actions for e in asked]
+        for episode, reply in zip(asked, responses(world, examples, actions), strict=True):
+            if isinstance(reply, Response):
+                episode.answered(reply)
+            else:
+                errors[id(episode)] = reply
+    return [errors.get(id(episode)) for episode in episodes]
 
 
 def score_all(episodes: Sequence[Episode]) -> None:
@@ -303,34 +391,6 @@ def score_all(episodes: Sequence[Episode]) -> None:
         InputError: An episode has not ended, or what the task returns is no score.
     """
     if episodes:
-        examples = [episode.example for episode in episodes]
-        answers = [episode.answer for episode in episodes]
-        scores = episodes[0].channel.score(examples, answers)
+        scores = episodes[0].channel.score(episodes)
         for episode, score in zip(episodes, scores, strict=True):
             episode._score = score
-
-
-def _masked_nodes(
-    topology: Topology, mask: Mapping[str, bool] | Sequence[bool] | None
-) -> frozenset[str]:
-    if mask is None:
-        return frozenset()
-    if isinstance(mask, Mapping):
-        _check_names(mask, topology, "the mask")
-        return frozenset(node for node, takes_part in mask.items() if not takes_part)
-    values = () if isinstance(mask, str) or not isinstance(mask, Iterable) else tuple(mask)
-    if len(values) != len(topology):
-        raise InputError(
-            f"the mask must hold one truth value for each of the {len(topology)} nodes, "
-            f"or map node names to truth values; it is {mask!r}"
-        )
-    pairs = zip(topology.nodes, values, strict=True)
-    return frozenset(node for node, takes_part in pairs if not takes_part)
-
-
-def _check_names(names: Collection[str], topology: Topology, where: str) -> None:
-    if isinstance(names, str) or not isinstance(names, Collection):
-        raise InputError(f"{where} must give a collection of node names, not {names!r}")
-    for name in names:
-        if name not in topology.nodes:
-            raise unknown(f"node in {where}", str(name), topology.nodes)

@@ -11,8 +11,10 @@ from gymnasium.spaces import Space
 from gymnasium.utils import seeding
 
 from neuromas_env.checks import Natural, arguments
-from neuromas_env.envs.episode import Channel, Episode, Schedule
+from neuromas_env.envs.channel import Channel
+from neuromas_env.envs.episode import Episode
 from neuromas_env.envs.render import draw_episode
+from neuromas_env.envs.schedules import Schedule
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.text import visible
 from neuromas_env.topology import Topology

@@ -1,4 +1,4 @@
-"""A network as a PettingZoo parallel environment: one step is one layer."""
+"""A network as a PettingZoo parallel environment: one step is one layer of one round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Infos = dict[str, dict[str, Any]]
 
 
 class ParallelNetwork(Network, ParallelEnv):
-    """One parallel step commits one layer; all nodes stay alive until the end.
+    """One parallel step commits one layer of one round; all nodes stay alive until the end.
 
     Actions of nodes that are not in the current layer are ignored. Every node always
     sees its true observation; whose turn it is stands in `infos[node]["active"]`.
@@ -49,14 +49,16 @@ class ParallelNetwork(Network, ParallelEnv):
                 is no message. Nothing is committed then.
         """
         episode, nodes = self.episode, self.possible_agents
-        missing = [node for node in episode.active if node not in actions]
+        acting, round = episode.active, episode.round
+        missing = [node for node in acting if node not in actions]
         if missing:
             raise InputError(f"no action for {', '.join(missing)}, whose turn it is")
-        episode.commit({node: actions[node] for node in episode.active})
+        episode.commit({node: actions[node] for node in acting})
         done, truncated = episode.done, episode.truncated
+        over = done or episode.round > round
         result = (
             self._observations(),
-            dict.fromkeys(nodes, episode.reward if done else 0.0),
+            dict.fromkeys(nodes, episode.earned(round) if over else 0.0),
             dict.fromkeys(nodes, done and not truncated),
             dict.fromkeys(nodes, done and truncated),
             self._infos(),
@@ -72,6 +74,9 @@ class ParallelNetwork(Network, ParallelEnv):
         return {node: observe(node) for node in self.possible_agents}
 
     def _infos(self) -> Infos:
-        active = self.episode.active
-        outcome = {} if active else self.channel.outcome(self.episode)
+        episode = self.episode
+        active = episode.active
+        outcome = {} if active else self.channel.outcome(episode)
+        if episode.horizon > 1:
+            outcome = {"round": episode.round, **outcome}
         return {node: {"active": node in active, **outcome} for node in self.possible_agents}

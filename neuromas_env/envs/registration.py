@@ -28,6 +28,12 @@ SINGLE: dict[str, dict[str, Any]] = {
 }
 """Gymnasium id to the arguments of `neuromas_env.envs.single.make` that it stands for."""
 
+VIEWS = {
+    "neuromas/Turns-v0": "neuromas_env.neuromas_v0:turns",
+    "neuromas/OneLearner-v0": "neuromas_env.neuromas_v0:one_learner",
+}
+"""Gymnasium id to the constructor of a view of a network of texts."""
+
 
 def register_environments() -> None:
     """Enter all ids into the two registries; nothing is imported before it is made."""
@@ -58,6 +64,8 @@ def _enter_single() -> None:
 
     for id, arguments in SINGLE.items():
         register(id, "neuromas_env.envs.single:make", kwargs=arguments)
+    for id, constructor in VIEWS.items():
+        register(id, constructor)
 
 
 class _Waiting(importlib.abc.MetaPathFinder):

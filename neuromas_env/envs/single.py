@@ -1,4 +1,4 @@
-"""Every task as a single-step Gymnasium environment: one question, one answer.
+"""Every task as a Gymnasium environment: one question and one answer, or several of a dialogue.
 
 It is the network of a single node on that task, so it reads, cuts and scores as the
 network environments do, and one task object can serve both.
@@ -18,13 +18,16 @@ from neuromas_env.envs.spaces import MAX_MESSAGE, MAX_QUESTION, Message
 from neuromas_env.envs.text import TextChannel
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import Task, make_task
-from neuromas_env.topology import Topology
+from neuromas_env.topology import MAX_ROUNDS, Topology
 
 _ONE = Topology.parse("1")
 
 
 class TaskEnv(gymnasium.Env[str, str]):
     """Observe the whole question, answer with a text, get its score as the reward.
+
+    A task that replies takes an action a step and is observed by its replies alone: the history is
+    the caller's to keep.
 
     Attributes:
         task: The task; its `answer_format` says in which form to answer.
@@ -65,6 +68,9 @@ class TaskEnv(gymnasium.Env[str, str]):
         self.observation_space = Message(MAX_QUESTION)
         self.action_space = Message(max_message_length)
         self._channel = TextChannel(self.task, split, reward, max_message_length)
+        world = self._channel.world
+        rounds = 1 if world is None else min(world.rounds, MAX_ROUNDS)
+        self._topology = _ONE if rounds == 1 else _ONE.recurrent(rounds, "none", memory=False)
         self._episode: Episode | None = None
 
     def reset(
@@ -89,27 +95,34 @@ class TaskEnv(gymnasium.Env[str, str]):
                 raise unknown("reset option", str(key), self._channel.options)
         drawn = {"index": int(self.np_random.integers(len(self._channel.examples)))}
         example = self._channel.draw(self.np_random, picked or drawn)
-        self._episode = Episode(_ONE, self._channel, example)
+        self._episode = Episode(self._topology, self._channel, example)
         return example.question, {"id": example.id}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Score an answer, which ends the episode.
+        """Give an answer, or an action to a task that replies.
 
         Returns:
-            The question again, the reward, True, False, and the info: the question's `id`
-            and `target`, the `answer` that was given, the scores `strict` and `extracted`,
-            and the `reason` (`ok`, `wrong`, `no_answer` or `unparsable`).
+            What the task replies, or else the question again; the reward; whether the task is over;
+            whether it was cut off, after as many steps as it may take; and the info: the question's
+            `id` and, at the end, its `target`, the `answer` that was given, the scores `strict` and
+            `extracted`, the `reason` (`ok`, `wrong`, `no_answer` or `unparsable`) and, of a
+            task that replies, `rounds` and `truncated`.
 
         Raises:
-            InputError: The answer is not a text, or no question is open.
+            InputError: The answer is not a text, no question is open, or the reply is none.
         """
         episode = self._asked()
         if episode.done:
             raise InputError("the question has been answered: call reset() for another")
+        round, example = episode.round, episode.example
         episode.say(_ONE.output, action)
-        example = episode.example
-        info = {"id": example.id, "target": example.target} | self._channel.outcome(episode)
-        return example.question, episode.reward, True, False, info
+        done, truncated = episode.done, episode.truncated
+        reply = episode.replies[round] if episode.replies else None
+        info: dict[str, Any] = {"id": example.id}
+        if done:
+            info |= {"target": example.target} | self._channel.outcome(episode)
+        seen = example.question if reply is None else reply.text
+        return seen, episode.earned(round), done and not truncated, truncated, info
 
     def render(self) -> str | None:  # type: ignore[override]
         """Return the question, the answer and its score as a text if `render_mode` is `ansi`."""

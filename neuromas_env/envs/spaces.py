@@ -79,12 +79,16 @@ class Message(Space[str]):
         return f"Message({self.max_length}, min_length={self.min_length})"
 
 
-def message_list(max_length: int = MAX_MESSAGE) -> Sequence:
-    """Make the space of tuples of `{"source": name, "text": message}`."""
-    return Sequence(Dict(source=Message(_MAX_NAME), text=Message(max_length)))
+def message_list(max_length: int = MAX_MESSAGE, rounds: int = 1) -> Sequence:
+    """Make the space of tuples of `{"source": name, "text": message}`.
+
+    Over several rounds they also say in which `round` the message was said.
+    """
+    clock: dict[str, Any] = {"round": Discrete(rounds)} if rounds > 1 else {}
+    return Sequence(Dict(source=Message(_MAX_NAME), text=Message(max_length), **clock))
 
 
-def observation_space(n_nodes: int, max_length: int = MAX_MESSAGE) -> Dict:
+def observation_space(n_nodes: int, max_length: int = MAX_MESSAGE, rounds: int = 1) -> Dict:
     """Make the one space that fits every node of a network, whatever its graph and mask.
 
     It has no key `observation`, because PettingZoo's api_test expects an array there.
@@ -92,24 +96,34 @@ def observation_space(n_nodes: int, max_length: int = MAX_MESSAGE) -> Dict:
     Args:
         n_nodes: Number of nodes of the network.
         max_length: Most characters of a message.
+        rounds: Passes over the layers. With several, the place says which `round` it is, how many
+            `rounds` there are, and whether the nodes have `memory`.
     """
+    clock: dict[str, Any] = (
+        {"round": Discrete(rounds), "rounds": Discrete(1, start=rounds), "memory": Discrete(2)}
+        if rounds > 1
+        else {}
+    )
     return Dict(
         question=Message(MAX_QUESTION),
-        inbox=message_list(max_length),
+        inbox=message_list(max_length, rounds),
         place=Dict(
             node=Discrete(n_nodes),
             layer=Discrete(n_nodes),
             index=Discrete(n_nodes),
             sources=MultiBinary(n_nodes),
             readers=MultiBinary(n_nodes),
+            **clock,
         ),
     )
 
 
-def state_space(n_nodes: int, max_length: int = MAX_MESSAGE) -> Dict:
-    """Make the space of what a centralised critic sees: question, all messages, layer."""
+def state_space(n_nodes: int, max_length: int = MAX_MESSAGE, rounds: int = 1) -> Dict:
+    """Make the space of what a centralised critic sees: question, all messages, layer, round."""
+    clock: dict[str, Any] = {"round": Discrete(rounds)} if rounds > 1 else {}
     return Dict(
         question=Message(MAX_QUESTION),
-        messages=message_list(max_length),
+        messages=message_list(max_length, rounds),
         layer=Discrete(n_nodes + 1),
+        **clock,
     )

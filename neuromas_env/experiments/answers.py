@@ -50,16 +50,17 @@ def answer(
             drawn.append(messages(layout, lambda seen: sample(p, seen, rng), test)[0][:, rows])  # noqa: B023
     parts, query = some(layout.task, chosen)
     right = layout.task.rule(parts, query)
-    each = []
+    nodes, turns, each = len(layout.topology), len(drawn[0]), []
     for i, row in enumerate(rows):
         votes = [str(sent[-1, i]) for sent in drawn]
         said = int(votes[vote(votes).winner or 0])
         score = float(said == right[i])
         reason = "ok" if score else "wrong" if said < layout.task.answers else "unparsable"
-        calls = len(drawn) * len(layout.topology)
+        calls = len(drawn) * turns
         spoken = [
-            {"node": f"node_{node}", "text": " ".join(str(sent[node, i]) for sent in drawn)}
-            for node in range(len(layout.topology))
+            {"node": f"node_{turn % nodes}", "text": " ".join(str(sent[turn, i]) for sent in drawn)}
+            | ({"round": turn // nodes} if turn >= nodes else {})
+            for turn in range(turns)
         ]
         each.append(
             Answer(

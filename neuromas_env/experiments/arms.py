@@ -8,6 +8,7 @@ from typing import Any
 
 from neuromas_env.agents.learners.names import check_learner_name
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.baselines import builder, read_options
 from neuromas_env.checks import Count, shown
 from neuromas_env.config import Section, checked
 from neuromas_env.errors import InputError, placed, unknown
@@ -16,8 +17,8 @@ from neuromas_env.experiments.spec import ABLATIONS, Arm
 from neuromas_env.topology import Topology
 
 _OWN_ARM_KEYS = (
-    "task", "grow", "vote", "tokens_of", "adapt", "test", "iterations", "ablate", "node", "how",
-    "with", "scales",
+    "task", "grow", "vote", "tokens_of", "adapt", "test", "iterations", "frozen", "ablate", "node",
+    "how", "with", "scales",
 )  # fmt: skip
 _RESERVED = ("seed", "out", "learning_rate", "alpha", "task", "data", "eval_split", "model")
 
@@ -122,6 +123,17 @@ def _arm(name: str, kind: str, base: Section, options: Section) -> Arm:
                 f"{options.at('adapt')}: only language models adapt without weights, got {kind}"
             )
         return Arm(name, "adapt", dict(options), tasks=own)
+    if "frozen" in options:
+        options.check(("frozen",))
+        options.value("frozen", str)
+        if kind == "discrete":
+            raise InputError(
+                f"{options.at('frozen')}: only language models answer untrained, got {kind}"
+            )
+        with placed(options.at("frozen")):
+            method = options["frozen"]
+            read_options(method, builder(method.partition(":")[0], method))
+        return Arm(name, "frozen", dict(options), tasks=own)
     merged = _grown(kind, base.updated(options))
     merged.place = options.place
     known = {f.name for f in fields(DiscreteOptions if kind == "discrete" else TrainConfig)}

@@ -143,7 +143,8 @@ def _study(
         name, chosen.kind, tasks, chosen.seeds, chosen.rates, arms,
         _claims(part, arms, elsewhere, decide=not by_size and not table), chosen.pilots,
         chosen.questions, chosen.model, chosen.script, part.value("probes", str | None),
-        _sample_complexity(part.inner("sample_complexity"), arms) if by_size else None, table,
+        _sample_complexity(part.inner("sample_complexity"), arms) if by_size else None,
+        chosen.note, table,
     )  # fmt: skip
     with placed(part.at("probes")):
         trained = [arm.name for arm in arms.values() if arm.kind == "train"]

@@ -114,11 +114,16 @@ class DiscreteOptions(Options):
         if task in LEVELS:
             if any(getattr(self, key) != getattr(DiscreteOptions, key) for key in _NETWORK):
                 raise InputError(f"level {task} has a network of its own: no {', '.join(_NETWORK)}")
-            return [(make_layout(**LEVELS[task]), self.updates)]
-        return [
-            (make_layout(task, topology, self.codebook, self.bandwidth), updates)
-            for topology, updates in self.stages()
-        ]
+            found = [(make_layout(**LEVELS[task]), self.updates)]
+        else:
+            found = [
+                (make_layout(task, topology, self.codebook, self.bandwidth), updates)
+                for topology, updates in self.stages()
+            ]
+        rounds = max(layout.topology.rounds for layout, _ in found)
+        if rounds > 1 and self.credit != "shared":
+            raise InputError(f"credit {self.credit} is for networks of one round, got {rounds}")
+        return found
 
     def rows(self, task: str) -> int | None:
         """Return how many rows the table may have, None for as many as it likes."""

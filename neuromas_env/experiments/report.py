@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import numpy as np
 
+from neuromas_env.bench.overview import make_matrix
 from neuromas_env.bench.statistics import Estimand, corrected
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.stored import read_said
-from neuromas_env.bench.summary import summarise
+from neuromas_env.bench.summary import SCORES, summarise
 from neuromas_env.bench.tables import Grid, make_grids, p_value, percent, points, to_markdown
 from neuromas_env.experiments import curves
 from neuromas_env.experiments.probes import message_agreement, message_entropy
@@ -85,6 +86,8 @@ def write_report(
 
 def _few(study: Study) -> str:
     """What so few seeds cannot show."""
+    if study.note:
+        return f" {study.note}"
     if study.seeds == 1:
         return " That is one seed: it speaks for its own runs alone, and decides nothing."
     return f" That is {study.seeds} seeds: a hint." if study.seeds < SEEDS else ""
@@ -106,7 +109,10 @@ def _study(running: Running, folder: Path, name: str) -> tuple[str, str]:
         more, rise = sample_complexity_section(running, scores, pictures)
         parts += more
         verdict = rise.verdict
-    parts += map(to_markdown, [*_matched(running), *make_grids(lines, "extracted")])
+    frozen = any(arm.kind == "frozen" for arm in study.arms.values())
+    matrix = [grid for kind in SCORES for grid in make_matrix(lines, kind)] if frozen else []
+    grids = [*matrix, *_matched(running), *make_grids(lines, "extracted")]
+    parts += map(to_markdown, grids)
     if findings:
         deciding = [one for one in findings if one.decides]
         others = [one for one in findings if not one.decides]

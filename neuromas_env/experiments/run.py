@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import platform
 import shlex
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.bench.machine import machine
+from neuromas_env.bench.machine import commit, machine
 from neuromas_env.checks import check
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
@@ -107,7 +106,7 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         # What is claimed changes no run.
         del held["seeds"], held["claims"]
         # As folders have it that were made when these had other names, or were not there yet.
-        del held["table"]
+        del held["table"], held["note"]
         held["kind"] = "coded" if study.kind == "discrete" else study.kind
         complexity = held.pop("sample_complexity")
         if complexity is not None:
@@ -135,7 +134,7 @@ def _note_start(head: Path, experiment: Experiment, command: str | None) -> list
     name = shlex.quote(experiment.name)
     now = {
         "command": command or f"neuromas experiment {name} --scale {experiment.scale}",
-        "commit": _commit(),
+        "commit": commit(),
         "machine": f"{machine()}, Python {platform.python_version()}",
     }
     held = read(head)
@@ -144,15 +143,3 @@ def _note_start(head: Path, experiment: Experiment, command: str | None) -> list
         made.append(now)
         write(head, json.dumps(held | {"made": made}, indent=1))
     return made
-
-
-def _commit() -> str:
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()

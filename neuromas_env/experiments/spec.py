@@ -58,10 +58,11 @@ class Arm:
 
     Attributes:
         name: In tables.
-        kind: `train`, `adapt` (a baseline learns without weights), or at test time alone `vote`
-            (samples of a trained arm vote) and `ablate` (a node's message is taken away, or two
-            nodes change places).
-        options: Of training, `TrainConfig`'s or `DiscreteOptions`'; of `adapt` name and iterations.
+        kind: `train`, `adapt` (a baseline learns without weights), or at test time alone `frozen`
+            (a baseline as it is), `vote` (samples of a trained arm vote) and `ablate` (a node's
+            message is taken away, or two nodes change places).
+        options: Of training, `TrainConfig`'s or `DiscreteOptions`'; of `adapt` name and
+            iterations; of `frozen` the name.
         source: The trained arm that `vote` and `ablate` use.
         budget: The arm whose completion tokens a vote may spend.
         node: Whose message is taken away.
@@ -215,6 +216,7 @@ class Settings(Options):
     )
     questions: int | None = option(None, "test questions of each task; by default all", low=1)
     model: str | None = option(None, "name of the language model")
+    note: str = option("", "what a report says of the scale, such as that it shows no result")
     script: str | None = option(None, "file beside the scales that makes the model, given a folder")
 
     def validate(self) -> None:
@@ -246,6 +248,7 @@ class Study:
         claims: What is compared.
         probes: Arm whose nodes are compared with one another.
         sample_complexity: What decides instead of the claims, which then stand beside.
+        note: What the report says of the scale.
         table: Whether nothing is claimed. Then the runs' own scores are what is shown, no test
             questions are asked, and runs of other arms and options may share the folder.
     """
@@ -263,6 +266,7 @@ class Study:
     script: str | None = None
     probes: str | None = None
     sample_complexity: SampleComplexity | None = None
+    note: str = ""
     table: bool = False
 
     def trained(self) -> list[Arm]:

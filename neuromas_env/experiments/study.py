@@ -326,6 +326,8 @@ class Asking:
     def _training(self, arm: Arm, task: str, seed: int) -> Training:
         """Return what training took, nothing where nothing was trained."""
         source = self._source(arm)
+        if source.kind == "frozen":
+            return {}
         counters = self._running.backend.result(source, self._run(arm, task, seed))["counters"]
         if not counters["updates"]:
             return {}

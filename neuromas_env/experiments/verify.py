@@ -18,7 +18,7 @@ from typing import Any
 from neuromas_env.baselines.vote import vote
 from neuromas_env.bench.report import make_markdown
 from neuromas_env.bench.store import FILE, Cell, Store
-from neuromas_env.bench.stored import read_said
+from neuromas_env.bench.stored import actions_of, answer_in, read_said
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.load import load
@@ -27,6 +27,7 @@ from neuromas_env.files import read
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks import Example, Task, make_task
 from neuromas_env.tasks.base import Reply
+from neuromas_env.tasks.interactive import InteractiveTask
 
 MOST = 4 << 30
 """Bytes that an archive may unpack to."""
@@ -34,7 +35,10 @@ MOST = 4 << 30
 _ARCHIVES = (".tar.xz", ".sqlite.xz")
 _DISCRETE = "coded"  # what the cells of discrete networks have for a model
 _CHUNK = 256
-_CELLS = "SELECT *, json_array_length(facts, '$.skipped_rows') AS skipped FROM cells ORDER BY id"
+_CELLS = """
+SELECT *, json_array_length(facts, '$.skipped_rows') AS skipped,
+    json_extract(facts, '$.topology.nodes') AS nodes FROM cells ORDER BY id
+"""
 _QUESTIONS = "SELECT row_id, question, target, parts FROM questions WHERE task = ? AND split = ?"
 
 
@@ -74,9 +78,9 @@ def verify(
 ) -> Audit:
     """Check the results of a benchmark or an experiment against their own transcripts.
 
-    Every answer must be the last message of its transcript and have the score that its reader
-    gives it; every cell must have the hash of its settings; questions must read as their task
-    has them.
+    Every answer must be the last message of its transcript, over several rounds that of the output
+    node, and have the score that its reader gives it; every cell must have the hash of its
+    settings; questions must read as their task has them.
 
     Args:
         place: A folder with results, or an archive of one: `.tar.xz`, or `.sqlite.xz` of a store.
@@ -168,7 +172,8 @@ def _check_store(
             audit.skipped[cell.task] = str(error)
         else:
             for start in range(0, len(found), _CHUNK):
-                _check_answers(found[start : start + _CHUNK], *tasks[key], where, audit)
+                chunk = found[start : start + _CHUNK]
+                _check_answers(chunk, row["nodes"], *tasks[key], where, audit)
                 report.advance(done + min(start + _CHUNK, len(found)))
         done += len(found)
     report.end()
@@ -194,28 +199,38 @@ def _check_questions(
 
 def _check_answers(
     found: Sequence[dict[str, Any]],
+    nodes: int | None,
     task: Task | None,
     examples: Sequence[Example],
     where: str,
     audit: Audit,
 ) -> None:
-    known, asked, replies = [], [], []
+    known, asked, replies, actions = [], [], [], []
     for row in found:
         place = f"{where}, row {row['row']}"
         example = examples[row["row"]] if row["row"] < len(examples) else None
         said = read_said(row["transcript"])
+        last = answer_in(said, nodes)
         if example is None or example.id != row["row_id"]:
             audit.faults.append(f"{place}: {row['row_id']!r} is not there in the task")
-        elif not said or _answer(said[-1]["text"], task) != row["answer"]:
+        elif (last := answer_in(said, nodes)) is None or _answer(last["text"], task) != row[
+            "answer"
+        ]:
             audit.faults.append(f"{place}: the answer is not the last message of the transcript")
         else:
             known.append(row)
             asked.append(example)
-            replies.append(Reply(row["answer"], cut_off=bool(said[-1].get("cut"))))
+            replies.append(Reply(row["answer"], cut_off=bool(last.get("cut"))))
+            actions.append(tuple(one["text"] for one in actions_of(said, nodes)))
     if task is None:
         again = [(float(r == e.target),) * 2 for r, e in zip(replies, asked, strict=True)]
     else:
-        again = [(s.strict, s.extracted) for s in task.score_many(asked, replies)]
+        scores = (
+            task.outcome_many(asked, actions)
+            if isinstance(task, InteractiveTask)
+            else task.score_many(asked, replies)
+        )
+        again = [(score.strict, score.extracted) for score in scores]
     present = task.read_by if task else ""
     for row, (strict, extracted) in zip(known, again, strict=True):
         if (row["strict"], row["extracted"]) == (strict, extracted):

@@ -63,6 +63,17 @@ _FAMILIES = {
         variants="neuromas_env.tasks.bbh:variants",
         needs_data=True,
     ),
+    "code": _Family(
+        "neuromas_env.tasks.repair:make_repair",
+        "code that is repaired by what the question's examples return",
+        variants="neuromas_env.tasks.repair:variants",
+        needs_data=True,
+    ),
+    "games": _Family(
+        "neuromas_env.tasks.games:make_game",
+        "games of several rounds, answered after each; needs no data",
+        variants="neuromas_env.tasks.games:variants",
+    ),
     "gsm8k": _Family(
         "neuromas_env.tasks.gsm8k:Gsm8k",
         "GSM8K: grade-school word problems, answered with a number",

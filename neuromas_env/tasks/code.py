@@ -225,13 +225,13 @@ def _read(reply: str) -> str:
 
 def _blocks(text: str) -> list[tuple[str, bool]]:
     """Return the fenced blocks that may be Python, and whether each is closed."""
-    found = list(_fenced(text))
+    found = list(fenced(text))
     python = [block for block in found if not block[0] or block[0].startswith("py")]
     blocks = (python or found)[-_MOST_BLOCKS:]
     return [(textwrap.dedent(code), closed) for _, code, closed in blocks]
 
 
-def _fenced(text: str) -> Iterator[tuple[str, str, bool]]:
+def fenced(text: str) -> Iterator[tuple[str, str, bool]]:
     """Yield the fenced blocks of a text: language, code, and whether a fence closes it.
 
     As in CommonMark, but a fence may also stand at the end of a line, where models put it, and

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neuromas_env.tasks.base import Example, Task
+from neuromas_env.tasks.interactive import InteractiveTask
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,12 @@ class GoldCheck:
 
 
 def check_gold(task: Task, examples: Sequence[Example]) -> GoldCheck:
-    """Score the reference solution of every row."""
+    """Score the reference solution of every row, of an interactive task its play."""
     started = time.perf_counter()
-    scores = task.score_many(examples, [task.gold(example) for example in examples])
+    if isinstance(task, InteractiveTask):
+        scores = task.outcome_many(examples, [task.play(example) for example in examples])
+    else:
+        scores = task.score_many(examples, [task.gold(example) for example in examples])
     wrong = {
         example.id: task.flaws.get(
             example.id, f"the reference solution is read as {score.answer!r}"

@@ -18,22 +18,17 @@ belongs to another is drawn again: no question is in two splits, whatever the se
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import MISSING, InitVar, dataclass, fields
-from hashlib import blake2b
 from itertools import islice
-from typing import overload
-
-import numpy as np
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.answers import majority_share
-from neuromas_env.tasks.base import SPLITS, Example, Task
+from neuromas_env.tasks.base import Example
+from neuromas_env.tasks.generated import Generated, belongs
 from neuromas_env.tasks.names import check_choice, check_int, full_name
 from neuromas_env.tasks.readers import Form
 from neuromas_env.tasks.trees import KINDS, Kind, Node
 
-SIZES = {"train": 100_000, "validation": 512, "test": 512}
 _FEWEST_QUESTIONS = 8 * 512
 _BASELINE_ITEMS = 2048  # all of the train split would take a quarter of a minute
 _BOUNDS = {
@@ -62,28 +57,8 @@ def variants(data: object = None) -> dict[str, str]:
     return {kind: f"tree of operations: {facts.about}" for kind, facts in KINDS.items()}
 
 
-class _Items(Sequence[Example]):
-    """Examples that are made when they are asked for."""
-
-    def __init__(self, task: Hierarchy, split: str) -> None:
-        self._task, self._split, self._indices = task, split, range(SIZES[split])
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        wanted = self._indices[index]
-        if isinstance(wanted, int):
-            return self._task.example(self._split, wanted)
-        return [self._task.example(self._split, i) for i in wanted]
-
-
 @dataclass(eq=False)
-class Hierarchy(Task):
+class Hierarchy(Generated):
     """Questions of one kind, such as `max`.
 
     Attributes:
@@ -175,17 +150,8 @@ class Hierarchy(Task):
         if not self._kind.modulo and self.modulus != Hierarchy.modulus:
             raise InputError(f"task {self.name}: only hierarchy/modsum and arith have a modulus")
 
-    def examples(self, split: str) -> Sequence[Example]:
-        """Return 100,000 train, 512 validation or 512 test questions, made on access.
-
-        An example's `extra` holds `values`, the value of each part.
-        """
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
-        return _Items(self, split)
-
     def example(self, split: str, index: int) -> Example:
-        """Make item `index` of a split."""
+        """Make item `index` of a split; its `extra` holds `values`, the value of each part."""
         tree = self._tree(split, index)
         pieces = tree.cut(self._level)
         query = self._kind.query.format(modulus=self.modulus, asked=tree.asked)
@@ -204,31 +170,16 @@ class Hierarchy(Task):
         )
 
     def _tree(self, split: str, index: int) -> Node:
-        number = SPLITS.index(split)
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, number, index]))
+        rng = self.draws(split, index)
         while True:
             tree = self._kind.draw(rng, self._fanouts, self.modulus)
-            byte = blake2b(tree.show().encode(), digest_size=1).digest()[0]
-            # Of four residues two are train's.
-            if (0, 0, 1, 2)[byte % 4] == number:
+            if belongs(split, tree.show()):
                 return tree
 
     def _word(self, node: Node) -> str:
         if isinstance(node.value, tuple):
             return " ".join(str(cup + 1) for cup in node.value)
         return self._kind.words[node.value] if self._kind.words else str(node.value)
-
-    def find(self, split: str, id: str) -> int:
-        """Return the index in an id such as `train/57`."""
-        count, (start, _, number) = len(self.examples(split)), id.partition("/")
-        if start == split and number.isdecimal():
-            index = int(number[:9])
-            if index < count and id == f"{split}/{index}":
-                return index
-        raise InputError(
-            f"task {self.name} has no example {id!r} in its {split} split, "
-            f"only {split}/0 to {split}/{count - 1}"
-        )
 
     def chance(self) -> float:
         """Return the accuracy of a guess, each answer that the question allows as likely.

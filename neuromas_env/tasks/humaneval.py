@@ -72,22 +72,17 @@ class HumanEval(CodeTask):
 
 
 def _shown_calls(prompt: str) -> Example | None:
-    try:
-        function = ast.parse(prompt).body[-1]
-    except (SyntaxError, ValueError, RecursionError, MemoryError, IndexError):
+    if (asked := docstring(prompt)) is None:
         return None
-    if not isinstance(function, ast.FunctionDef):
-        return None
+    function, document, least = asked
     name, parameters = function.name, [argument.arg for argument in function.args.args]
-    document = "\n".join(prompt.split("\n")[function.body[0].lineno - 1 :])
-    least = len(parameters) - len(function.args.defaults)
     starts = [found.start() for found in re.finditer(rf"\b{name}\(", document)][:_MOST]
-    calls = [call for start in starts if (call := _call(document[start:], least))]
+    calls = [call[0] for start in starts if (call := first_call(document[start:], least))]
     for line in document.split("\n"):
         values = dict(_ASSIGNED.findall(line[:_LONGEST]))
         if parameters and values.keys() >= set(parameters):
-            call = _call(f"{name}({', '.join(values[p] for p in parameters)})", least)
-            calls += [call] if call else []
+            call = first_call(f"{name}({', '.join(values[p] for p in parameters)})", least)
+            calls += [call[0]] if call else []
     if not calls:
         return None
     extra = {
@@ -97,14 +92,29 @@ def _shown_calls(prompt: str) -> Example | None:
     return Example("", prompt, "", extra=extra)
 
 
-def _call(text: str, least: int) -> str | None:
-    """Return the call with so many plain values, or more, that a text begins with."""
+def docstring(prompt: str) -> tuple[ast.FunctionDef, str, int] | None:
+    """Return the function that a prompt ends with, its docstring, and how many arguments it needs.
+
+    The docstring is as it stands there, quotes and all; None if there is no such function.
+    """
+    try:
+        function = ast.parse(prompt).body[-1]
+    except (SyntaxError, ValueError, RecursionError, MemoryError, IndexError):
+        return None
+    if not isinstance(function, ast.FunctionDef):
+        return None
+    document = "\n".join(prompt.split("\n")[function.body[0].lineno - 1 :])
+    return function, document, len(function.args.args) - len(function.args.defaults)
+
+
+def first_call(text: str, least: int) -> tuple[str, str] | None:
+    """Return the call with so many plain values, or more, that a text begins with, and the rest."""
     for end in [found.end() for found in re.finditer(r"\)", text[:_LONGEST])][:_MOST]:
         try:
             call = ast.parse(text[:end], mode="eval").body
             if isinstance(call, ast.Call) and not call.keywords:
                 [ast.literal_eval(argument) for argument in call.args]
-                return ast.unparse(call) if len(call.args) >= least else None
+                return (ast.unparse(call), text[end:]) if len(call.args) >= least else None
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
     return None

@@ -102,11 +102,7 @@ def shown_calls(question: str) -> Example | None:
 
     The example is what `CodeTask.shown` returns: nothing of it stands elsewhere.
     """
-    _, asked, shown = question.rpartition(_ASKED)
-    try:
-        body = ast.parse(shown).body if asked else []
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    body = ast.parse(shown_test(question)).body
     asserted = [node for statement in body if isinstance(statement, ast.Assert)
                 for node in ast.walk(statement) if isinstance(node, ast.Call)]  # fmt: skip
     named = [n.func.id for n in asserted if isinstance(n.func, ast.Name)]
@@ -128,6 +124,16 @@ def shown_calls(question: str) -> Example | None:
         "calls": tuple(dict.fromkeys(map(ast.unparse, calls))),
     }
     return Example("", question, "", extra=extra)
+
+
+def shown_test(question: str) -> str:
+    """Return the test that a question shows, after what it needs; empty if it shows none."""
+    _, asked, shown = question.rpartition(_ASKED)
+    try:
+        ast.parse(shown)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    return shown if asked else ""
 
 
 def tables(variant: str = "") -> list[Source]:

@@ -21,7 +21,7 @@ from neuromas_env.tasks import make_task
 from neuromas_env.testing.faults import equal, guarded, short, tell
 from neuromas_env.topology import Topology
 
-_TOPOLOGY = Topology.parse("2-1")
+_TOPOLOGY, _ROUNDS = Topology.parse("2-1"), Topology.parse("2-1:rounds=2")
 _PLAIN = (str, int, float, bool, type(None))
 """What a checkpoint holds besides tensors, tables and lists."""
 
@@ -34,7 +34,8 @@ def check_learner(
     """Check that a learner keeps its contract, and say everything that is wrong with it.
 
     It learns twice from eight episodes of the network `2-1` on `signal`. Between the two, another
-    one of its class takes its state over; both must then do the same.
+    one of its class takes its state over; both must then do the same. One that declares `rounds`
+    also learns from episodes of two rounds.
 
     Args:
         learner: A subclass of `Learner`.
@@ -85,6 +86,8 @@ def _faults(
         yield f"load_state_dict() loses something: it learns {short(found)}, not {short(metrics)}"
     elif not equal(learner.state_dict(), other.state_dict()):
         yield "after load_state_dict() and one more update the states differ"
+    if learner.rounds:
+        yield from _metrics(learner.update(_episodes(engine, 2, _ROUNDS)))
     if learner.grows:
         grown = learner.grow({node: node for node in _TOPOLOGY.nodes})
         if not equal(grown, learner.state_dict()):
@@ -98,9 +101,9 @@ def _unclocked(metrics: Any) -> Any:
     return {name: value for name, value in metrics.items() if not str(name).endswith("seconds")}
 
 
-def _episodes(engine: Engine, seed: int) -> list[Trajectory]:
+def _episodes(engine: Engine, seed: int, shape: Topology = _TOPOLOGY) -> list[Trajectory]:
     task = make_task("signal")
-    network = llm_network(_TOPOLOGY, task, engine, Sampling(1.0, 4))
+    network = llm_network(shape, task, engine, Sampling(1.0, 4))
     runs = run_episodes(network, task, task.examples("train")[:4], seed=seed, rollouts=2)
     # A model that has learned nothing earns nothing, and equal rewards teach nothing.
     return [replace(run, reward=float(i % 2)) for i, run in enumerate(runs)]

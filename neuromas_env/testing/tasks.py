@@ -16,8 +16,10 @@ from neuromas_env.envs.spaces import MAX_QUESTION, Message
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.answers import list_form
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
+from neuromas_env.tasks.interactive import InteractiveTask
 from neuromas_env.tasks.ready import shared_rows, spread, unsound
 from neuromas_env.testing.faults import guarded, raised, short, tell
+from neuromas_env.testing.worlds import world_faults
 
 ODD_REPLIES = {
     "an empty reply": "",
@@ -38,7 +40,8 @@ _TEXT = Message(MAX_QUESTION, min_length=1)
 def check_task(task: Task, rows: Count = 200, disjoint: bool = True) -> None:
     """Check that a task keeps its contract, and say everything that is wrong with it.
 
-    Rows that the task itself names in `flaws` need not score 1 for their own target.
+    Rows that the task itself names in `flaws` need not score 1 for their own target. Of an
+    interactive task the world is played: by `play`, which must score 1, and by odd replies.
 
     Args:
         task: The task.
@@ -58,7 +61,11 @@ def check_task(task: Task, rows: Count = 200, disjoint: bool = True) -> None:
         sample = _Sample(task, splits, rows)
         faults += [*_texts(sample), *_identity(sample, disjoint and task.disjoint)]
         faults += _baselines(sample)
-        faults += [*_targets(sample), *_odd_replies(sample)]
+        if isinstance(task, InteractiveTask):
+            faults += world_faults(task, [e for _, e in sample.rows()], ODD_REPLIES)
+        else:
+            faults += _targets(sample)
+        faults += _odd_replies(sample)
     tell(f"task {getattr(task, 'name', type(task).__name__)!r}", faults)
 
 
@@ -187,14 +194,16 @@ def _identity(sample: _Sample, disjoint: bool) -> Iterator[str]:
 
 
 def _baselines(sample: _Sample) -> Iterator[str]:
-    for method in ("majority", "blind_accuracy"):
+    methods = ["majority", "blind_accuracy"]
+    methods += ["one_round_accuracy"] * isinstance(sample.task, InteractiveTask)
+    for method in methods:
         for split in filter(sample.splits.get, SPLITS):
             try:
                 share = getattr(sample.task, method)(split)
             except Exception as error:
                 yield f"{method}({split!r}) raises {raised(error)}"
                 break
-            if share is None and method == "blind_accuracy":  # it is not known
+            if share is None and method != "majority":  # it is not known
                 break
             if not isinstance(share, (int, float)) or not 0 <= share <= 1:
                 yield f"{method}({split!r}) must be a share from 0 to 1, not {share!r}"

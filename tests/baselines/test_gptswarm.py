@@ -196,7 +196,9 @@ def test_options_of_all_baselines_are_checked_before_it_learns(tmp_path, options
 
 
 def test_what_does_not_learn_is_not_adapted(tmp_path):
-    with pytest.raises(InputError, match="'sc' learns nothing .* gptswarm and agentnet do"):
+    with pytest.raises(
+        InputError, match="'sc' learns nothing .* gptswarm, agentnet, dylan and mass do"
+    ):
         learn(1, tmp_path, "sc:k=3")
     with pytest.raises(InputError, match="gptswrm"):
         learn(1, tmp_path, "gptswrm")

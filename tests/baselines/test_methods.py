@@ -17,6 +17,9 @@ CALLS = {
     "direct": 1,
     "cot": 1,
     "sc:k=7": 7,
+    "more_agents:n=3": 3,
+    "p_true": 10,
+    "p_true:k=2,scores=2,show=false": 6,
     "debate": 6,
     "debate:agents=2,rounds=3": 6,
     "debate:agents=4,rounds=3,history=false": 12,
@@ -33,13 +36,31 @@ CALLS = {
     "macnet": 9,
     "macnet:shape=net,nodes=4,reverse=true": 15,
     "macnet:shape=star,profiles=false": 10,
+    "metagpt": 8,
+    "metagpt:reviews=0": 4,
+    "chatdev:turns=2,cycles=1": 19,
+    "chatdev:talk=1,turns=1,cycles=2": 9,
     "network": 5,
     "network:topology=2-2-2-1:skip,prompts=role_free": 7,
 }
-NAMES = [*CALLS, "goa", "goa:pool=max,rounds=2"]
+NAMES = [
+    *CALLS, "goa", "goa:pool=max,rounds=2", "tot:steps=2,beam=2,ratings=1", "least_to_most",
+    "dylan",
+]  # fmt: skip
 # These show parts of a solution, and so not the whole question, to some of their nodes.
-ALL = [*NAMES, "self_check:n=2,max_steps=2", "self_check_two_stage:n=2"]
-VOTING = ["sc:k=3", "debate", "moa:aggregator=vote"]
+ALL = [
+    *NAMES, "self_check:n=2,max_steps=2", "self_check_two_stage:n=2",
+    "self_verification:k=2,derivations=2",
+]  # fmt: skip
+GREEDY = ("direct", "cot", "network", "least_to_most", "metagpt")
+VOTING = [
+    "sc:k=3",
+    "more_agents:n=3",
+    "p_true",
+    "self_verification",
+    "debate",
+    "moa:aggregator=vote",
+]
 
 
 def tagged(request, number):
@@ -78,7 +99,7 @@ def test_transcript_follows_from_the_seed(name):
     first = transcript(5)
     assert first == transcript(5)
     sampled = make_baseline(name, task, None).sampled
-    assert sampled == (name.split(":")[0] not in ("direct", "cot", "network"))
+    assert sampled == (name.split(":")[0] not in GREEDY)
     assert first != transcript(6)  # the mock engine uses the seed even where a model would not
     alone = run_episodes(
         make_baseline(name, task, MockEngine()), task, rows[2:], seed=5, numbers=[2]
@@ -104,7 +125,7 @@ def test_any_failing_call_is_an_error_of_the_episode(name):
     whole = Told()
     _, _, requests = ask_one(name, whole)
     for number, node in enumerate(requests):
-        method, failed, _ = ask_one(name, MockEngine(fail={number}))
+        method, failed, _ = ask_one(name, Told(fail={number}))
         assert failed.error.startswith(f"{node}:") and failed.score is None
         assert failed.reward == 0 and not failed.by_node(node)
 

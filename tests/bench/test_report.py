@@ -369,10 +369,10 @@ def test_page_is_one_file_that_asks_for_nothing(tmp_path):
     lines = sample(tmp_path)
     with Store(tmp_path) as store:
         grids = tables.make_grids(lines, "extracted")
-        page = make_page(store, lines, grids, {"p": "<svg/>"}, "notes & more")
-        short = make_page(store, lines, grids, {}, "", limit=2)
+        page = make_page(store, lines, {}, grids, {"p": "<svg/>"}, "notes & more")
+        short = make_page(store, lines, {}, grids, {}, "", limit=2)
     targets = re.findall(r"""(?:src|href)=["']?([^"' >]+)|url\(([^)]+)""", page)
-    assert targets and all("".join(target).startswith("data:") for target in targets)
+    assert targets and all("".join(target).startswith(("data:", "#")) for target in targets)
     assert "default-src 'none'" in page
     assert page.count("</script>") == 2 and "<b>hi" not in page
     assert "&lt;me&gt;thod &amp; 100%" in page

@@ -17,7 +17,7 @@ from pettingzoo.test import (
     state_test,
 )
 from support.paths import ROWS
-from support.toy_tasks import TOPOLOGIES, Dealt, Whole
+from support.toy_tasks import RECURRENT, TOPOLOGIES, Counts, Dealt, Whole
 
 from neuromas_env import neuromas_v0
 from neuromas_env.tasks import list_tasks, make_task
@@ -75,16 +75,24 @@ def test_every_topology_conforms(task, topology):
     check_conformance(task, topology)
 
 
+@pytest.mark.parametrize("topology", RECURRENT)
+@pytest.mark.parametrize("task", [Counts(), Dealt()], ids=lambda task: task.name)
+def test_every_recurrent_topology_conforms(task, topology):
+    check_conformance(task, topology, cycles=10)
+    bare = neuromas_v0.raw_env(task, topology)
+    assert warnings_of(api_test, bare, 10) == SPACE_WARNINGS
+
+
 @tasks
 def test_every_task_conforms(task):
     check_conformance(made(task), TOPOLOGIES["2-2-1:skip"])
 
 
-def check_conformance(task, topology):
+def check_conformance(task, topology, cycles=3):
     aec = functools.partial(neuromas_v0.env, task, topology)
     parallel = functools.partial(neuromas_v0.parallel_env, task, topology)
-    assert warnings_of(api_test, aec(), 3) == SPACE_WARNINGS
-    assert warnings_of(seed_test, aec, 3) == set()
+    assert warnings_of(api_test, aec(), cycles) == SPACE_WARNINGS
+    assert warnings_of(seed_test, aec, cycles) == set()
     assert warnings_of(render_test, aec) == set()
     assert warnings_of(state_test, aec(), parallel()) == STATE_WARNINGS
     assert warnings_of(parallel_api_test, parallel(), 10) == set()

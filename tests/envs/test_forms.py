@@ -13,7 +13,8 @@ from neuromas_env import discrete_v0, neuromas_v0
 from neuromas_env.envs.discrete.channel import DiscreteChannel, Question
 from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.envs.discrete.vector import VectorNetwork
-from neuromas_env.envs.episode import Episode, Said
+from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.schedules import Said
 from neuromas_env.envs.text import TextChannel
 from neuromas_env.envs.wiring import wiring
 from neuromas_env.errors import InputError

@@ -18,6 +18,7 @@ from neuromas_env.agents.tables.algorithms import softmax
 from neuromas_env.agents.tables.play import play
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.envs.discrete.layout import make_layout
+from neuromas_env.envs.discrete.vector import VectorNetwork
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.backends import tables
 from neuromas_env.experiments.probes import adapter_similarity
@@ -173,7 +174,7 @@ def test_the_gradient_of_leaving_one_out_is_that_of_the_expected_reward(topology
     learner.table = table
     questions = layout.task.every()
     count, rollouts = 4, 5000
-    network = tables._network(layout, count * rollouts)
+    network = VectorNetwork.of(layout, batch=count * rollouts)
     network.reset(questions=tuple(q.repeat(rollouts, 1) for q in questions))
     batch = play(network, lambda seen: learner.act(seen, rng), rollouts)
     weights = learner.credits(batch)

@@ -221,7 +221,7 @@ def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, monkey
     small["compare"] = [{"better": "network", "than": "single"}]
     experiment = write(tmp_path / "mine", {"discrete": small}, SCALE)
     for command, commit in (("first", "abc"), ("then", "def"), ("then", "def")):
-        monkeypatch.setattr("neuromas_env.experiments.run._commit", lambda made=commit: made)
+        monkeypatch.setattr("neuromas_env.experiments.run.commit", lambda made=commit: made)
         run_experiment(experiment, tmp_path / "out", command=command)
     text = report(tmp_path / "out")
     assert "Made by `first` at commit abc, on " in text
@@ -264,6 +264,8 @@ LANGUAGE = {
         "base": {"ablate": "network", "node": "node_0", "how": "base"},
         "swapped": {"ablate": "network", "node": "node_0", "with": "node_1", "how": "swap"},
         "whole": {"topology": "1-1", "learner": "joint_whole"},
+        "frozen": {"frozen": "direct"},
+        "sampled": {"frozen": "sc:k=2"},
         "swarm": {
             "adapt": "gptswarm:agents=2,graphs=2", "test": "gptswarm:agents=2", "iterations": 1,
         },
@@ -312,6 +314,7 @@ def test_language_models_train_resume_and_answer(language, tmp_path):
     assert {row["method"] for row in rows} == LANGUAGE["arms"].keys()
     assert {(row["n"], row["bad"]) for row in rows} == {(3, 0)}
     assert lines["network"] == training_of(f"neuromas@{out / 'tiny/network/seed_0'}")
+    assert lines["frozen"] == lines["sampled"] == {} and "All methods: strict score" in text
     assert lines["untrained"] == {} and lines["blank"] == lines["network"]
     assert lines["swarm"]["questions"] == 2 and lines["swarm"]["trained_tokens"] == 0
     saved = yaml.safe_load((out / "tiny/single/seed_0/config.yaml").read_text())

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.baselines import make_baseline
 from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 from neuromas_env.experiments.load import list_experiments, load
@@ -18,7 +19,7 @@ from neuromas_env.topology import Topology
 CASES = [
     (name, scale)
     for name, (_, scales) in list_experiments().items()
-    if name != "marl"  # a table, which claims nothing
+    if name not in ("marl", "reference")  # a table, which claims nothing, and few seeds
     for scale in scales
 ]
 SWAP = {"ablate": "network", "node": "node_0", "how": "swap"}
@@ -26,8 +27,8 @@ NINE = "parameters inference growth reward prompt topology specialisation format
 
 
 def test_the_nine_trained_methods_and_depth_are_there_with_a_readme():
-    assert set(list_experiments()) == {*NINE, "trained", "depth", "marl"}
-    for name in {name for name, _ in CASES}:
+    assert set(list_experiments()) == {*NINE, "trained", "depth", "marl", "reference"}
+    for name in {name for name, _ in CASES} | {"reference"}:
         text = (HOME / name / "README.md").read_text()
         for part in ("Claim", "Arms", "Controls", "Refuted"):
             assert f"**{part}" in text, name
@@ -51,7 +52,11 @@ def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
 
 def test_scales_are_those_that_are_promised():
     for name, (_, scales) in list_experiments().items():
-        assert {"tiny", "small", "paper"} <= set(scales) or name in ("depth", "marl"), name
+        assert {"tiny", "small", "paper"} <= set(scales) or name in (
+            "depth",
+            "marl",
+            "reference",
+        ), name
     assert "smollm2" in list_experiments()["parameters"][1]
     assert "smollm2" in list_experiments()["growth"][1]
     models = {study.model for study in load("parameters", "paper").studies}
@@ -285,6 +290,10 @@ def claim(text, **options):
         (lambda t: arms(t)["network"].update(scales=["tinny"]), "Did you mean 'tiny'"),
         (lambda t: arms(t).update(v={"adapt": "gptswarm", "iterations": 2}),
          "only language models"),
+        (lambda t: arms(t).update(v={"frozen": "direct"}), "only language models answer untrained"),
+        (lambda t: t["language"]["arms"].update(v={"frozen": "drect"}), "Did you mean 'direct'"),
+        (lambda t: t["language"]["arms"].update(v={"frozen": "sc:j=3"}),
+         "unknown option of baseline 'sc': 'j'"),
         (lambda t: t["discrete"].update(tasks=["routing:leves=4"]), "Did you mean 'leaves'"),
         (lambda t: arms(t).update({"net work": {}, "net-work": {}}),
          "would share a folder"),
@@ -329,3 +338,27 @@ def test_the_command_lists_experiments_with_their_scales(capsys):
         main(["experiment", "--list"])
     out = capsys.readouterr().out
     assert "growth" in out and "(tiny, smollm2, small, paper)" in out
+
+
+@pytest.mark.parametrize("scale", ["rehearsal", "smollm2", "paper"])
+def test_the_reference_table_has_its_rows_at_every_scale(scale):
+    experiment = load("reference", scale)
+    for study in experiment.studies:
+        assert len(study.tasks) == 6 and len(study.arms) == 17
+        calls = {
+            name: make_baseline(arm.options["frozen"], make_task("hierarchy/max"), None).calls
+            for name, arm in study.arms.items()
+            if arm.kind == "frozen"
+        }
+        assert calls["direct"] == 1 and calls["Self-Refine"] == 2
+        single, network = (
+            TrainConfig.from_mapping(study.arms[name].options)
+            for name in ("single-LLM RL", "NeuroMAS-3")
+        )
+        assert single.rank == 3 * network.rank and single.steps == network.steps
+        stages = TrainConfig.from_mapping(study.arms["NeuroMAS-7 grown"].options).stages()
+        assert [topology.name for topology, _ in stages] == ["2-1", "2-2-1", "2-2-2-1"]
+        assert all(steps > 0 for _, steps in stages)
+        scratch = study.arms["NeuroMAS-7 from scratch"]
+        assert scratch.tasks == ("bbh/navigate",)
+    assert ("no result" in experiment.studies[0].note) == (scale == "rehearsal")

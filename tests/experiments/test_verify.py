@@ -140,6 +140,16 @@ def test_the_command_ends_with_1_on_a_fault(folder, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_a_published_experiment_gives_its_page_again():
     found = verify(RESULTS / "marl.tar.xz", page=RESULTS / "marl.md")
     assert not found.faults and found.rows > 20
+
+
+@pytest.mark.slow
+def test_answers_of_several_rounds_and_of_games_give_their_scores_again(tmp_path):
+    run(tmp_path, methods=("react", "direct"), tasks=("hierarchy/max", "games/guess"), limit=4)
+    found = verify(tmp_path)
+    assert not found.faults and not found.skipped and found.same == 16
+    change(tmp_path, "UPDATE answers SET strict = 1 - strict WHERE row = 2 AND cell = 1")
+    assert "scored again as" in verify(tmp_path).faults[0]

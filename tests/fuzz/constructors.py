@@ -12,7 +12,7 @@ import numpy as np
 import pettingzoo
 
 import neuromas_env as package
-from neuromas_env import Topology, discrete_v0, make_task
+from neuromas_env import Topology, discrete_v0, make_task, neuromas_v0
 from neuromas_env.agents.engines.cached import CachedEngine
 from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.engines.openai import OpenAIEngine
@@ -24,6 +24,7 @@ from neuromas_env.envs.discrete.levels import level
 from neuromas_env.envs.discrete.tasks import make_discrete_task
 from neuromas_env.envs.discrete.vector import VectorNetwork
 from neuromas_env.envs.discrete.views import OneLearnerView, TurnView
+from neuromas_env.envs.schedules import output_last, until
 from neuromas_env.envs.single import TaskEnv
 from neuromas_env.experiments.load import load
 from neuromas_env.experiments.options import DiscreteOptions
@@ -184,6 +185,14 @@ ROWS: list[Row] = [
      {"index": "index?"}),
     ("env().reset, others", lambda key, value: package.env().reset(0, {key: value}),
      {"key": "mask", "value": [True] * 3}, {"key": "text key", "value": "mapping"}),
+    ("env().reset, prefix",
+     lambda prefix: package.env(topology="2-1:rounds=2").reset(0, {"prefix": prefix}),
+     {"prefix": {}}, {"prefix": "mapping"}),
+    ("one_learner", neuromas_v0.one_learner, {},
+     {"task": "object", "topology": "name", "learner": "name", "others": "mapping"}),
+    ("turns", neuromas_v0.turns, {}, {"task": "object", "topology": "name"}),
+    ("output_last", output_last, {"topology": _pair}, {"topology": "object"}),
+    ("until", until, {"predicate": str.isupper}, {"predicate": "object"}),
     ("parallel_env", package.parallel_env, {},
      {"task": "object", "topology": "name", "reward": "name", "render_mode": "name?"}),
     ("parallel_env().step", lambda actions: _open(package.parallel_env()).step(actions),
@@ -195,7 +204,7 @@ ROWS: list[Row] = [
      {"task": "object", "topology": "name"}),
     ("discrete_v0.env", discrete_v0.env, {},
      {"task": "name", "topology": "name", "codebook": "count?", "bandwidth": "count",
-      "observation": "name", "render_mode": "name?"}),
+      "observation": "name", "render_mode": "name?", "clock": "flag"}),
     ("discrete_v0.env().reset", lambda **given: discrete_v0.env().reset(**given), {},
      {"seed": "seed", "options": "mapping"}),
     ("discrete_v0.env().step", lambda action: _open(discrete_v0.env()).step(action),
@@ -204,7 +213,7 @@ ROWS: list[Row] = [
     ("make_discrete_task", make_discrete_task, {"task": "xor"}, {"task": "name"}),
     ("VectorNetwork", VectorNetwork, {},
      {"task": "name", "topology": "name", "codebook": "count?", "bandwidth": "count",
-      "observation": "name", "batch": "count", "seed": "seed"}),
+      "observation": "name", "batch": "count", "seed": "seed", "clock": "flag"}),
     ("VectorNetwork.step", lambda actions: _open(VectorNetwork(batch=2)).step(actions),
      {"actions": np.zeros((2, 2), np.int64)}, {"actions": "object"}),
     ("TurnView", TurnView, {}, {"task": "name", "observation": "name", "render_mode": "name?"}),

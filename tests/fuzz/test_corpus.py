@@ -1,6 +1,6 @@
 """Every bad input ends in one line that says what is right, and leaves nothing behind.
 
-`uv run pytest` tries a share of the corpus; `uv run pytest tests/fuzz -m fuzz --dist worksteal`
+`uv run pytest` tries a share of the corpus; `uv run pytest tests/fuzz -m whole --dist worksteal`
 tries the whole and prints the counts that `docs/security.md` quotes.
 """
 
@@ -57,7 +57,7 @@ def test_a_share_of_the_corpus(part, places, record_property):
 
 
 @pytest.mark.slow
-@pytest.mark.fuzz
+@pytest.mark.whole
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("part", PARTS)
 def test_the_whole_corpus(part, places, record_property):
@@ -65,7 +65,7 @@ def test_the_whole_corpus(part, places, record_property):
 
 
 @pytest.mark.slow
-@pytest.mark.fuzz
+@pytest.mark.whole
 def test_the_real_command(places, record_property, tmp_path):
     """The same through processes: nothing but this shows what an interpreter prints at its end."""
     chosen = list(lines())

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import python_side
 
+from neuromas_env.agents.training.signals import MEASURES
+
 HERE = Path(__file__).parent
 DATA = HERE.parent / "fixtures" / "rows"
 BENCH = "direct,sc:k=3,debate,moa,macnet,self_refine"
@@ -127,6 +129,9 @@ def run(folder: str) -> dict[str, Any]:
     for name in ("metrics.jsonl", "transcripts.jsonl"):
         rows = Path(folder, name).read_text(encoding="utf-8").split("\n")[:-1]
         found[name] = [steady(json.loads(row)) for row in rows]
+    for row in found["metrics.jsonl"]:
+        for name in MEASURES:  # follow from the transcripts
+            row.pop(name, None)
     found["transcripts.jsonl"] = [
         [row["id"], row["answer"], row["reward"], digest(row)] for row in found["transcripts.jsonl"]
     ]

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from support.cpu import cpu_kind
 
-pytestmark = pytest.mark.slow
-
 HERE = Path(__file__).parent
 SHOWN = 40
 
@@ -47,10 +45,14 @@ def compare(old, new):
         pytest.fail("values have changed:\n" + "\n".join(lines), pytrace=False)
 
 
+@pytest.mark.slow
+@pytest.mark.whole
 def test_what_is_the_same_on_every_machine(tmp_path):
     compare(recorded("exact"), computed("exact", tmp_path, "1"))
 
 
+@pytest.mark.slow
+@pytest.mark.whole
 def test_what_is_the_same_on_one_kind_of_cpu(tmp_path):
     kind, known = cpu_kind(), recorded("torch")
     if kind not in known:

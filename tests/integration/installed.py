@@ -40,6 +40,7 @@ NEEDS = {
     "bench --methods direct --tasks hierarchy/max --out bench": "bench,llm",
     "bench --methods direct --tasks hierarchy/max --engine mock --out bench": "bench",
     "report bench": "bench",
+    "compare bench other": "bench",
     "experiment parameters": "bench",
     "experiment marl": "bench",
     "bench-marl --quick": "bench",

@@ -1,4 +1,5 @@
-"""The real vLLM with a network of two nodes: what it says, and that it hears of a step.
+"""The real vLLM with a network of two nodes, in one round and in two: what it says, and that it
+hears of a step.
 
     tests/integration/vllm.sh
 
@@ -26,6 +27,7 @@ from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 
 TOPOLOGY, TASK = Topology.parse("1-1"), make_task("hierarchy/max")
+TWO_ROUNDS = Topology.parse("1-1:rounds=2")
 CONFIG = TrainConfig(
     topology="1-1",
     engine="vllm",
@@ -44,8 +46,8 @@ def say(what, since):
     print(f"{what}: {time.perf_counter() - since:.1f} s", flush=True)
 
 
-def episodes(engine, temperature):
-    network = llm_network(TOPOLOGY, TASK, engine, Sampling(temperature, 12))
+def episodes(engine, temperature, topology=TOPOLOGY):
+    network = llm_network(topology, TASK, engine, Sampling(temperature, 12))
     runs = run_episodes(network, TASK, TASK.examples("train")[:2], rollouts=4)
     assert not any(run.error for run in runs), [run.error for run in runs]
     return [dataclasses.replace(run, reward=float(i % 2)) for i, run in enumerate(runs)]
@@ -58,6 +60,16 @@ def gap(engine, runs, temperature):
     with torch.no_grad(), engine.training(rows, temperature=temperature) as scored:
         drawn = np.concatenate([step.completion.logprobs for step in steps])
         return float(np.abs(scored.logprobs.numpy() - drawn).max())
+
+
+def goes_on(run):
+    """Whether the second prompt of every node begins with the first and its reply's tokens."""
+    pairs = [[turn.completion for turn in run.by_node(node)] for node in TOPOLOGY.nodes]
+    begins = [np.concatenate([first.prompt_ids, first.ids]) for first, _ in pairs]
+    return all(
+        np.array_equal(second.prompt_ids[: len(begin)], begin)
+        for begin, (_, second) in zip(begins, pairs, strict=True)
+    )
 
 
 def texts(replies):
@@ -109,6 +121,17 @@ def main():
     for temperature in (1.0, 0.7):
         found = gap(engine, episodes(engine, temperature), temperature)
         check(f"log-probabilities at temperature {temperature}", found < TOLERANCE, found)
+
+    since = time.perf_counter()
+    rounds = episodes(engine, 1.0, TWO_ROUNDS)
+    check("prompts of the second round go on", all(map(goes_on, rounds)))
+    found = gap(engine, rounds, 1.0)
+    check("log-probabilities over two rounds, one pass a conversation", found < TOLERANCE, found)
+    learner = make_learner("joint", engine, ["node_1"], CONFIG)
+    metrics = learner.gradient(rounds)
+    check("two rounds have a gradient", metrics["gradient_norm"] > 0, metrics)
+    learner.discard()
+    say("two rounds", since)
 
     since = time.perf_counter()
     learner = make_learner("joint", engine, ["node_1"], CONFIG)

@@ -18,7 +18,12 @@ from neuromas_env.tasks.sources import load_rows
 
 FOLDERS = [ROWS, *map(Path, filter(None, [os.environ.get("NEUROMAS_DATA")]))]
 TASKS = [
-    pytest.param(folder, name, id=f"{'real' if number else 'made'}-{name}")
+    pytest.param(
+        folder,
+        name,
+        id=f"{'real' if number else 'made'}-{name}",
+        marks=[pytest.mark.whole] * (number and name == "mmlu"),  # more than all others
+    )
     for number, folder in enumerate(FOLDERS)
     for name in [
         "arc/challenge",

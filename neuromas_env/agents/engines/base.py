@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,8 +147,10 @@ class TrainableEngine(Engine, Protocol):
         """Most nats between the log-probabilities of sampling and training, see `handover`."""
         ...
 
-    def encode(self, turns: Sequence[tuple[str, str]]) -> list[int]:
-        """Return the exact prompt of chat turns."""
+    def encode(
+        self, turns: Sequence[tuple[str, str]], replies: Sequence[Iterable[int]] = ()
+    ) -> list[int]:
+        """Return the exact prompt of chat turns, with their replies' own tokens; see `Request`."""
         ...
 
     def draw(

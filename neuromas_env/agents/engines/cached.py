@@ -102,7 +102,9 @@ class CachedEngine(Engine):
 
     def _key(self, request: Request) -> bytes:
         weights = None if request.adapter is None else self.adapters[request.adapter]
-        parts = [request.turns, weights, asdict(request.sampling), request.seed]
+        parts: list[Any] = [request.turns, weights, asdict(request.sampling), request.seed]
+        if request.replies:
+            parts.append([ids.tolist() for ids in request.replies])
         identity = json.dumps(self.identity, sort_keys=True)
         text = json.dumps([identity, *parts], sort_keys=True)
         return blake2b(text.encode(), digest_size=16).digest()

@@ -89,7 +89,9 @@ class ChatEncoder:
             raise InputError(f"model {model_name!r} has no token that ends a turn.")
         self.context_length = context_length or tokenizer.model_max_length
 
-    def encode(self, turns: Sequence[tuple[str, str]]) -> list[int]:
+    def encode(
+        self, turns: Sequence[tuple[str, str]], replies: Sequence[Iterable[int]] = ()
+    ) -> list[int]:
         """Write the prompt that asks for the next assistant turn.
 
         Where a template knows no system turn, its text is put before the text of the
@@ -97,20 +99,39 @@ class ChatEncoder:
 
         Args:
             turns: `(role, text)` each; roles are `system`, `user`, `assistant`.
+            replies: Token ids that stand for the texts of the assistant turns, one list for each
+                of these, empty where the text is to be tokenised; or none at all. The prompt up to
+                a reply is then exactly that which asked for it, so a prompt begins with every
+                earlier one of the same conversation. After a reply without an end the
+                template's own is written.
 
         Raises:
-            InputError: The model's template cannot write this order of roles.
+            InputError: The model's template cannot write this order of roles, or there are not
+                as many replies as assistant turns.
         """
         roles = tuple(role for role, _ in turns)
-        if roles not in self._patterns:
-            self._patterns[roles] = self._pattern(roles)
-        pieces, groups = self._patterns[roles]
-        ids = list(pieces[0])
-        for piece, group in zip(pieces[1:], groups, strict=True):
-            text = "\n\n".join(turns[index][1] for index in group)
-            ids += self._encode_text(_SURROGATE.sub("\ufffd", text))
-            ids += piece
+        said = [index for index, role in enumerate(roles) if role == "assistant"]
+        if replies and len(replies) != len(said):
+            raise InputError(
+                f"replies must be as many as assistant turns, {len(said)}, got {len(replies)}"
+            )
+        sampled = [(at, [int(i) for i in ids]) for at, ids in zip(said, replies, strict=False)]
+        ids, reply, spoken = list[int](), list[int](), -1
+        for end, next_reply in [*(one for one in sampled if one[1]), (len(turns), [])]:
+            pieces, groups = self._frame(roles[:end])  # what is written up to the next reply
+            first = groups.index([spoken]) + 1 if reply else 0
+            ids += reply + self._after(reply, pieces[first])
+            for piece, group in zip(pieces[first + 1 :], groups[first:], strict=True):
+                text = "\n\n".join(turns[index][1] for index in group)
+                ids += self._encode_text(_SURROGATE.sub("\ufffd", text))
+                ids += piece
+            reply, spoken = next_reply, end
         return ids
+
+    def _after(self, reply: list[int], piece: list[int]) -> list[int]:
+        """Return what of a template's piece after an assistant's text is left after a reply."""
+        ended = bool(reply) and reply[-1] in self.end_ids and reply[-1] in piece
+        return piece[piece.index(reply[-1]) + 1 :] if ended else piece
 
     def too_long(self, ids: Sequence[int], reply: int) -> Completion | None:
         """Return the error of a prompt that leaves a reply of so many tokens no room."""
@@ -156,6 +177,12 @@ class ChatEncoder:
         # The head continues a text, so it must not get the prefix space of a new one.
         head = piece[: encoding.offsets[first][0]] if control else piece
         return self._plain.encode(head, add_special_tokens=False).ids + encoding.ids[first:]
+
+    def _frame(self, roles: tuple[str, ...]) -> tuple[list[list[int]], list[list[int]]]:
+        """Return `_pattern`, kept."""
+        if roles not in self._patterns:
+            self._patterns[roles] = self._pattern(roles)
+        return self._patterns[roles]
 
     def _pattern(self, roles: tuple[str, ...]) -> tuple[list[list[int]], list[list[int]]]:
         """Token ids around the texts, and which turns' texts are joined into each."""

@@ -176,7 +176,7 @@ def run_episodes(
     if size() == 1 or intervene is not None:
         return rollout.run_episodes(method, task, examples, intervene=intervene, **options)
     own = np.array_split(np.arange(len(examples)), size())[number()].tolist()
-    costs = [engine.cost for engine in method.engines]
+    costs = method.costs
     before = [{key: replace(usage) for key, usage in cost.usage.items()} for cost in costs]
 
     def play() -> tuple[list[Trajectory], list[dict[tuple[str, str], Usage]]]:

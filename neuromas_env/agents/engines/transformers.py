@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from neuromas_env.agents.engines.base import Row, Scored
 from neuromas_env.agents.engines.chat import ChatEncoder
-from neuromas_env.agents.engines.forward import packing, prefix
+from neuromas_env.agents.engines.forward import batches, packing, prefix
 from neuromas_env.agents.engines.forward.adapters import AdapterSet
 from neuromas_env.agents.engines.forward.attention import use_own_attention
 from neuromas_env.agents.engines.forward.decoder import Decoder
@@ -139,7 +139,7 @@ class TransformersEngine(Engine):
         results: list[Completion | None] = [None] * len(requests)
         prompts: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
-            ids = self.chat.encode(request.turns)
+            ids = self.chat.encode(request.turns, request.replies)
             results[index] = self.chat.too_long(ids, request.sampling.max_new_tokens)
             if results[index] is None:
                 prompts[index] = ids
@@ -232,40 +232,33 @@ class TransformersEngine(Engine):
         """Cut rows into micro-batches within a token budget, by default the engine's.
 
         Like rows stand together: those of an adapter, of about the same length if they will be
-        padded, and with a prefix to share.
+        padded, and with a prefix to share. The turns of a conversation are never parted.
 
         Returns:
-            Indices into `rows`. A row that alone exceeds the budget is a batch of its own.
+            Indices into `rows`. What alone exceeds the budget is a batch of its own.
         """
         budget = self._token_budget if budget is None else budget
+        chains = self._chains(rows)
 
         def likeness(index: int) -> tuple:
             prompt = rows[index].prompt_ids
             length = 0 if self._packs else len(prompt) // _LIKE_LENGTH
             return rows[index].adapter or "", length, tuple(prompt)
 
-        order = sorted(range(len(rows)), key=likeness)
-        batches: list[list[int]] = []
-        while order:
-            low, high = 1, 2
-            while high <= len(order) and self.computed([rows[i] for i in order[:high]]) <= budget:
-                low, high = high, 2 * high
-            high = min(high - 1, len(order))
-            while low < high:  # what is computed grows with the number of rows
-                middle = (low + high + 1) // 2
-                fits = self.computed([rows[i] for i in order[:middle]]) <= budget
-                low, high = (middle, high) if fits else (low, middle - 1)
-            batches.append(order[:low])
-            order = order[low:]
-        return batches
+        runs = batches.cut(
+            sorted(chains, key=likeness),
+            lambda heads: self._size(self._plan([rows[i] for i in heads])[0]),
+            budget,
+        )
+        return [[index for head in run for index in chains[head]] for run in runs]
+
+    def _chains(self, rows: Sequence[Row]) -> dict[int, list[int]]:
+        return batches.chains(rows) if self._share_training else {i: [i] for i in range(len(rows))}
 
     def _plan(self, rows: Sequence[Row]) -> tuple[list[prefix.Level], list[int]]:
-        # The last token predicts nothing that is trained, so it is not computed.
-        tokens = [[*row.prompt_ids.tolist(), *row.ids[:-1].tolist()] for row in rows]
+        tokens = [batches.row_tokens(row) for row in rows]
         adapters = [row.adapter for row in rows]
-        # Padding stands in front of a level, so that only the last one ends with whole replies.
-        keep = [1 if self._packs else len(row.ids) for row in rows]
-        return prefix.plan(tokens, adapters, keep, self._share_training, self._size)
+        return prefix.plan(tokens, adapters, [1] * len(rows), self._share_training, self._size)
 
     def largest(self, rows: Sequence[Row]) -> int:
         """Return the tokens that the largest micro-batch of some rows computes."""
@@ -277,7 +270,7 @@ class TransformersEngine(Engine):
         Shared ones count once. There is padding among them only if the model cannot take packed
         batches.
         """
-        return self._size(self._plan(rows)[0])
+        return self._size(self._plan([rows[i] for i in self._chains(rows)])[0])
 
     @contextlib.contextmanager
     def training(
@@ -352,20 +345,23 @@ class TransformersEngine(Engine):
         self, rows: Sequence[Row]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Hidden states that predict the completions' tokens, their rows and the tokens."""
-        levels, order = self._plan(rows)
+        chains = list(self._chains(rows).items())
+        levels, order = self._plan([rows[head] for head, _ in chains])
         if self._packs:
             packed = packing.pack(levels, self.model.device)
             hidden = packing.run(self.model, self.adapters, packed)
-            places = packed.paths
-        else:
+            paths = packed.paths
+        else:  # a single level, each row of it padded on the left
             padded = prefix.run(self.model, self.adapters, levels, use_cache=False).hidden
             hidden = padded.flatten(0, 1)
-            width = padded.shape[1]
-            places = [np.arange(row * width, (row + 1) * width) for row in range(len(rows))]
-        place = dict(zip(order, places, strict=True))
-        own = np.concatenate([place[i][-len(row.ids) :] for i, row in enumerate(rows)])
+            ends = padded.shape[1] * np.arange(1, len(chains) + 1)
+            paths = [
+                np.arange(end - len(ids), end) for end, ids in zip(ends, levels[0].ids, strict=True)
+            ]
+        path = {row: p for i, p in zip(order, paths, strict=True) for row in chains[i][1]}
+        own = [path[i][len(row.prompt_ids) - 1 :][: len(row.ids)] for i, row in enumerate(rows)]
         device = hidden.device
-        picked = embedding(torch.from_numpy(own).to(device), hidden)
+        picked = embedding(torch.from_numpy(np.concatenate(own)).to(device), hidden)
         lengths = torch.tensor([len(row.ids) for row in rows])
         row_of = torch.arange(len(rows)).repeat_interleave(lengths).to(device)
         targets = torch.from_numpy(np.concatenate([row.ids for row in rows])).to(device)

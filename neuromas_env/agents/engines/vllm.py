@@ -139,7 +139,7 @@ class VLLMEngine(TransformersEngine):
                     f"{request.sampling.temperature:g}"
                 )
         adapters = self.hand_over({r.adapter for r in requests if r.adapter is not None})
-        prompts = [self.chat.encode(request.turns) for request in requests]
+        prompts = [self.chat.encode(request.turns, request.replies) for request in requests]
         results: list[Completion | None] = [
             self.chat.too_long(ids, request.sampling.max_new_tokens)
             for request, ids in zip(requests, prompts, strict=True)

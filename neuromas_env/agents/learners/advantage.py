@@ -1,4 +1,4 @@
-"""From terminal rewards to advantages: what each episode earned beyond its baseline.
+"""From rewards to advantages: what each episode earned beyond its baseline.
 
 The same code serves language models and small discrete policies.
 """
@@ -33,27 +33,35 @@ class Advantage:
         if mode not in ADVANTAGES:
             raise unknown("advantage", mode, ADVANTAGES)
         self.mode, self._decay = mode, decay
-        self._average: float | None = None
+        self._averages: list[float] = []  # by round; one of rewards that come at the end alone
 
     def __call__(self, rewards: np.ndarray) -> np.ndarray:
-        """Compute advantages.
+        """Compute advantages; those of a round come of what is earned from it on.
 
         Args:
-            rewards: float array `[groups, rollouts]`.
+            rewards: float array `[groups, rollouts]`, or `[groups, rollouts, rounds]` of returns
+                to go.
 
         Returns:
-            float array `[groups, rollouts]`.
+            float array of the same shape.
 
         Raises:
             InputError: A group-wise mode was given groups of one.
         """
         rewards = np.asarray(rewards, dtype=np.float64)
-        size = rewards.shape[1]
-        if self.mode in ("leave_one_out", "group_normalised") and size < 2:
+        if self.mode in ("leave_one_out", "group_normalised") and rewards.shape[1] < 2:
             raise InputError(
                 f"advantage {self.mode!r} compares the rollouts of a question with one another: "
                 "rollouts must be at least 2, or take 'batch_mean' or 'moving_average'"
             )
+        if rewards.ndim == 2:
+            return self._of_round(rewards, 0)
+        rounds = np.moveaxis(rewards, 2, 0)
+        each = [self._of_round(np.ascontiguousarray(one), at) for at, one in enumerate(rounds)]
+        return np.stack(each, axis=2)
+
+    def _of_round(self, rewards: np.ndarray, at: int) -> np.ndarray:
+        size = rewards.shape[1]
         if self.mode == "leave_one_out":
             return (rewards - rewards.mean(1, keepdims=True)) * size / (size - 1)
         if self.mode == "group_normalised":
@@ -63,15 +71,21 @@ class Advantage:
             return rewards - rewards.mean()
         if self.mode == "moving_average":
             mean = float(rewards.mean())
-            baseline = mean if self._average is None else self._average
-            self._average = self._decay * baseline + (1 - self._decay) * mean
+            if at == len(self._averages):
+                self._averages.append(mean)
+            baseline = self._averages[at]
+            self._averages[at] = self._decay * baseline + (1 - self._decay) * mean
             return rewards - baseline
         return rewards
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {"average": self._average}
+        """What a resumed run needs: the average, a list of them if there is one for each round."""
+        if len(self._averages) > 1:
+            return {"average": self._averages.copy()}
+        return {"average": self._averages[0] if self._averages else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the state of an earlier run."""
-        self._average = state["average"]
+        average = state["average"]
+        listed = average if isinstance(average, list) else [average]
+        self._averages = [value for value in listed if value is not None]

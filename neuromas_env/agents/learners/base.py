@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.engines.tools import make_tool, with_tools
 from neuromas_env.agents.learners.names import LEARNERS
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.prompts import PROMPTS, Turns, build_prompt
@@ -37,12 +38,14 @@ class Learner:
         deals_parts: Whether input nodes read the parts that a task deals.
         own_advantages: Whether it finds advantages itself and does without the option `advantage`.
         grows: Whether a trained network can become a larger one, see `grow`.
+        rounds: Whether it learns from nodes that act more than once.
     """
 
     prompt: Callable[..., Turns] = staticmethod(build_prompt)
     deals_parts: bool = True
     own_advantages: bool = False
     grows: bool = False
+    rounds: bool = False
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
@@ -54,9 +57,20 @@ class Learner:
         """Refuse options that do not fit, before a model is loaded.
 
         Raises:
-            InputError: The network grows and the learner does not, or there is one episode of
-                a question where several are compared.
+            InputError: The network grows and the learner does not, its nodes act more often than
+                the learner can learn from, or there is one episode of a question where several
+                are compared.
         """
+        for topology, _ in config.stages():
+            if topology.rounds > 1 and not cls.rounds:
+                raise InputError(
+                    f"learner {config.learner!r} learns from one turn of each node: topology must "
+                    f"have 1 round, got {topology.name!r}"
+                )
+        if config.tools and not cls.rounds:
+            raise InputError(
+                f"learner {config.learner!r} learns from what every node says: leave out tools"
+            )
         if not cls.grows and (len(config.stages()) > 1 or config.grow_from is not None):
             raise InputError(
                 f"learner {config.learner!r} belongs to one network: leave out schedule and "
@@ -75,17 +89,26 @@ class Learner:
         """Return the network that is trained, each node with the adapter of its name.
 
         Args:
-            config: Its `prompt` and `whole_questions` go before what the class says.
+            config: Its `prompt` and `whole_questions` go before what the class says; its
+                `max_news` shortens what prompts show of messages, its `tools` stand at nodes in
+                place of models.
             topology: The network.
             task: Gives the answer format.
             engine: Serves all nodes.
             sampling: How to decode.
         """
-        return llm_network(
+        made = llm_network(
             topology, task, engine, sampling,
             prompt=PROMPTS[config.prompt] if config.prompt else cls.prompt,
             deals_parts=cls.deals_parts and not config.whole_questions,
+            max_news=config.max_news,
         )  # fmt: skip
+        if not config.tools:
+            return made
+        tools = {node: make_tool(name) for node, name in config.tool_names().items()}
+        for tool in tools.values():
+            tool.cost = engine.cost  # one account of a run
+        return with_tools(made, tools)
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
         """Return a step's episodes, by default `rollouts` of each question with the network."""
@@ -164,6 +187,39 @@ def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
     ):
         raise InputError("a learner needs the same number of episodes of each question, in a row")
     return np.array([trajectory.reward for trajectory in trajectories]).reshape(count, -1)
+
+
+def returns_to_go(trajectories: Sequence[Trajectory]) -> np.ndarray:
+    """Arrange what each episode earns from each round on as `[questions, rollouts, rounds]`.
+
+    It is 0 after an episode's end. Where nothing is earned before the last round, it is the same
+    for all rounds and stands there once, as if there were one round.
+
+    Raises:
+        InputError: The questions have different numbers of episodes.
+    """
+    table = reward_table(trajectories)
+    if not any(any(trajectory.rewards[:-1]) for trajectory in trajectories):
+        return table[:, :, None]
+    found = np.zeros((len(trajectories), max(len(t.rewards) for t in trajectories)))
+    for row, trajectory in zip(found, trajectories, strict=True):
+        row[: len(trajectory.rewards)] = np.cumsum(trajectory.rewards[::-1])[::-1]
+    return found.reshape(*table.shape, -1)
+
+
+def by_round(trajectories: Sequence[Trajectory], advantages: np.ndarray) -> list[np.ndarray]:
+    """Give every turn of an episode its round's advantage: one array `[turns]` an episode.
+
+    Args:
+        trajectories: The batch.
+        advantages: `[questions, rollouts, rounds]`, of the shape of `returns_to_go`.
+    """
+    rows = advantages.reshape(len(trajectories), -1)
+    rounds = rows.shape[1]
+    return [
+        row[[turn.round if rounds > 1 else 0 for turn in episode.turns]]
+        for row, episode in zip(rows, trajectories, strict=True)
+    ]
 
 
 def per_turn(

@@ -16,7 +16,7 @@ that hears of it; they are booked as calls of training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from neuromas_env.agents.learners.base import Learner, per_turn
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation, Policy, Sampling, Trajectory
-from neuromas_env.rollout import run_episodes
+from neuromas_env.rollout import Layer, run_episodes
 from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import make_task
 from neuromas_env.tasks.base import Task
@@ -82,15 +82,13 @@ def without(
     team = {n: policy if n in heard else _Recorded() for n, policy in method.team.items()}
     said = [{turn.node: turn.text for turn in trajectory.turns} for trajectory in batch]
 
-    def recorded(layer: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-        if len(layer) < len(batch):  # a call failed, which is told at the end
-            return [dict(messages) for messages in layer]
+    def recorded(layer: Layer) -> list[dict[str, str]]:
         return [
             {
-                n: text if n in heard else "" if n == node else before[n]
+                n: text if n in heard else "" if n == node else said[run][n]
                 for n, text in messages.items()
             }
-            for messages, before in zip(layer, said, strict=True)
+            for run, messages in zip(layer.runs, layer, strict=True)
         ]
 
     done = run_episodes(

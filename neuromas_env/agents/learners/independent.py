@@ -21,7 +21,7 @@ class Independent(Learner):
     gradient of a node: that of the joint learner. Baseline and clipping differ.
     """
 
-    grows = own_advantages = True
+    grows = rounds = own_advantages = True
 
     def __init__(self, learners: Mapping[str, Reinforce]) -> None:
         """Hold one learner for each node, by node name."""

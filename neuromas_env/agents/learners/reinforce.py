@@ -5,8 +5,9 @@ The gradient is that of
     J = E[R],   dJ = E[ sum_nodes sum_tokens d log p(token | prompt) * (R - b) ]
 
 with the one terminal reward R of the episode (Williams 1992; NeuroMAS, arXiv
-2605.16757). A row is one (node, episode) pair; there is no order between layers
-here, all rows share forward and backward passes.
+2605.16757). Where a task pays in several rounds, R is the return to go: what the episode earns in
+the round of the turn and after it. A row is one turn of an episode; there is no order between
+layers here, all rows share forward and backward passes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import Row, Scored, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
 from neuromas_env.agents.learners.advantage import Advantage
-from neuromas_env.agents.learners.base import Learner, renamed, reward_table
+from neuromas_env.agents.learners.base import (
+    Learner,
+    by_round,
+    renamed,
+    returns_to_go,
+    reward_table,
+)
 from neuromas_env.policy import Trajectory
 
 _KL_ROWS = 4  # of each node, to measure the divergence on
@@ -42,7 +49,7 @@ class Reinforce(Learner):
     its exact divergence from the base model.
     """
 
-    grows = True
+    grows = rounds = True
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
@@ -144,8 +151,8 @@ class Reinforce(Learner):
         rewards = reward_table(trajectories)
         self._before = self._advantage.state_dict()
         if advantages is None:
-            each = self._advantage(rewards).ravel()
-            advantages = [np.full(len(t.turns), a) for t, a in zip(trajectories, each, strict=True)]
+            found = self._advantage(returns_to_go(trajectories))
+            advantages = by_round(trajectories, found)
         by_node = self._by_node(trajectories, advantages)
         work = [float(np.abs(a).sum()) for a in advantages]
         own = distributed.share([t.group for t in trajectories], work)

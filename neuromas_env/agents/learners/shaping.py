@@ -4,8 +4,8 @@ The task's reward alone is the default. `--shaping "format=0.2,length=0.1"` adds
 
 - `length` takes away the mean length of the nodes' replies, in hundreds of tokens;
 - `format` adds 1 if an answer can be read in the output node's reply;
-- `informative` adds the mean over the other nodes of this difference: in which share of the
-  question's other episodes the node said the same, minus that share in the episodes of other
+- `informative` adds the mean over the other nodes' turns of this difference: in which share of the
+  question's other episodes the node then said the same, minus that share in the episodes of other
   questions. It is between -1 and 1, and pays for messages that depend on the question alone.
 """
 
@@ -57,16 +57,29 @@ def bonus(batch: Sequence[Trajectory], terms: Mapping[str, float]) -> np.ndarray
         total += terms["format"] * np.array(read, dtype=float)
     if "informative" in terms:
         groups = [t.group for t in batch]
-        said = [{turn.node: turn.text for turn in t.turns[:-1]} for t in batch]
-        nodes = sorted({node for texts in said for node in texts})
-        each = [informative([texts.get(node, "") for texts in said], groups) for node in nodes]
+        said = [_hidden(t) for t in batch]
+        turns = sorted({turn for texts in said for turn in texts})
+        each = [informative([texts.get(turn, "") for texts in said], groups) for turn in turns]
         total += terms["informative"] * (np.mean(each, axis=0) if each else 0.0)
     return total
+
+
+def _hidden(trajectory: Trajectory) -> dict[tuple[str, int], str]:
+    """Return what every node but the one that speaks last said, by node and round."""
+    turns = trajectory.turns
+    return {(t.node, t.round): t.text for t in turns if t.node != turns[-1].node}
 
 
 def _length(trajectory: Trajectory) -> float:
     replies = [turn.completion for turn in trajectory.turns if turn.completion is not None]
     return float(np.mean([len(reply.ids) for reply in replies])) if replies else 0.0
+
+
+def _paid(trajectory: Trajectory, more: float) -> Trajectory:
+    """Return an episode that earns more at its end."""
+    *earlier, last = trajectory.rewards or (0.0,)
+    rewards = (*earlier, last + more) if trajectory.rewards else ()
+    return replace(trajectory, reward=trajectory.reward + more, rewards=rewards)
 
 
 class Shaped(Learner):
@@ -86,10 +99,7 @@ class Shaped(Learner):
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Learn from one batch; the metric `reward` stays the task's, `shaped` is what was seen."""
         added = bonus(trajectories, self._terms)
-        seen = [
-            replace(t, reward=t.reward + float(more))
-            for t, more in zip(trajectories, added, strict=True)
-        ]
+        seen = [_paid(t, float(more)) for t, more in zip(trajectories, added, strict=True)]
         metrics = self._learner.update(seen)
         task = float(np.mean([t.reward for t in trajectories]))
         return metrics | {"shaped": metrics["reward"], "reward": task}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.agents.learners.advantage import Advantage
-from neuromas_env.agents.learners.base import Learner, reward_table
+from neuromas_env.agents.learners.base import Learner, by_round, returns_to_go, reward_table
 from neuromas_env.checks import NonNegative, Positive, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Engine, Request, Trajectory, Usage
@@ -82,7 +82,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 class TabularReinforce(Learner):
     """REINFORCE by plain gradient ascent on the tables of some nodes."""
 
-    grows = True
+    grows = rounds = True
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
@@ -130,23 +130,28 @@ class TabularReinforce(Learner):
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Take one step; see `Learner.update`."""
         rewards = reward_table(trajectories)
-        advantages = self._advantage(rewards)
-        gradient = self.gradient(trajectories, advantages.ravel())
+        advantages = self._advantage(returns_to_go(trajectories))
+        gradient = self.gradient(trajectories, by_round(trajectories, advantages))
         for entry, direction in gradient.items():
             self._engine.table[entry] += self._rate * direction
         return {"reward": float(rewards.mean()), "advantage_std": float(advantages.std())}
 
     def gradient(
-        self, trajectories: Sequence[Trajectory], advantages: np.ndarray
+        self, trajectories: Sequence[Trajectory], advantages: Sequence[np.ndarray] | np.ndarray
     ) -> dict[Key, np.ndarray]:
         """Estimate the gradient of the expected reward plus entropy bonus, by entry.
 
-        That is `1/N sum_episodes sum_nodes (A d log p + entropy_coef dH)`, where for
+        That is `1/N sum_episodes sum_turns (A d log p + entropy_coef dH)`, where for
         logits `d log p = onehot - p` and `dH = -p (log p + H)`.
+
+        Args:
+            trajectories: The batch.
+            advantages: For each episode those of its turns, float array `[turns]`, or one for all.
         """
         total: dict[Key, np.ndarray] = {}
-        for trajectory, advantage in zip(trajectories, advantages, strict=True):
-            for turn in trajectory.turns:
+        for trajectory, values in zip(trajectories, advantages, strict=True):
+            each = np.broadcast_to(values, len(trajectory.turns))
+            for turn, advantage in zip(trajectory.turns, each, strict=True):
                 if turn.node not in self._nodes or turn.completion is None:
                     continue
                 entry = key(turn.adapter, turn.completion.prompt_ids)

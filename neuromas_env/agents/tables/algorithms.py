@@ -35,13 +35,13 @@ def sample(p: np.ndarray, seen: np.ndarray, rng: np.random.Generator) -> np.ndar
 def policy_gradient(
     p: np.ndarray, seen: np.ndarray, sent: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Sum `weight * d log p(sent | seen) / d logits` over nodes and episodes.
+    """Sum `weight * d log p(sent | seen) / d logits` over turns and episodes.
 
     Args:
         p: Probabilities `[observations, messages]`, the softmax of the logits.
-        seen: Observations `[nodes, episodes]`.
-        sent: Messages `[nodes, episodes]`.
-        weights: Of each term, `[nodes, episodes]`.
+        seen: Observations `[turns, episodes]`.
+        sent: Messages `[turns, episodes]`.
+        weights: Of each term, `[turns, episodes]`.
 
     Returns:
         float array `[observations, messages]`.
@@ -67,10 +67,11 @@ Credit = Literal[
 class PolicyGradient:
     """Ascent on the expected reward of softmax policies, with a choice of credit.
 
-    The credit of a message is the reward minus what was to be expected:
+    The reward comes at the end of an episode, so it is the return of every turn. The credit of a
+    message is the reward minus what was to be expected:
 
     - `leave_one_out`, `batch_mean`, `moving_average`, `group_normalised`, `none`: the same for
-      all nodes of an episode, by the very code that serves language models (`Advantage`);
+      all turns of an episode, by the very code that serves language models (`Advantage`);
     - `own`: each node's own average reward at what it saw (independent actor-critic);
     - `central`: a critic that sees the question and all earlier messages (as in MAPPO);
     - `counterfactual`: the critic's value of the message minus its mean over the node's other
@@ -147,7 +148,7 @@ class PolicyGradient:
             self.table += self._adam((gradient + self._entropy * visits * bonus) / len(old[0]))
 
     def credits(self, batch: Batch) -> np.ndarray:
-        """Credit of every message, `[nodes, episodes]`; critics and averages learn from the batch.
+        """Credit of every message, `[turns, episodes]`; critics and averages learn from the batch.
 
         What is subtracted from the reward must not have seen it: a baseline that holds a part
         of its own episode's reward would bias the gradient. So baselines come before learning.
@@ -176,7 +177,7 @@ class PolicyGradient:
 class QLearning:
     """Independent Q-learning: every node learns the average reward of its messages alone.
 
-    Every episode is one decision of every node, so there is nothing to bootstrap from. With
+    The target of every turn is the reward of its episode, so nothing is bootstrapped. With
     `negative` below 1, disappointments move a value less than good news (hysteretic
     Q-learning, Matignon et al. 2007). With `joint`, the values of the messages of an episode
     are trained to sum to its reward (VDN, Sunehag et al. 2018).
@@ -200,7 +201,7 @@ class QLearning:
             layout: The network.
             rate: How far a value moves to the mean of its targets in a batch.
             negative: Factor on downward moves.
-            joint: Train the sum of all nodes' values.
+            joint: Train the sum of the values of all turns.
             explore: Probability of a random message at first. It falls linearly to a hundredth
                 of that over the first half of the training, so that the rest of it settles.
             seed: Breaks ties between the first values.
@@ -229,7 +230,7 @@ class QLearning:
         error = np.where(error < 0, self._negative * error, error)
         index = batch.seen * self.table.shape[1] + batch.sent
         move = _means(self.table.size, index, error).reshape(self.table.shape)
-        # A joint step moves the sum by as many values as there are nodes.
+        # A joint step moves the sum by as many values as there are turns.
         self.table += self._rate * move / (len(values) if self._joint else 1)
 
 

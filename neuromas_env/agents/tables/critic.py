@@ -15,8 +15,9 @@ HIDDEN = 32
 class Critic:
     """A small network from a state to the expected reward, for every stage of an episode.
 
-    A stage is a layer; its state holds the question and the messages of the layers before
-    it (for the value of a state) or up to it (for the value of messages).
+    A stage is a layer of a round; its state holds the question, the round, what feedback carries
+    out of the round before, and this round's messages of the layers before it (for the value of a
+    state) or up to it (for the value of messages).
     """
 
     def __init__(self, layout: Layout, rate: float, seed: int) -> None:
@@ -28,12 +29,10 @@ class Critic:
             seed: Of the weights.
         """
         self._layout = layout
-        question = sum(layout.task.parts) + sum(layout.task.query)
+        self._question = sum(layout.task.parts) + sum(layout.task.query)
         self._width = layout.codebook * layout.bandwidth
-        self._column = [question + i * self._width for i in range(len(layout.topology))]
-        inputs = question + self._width * len(layout.topology)
         generator = torch.Generator().manual_seed(seed)
-        sizes = [inputs, HIDDEN, HIDDEN, 1]
+        sizes = [sum(layout.state_sizes), HIDDEN, HIDDEN, 1]
         self._weights = [
             (torch.randn(a, b, generator=generator) / a**0.5).requires_grad_()
             for a, b in zip(sizes, sizes[1:], strict=False)
@@ -54,16 +53,15 @@ class Critic:
         self._optimiser.step()
 
     def values(self, batch: Batch) -> np.ndarray:
-        """Expected reward before each node's message: float array `[nodes, episodes]`."""
+        """Expected reward before each turn's message: float array `[turns, episodes]`."""
         found = np.empty(batch.seen.shape)
         with torch.no_grad():
-            stages = self._stages(batch)
-            for layer, stage in zip(self._layout.layers, stages, strict=False):
-                found[list(layer)] = self._value(stage).numpy()
+            for turns, stage in zip(self._layout.ticks, self._stages(batch), strict=False):
+                found[list(turns)] = self._value(stage).numpy()
         return found
 
     def counterfactual(self, batch: Batch, p: np.ndarray) -> np.ndarray:
-        """Value of each message minus the mean over the node's policy: `[nodes, episodes]`.
+        """Value of each message minus the mean over the node's policy: `[turns, episodes]`.
 
         Args:
             batch: The episodes.
@@ -72,27 +70,54 @@ class Critic:
         found = np.empty(batch.seen.shape)
         count = len(self._codes)
         with torch.no_grad():
-            stages = self._stages(batch)[1:]
-            for layer, stage in zip(self._layout.layers, stages, strict=True):
-                for node in layer:
-                    start = self._column[node]
+            for turns, before in zip(self._layout.ticks, self._stages(batch), strict=False):
+                stage = self._spoken(before, batch, turns)
+                for turn in turns:
                     others = stage.repeat(count, 1, 1)
-                    others[:, :, start : start + self._width] = self._codes[:, None]
+                    others[:, :, self._columns(turn)] = self._codes[:, None]
                     values = self._value(others).numpy()
-                    mean = (p[batch.seen[node]].T * values).sum(0)
-                    found[node] = values[batch.sent[node], np.arange(values.shape[1])] - mean
+                    mean = (p[batch.seen[turn]].T * values).sum(0)
+                    found[turn] = values[batch.sent[turn], np.arange(values.shape[1])] - mean
         return found
 
     def _stages(self, batch: Batch) -> list[torch.Tensor]:
-        """States before each layer's messages, and after the last: `[episodes, inputs]` each."""
+        """States before the messages of each tick, and after the last: `[episodes, inputs]`."""
+        layout = self._layout
         state = torch.from_numpy(batch.network.state())
-        stages = [state.clone()]
-        for layer in reversed(self._layout.layers):
-            state = state.clone()
-            for node in layer:
-                state[:, self._column[node] : self._column[node] + self._width] = 0
+        state[:, self._question :] = 0
+        stages = []
+        for tick, turns in enumerate(layout.ticks):
+            if tick % len(layout.layers) == 0:
+                state = self._begun(state, tick // len(layout.layers))
             stages.append(state)
-        return stages[::-1]
+            state = self._spoken(state, batch, turns)
+        return [*stages, state]
+
+    def _begun(self, state: torch.Tensor, round: int) -> torch.Tensor:
+        """The state in which a round begins: what was said is now what was said before."""
+        layout = self._layout
+        if layout.topology.rounds == 1:
+            return state
+        begun = state.clone()
+        begun[:, self._question :] = 0
+        late = self._question + len(layout.topology) * self._width
+        for i, source in enumerate(layout.feedback_sources):
+            start = late + i * self._width
+            begun[:, start : start + self._width] = state[:, self._columns(source)]
+        begun[:, round - layout.topology.rounds] = 1
+        return begun
+
+    def _spoken(self, state: torch.Tensor, batch: Batch, turns: tuple[int, ...]) -> torch.Tensor:
+        """The state after the messages of some turns."""
+        spoken = state.clone()
+        for turn in turns:
+            spoken[:, self._columns(turn)] = self._codes[batch.sent[turn]]
+        return spoken
+
+    def _columns(self, turn: int) -> slice:
+        """Where the message of a turn stands in a state of its round."""
+        start = self._question + turn % len(self._layout.topology) * self._width
+        return slice(start, start + self._width)
 
     def _value(self, state: torch.Tensor) -> torch.Tensor:
         for weight, bias in zip(self._weights[:-1], self._biases[:-1], strict=True):

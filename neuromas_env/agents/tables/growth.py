@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from neuromas_env.envs.discrete.layout import Layout
+from neuromas_env.envs.discrete.layout import Layout, Thing
 from neuromas_env.errors import InputError, unknown
 
 INITS = ("zero", "copy", "noise")
@@ -23,12 +23,12 @@ def grow_table(
     seed: int = 0,
     mapping: Mapping[str, str] | None = None,
 ) -> np.ndarray:
-    """Turn the tables of a network into those of a larger one.
+    """Turn the tables of a network into those of one with more nodes, more rounds, or both.
 
     An inherited node acts as it did: where it still reads the heir of a node that it read, it
     reads it as before. What is left is matched in order (its first other source takes the
     place of its first other source, and so on), and what it did not see before makes no
-    difference at first.
+    difference at first. So the first rounds of more rounds are those of the old network.
 
     Args:
         old: The trained network.
@@ -43,12 +43,15 @@ def grow_table(
         float array `[new observations, messages]`.
 
     Raises:
-        InputError: The networks do not fit, or `init` is unknown.
+        InputError: The networks do not fit, the larger one has no clock where this one has one,
+            or `init` is unknown.
     """
     if init not in INITS:
         raise unknown("initialisation", init, INITS)
     if (old.task.name, old.codebook, old.bandwidth) != (new.task.name, new.codebook, new.bandwidth):
         raise InputError("a discrete network grows on its own task and code book only")
+    if old.clock and not new.clock:
+        raise InputError("a discrete network with a clock grows into one with a clock only")
     heir_of = old.topology.grow_to(new.topology, mapping)
     heirs = {heir: node for node, heir in heir_of.items()}
     moved = {_number(node): _number(heir) for node, heir in heir_of.items()}
@@ -71,46 +74,30 @@ def _same_rows(
     old: Layout, before: int, new: Layout, now: int, moved: Mapping[int, int]
 ) -> np.ndarray:
     """For every observation of the new node the old node's that looks most like it."""
-    sizes = new.radices[now] or (1,)
-    seen = np.stack(np.unravel_index(np.arange(new.sizes[now]), sizes))
-    known, query = _slots(new, now, seen[: len(new.radices[now])])
-    wanted, asked = _slots(old, before, np.zeros((len(old.radices[before]), 1), np.int64))
-    count = seen.shape[1]
-    places = _places(old, before, new, now, moved)
-    rows = [known[places[i]] if i in places else np.full(count, -1) for i in range(len(wanted))]
-    for i in range(len(asked)):
-        rows.append(query[i] if i < len(query) else np.zeros(count, np.int64))
-    parts = len(old.parts[before])
-    # In the order of `radices`: parts, query, messages; a message counts from 1.
-    ordered = rows[:parts] + rows[len(wanted) :] + [row + 1 for row in rows[parts : len(wanted)]]
-    index = np.zeros(count, np.int64)
-    for row, radix in zip(ordered, old.radices[before], strict=True):
-        index = index * radix + row.clip(0, radix - 1)
+    seen = np.stack(np.unravel_index(np.arange(new.sizes[now]), new.radices[now] or (1,)))
+    places = _places(old.things[before], new.things[now], moved)
+    index = np.zeros(seen.shape[1], np.int64)
+    for i, thing in enumerate(old.things[before]):
+        value = np.zeros_like(index)  # of what is not seen any more: the first, or nothing yet
+        if i in places:
+            value = seen[places[i]] + thing.said - new.things[now][places[i]].said
+        index = index * thing.radix + value.clip(0, thing.radix - 1)
     return index
 
 
-def _places(
-    old: Layout, before: int, new: Layout, now: int, moved: Mapping[int, int]
-) -> dict[int, int]:
-    """For each part and message that the old node saw its place in what the new node sees."""
-    first, new_first = len(old.parts[before]), len(new.parts[now])
-    place_of = {source: new_first + i for i, source in enumerate(new.sources[now])}
-    places = {
-        first + i: place_of[moved[source]]
-        for i, source in enumerate(old.sources[before])
-        if moved.get(source) in place_of
-    }
-    left = (i for i in range(first + len(old.sources[before])) if i not in places)
-    free = [i for i in range(new_first + len(new.sources[now])) if i not in places.values()]
-    return places | dict(zip(left, free, strict=False))
-
-
-def _slots(layout: Layout, node: int, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split what a node sees into values of parts and messages (-1 for none), and the query."""
-    parts = len(layout.parts[node])
-    query = len(layout.task.query) if layout.reads_query[node] else 0
-    data = np.concatenate([seen[:parts], seen[parts + query :] - 1])
-    return data, seen[parts : parts + query]
+def _places(old: Sequence[Thing], new: Sequence[Thing], moved: Mapping[int, int]) -> dict[int, int]:
+    """For each thing that the old node saw its place among those that the new node sees."""
+    found: dict[int, int] = {}
+    for kinds in (("parts", "messages"), ("query",), ("before",), ("clock",)):
+        mine = [i for i, thing in enumerate(old) if thing.kind in kinds]
+        free = [i for i, thing in enumerate(new) if thing.kind in kinds]
+        place_of = {(new[i].kind, new[i].number): i for i in free if new[i].said}
+        heirs = {i: place_of.get((old[i].kind, moved.get(old[i].number, -1))) for i in mine}
+        found |= {i: place for i, place in heirs.items() if place is not None}
+        left = [i for i in mine if i not in found]
+        free = [i for i in free if i not in found.values()]
+        found |= dict(zip(left, free, strict=False))
+    return found
 
 
 def _number(node: str) -> int:

@@ -16,9 +16,11 @@ from neuromas_env.envs.discrete.vector import VectorNetwork
 class Batch:
     """Episodes of a discrete network, those of a question side by side.
 
+    The turn of a node in a round is number `round * nodes + node`.
+
     Attributes:
-        seen: int64 array `[nodes, episodes]`, the number of what each node saw at its turn.
-        sent: int64 array `[nodes, episodes]`, its message.
+        seen: int64 array `[turns, episodes]`, the number of what the node saw at each turn.
+        sent: int64 array `[turns, episodes]`, its message.
         rewards: float array `[episodes]`.
         rollouts: How many episodes there are of each question.
         network: The environment after the episodes' end, for critics that see all.
@@ -55,11 +57,12 @@ def play(
     network: VectorNetwork, act: Callable[[np.ndarray], np.ndarray], rollouts: int = 1
 ) -> Batch:
     """Play the episodes of a network that was just reset."""
-    shape = len(network.layout.topology), network.batch
+    layout = network.layout
+    shape = layout.topology.rounds * len(layout.topology), network.batch
     seen, sent = np.empty(shape, np.int64), np.empty(shape, np.int64)
     rewards = None
-    for layer in network.layout.layers:
-        rows = list(layer)
+    for turns in layout.ticks:
+        rows = list(turns)
         seen[rows] = network.observations()
         sent[rows] = act(seen[rows])
         _, rewards = network.step(sent[rows])

@@ -30,7 +30,7 @@ def run_discrete(
     rollouts: int = 1,
     temperature: float = 1.0,
 ) -> list[Trajectory]:
-    """Run every question `rollouts` times, with one call of the engine per layer.
+    """Run every question `rollouts` times, with one call of the engine per layer and round.
 
     A node's prompt is the number of its observation, its adapter has the node's name.
 
@@ -50,31 +50,32 @@ def run_discrete(
     """
     parts, query = (np.repeat(numbers, rollouts, axis=1) for numbers in questions)
     count = parts.shape[1]
-    network = VectorNetwork(
-        layout.task, layout.topology, layout.codebook, layout.bandwidth, batch=count
-    )
+    network, nodes = VectorNetwork.of(layout, batch=count), len(layout.topology)
     network.reset(questions=(parts, query))
     targets = layout.task.rule(parts, query)
     seeds = [derive_seed(seed, i // rollouts, i % rollouts) for i in range(count)]
     turns: list[list[Turn]] = [[] for _ in range(count)]
     rewards = np.zeros(count)
-    for layer in layout.layers:
+    for tick in layout.ticks:
+        speakers = [(f"node_{turn % nodes}", turn % nodes, turn // nodes) for turn in tick]
         requests = [
             Request(
                 (("user", str(seen)),),
                 engine,
-                f"node_{node}",
+                name,
                 Sampling(temperature, 1),
-                derive_seed(seeds[i], node),
+                derive_seed(seeds[i], node, round),
             )
-            for node, row in zip(layer, network.observations().tolist(), strict=True)
+            for (name, node, round), row in zip(
+                speakers, network.observations().tolist(), strict=True
+            )
             for i, seen in enumerate(row)
         ]
         replies = engine.generate(requests)
         messages = np.array([_message(reply, layout) for reply in replies]).reshape(-1, count)
         for at, reply in enumerate(replies):
-            node, i = f"node_{layer[at // count]}", at % count
-            turns[i].append(Turn(node, reply.text, node, reply))
+            name, _, round = speakers[at // count]
+            turns[at % count].append(Turn(name, reply.text, name, reply, round))
         _, earned = network.step(messages)
         rewards = rewards if earned is None else earned.astype(np.float64)
     return [

@@ -23,9 +23,10 @@ from neuromas_env.agents.engines.devices import described, place_of, precision
 from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.training import checkpoint as checkpoints
-from neuromas_env.agents.training.config import TrainConfig, saved_config
+from neuromas_env.agents.training.config import TrainConfig, check_tools_stay, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.folder import check_free, locked, make
+from neuromas_env.agents.training.lengths import lengths_note
 from neuromas_env.agents.training.log import check_lengths
 from neuromas_env.agents.training.loop import Run
 from neuromas_env.agents.training.records import Head, Result
@@ -33,6 +34,7 @@ from neuromas_env.agents.training.result import Interrupted, RunResult
 from neuromas_env.agents.training.trackers import check_trackers
 from neuromas_env.checks import arguments
 from neuromas_env.config import read_config
+from neuromas_env.envs.channel import rounds_note
 from neuromas_env.errors import InputError, placed
 from neuromas_env.files import read, write
 from neuromas_env.progress import Reporter, usual_reporter
@@ -103,13 +105,21 @@ def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
         source = checkpoints.latest(config.grow_from)
         old = checkpoints.read_state(source).topology
         old.grow_to(stages[0][0])
-        _check_learner(config, source)
+        _check_source(config, source)
+        check_tools_stay(config.tool_names(), old, stages[0][0])
         stages = [(old, 0), *stages]  # growth is what happens between two stages
     _check_splits(config, task)
+    for shape, steps in stages:
+        if steps and (note := rounds_note(task, shape)):
+            report.note(note)
     engine = make_engine(config)
+    for shape, steps in stages:
+        if steps and (note := lengths_note(config, shape, task, engine)):
+            report.note(note)
     distributed.check_same({"of the base model": engine.weights_hash}, "hash")
-    nodes = config.node_names(stages[0][0]) if source is None else stages[0][0].nodes
-    for node in stages[0][0].nodes:
+    models = config.model_nodes(stages[0][0])
+    nodes = config.node_names(stages[0][0]) if source is None else models
+    for node in models:
         number = int(node.removeprefix("node_"))
         handover.add(engine, node, derive_seed(config.seed, Stream.ADAPTERS, number))
     if engine.device.type == "cuda" and not distributed.number():
@@ -289,10 +299,19 @@ def _check_splits(config: TrainConfig, task: Task) -> None:
     check_ready(task)
 
 
-def _check_learner(config: TrainConfig, source: Path) -> None:
-    """Refuse to hand one learner's state to another, which would misread it or lose some of it."""
+def _check_source(config: TrainConfig, source: Path) -> None:
+    """Refuse to hand one learner's state to another, which would misread it or lose some of it.
+
+    A run's tools are not another's either.
+    """
     path = source.resolve().parent.parent / "config.yaml"
-    learner = TrainConfig.from_mapping(read_config(path), str(path)).learner
+    saved = TrainConfig.from_mapping(read_config(path), str(path))
+    learner = saved.learner
+    if saved.tool_names() != config.tool_names():
+        raise InputError(
+            f"grow_from: {path.parent} was trained with tools {saved.tools!r}, but "
+            f"{config.tools!r} is asked for"
+        )
     if learner != config.learner:
         raise InputError(
             f"grow_from: learner {learner!r} trained {path.parent}, but {config.learner!r} is "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from neuromas_env.agents.engines.base import DEVICES, PRECISIONS, check_engine_name
+from neuromas_env.agents.engines.tools import TOOLS
 from neuromas_env.agents.learners.names import ADVANTAGES, read_terms
 from neuromas_env.agents.prompts import PROMPTS
 from neuromas_env.agents.training.trackers import TRACKERS, read_trackers
 from neuromas_env.config import Options, option, read_config
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks.base import REWARDS, SPLITS
+from neuromas_env.tasks.names import read_options
 from neuromas_env.topology import CONNECTIONS, Topology
 
 IMPORTANCE_CAP = 2.0
@@ -70,8 +72,14 @@ class TrainConfig(Options):
         "source has it, which is its place for all but malt",
         choices=PROMPTS,
     )
+    max_news: int | None = _network(
+        None, "characters that a prompt shows of each message it tells; by default all", low=1
+    )
     whole_questions: bool = _network(
         False, "let every node read the whole question, also where the task deals parts"
+    )
+    tools: str = _network(
+        "", "nodes at which a tool stands in place of a model, such as node_0=python"
     )
     seed: int = _run(0, "all random numbers derive from it", low=0)
     steps: int = _learning(30, "training steps in all", low=0)
@@ -193,10 +201,23 @@ class TrainConfig(Options):
             for node in self.node_names(final):
                 if node not in final.nodes:
                     raise unknown("node in train_nodes:", node, (*final.nodes, "all"))
+        self._check_tools()
         if self.freeze_inherited and self.schedule is None and self.grow_from is None:
             raise InputError(
                 "freeze_inherited must be false without grow_from or schedule, got true"
             )
+
+    def _check_tools(self) -> None:
+        tools, topologies = self.tool_names(), [topology for topology, _ in self.stages()]
+        for node, tool in tools.items():
+            for topology in topologies:
+                topology.layer_of(node)
+            if tool not in TOOLS:
+                raise unknown("tool", tool, TOOLS)
+        if not self.node_names(topologies[0]):
+            raise InputError(f"tools must leave a node that is trained, got {self.tools!r}")
+        for old, new in pairwise(topologies):
+            check_tools_stay(tools, old, new)
 
     def stages(self) -> list[tuple[Topology, int]]:
         """Return the topologies of the run with their numbers of steps, one unless scheduled.
@@ -215,8 +236,21 @@ class TrainConfig(Options):
     def node_names(self, topology: Topology) -> tuple[str, ...]:
         """Return the nodes of a topology that are trained."""
         if self.train_nodes == "all":
-            return topology.nodes
+            return self.model_nodes(topology)
         return tuple(dict.fromkeys(name.strip() for name in self.train_nodes.split(",")))
+
+    def tool_names(self) -> dict[str, str]:
+        """Return the name of the tool at each node that has one.
+
+        Raises:
+            InputError: The option cannot be read.
+        """
+        return read_options(self.tools, "tools", "node_0=python")
+
+    def model_nodes(self, topology: Topology) -> tuple[str, ...]:
+        """Return the nodes of a topology at which a model stands: those with an adapter."""
+        tools = self.tool_names()
+        return tuple([node for node in topology.nodes if node not in tools])
 
     def ratio_cap(self) -> float:
         """Return the cap of the importance ratios, 0 for none."""
@@ -247,6 +281,20 @@ def saved_config(run: Path) -> TrainConfig:
             f"{shlex.quote(str(run))}` begins a run there"
         )
     return TrainConfig.from_mapping(read_config(run / "config.yaml"))
+
+
+def check_tools_stay(tools: Collection[str], old: Topology, new: Topology) -> None:
+    """Refuse growth in which a tool becomes a model, or the reverse.
+
+    Raises:
+        InputError: It is such.
+    """
+    for before, after in old.grow_to(new).items():
+        if (before in tools or after in tools) and before != after:
+            raise InputError(
+                f"tools: a node with a tool must stay where it is, but growing from {old.name!r} "
+                f"to {new.name!r} makes {after} of {before}"
+            )
 
 
 def read_schedule(text: str, connect: str = "dense") -> list[tuple[Topology, int]]:

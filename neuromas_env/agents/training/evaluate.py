@@ -102,7 +102,7 @@ def evaluate(
     """
     if not examples:
         raise InputError("an evaluation needs at least one question")
-    costs = [engine.cost for engine in method.engines]
+    costs = method.costs
     phases, before = [cost.phase for cost in costs], _total(costs)
     for cost in costs:
         cost.phase = "eval"
@@ -131,6 +131,8 @@ def communication_ablation(
     progress: Progress | None = None,
 ) -> dict[str, Evaluation]:
     """Evaluate with the hidden nodes' messages destroyed; the output node's stays.
+
+    Over several rounds it stays wherever it is heard: it is the action that a task replies to.
 
     Returns:
         `blanked`: every hidden message is empty. `shuffled`: every question gets the

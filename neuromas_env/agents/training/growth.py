@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
@@ -25,6 +25,7 @@ def grow(
     init: str = "zero",
     seed: int = 0,
     mapping: Mapping[str, str] | None = None,
+    bare: Collection[str] = (),
 ) -> dict[str, str]:
     """Turn the adapters of a network into those of a larger one.
 
@@ -32,13 +33,15 @@ def grow(
     the old one's `grow` returned before.
 
     Args:
-        engine: Holds an adapter for every old node, afterwards for every new one.
+        engine: Holds an adapter for every old node that is not bare, afterwards for every such
+            new one.
         old: The trained network.
         new: The larger network.
         init: New nodes start as the bare base (`zero`), as a copy of the nearest
             inherited node (`copy`), or as the base with small noise (`noise`).
         seed: Of the new nodes' random numbers.
         mapping: Old to new node, instead of `Topology.grow_to`'s default.
+        bare: Nodes without an adapter, in both networks.
 
     Returns:
         Old node to the new node that inherits its adapter.
@@ -49,7 +52,8 @@ def grow(
     """
     if init not in INITS:
         raise unknown("initialisation", init, INITS)
-    inherited = old.grow_to(new, mapping)
+    inherited = {a: b for a, b in old.grow_to(new, mapping).items() if a not in bare}
+    numbered = [(number, node) for number, node in enumerate(new.nodes) if node not in bare]
     adapters = engine.adapters
     # All old adapters go before new ones come, since an old name may be another's new one.
     kept = {
@@ -57,14 +61,15 @@ def grow(
         for node in inherited
     }
     for node in old.nodes:
-        adapters.remove(node)
-    for number, node in enumerate(new.nodes):
+        if node not in bare:
+            adapters.remove(node)
+    for number, node in numbered:
         handover.add(engine, node, derive_seed(seed, number))
     with torch.no_grad():
         for node, weights in kept.items():
             for key, parameter in adapters.parameters(node).items():
                 parameter.copy_(weights[key])
-    for number, node in enumerate(new.nodes):
+    for number, node in numbered:
         if node in kept or init == "zero":
             continue
         if init == "copy" and kept:

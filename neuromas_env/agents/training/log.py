@@ -127,8 +127,9 @@ class NoLog(RunLog):
 
 
 def transcript(trajectory: Trajectory) -> dict[str, Any]:
-    """Return an episode for JSON: the question, what every node said, and the score."""
+    """Return an episode for JSON: the question, what nodes said and a task replied, the score."""
     score = trajectory.score
+    replies = [reply and reply.text for reply in trajectory.replies]
     return {
         "id": trajectory.example.id,
         "question": trajectory.example.question,
@@ -141,9 +142,11 @@ def transcript(trajectory: Trajectory) -> dict[str, Any]:
                 "text": turn.text,
                 "tokens": 0 if turn.completion is None else len(turn.completion.ids),
                 "finished": turn.completion is None or turn.completion.finished,
+                **({"round": turn.round} if turn.round else {}),
             }
             for turn in trajectory.turns
         ],
+        **({"replies": replies, "rewards": list(trajectory.rewards)} if replies else {}),
         "answer": trajectory.answer,
         "reward": trajectory.reward,
         "strict": None if score is None else score.strict,

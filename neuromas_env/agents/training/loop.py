@@ -33,6 +33,7 @@ from neuromas_env.agents.training.growth import grow
 from neuromas_env.agents.training.log import NoLog, RunLog
 from neuromas_env.agents.training.records import Head
 from neuromas_env.agents.training.result import Interrupted, RunResult
+from neuromas_env.agents.training.signals import Watch, measures
 from neuromas_env.agents.training.trackers import read_trackers, start_trackers
 from neuromas_env.errors import InputError
 from neuromas_env.files import read, write
@@ -79,6 +80,7 @@ class Run:
         self.trained: tuple[str, ...] = ()
         self.learner: Learner
         self.log: RunLog
+        self._watch = Watch()
         self._last: tuple[tuple[int, int], Evaluation] | None = None
 
     @property
@@ -166,11 +168,13 @@ class Run:
         self.step += 1
         self.log.transcripts(self.step, trajectories, self.config.transcripts)
         line: dict[str, Any] = {"step": self.step, "topology": self.topology.name}
-        line |= summary(trajectories) | metrics
+        line |= summary(trajectories) | measures(trajectories) | metrics
         line |= {"rollout_seconds": rolled - started, "train_seconds": trained - rolled}
         line["other_seconds"] = time.perf_counter() - trained
         self.log.metrics(line)
         self.report.advance(self.step, {key: line[key] for key in ("reward", "extracted")})
+        for told in self._watch.step(line):
+            self.report.note(f"step {self.step}: {told}")
         every = self.config.eval_every
         if every and self.step % every == 0 and self.step < self.ends[-1]:
             # Runs to its end even if the user stops the run, so that the log has no gap.
@@ -227,8 +231,10 @@ class Run:
             new,
             init=self.config.grow_init,
             seed=derive_seed(self.config.seed, Stream.GROWTH, stage),
+            bare=self.config.tool_names(),
         )
-        fresh = tuple(node for node in new.nodes if node not in names.values())
+        models = self.config.model_nodes(new)
+        fresh = tuple(node for node in models if node not in names.values())
         if self.config.freeze_inherited:
             if not fresh:
                 raise InputError(
@@ -303,6 +309,7 @@ class Run:
 
     def _checkpoint(self) -> None:
         usage = self.engine.cost.usage.items()
+        models = self.config.model_nodes(self.topology)
         state = checkpoint.State(
             step=self.step,
             stage=self.stage,
@@ -310,7 +317,7 @@ class Run:
             trained=self.trained,
             model=self.engine.name,
             weights_hash=self.engine.weights_hash,
-            adapters={n: self.engine.adapters.digest(n) for n in self.topology.nodes},
+            adapters={n: self.engine.adapters.digest(n) for n in models},
             log=self.log.sync(),
             cost=[[*key, *asdict(value).values()] for key, value in usage],
         )

@@ -77,7 +77,7 @@ def _gather(run: Path, repo: str, folder: Path) -> None:
     from neuromas_env.agents.training import checkpoint
 
     source = checkpoint.latest(run)
-    nodes = checkpoint.read_state(source).topology.nodes
+    nodes = tuple(checkpoint.read_state(source).adapters)
     config, result = read_config(run / "config.yaml"), read(run / "result.json")
     kept = {name: value for name, value in config.items() if name not in OWN_PLACES}
     try:

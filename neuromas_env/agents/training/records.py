@@ -15,6 +15,9 @@ class Network(TypedDict):
 
     nodes: int
     edges: list[tuple[int | str, int | str]]
+    rounds: NotRequired[int]
+    feedback: NotRequired[list[tuple[int | str, int | str]]]
+    memory: NotRequired[bool]
 
 
 class Spent(TypedDict):
@@ -92,6 +95,7 @@ class Message(TypedDict):
     text: str
     tokens: Natural
     finished: bool
+    round: NotRequired[Natural]
 
 
 class Transcript(TypedDict):
@@ -102,6 +106,7 @@ class Transcript(TypedDict):
     question: str
     target: str
     messages: list[Message]
+    replies: NotRequired[list[str | None]]
     strict: Share | None
     extracted: Share | None
     reward: float

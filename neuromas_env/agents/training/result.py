@@ -62,6 +62,9 @@ class RunResult:
             if found is not None:
                 low, high = found.extracted_interval
                 lines.append(
-                    f"{name:18} {found.extracted:6.1%} [{low:.1%}, {high:.1%}] of {found.n}"
+                    f"{name:20} {found.extracted:6.1%} [{low:.1%}, {high:.1%}] of {found.n}, "
+                    f"strict {found.strict:.1%}"
                 )
+        if self.after is not None:
+            lines.append(f"{'best constant answer':20} {self.after.majority:6.1%}")
         return "\n".join(lines)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
 
-from neuromas_env.envs.discrete.layout import Layout
+from neuromas_env.envs.discrete.layout import Layout, Thing
 from neuromas_env.envs.discrete.tasks import check_question
 from neuromas_env.envs.spaces import Spaces
 from neuromas_env.envs.wiring import Wiring, wiring
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.base import Score
+from neuromas_env.tasks.interactive import InteractiveTask
 from neuromas_env.topology import Topology
 
 if TYPE_CHECKING:
@@ -32,25 +33,8 @@ class Question(NamedTuple):
     query: tuple[int, ...]
 
 
-class _View(NamedTuple):
-    """What a node sees: its number, places in `parts + query`, sources, and how they are coded."""
-
-    node: int
-    numbers: tuple[int, ...]
-    sources: tuple[str, ...]
-    radices: tuple[int, ...]
-    offset: int
-
-
-def _view(layout: Layout, node: int) -> _View:
-    parts, whole = len(layout.task.parts), len(layout.task.parts + layout.task.query)
-    numbers = layout.parts[node] + (tuple(range(parts, whole)) if layout.reads_query[node] else ())
-    sources = tuple(layout.topology.nodes[source] for source in layout.sources[node])
-    return _View(node, numbers, sources, layout.radices[node], layout.offsets[node])
-
-
 class DiscreteChannel:
-    """Messages of a code book; see `neuromas_env.envs.episode.Channel`.
+    """Messages of a code book; see `neuromas_env.envs.channel.Channel`.
 
     A message is kept as a number: its row of symbols, the first most significant.
 
@@ -61,6 +45,7 @@ class DiscreteChannel:
 
     name = "discrete_v0"
     options: tuple[str, ...] = ("question",)
+    world: InteractiveTask | None = None
 
     def __init__(self, layout: Layout, observation: str = "box") -> None:
         """Take a layout and an encoding.
@@ -75,7 +60,8 @@ class DiscreteChannel:
         layout.observation_space(observation)
         self.layout, self.task, self._encoding = layout, layout.task, observation
         self._sources = wiring(layout.topology).sources
-        self._views = {node: _view(layout, i) for i, node in enumerate(layout.topology.nodes)}
+        self._numbers = {node: i for i, node in enumerate(layout.topology.nodes)}
+        self._starts = np.cumsum([0, *layout.state_sizes])
 
     def draw(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Question:
         """Return the given `question`, its numbers parts before query, or else a random one.
@@ -135,44 +121,53 @@ class DiscreteChannel:
 
     def observe(self, episode: Episode, node: str) -> Any:
         """Return what a node sees now, in the encoding."""
-        view, example, said = self._views[node], episode.example, episode.said
-        numbers = example.parts + example.query
-        values = [numbers[i] for i in view.numbers]
+        layout, number = self.layout, self._numbers[node]
+        things = layout.things[number]
+        values = [self._value(episode, thing) for thing in things]
         if self._encoding == "discrete":
-            values += [said[source] + 1 if source in said else 0 for source in view.sources]
             index = 0
-            for value, radix in zip(values, view.radices, strict=True):
-                index = index * radix + value
-            return np.int64(view.offset + index)
-        heard = {source: said[source] for source in view.sources if source in said}
-        row = self._row(view.node, zip(view.numbers, values, strict=True), heard)
+            for value, thing in zip(values, things, strict=True):
+                index = index * thing.radix + value
+            return np.int64(layout.offsets[number] + index)
+        row = np.zeros(len(layout.nvec), np.int64)
+        row[0] = number
+        for value, thing in zip(values, things, strict=True):
+            if thing.said:
+                row[thing.slot : thing.slot + layout.bandwidth] = self._slots(value)
+            else:
+                row[thing.slot] = value + 1
         if self._encoding == "multidiscrete":
             return row
-        known, starts = np.flatnonzero(row[1:]) + 1, self.layout.starts
+        known, starts = np.flatnonzero(row[1:]) + 1, layout.starts
         encoded = np.zeros(starts[-1], np.float32)
-        encoded[view.node] = 1
+        encoded[number] = 1
         encoded[starts[known] + row[known] - 1] = 1
         return encoded
 
     def state(self, episode: Episode) -> np.ndarray:
-        """Return all parts, the query and all messages so far, one-hot in float32."""
-        layout, example, output = self.layout, episode.example, episode.topology.output
-        heard = {node: message for node, message in episode.said.items() if node != output}
-        row = self._row(0, enumerate(example.parts + example.query), heard)
-        known = np.flatnonzero(row[1:]) + 1
-        state = np.zeros(self._state_width, np.float32)
-        state[layout.starts[known] + row[known] - 1 - layout.starts[1]] = 1
-        if output in episode.said:
-            tail = len(state) - layout.codebook * layout.bandwidth
-            for place, symbol in enumerate(layout.symbols(episode.said[output])):
-                state[tail + place * layout.codebook + symbol] = 1
+        """Return all parts, the query and all messages so far, one-hot in float32.
+
+        With rounds these are the messages of this round, those that feedback carries out of the
+        round before, and the round.
+        """
+        layout = self.layout
+        slots = [number + 1 for number in episode.example.parts + episode.example.query]
+        for node in self._numbers.values():
+            slots += self._slots(self._said(episode.said, node))
+        for node in layout.feedback_sources:
+            slots += self._slots(self._said(episode.before, node))
+        if layout.topology.rounds > 1:
+            slots.append(episode.round + 1)
+        row, state = np.array(slots), np.zeros(self._starts[-1], np.float32)
+        known = np.flatnonzero(row)
+        state[self._starts[known] + row[known] - 1] = 1
         return state
 
-    def score(self, examples: Sequence[Question], answers: Sequence[int]) -> list[Score]:
+    def score(self, episodes: Sequence[Episode]) -> list[Score]:
         """Score 1 where an answer is the task's, else 0."""
-        parts, query = zip(*examples, strict=True)
+        parts, query = zip(*[episode.example for episode in episodes], strict=True)
         right = self.task.rule(np.array(parts).T, np.array(query).T).tolist()
-        return [_RIGHT if a == b else _WRONG for a, b in zip(right, answers, strict=True)]
+        return [_RIGHT if a == e.answer else _WRONG for a, e in zip(right, episodes, strict=True)]
 
     def reward(self, score: Score) -> float:
         """Return 1 for a right answer, else 0."""
@@ -187,7 +182,7 @@ class DiscreteChannel:
         return Spaces(
             self.layout.observation_space(self._encoding),
             self.layout.action_space(),
-            Box(0.0, 1.0, (self._state_width,), np.float32),
+            Box(0.0, 1.0, (int(self._starts[-1]),), np.float32),
         )
 
     def question(self, example: Question) -> str:
@@ -198,25 +193,24 @@ class DiscreteChannel:
         """Return the symbols of a message."""
         return " ".join(map(str, self.layout.symbols(message)))
 
-    @property
-    def _state_width(self) -> int:
-        layout = self.layout
-        return int(layout.starts[-1] - layout.starts[1]) + layout.codebook * layout.bandwidth
+    def _value(self, episode: Episode, thing: Thing) -> int:
+        """The value of a thing that a node sees; of a message 0 if there is none, else from 1."""
+        if thing.kind == "messages":
+            return self._said(episode.said, thing.number)
+        if thing.kind == "before":
+            return self._said(episode.before, thing.number)
+        if thing.kind == "clock":
+            return episode.round
+        return getattr(episode.example, thing.kind)[thing.number]
 
-    def _row(
-        self, node: int, numbers: Iterable[tuple[int, int]], heard: Mapping[str, int]
-    ) -> np.ndarray:
-        """Write the seen numbers of a question, and messages, into the slots of an observation."""
-        layout = self.layout
-        row = np.zeros(len(layout.nvec), np.int64)
-        row[0] = node
-        for i, value in numbers:
-            row[1 + i] = value + 1
-        for source, message in heard.items():
-            first = layout.first_symbol + self._views[source].node * layout.bandwidth
-            for place, symbol in enumerate(layout.symbols(message)):
-                row[first + place] = symbol + 1
-        return row
+    def _said(self, messages: Mapping[str, int], node: int) -> int:
+        return messages.get(self.layout.topology.nodes[node], -1) + 1
+
+    def _slots(self, value: int) -> Sequence[int]:
+        """Slots of a message that counts from 1: 0 for none yet, else the symbol plus one."""
+        if not value:
+            return (0,) * self.layout.bandwidth
+        return [symbol + 1 for symbol in self.layout.symbols(value - 1)]
 
 
 _RIGHT, _WRONG = Score(1.0, 1.0, "ok"), Score(0.0, 0.0, "wrong")

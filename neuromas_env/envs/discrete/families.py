@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from itertools import permutations
+from functools import lru_cache, partial
+from itertools import combinations, permutations
 from math import comb, prod
 
 import numpy as np
@@ -13,6 +13,9 @@ from neuromas_env.envs.discrete.tasks import MAX_PARTS, MAX_VALUES, DiscreteTask
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.names import check_int
 from neuromas_env.topology import Topology
+
+MAX_CODES = 50_000
+"""So many codes at most are tried for the best one."""
 
 
 class Passed(DiscreteTask):
@@ -69,13 +72,16 @@ class Lewis(DiscreteTask):
         power of the number of disjoint paths that lead there (Menger's theorem gives the
         bound, a symbol routed along each path attains it). The best answer then is right
         with the probability E[different classes among the candidates] / candidates, which
-        is largest when the classes differ least in size.
+        is largest when the classes differ least in size. Where feedback could tell the senders
+        of the candidates, more than that is not ruled out, so the optimum is not known.
         """
         count, objects = len(self.query), self.parts[0]
         if len(topology) == 1:
             return Returns(1.0, 1 / messages, 1.0)
         classes = min(objects, messages ** disjoint_paths(topology))
         sizes = [objects // classes + (i < objects % classes) for i in range(classes)]
+        if classes < objects and topology.feedback:
+            return Returns(None, 1 / messages, 1 / count)
         absent = sum(comb(objects - size, count) for size in sizes) / comb(objects, count)
         return Returns((classes - absent) / count, 1 / messages, 1 / count)
 
@@ -127,6 +133,48 @@ def _bracket(leaves: int) -> list[tuple[_Players, _Players]]:
     return matches
 
 
+class Index(DiscreteTask):
+    """Say the bit of a word at a place; the one is dealt to one node, the other to another.
+
+    It is the communication problem INDEX (Kremer, Nisan and Ron 1999): the node with the word can
+    say little of it in a message, and the one bit that matters once it has heard of the place.
+    """
+
+    def returns(self, topology: Topology, messages: int) -> Returns:
+        """Work out the known returns; see `DiscreteTask.returns`.
+
+        Messages must tell all places apart. Then the optimum is 1 where feedback leads from a
+        node with the place to one with the word, which in the second round sends the bit.
+        Without feedback, between two input nodes, the words fall into `messages` classes, and
+        at each place the output says the more frequent bit: the best classes are those of the
+        nearest among as many code words whose mean distance is least (a random access code
+        without quantum mechanics, Ambainis et al. 1999). Elsewhere it is not known.
+        """
+        found, bits = super().returns(topology, messages), self.parts[0]
+        if len(topology) == 1 or messages < bits:
+            return found
+        places, words = topology.inputs[::2], topology.inputs[1::2]
+        if any(source in places and reader in words for source, reader in topology.feedback):
+            return replace(found, optimal=1.0)
+        if not topology.feedback and len(topology.inputs) == 2:
+            return replace(found, optimal=_best_code(bits, messages))
+        return found
+
+
+@lru_cache
+def _best_code(bits: int, size: int) -> float | None:
+    """Return the share of right bits in the nearest of the best code words, None if too many."""
+    words = np.arange(2**bits)
+    if size >= len(words):
+        return 1.0
+    if comb(len(words) - 1, size - 1) > MAX_CODES:
+        return None
+    distance = np.bitwise_count(words[:, None] ^ words)
+    codes = combinations(range(1, len(words)), size - 1)  # with 0: distances do not change by xor
+    least = min(int(distance[[0, *code]].min(0).sum()) for code in codes)
+    return 1 - least / (bits * len(words))
+
+
 def disjoint_paths(topology: Topology) -> int:
     """Count the paths from input nodes to the output that share no node but the output."""
     import networkx
@@ -164,6 +212,11 @@ def _knockout_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
         one, other = winner[pair[0]], winner[pair[1]]
         winner[pair[0] + pair[1]] = np.where((other - one) % 3 == 1, other, one)
     return winner[tuple(range(len(parts)))]
+
+
+def _index_rule(parts: np.ndarray, query: np.ndarray) -> np.ndarray:
+    place, word = parts
+    return word >> place & 1
 
 
 def relay(name: str, values: int = 4) -> DiscreteTask:
@@ -213,3 +266,9 @@ def knockout(name: str, leaves: int = 4) -> DiscreteTask:
     """Which of rock, paper and scissors wins a knock-out of the leaves."""
     check_int("knockout", "leaves", leaves, 2, MAX_PARTS)
     return Knockout(name, (3,) * leaves, (), "later", 3, _knockout_rule)
+
+
+def index(name: str, bits: int = 2) -> DiscreteTask:
+    """The bit at a place that another node knows."""
+    check_int("index", "bits", bits, 2, MAX_VALUES.bit_length() - 1)
+    return Index(name, (bits, 2**bits), (), "later", 2, _index_rule)

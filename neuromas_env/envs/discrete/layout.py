@@ -1,8 +1,9 @@
 """Who sees what in a discrete network, and how observations are numbered.
 
 An observation is a row of small integers, its slots: the node's number, every part,
-every number of the query, every symbol of every node's message but the output's. In a
-slot, 0 means that the node does not see it (or not yet) and `v + 1` the value `v`. The
+every number of the query, every symbol of every node's message but the output's. With rounds
+follow every symbol that a feedback edge carries out of the round before, and the clock's round.
+In a slot, 0 means that the node does not see it (or not yet) and `v + 1` the value `v`. The
 encodings `multidiscrete`, `box` and `discrete` say the same in three ways.
 """
 
@@ -11,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from math import prod
+from typing import Literal, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
@@ -25,6 +28,28 @@ MAX_MESSAGES = 4096
 _MAX_INDEX = 2**31
 
 
+class Thing(NamedTuple):
+    """One thing that a node sees, a digit of its observation's number in the `discrete` encoding.
+
+    Attributes:
+        kind: Of the question, `parts` or `query`; `messages` of this round, those of the round
+            `before`, or the `clock`.
+        number: Which part, which number of the query, or whose message.
+        radix: How many values it has; a message counts one more, for "nothing yet".
+        slot: Its first slot in an observation.
+    """
+
+    kind: Literal["parts", "query", "messages", "before", "clock"]
+    number: int
+    radix: int
+    slot: int
+
+    @property
+    def said(self) -> bool:
+        """Whether it is a message, of which the value 0 means that there is none."""
+        return self.kind in ("messages", "before")
+
+
 @dataclass(frozen=True)
 class Layout:
     """A task on a topology with messages of `bandwidth` symbols from a code book.
@@ -36,12 +61,14 @@ class Layout:
         topology: The network.
         codebook: Number of different symbols.
         bandwidth: Symbols per message.
+        clock: Whether a node sees which round it is.
     """
 
     task: DiscreteTask
     topology: Topology
     codebook: int
     bandwidth: int
+    clock: bool = False
 
     @cached_property
     def messages(self) -> int:
@@ -54,11 +81,22 @@ class Layout:
         return tuple(tuple(map(_number, layer)) for layer in self.topology.layers)
 
     @cached_property
+    def ticks(self) -> tuple[tuple[int, ...], ...]:
+        """The turns that are taken at once, by layer and round: numbers `round * nodes + node`."""
+        starts = range(0, self.topology.rounds * len(self.topology), len(self.topology))
+        return tuple(tuple(start + n for n in layer) for start in starts for layer in self.layers)
+
+    @cached_property
     def sources(self) -> tuple[tuple[int, ...], ...]:
-        """For every node the numbers of the nodes that it reads."""
+        """For every node the numbers of the nodes that it reads in the same round."""
         return tuple(
             tuple(map(_number, self.topology.sources(node))) for node in self.topology.nodes
         )
+
+    @cached_property
+    def feedback_sources(self) -> tuple[int, ...]:
+        """The numbers of the nodes whose messages of one round are read in the next."""
+        return tuple(sorted({_number(source) for source, _ in self.topology.feedback}))
 
     @cached_property
     def parts(self) -> tuple[tuple[int, ...], ...]:
@@ -88,7 +126,8 @@ class Layout:
         return np.array(
             [senders + 1]
             + [size + 1 for size in self.task.parts + self.task.query]
-            + [self.codebook + 1] * (senders * self.bandwidth)
+            + [self.codebook + 1] * ((senders + len(self.feedback_sources)) * self.bandwidth)
+            + [self.topology.rounds + 1] * self.clock
         )
 
     @cached_property
@@ -99,34 +138,48 @@ class Layout:
         return np.array(list(accumulate(widths, initial=0)))
 
     @cached_property
-    def first_symbol(self) -> int:
-        """The slot of the first symbol of the first node's message."""
-        return 1 + len(self.task.parts) + len(self.task.query)
+    def state_sizes(self) -> tuple[int, ...]:
+        """Values of each slot of a state: parts, query and symbols, and with rounds what is next.
+
+        These are the symbols that feedback edges carry out of the round before, and the round.
+        """
+        symbols = (len(self.topology) + len(self.feedback_sources)) * self.bandwidth
+        rounds = self.topology.rounds
+        return (
+            *self.task.parts, *self.task.query, *[self.codebook] * symbols, *[rounds] * (rounds > 1)
+        )  # fmt: skip
+
+    @cached_property
+    def things(self) -> tuple[tuple[Thing, ...], ...]:
+        """For every node what it sees: parts, query, messages, those of the round before, clock."""
+        return tuple(map(self._things, range(len(self.topology))))
+
+    def _things(self, node: int) -> tuple[Thing, ...]:
+        task, width, known = self.task, self.bandwidth, self.messages + 1
+        query = 1 + len(task.parts)
+        first = query + len(task.query)
+        late = first + (len(self.topology) - 1) * width
+        clock = len(self.nvec) - 1
+        feedback = map(_number, self.topology.feedback_sources(self.topology.nodes[node]))
+        slots = {source: late + i * width for i, source in enumerate(self.feedback_sources)}
+        asked = enumerate(task.query) if self.reads_query[node] else ()
+        return (
+            *(Thing("parts", part, task.parts[part], 1 + part) for part in self.parts[node]),
+            *(Thing("query", i, size, query + i) for i, size in asked),
+            *(Thing("messages", s, known, first + s * width) for s in self.sources[node]),
+            *(Thing("before", s, known, slots[s]) for s in feedback),
+            *[Thing("clock", 0, self.topology.rounds, clock)] * self.clock,
+        )
 
     @cached_property
     def radices(self) -> tuple[tuple[int, ...], ...]:
-        """For every node how many values each thing that it sees has: parts, query, messages.
-
-        A message counts one more, for "nothing yet".
-        """
-        query = self.task.query
-        return tuple(
-            tuple(self.task.parts[part] for part in self.parts[node])
-            + (query if self.reads_query[node] else ())
-            + (self.messages + 1,) * len(self.sources[node])
-            for node in range(len(self.topology))
-        )
+        """For every node how many values each thing that it sees has."""
+        return tuple(tuple(thing.radix for thing in things) for things in self.things)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         """For every node how many different observations it has in the `discrete` encoding."""
-        sizes = []
-        for radices in self.radices:
-            size = 1
-            for radix in radices:
-                size *= radix
-            sizes.append(size)
-        return tuple(sizes)
+        return tuple(map(prod, self.radices))
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
@@ -180,18 +233,20 @@ def make_layout(
     topology: Topology | str = "2-1",
     codebook: Count | None = None,
     bandwidth: Count = 1,
+    clock: bool = False,
 ) -> Layout:
     """Fit a task, a topology and a code book together.
 
     Args:
         task: A task, or its name such as `parity:bits=8`.
-        topology: A topology, or its text such as `2-2-1` or `tree-8`.
+        topology: A topology without memory, or its text such as `2-2-1` or `tree-8`.
         codebook: Number of different symbols; by default as many as the task has answers.
         bandwidth: Symbols per message.
+        clock: Whether a node sees which round it is, and so may act otherwise in each.
 
     Raises:
-        InputError: An argument is wrong, the network has fewer input nodes than the task
-            has parts, or the messages are too few to give every answer.
+        InputError: An argument is wrong, the network remembers or has fewer input nodes than the
+            task has parts, or the messages are too few to give every answer.
     """
     task = make_discrete_task(task)
     topology = topology if isinstance(topology, Topology) else Topology.parse(topology)
@@ -213,7 +268,14 @@ def make_layout(
             f"topology {topology.name!r} has {inputs} input nodes, but task {task.name} has "
             f"{parts} parts: take at least {parts} input nodes, such as '{parts}-1'"
         )
-    return Layout(task, topology, codebook, bandwidth)
+    if topology.memory:
+        raise InputError(
+            f"a discrete network has no memory, but {topology.name!r} has: write memory=none, as "
+            f"in '{topology.name}:memory=none'"
+        )
+    if clock and topology.rounds == 1:
+        raise InputError("clock needs at least 2 rounds, got 1; write rounds=2")
+    return Layout(task, topology, codebook, bandwidth, clock)
 
 
 def _number(node: str) -> int:

@@ -31,6 +31,12 @@ LEVELS: dict[str, dict[str, Any]] = {
     "routing-hard-v0": {
         "task": "routing:leaves=4,values=4", "topology": "tree-4", "codebook": 4,
     },
+    "index-easy-v0": {
+        "task": "index:bits=2", "topology": "2-1:rounds=2:feedback=0>1:memory=none", "codebook": 2,
+    },
+    "index-hard-v0": {
+        "task": "index:bits=4", "topology": "2-1:rounds=2:feedback=0>1:memory=none", "codebook": 4,
+    },
 }  # fmt: skip
 """Arguments of the environments by level name."""
 

@@ -135,6 +135,7 @@ _BUILT_IN = {
     "modsum": ("families:modsum", "the sum of all parts, modulo"),
     "lewis": ("families:lewis", "which candidate the senders were shown"),
     "routing": ("families:routing", "the value of the one leaf that later nodes are told to ask"),
+    "index": ("families:index", "the bit at a place that another node knows"),
     "knockout": (
         "families:knockout",
         "which of rock, paper and scissors wins a knock-out of the leaves",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from gymnasium.spaces import Space
 
 from neuromas_env.checks import Count, Natural, arguments
-from neuromas_env.envs.discrete.layout import Layout, make_layout
+from neuromas_env.envs.discrete.layout import Layout, Thing, make_layout
 from neuromas_env.envs.discrete.tasks import DiscreteTask, Dtype
 from neuromas_env.errors import InputError
 from neuromas_env.topology import Topology
@@ -28,7 +28,9 @@ class VectorNetwork:
         batch: Number of episodes.
         parts: int16 array `[n_parts, batch]`, the questions' parts.
         query: int16 array `[n_query, batch]`, the questions' queries.
-        messages: int16 array `[nodes, batch]`; -1 where nothing was said yet.
+        messages: int16 array `[nodes, batch]`, those of this round; -1 where nothing was said yet.
+        before: The same of the round before, all -1 in the first; it is what feedback carries.
+        round: Number of the round, counted from 0; the last one after the end.
         layer: Number of the layer whose turn it is; the number of layers after the end.
     """
 
@@ -42,6 +44,7 @@ class VectorNetwork:
         observation: str = "discrete",
         batch: Count = 4096,
         seed: Natural | None = None,
+        clock: bool = False,
     ) -> None:
         """Fit task and topology together.
 
@@ -53,16 +56,27 @@ class VectorNetwork:
             observation: `discrete`, `multidiscrete` or `box`.
             batch: Number of episodes.
             seed: Seeds the choice of questions.
+            clock: As in `neuromas_env.discrete_v0.make`.
 
         Raises:
             InputError: An argument is wrong, or they do not fit together.
         """
-        self.layout: Layout = make_layout(task, topology, codebook, bandwidth)
+        self.layout: Layout = make_layout(task, topology, codebook, bandwidth, clock)
         self.batch = batch
         self.observation_space: Space = self.layout.observation_space(observation)
         self._encoding = observation
         self._rng = np.random.default_rng(seed)
-        self.layer = len(self.layout.layers)
+        # Numbers of observations are worked out in few bytes where that is enough.
+        self._digits = np.int16 if sum(self.layout.sizes) < 2**15 else np.int64
+        self.round, self.layer = 0, len(self.layout.layers)
+
+    @classmethod
+    def of(cls, layout: Layout, **options: Any) -> Self:
+        """Make the batch of a layout; options are `observation`, `batch` and `seed`."""
+        return cls(
+            layout.task, layout.topology, layout.codebook, layout.bandwidth, clock=layout.clock,
+            **options,
+        )  # fmt: skip
 
     def reset(self, seed: int | None = None, questions: Questions | None = None) -> np.ndarray:
         """Start all episodes and return what the input nodes see.
@@ -84,7 +98,8 @@ class VectorNetwork:
         else:
             self.parts, self.query = self._checked(questions)
         self.messages = np.full((len(self.layout.topology), self.batch), -1, Dtype)
-        self.layer = 0
+        self.before = self.messages.copy()
+        self.round = self.layer = 0
         return self.observations()
 
     def step(self, messages: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -94,8 +109,8 @@ class VectorNetwork:
             messages: Integer array `[width of the layer, batch]`.
 
         Returns:
-            What the next layer's nodes see, None after the last layer; and the rewards,
-            float32 `[batch]`, None before that.
+            What the next layer's nodes see, those of the first layer after the last of a round,
+            None after the last round; and the rewards, float32 `[batch]`, None before that.
 
         Raises:
             InputError: The episodes have ended, or the messages are not of the code book.
@@ -117,6 +132,8 @@ class VectorNetwork:
         for node, message in zip(nodes, messages, strict=True):
             self.messages[node] = message
         self.layer += 1
+        if self.layer == len(self.layout.layers) and self.round + 1 < self.layout.topology.rounds:
+            self._next_round()
         if self.layer < len(self.layout.layers):
             return self.observations(), None
         right = self.layout.task.rule(self.parts, self.query) == self.messages[-1]
@@ -130,7 +147,8 @@ class VectorNetwork:
         """
         if self.layer >= len(self.layout.layers):
             raise InputError("the episodes have ended: call reset()")
-        return np.stack([self.observe(node) for node in self.layout.layers[self.layer]])
+        seen = [self._see(node) for node in self.layout.layers[self.layer]]
+        return np.stack(seen, dtype=self.observation_space.dtype)
 
     def observe(self, node: int) -> np.ndarray:
         """Return what the node of this number sees: array `[batch, ...]`.
@@ -142,6 +160,10 @@ class VectorNetwork:
             InputError: `reset()` was never called.
         """
         self._check_started()
+        return self._see(node).astype(self.observation_space.dtype, copy=False)
+
+    def _see(self, node: int) -> np.ndarray:
+        """What a node sees, in the encoding but perhaps in a smaller type."""
         if self._encoding == "discrete":
             return self._index(node)
         rows = self._rows(node)
@@ -153,53 +175,62 @@ class VectorNetwork:
     def state(self) -> np.ndarray:
         """Return all parts, the query and all messages so far, one-hot: float32 `[batch, width]`.
 
-        It equals the AEC environment's `state()`.
+        With rounds these are the messages of this round, those that feedback carries out of the
+        round before, and the round. It equals the AEC environment's `state()`.
 
         Raises:
             InputError: `reset()` was never called.
         """
         self._check_started()
-        known = [self.parts + 1, self.query + 1, *map(self._symbols, range(len(self.messages)))]
-        sizes = [*(self.layout.nvec[1:] - 1), *[self.layout.codebook] * self.layout.bandwidth]
-        return _one_hot(np.concatenate(known), sizes)
+        layout = self.layout
+        known = [self.parts + 1, self.query + 1, *map(self._symbols, self.messages)]
+        known += [self._symbols(self.before[source]) for source in layout.feedback_sources]
+        if layout.topology.rounds > 1:
+            known.append(np.full((1, self.batch), self.round + 1))
+        return _one_hot(np.concatenate(known), layout.state_sizes)
+
+    def _next_round(self) -> None:
+        self.round, self.layer = self.round + 1, 0
+        self.before, self.messages = self.messages, self.before
+        self.messages.fill(-1)
 
     def _check_started(self) -> None:
         if not hasattr(self, "messages"):
             raise InputError("no episodes have started: call reset()")
 
     def _index(self, node: int) -> np.ndarray:
-        layout = self.layout
-        things = [self.parts[part] for part in layout.parts[node]]
-        things += list(self.query) if layout.reads_query[node] else []
-        first_message = len(things)
-        things += [self.messages[source] for source in layout.sources[node]]
-        index = np.zeros(self.batch, np.int64)
-        for i, (thing, radix) in enumerate(zip(things, layout.radices[node], strict=True)):
+        """The number of the observation, whose digits are the things that the node sees."""
+        index: np.ndarray = np.zeros(self.batch, self._digits)
+        shift = 0
+        for i, thing in enumerate(self.layout.things[node]):
             if i:
-                index *= radix
-            index += thing
-            if i >= first_message:
-                index += 1
-        index += layout.offsets[node]
+                index *= thing.radix
+            index += self._value(thing)
+            shift = shift * thing.radix + thing.said  # a message counts from 1
+        index += shift + self.layout.offsets[node]
         return index
 
     def _rows(self, node: int) -> np.ndarray:
         layout = self.layout
         rows = np.zeros((len(layout.nvec), self.batch), np.int64)
         rows[0] = node
-        for part in layout.parts[node]:
-            rows[1 + part] = self.parts[part] + 1
-        if layout.reads_query[node]:
-            rows[1 + len(self.parts) : layout.first_symbol] = self.query + 1
-        for source in layout.sources[node]:
-            first = layout.first_symbol + source * layout.bandwidth
-            rows[first : first + layout.bandwidth] = self._symbols(source)
+        for thing in layout.things[node]:
+            if thing.said:
+                places = slice(thing.slot, thing.slot + layout.bandwidth)
+                rows[places] = self._symbols(self._value(thing))
+            else:
+                rows[thing.slot] = self._value(thing) + 1
         return rows
 
-    def _symbols(self, node: int) -> np.ndarray:
-        """Slots of a node's message: 0 for nothing yet, else the symbol plus one."""
+    def _value(self, thing: Thing) -> Any:
+        """The values of a thing that a node sees: int16 array `[batch]`, or the one round."""
+        if thing.kind == "clock":
+            return self.round
+        return getattr(self, thing.kind)[thing.number]
+
+    def _symbols(self, said: np.ndarray) -> np.ndarray:
+        """Slots of a node's messages: 0 for nothing yet, else the symbol plus one."""
         book, places = self.layout.codebook, range(self.layout.bandwidth)
-        said = self.messages[node]
         digits = [said // book**place % book + 1 for place in reversed(places)]
         return np.where(said < 0, 0, np.stack(digits))
 

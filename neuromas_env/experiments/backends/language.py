@@ -73,6 +73,7 @@ class Language:
                     )
         self.model = study.model or str(_made(folder / str(study.script)))
         self._held: tuple[dict[str, Any], Any] | None = None
+        self._answered: dict[tuple[str, str, tuple[int, ...]], list[Answer]] = {}
 
     def config(
         self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool
@@ -115,6 +116,11 @@ class Language:
             k: first.options[k] for k in ("dtype", "device", "chunk_rows") if k in first.options
         }
 
+    def _limit(self) -> int | None:
+        """The longest reply of trained arms, which frozen ones share."""
+        first = next(arm for arm in self._study.arms.values() if arm.kind == "train")
+        return first.options.get("max_new_tokens")
+
     def finished(self, arm: Arm, out: Path) -> bool:
         """Say whether a run has its result."""
         if arm.kind == "adapt":
@@ -152,12 +158,18 @@ class Language:
     def facts(self, arm: Arm, task: str, out: Path, calls: float) -> dict[str, Any]:
         """Return what a store's cell says of an arm."""
         made = self.tasks[task]
-        trained = arm.kind != "adapt"
+        topology: Any = {}
+        trainable = 0
+        if arm.kind == "frozen":
+            method = make_baseline(arm.options["frozen"], made, None)  # its shape needs no engine
+            topology, calls = method.topology.to_json(), method.calls
+        elif arm.kind != "adapt":
+            topology, trainable = _outcome(out)["topology"], _outcome(out)["trainable"]
         return {
-            "topology": _outcome(out)["topology"] if trained else {},
+            "topology": topology,
             "majority": float(made.majority("test")),
             "blind": made.blind_accuracy("test"),
-            "trainable": _outcome(out)["trainable"] if trained else 0,
+            "trainable": trainable,
             "calls": calls,
         }
 
@@ -181,20 +193,27 @@ class Language:
         """
         made = self.tasks[task]
         engine, method, intervene = self._method(arm, made, seed, out, samples)
+        key = (arm.name, task, tuple(rows))
+        if arm.kind == "frozen" and not method.sampled and key in self._answered:
+            return self._answered[key]  # no seed changes what it answers
         chosen = [made.examples("test")[row] for row in rows]
         before = engine.cost.total("eval").seconds
         engine.cost.phase = "eval"
         done = run_episodes(method, made, chosen, seed=seed, numbers=rows, intervene=intervene)
         seconds = (engine.cost.total("eval").seconds - before) / len(done)
-        return [
+        self._answered[key] = [
             answer_of(row, trajectory, seconds, method, reader=made.read_by)
             for row, trajectory in zip(rows, done, strict=True)
         ]
+        return self._answered[key]
 
     def _method(
         self, arm: Arm, task: Task, seed: int, out: Path, samples: float
     ) -> tuple[Any, Method, Intervene | None]:
         """Return the engine, the method on it, and what is done to its messages."""
+        if arm.kind == "frozen":
+            engine = self._engine(TrainConfig(model=self.model, **self._shared()))
+            return engine, make_baseline(arm.options["frozen"], task, engine, self._limit()), None
         if arm.kind == "adapt":
             engine = self._engine(TrainConfig(model=self.model, **self._shared()))
             # Options of learning alone, such as how many graphs are drawn, mean nothing afterwards.

@@ -107,7 +107,7 @@ def train(
         elif options.start != "own":
             learner.table = _start(options, layout, rows, seed)
         rng = np.random.default_rng([seed, options.stream, stage])
-        network = _network(layout, options.questions * options.rollouts)
+        network = VectorNetwork.of(layout, batch=options.questions * options.rollouts)
         for _ in range(updates):
             counters = _update(options, network, learner, rows, rng, counters)
             if counters["updates"] in (due, total):
@@ -213,7 +213,7 @@ class LeaveOneNodeOut(PolicyGradient):
 
     def _without(self, node: int, batch: Batch, rng: np.random.Generator) -> np.ndarray:
         layout, p = self.layout, softmax(self.table)
-        network = _network(layout, len(batch.rewards))
+        network = VectorNetwork.of(layout, batch=len(batch.rewards))
         network.reset(questions=(batch.network.parts, batch.network.query))
         hears, rewards = descendants(layout, node), None
         for layer in layout.layers:
@@ -251,7 +251,7 @@ def messages(
     rows: np.ndarray,
     change: Callable[[int, np.ndarray], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the nodes send, `[nodes, questions]`, and the rewards.
+    """Return what the nodes send, `[turns, questions]`, and the rewards.
 
     Args:
         layout: The network.
@@ -259,15 +259,16 @@ def messages(
         rows: Numbers of the questions.
         change: Node and its messages to what is heard instead.
     """
-    network = _network(layout, len(rows))
+    network = VectorNetwork.of(layout, batch=len(rows))
     network.reset(questions=some(layout.task, rows))
-    sent = np.empty((len(layout.topology), len(rows)), np.int64)
+    nodes = len(layout.topology)
+    sent = np.empty((layout.topology.rounds * nodes, len(rows)), np.int64)
     rewards = None
-    for layer in layout.layers:
-        for node in layer:
-            sent[node] = act(network.observe(node))
-            sent[node] = sent[node] if change is None else change(node, sent[node])
-        _, rewards = network.step(sent[list(layer)])
+    for turns in layout.ticks:
+        for turn, seen in zip(turns, network.observations(), strict=True):
+            sent[turn] = act(seen)
+            sent[turn] = sent[turn] if change is None else change(turn % nodes, sent[turn])
+        _, rewards = network.step(sent[list(turns)])
     assert rewards is not None
     return sent, rewards.astype(np.float64)
 
@@ -349,9 +350,3 @@ def _start(options: DiscreteOptions, layout: Layout, rows: np.ndarray, seed: int
             own = layout.offsets[node] + np.arange(size)
             table[rows[own], first.clip(0, layout.messages - 1)] += BIAS
     return table
-
-
-def _network(layout: Layout, batch: int) -> VectorNetwork:
-    return VectorNetwork(
-        layout.task, layout.topology, layout.codebook, layout.bandwidth, batch=batch
-    )

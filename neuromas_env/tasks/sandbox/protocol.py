@@ -18,7 +18,7 @@ LIMIT = 256 * 1024
 PROGRAM_LIMIT = 16 * 1024 * 1024
 """Bytes of a message from our own side, at most."""
 SAID_LIMIT = 8 * 1024
-"""Bytes of a verdict and of a report, at most."""
+"""Bytes of a verdict and of a report, at most, beside what the program shows."""
 WORDS = 200
 """Characters of an explanation, at most."""
 
@@ -138,13 +138,19 @@ QUESTION: Any = {
 """Judge to candidate: what to do with something that it keeps."""
 
 
-def said(readings: int) -> Any:
-    """Return the shape of what a judge says to the parent about a program of so many readings."""
+def said(readings: int, shows: int = 0) -> Any:
+    """Return the shape of what a judge says to the parent about a program.
+
+    Args:
+        readings: How many the program has.
+        shows: How many characters it may show.
+    """
+    returned = rf"(?s).{{0,{shows}}}" if shows else "(?:[0-9a-f]{64})?"
     return {
         "outcome": ("passed", "failed", "unreadable"),
         "detail": TEXT,
         "reading": (None, range(readings)),
-        "returned": re.compile("(?:[0-9a-f]{64})?"),
+        "returned": re.compile(returned),
         "failure": (None, TEXT),  # why a call of the program failed
         "limit": ("", "memory", "message"),
         "gone": bool,  # whether the program has hung up

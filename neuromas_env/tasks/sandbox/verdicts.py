@@ -31,6 +31,8 @@ class Program:
         wall_seconds: By the clock, at most. Only a program that waits needs so many, so
             that a busy machine does not turn right programs into wrong ones.
         calls: Expressions, evaluated like tests after them; see `Verdict.returned`.
+        shows: How many characters of the text that the last call returns are told as they are; 0
+            for a hash of all.
     """
 
     readings: tuple[tuple[Piece, ...], ...]
@@ -41,6 +43,7 @@ class Program:
     seconds: int = 3
     wall_seconds: int = 30
     calls: tuple[str, ...] = ()
+    shows: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Verdict:
             clock) are timeouts, `memory` and `message` (what it may return) failures. Which of
             several it is follows from what ended its process, not from who noticed first.
         returned: A hash of what the `calls` of a program that passed returned. Programs that
-            return equal values, floats to nine digits, have the same.
+            return equal values, floats to nine digits, have the same. Of a program that `shows`
+            some, the text that the last call returned, cut.
     """
 
     outcome: Outcome
@@ -75,9 +79,8 @@ def verdict_on(told: Mapping[str, Any] | None, report: Mapping[str, Any]) -> Ver
         report: What the fork server reports, of the shape `protocol.REPORT`.
     """
     if told and told["failure"] is None:
-        return Verdict(
-            told["outcome"], valid(told["detail"]), told["reading"], returned=told["returned"]
-        )
+        returned = valid(told["returned"])
+        return Verdict(told["outcome"], valid(told["detail"]), told["reading"], returned=returned)
     if report["limit"] == "cpu":
         return Verdict("timeout", f"the {report['whose']}: out of processor time", limit="cpu")
     if report["limit"] == "wall":

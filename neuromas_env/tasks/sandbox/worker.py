@@ -126,8 +126,9 @@ class Worker:
         assert self._judge
         with self._judge:
             try:
-                told = receive(self._judge.recv, SAID_LIMIT)
-                return checked(told, said(len(program.readings)), "a verdict")
+                # No character takes more than the six bytes of an escape.
+                told = receive(self._judge.recv, SAID_LIMIT + 6 * program.shows)
+                return checked(told, said(len(program.readings), program.shows), "a verdict")
             except (OSError, BadMessageError):
                 return None
 

@@ -28,21 +28,24 @@ CASES = [
     ("routing:leaves=2,values=2", "2-1", 2),
     ("relay:values=3", "1-1", 3),
     ("relay:values=2", "1-1-1", 2),
+    ("relay:values=2", "1-1:rounds=2:memory=none", 2),
 ]
+RECURRENT = "2-1-1:rounds=3:feedback=output:memory=none"
 cases = pytest.mark.parametrize(("task", "topology", "codebook"), CASES)
 
 
 def all_outcomes(layout):
     """Every question with every row of messages, and the environment after them."""
     parts, query = layout.task.every()
-    rows = list(itertools.product(range(layout.messages), repeat=len(layout.topology)))
+    turns = layout.topology.rounds * len(layout.topology)
+    rows = list(itertools.product(range(layout.messages), repeat=turns))
     sent = np.array(rows).T
     count = sent.shape[1]
     questions = np.repeat(parts, count, 1), np.repeat(query, count, 1)
     sent = np.tile(sent, parts.shape[1])
-    network = VectorNetwork(layout.task, layout.topology, layout.codebook, batch=sent.shape[1])
+    network = VectorNetwork.of(layout, batch=sent.shape[1])
     network.reset(questions=questions)
-    turns = iter(layout.layers)
+    turns = iter(layout.ticks)
     return play(network, lambda seen: sent[list(next(turns))])
 
 
@@ -107,7 +110,7 @@ def entries_of(outcomes, layout):
     return {
         int(number): key(f"node_{node}", np.frombuffer(str(number).encode(), np.uint8))
         for node in range(len(layout.topology))
-        for number in np.unique(outcomes.seen[node])
+        for number in np.unique(outcomes.seen[node :: len(layout.topology)])
     }
 
 
@@ -123,16 +126,17 @@ class Script(Engine):
 
 
 def trajectories_of(outcomes, layout, engine):
-    sent = [outcomes.sent[list(layer)] for layer in layout.layers]
+    sent = [outcomes.sent[list(turns)] for turns in layout.ticks]
     network = outcomes.network
     runs = run_discrete(layout, Script(engine, sent), (network.parts, network.query))
     assert [run.reward for run in runs] == outcomes.rewards.tolist()
     return runs
 
 
+@pytest.mark.parametrize("topology", ["2-1", "2-1:rounds=3:feedback=output:memory=none"])
 @pytest.mark.parametrize("mode", ["leave_one_out", "batch_mean", "group_normalised"])
-def test_batches_and_trajectories_give_the_same_gradient(mode):
-    layout = make_layout("routing:leaves=2,values=2", "2-1", 3)
+def test_batches_and_trajectories_give_the_same_gradient(mode, topology):
+    layout = make_layout("routing:leaves=2,values=2", topology, 3)
     engine = TabularEngine(code_words(layout))
     learner = TabularReinforce(engine, layout.topology.nodes)
     vector = PolicyGradient(layout, credit=mode)
@@ -141,7 +145,7 @@ def test_batches_and_trajectories_give_the_same_gradient(mode):
     network = VectorNetwork(layout.task, layout.topology, 3, batch=len(runs))
     network.reset(questions=tuple(np.repeat(numbers, 4, 1) for numbers in questions))
     said = np.array([[int(step.text) for step in run.turns] for run in runs]).T
-    turns = iter(layout.layers)
+    turns = iter(layout.ticks)
     batch = play(network, lambda seen: said[list(next(turns))], rollouts=4)
     assert batch.rewards.tolist() == [run.reward for run in runs]
     credits = vector.credits(batch)
@@ -215,19 +219,20 @@ def test_every_learner_solves_the_smallest_relay(make):
     assert play(network, lambda seen: learner.table.argmax(1)[seen]).rewards.mean() == 1.0
 
 
-def small_batch():
-    layout = make_layout("routing:leaves=2,values=2", "2-1-1")
-    network = VectorNetwork(layout.task, layout.topology, batch=40, seed=0)
+def small_batch(topology="2-1-1"):
+    layout = make_layout("routing:leaves=2,values=2", topology)
+    network = VectorNetwork.of(layout, batch=40, seed=0)
     network.reset()
     rng = np.random.default_rng(0)
     return layout, play(network, lambda seen: rng.integers(2, size=seen.shape))
 
 
-def test_counterfactual_credit_averages_to_nothing_over_a_nodes_messages():
-    layout, batch = small_batch()
+@pytest.mark.parametrize("topology", ["2-1-1", RECURRENT])
+def test_counterfactual_credit_averages_to_nothing_over_a_nodes_messages(topology):
+    layout, batch = small_batch(topology)
     critic = Critic(layout, 0.01, seed=0)
     p = softmax(np.random.default_rng(1).normal(size=(sum(layout.sizes), 2)))
-    for node in range(4):
+    for node in range(len(batch.sent)):
         total = np.zeros(40)
         for message in range(2):
             sent = batch.sent.copy()
@@ -244,9 +249,27 @@ def test_the_critic_sees_earlier_messages_only():
     layout, batch = small_batch()
     critic = Critic(layout, 0.01, seed=0)
     before = critic.values(batch)
-    batch.network.messages[2] ^= 1
+    batch.sent[2] ^= 1
     after = critic.values(batch)
     assert np.array_equal(before[:3], after[:3]) and (before[3] != after[3]).all()
+
+
+def test_in_rounds_the_critic_sees_what_feedback_carries_and_nothing_older():
+    layout, batch = small_batch(RECURRENT)
+    critic = Critic(layout, 0.01, seed=0)
+    before = critic.values(batch)
+    batch.sent[3] ^= 1  # what the output says in the first of three rounds
+    changed = (critic.values(batch) != before).any(1)
+    assert changed.tolist() == [False] * 4 + [True] * 4 + [False] * 4
+
+
+def test_the_critic_is_shown_the_state_of_the_network():
+    layout, batch = small_batch(RECURRENT)
+    network = VectorNetwork.of(layout, batch=40)
+    network.reset(questions=(batch.network.parts, batch.network.query))
+    for turns, stage in zip(layout.ticks, Critic(layout, 0.01, 0)._stages(batch), strict=False):
+        assert np.array_equal(network.state(), stage.numpy())
+        network.step(batch.sent[list(turns)])
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ def answers(layout, table):
     return play(network, lambda seen: table.argmax(1)[seen]).sent[-1]
 
 
+ROUNDS = "2-1:rounds=2:feedback=0>1:memory=none"
 WIDER = [
     ("xor", "2-1", "4-1"),
     ("routing:leaves=2,values=3", "2-1-1", "3-2-1"),
@@ -27,6 +28,8 @@ WIDER = [
     ("modsum:parts=2,modulus=3", "2-1", "2-1"),
     ("xor", "2-1-1:skip", "3-1-1:skip"),
     ("routing:leaves=2,values=3", "2-1-1:skip", "3-2-1:skip"),
+    ("index", ROUNDS, "3-1:rounds=2:feedback=0>1+1>0+2>0:memory=none"),
+    ("routing:leaves=2,values=3", "2-1", "3-1:rounds=3:feedback=all:memory=none"),
 ]
 
 
@@ -83,6 +86,32 @@ def test_new_nodes_start_uniform_copied_or_random():
     assert new.topology.nearest("node_3", ("node_0", "node_1", "node_4")) == "node_1"
 
 
+def turns_of(layout, table):
+    network = VectorNetwork.of(layout, batch=layout.task.questions())
+    network.reset(questions=layout.task.every())
+    return play(network, lambda seen: table.argmax(1)[seen]).sent
+
+
+@pytest.mark.parametrize("clocks", [(False, False), (False, True), (True, True)])
+def test_the_first_rounds_of_a_network_with_more_rounds_are_those_of_the_smaller(clocks):
+    old = make_layout("modsum:parts=2,modulus=3", ROUNDS, clock=clocks[0])
+    more = ROUNDS.replace("rounds=2", "rounds=4")
+    new = make_layout("modsum:parts=2,modulus=3", more, clock=clocks[1])
+    table = np.random.default_rng(0).normal(size=(sum(old.sizes), 3))
+    before = turns_of(old, table)
+    after = turns_of(new, grow_table(old, new, table))
+    assert np.array_equal(after[:6], before)
+    assert not np.array_equal(before[:3], before[3:])
+
+
+def test_what_new_feedback_carries_makes_no_difference_at_first():
+    old = make_layout("modsum:parts=2,modulus=3", "2-1")
+    new = make_layout("modsum:parts=2,modulus=3", "2-1:rounds=3:feedback=all:memory=none")
+    table = np.random.default_rng(0).normal(size=(sum(old.sizes), 3))
+    grown = grow_table(old, new, table)
+    assert np.array_equal(turns_of(new, grown), np.tile(turns_of(old, table), (3, 1)))
+
+
 def test_growth_refuses_what_does_not_fit():
     old, new = make_layout("xor", "2-1"), make_layout("xor", "3-1", 3)
     table = np.zeros((sum(old.sizes), 2))
@@ -92,3 +121,8 @@ def test_growth_refuses_what_does_not_fit():
         grow_table(old, make_layout("xor", "3-1"), table, init="zeros")
     with pytest.raises(InputError, match="cannot grow"):
         grow_table(make_layout("xor", "3-1"), old, table)
+    timed = make_layout("xor", ROUNDS, clock=True)
+    with pytest.raises(InputError, match="a clock grows into one with a clock only"):
+        grow_table(timed, make_layout("xor", ROUNDS), np.zeros((sum(timed.sizes), 2)))
+    with pytest.raises(InputError, match="it has 2 rounds and there only 1"):
+        grow_table(make_layout("xor", ROUNDS), make_layout("xor"), table)

@@ -40,6 +40,7 @@ KINDS = {
     "one node": {"topology": "1"},
     "more inputs than parts": {"topology": "3-2-1:skip"},
     "custom": {"topology": CUSTOM, "codebook": 3},
+    "rounds": {"topology": "2-1:rounds=3:feedback=output:memory=none", "clock": True},
     **LEVELS,
 }
 kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -230,6 +231,11 @@ BAD_ARGUMENTS = [
     ({"topology": "tree-1"}, "at least 2 leaves, not 1"),
     ({"topology": "tree-999"}, "1 to 1000 nodes"),
     ({"observation": "boxx"}, "unknown observation encoding 'boxx'. Did you mean 'box'"),
+    ({"task": "index:bits=1"}, "bits must be an integer from 2 to 6, not 1"),
+    ({"topology": "2-1:rounds=2"}, "has no memory, but '2-1:rounds=2' has: write memory=none"),
+    ({"topology": "2-1:rounds=2:feedback=0>7:memory=none"}, "node_7 is named by a feedback edge"),
+    ({"topology": "2-1:rounds=2:feedback=0>:memory=none"}, "unknown feedback '0>'"),
+    ({"topology": "2-1:rounds=0"}, "rounds must be at least 1 and at most 1000, got 0"),
     (
         {"task": "relay", "topology": "16-1", "codebook": 16, "observation": "discrete"},
         "too many to number; take observation='box'",
@@ -256,6 +262,8 @@ def test_other_arguments_that_do_not_fit():
         OneLearnerView(learner="node_9")
     with pytest.raises(InputError, match="a policy for each of node_1, node_2, not for node_1"):
         OneLearnerView(others={"node_1": lambda seen: 0})
+    with pytest.raises(InputError, match="clock needs at least 2 rounds, got 1; write rounds=2"):
+        discrete_v0.env(clock=True)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,11 @@ SMALL = [
     ("lewis:objects=5,candidates=2", "1-1-1", 2, 1),
     ("lewis:objects=3,candidates=2", "2-1-1", 2, 1),
     ("lewis:objects=3,candidates=2", "1", 2, 1),
+    ("index:bits=2", "1", 2, 1),
+    ("index:bits=2", "2-1", 3, 1),
+    ("index:bits=2", "2-1-1", 2, 1),
 ]
+TWICE = "2-1:rounds=2:feedback=0>1:memory=none"
 
 
 def every_question(layout):
@@ -113,7 +117,7 @@ def test_random_messages_earn_the_random_return(arguments):
     env = VectorNetwork(**arguments, batch=40_000, seed=0)
     rng = np.random.default_rng(1)
     env.reset()
-    for layer in env.layout.layers:
+    for layer in env.layout.ticks:
         messages = rng.integers(env.layout.messages, size=(len(layer), env.batch))
         _, reward = env.step(messages)
     assert abs(reward.mean() - env.layout.returns.random) < 0.01
@@ -270,6 +274,7 @@ def test_rules():
         "routing:leaves=3": ([3, 1, 2], [2], 2),
         "knockout:leaves=3": ([0, 2, 1], [], 1),
         "knockout:leaves=5": ([1, 1, 0, 2, 2], [], 2),
+        "index:bits=4": ([2, 0b0100], [], 1),
     }
     for name, (parts, query, answer) in cases.items():
         task = make_discrete_task(name)
@@ -307,6 +312,8 @@ def test_levels_are_fixed():
         "lewis-hard-v0": ("2-2-1", 4, 1, 1.0, 1 / 4, 1 / 2),
         "routing-easy-v0": ("2-1", 4, 1, 1.0, 1 / 4, 1 / 4),
         "routing-hard-v0": ("custom-7", 4, 1, 1.0, 1 / 4, 1 / 4),
+        "index-easy-v0": (TWICE, 2, 1, 1.0, 1 / 2, 1 / 2),
+        "index-hard-v0": (TWICE, 4, 1, 1.0, 1 / 4, 1 / 2),
     }
     assert frozen.keys() <= LEVELS.keys()
     for name, (topology, codebook, bandwidth, *returns) in frozen.items():

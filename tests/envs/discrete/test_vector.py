@@ -16,7 +16,7 @@ BATCH = 5
 
 @st.composite
 def networks(draw):
-    """Any task on a layered, tree-shaped or arbitrary topology that fits it."""
+    """Any task on a layered, tree-shaped or arbitrary topology that fits it, in up to 3 rounds."""
     task, parts, answers = draw(
         st.one_of(
             st.integers(2, 5).map(lambda v: (f"relay:values={v}", 1, v)),
@@ -37,13 +37,22 @@ def networks(draw):
     widths = [inputs, *hidden, 1]
     topology = draw(
         st.sampled_from(
-            [Topology.layered(widths), Topology.layered(widths, "skip"), "1", _fan(inputs)]
+            [Topology.layered(widths), Topology.layered(widths, "skip"), Topology.parse("1"),
+             _fan(inputs)]
         )
-    )
+    )  # fmt: skip
+    rounds = draw(st.integers(1, 3))
+    if rounds > 1:
+        node = st.integers(0, len(topology) - 1)
+        feedback = draw(st.lists(st.tuples(node, node), max_size=3))
+        topology = topology.recurrent(rounds, feedback, memory=False)
     bandwidth = draw(st.integers(1, 2))
     least = answers if bandwidth == 1 else int(np.ceil(np.sqrt(answers)))
     codebook = draw(st.integers(max(least, 2), 5))
-    return {"task": task, "topology": topology, "codebook": codebook, "bandwidth": bandwidth}
+    return {
+        "task": task, "topology": topology, "codebook": codebook, "bandwidth": bandwidth,
+        "clock": rounds > 1 and draw(st.booleans()),
+    }  # fmt: skip
 
 
 def _fan(inputs):
@@ -68,7 +77,7 @@ def test_every_episode_of_a_batch_is_that_of_the_aec_environment(arguments, obse
     seen = vector.reset()
     for i, env in enumerate(singles):
         env.reset(options={"question": [*vector.parts[:, i], *vector.query[:, i]]})
-    for layer in layout.layers:
+    for layer in layout.layers * layout.topology.rounds:
         messages = rng.integers(layout.messages, size=(len(layer), BATCH))
         for row, node in enumerate(layer):
             for i, env in enumerate(singles):
@@ -92,7 +101,7 @@ def test_every_episode_of_a_batch_is_that_of_the_aec_environment(arguments, obse
 def test_observation_numbers_stay_apart_between_nodes(name):
     env = VectorNetwork(**LEVELS[name], batch=500, seed=0)
     env.reset()
-    for layer in env.layout.layers:
+    for layer in env.layout.layers * env.layout.topology.rounds:
         for node, seen in zip(layer, env.observations(), strict=True):
             first = env.layout.offsets[node]
             assert first <= seen.min() and seen.max() < first + env.layout.sizes[node]
