@@ -11,11 +11,14 @@ it stands beside:
 import argparse
 import statistics
 import time
+from unittest.mock import patch
 
 import torch
 from floor import Floor
 from torch.profiler import ProfilerActivity, profile
 from workload import NEW, RANK, Ours
+
+from neuromas_env.agents.engines.forward.lean import LeanPass
 
 NODES = 3
 KINDS = {
@@ -30,7 +33,7 @@ def kind_of(event, vocabulary):
     """What an operation is for, by its name and the shapes of its operands."""
     name = event.key.removeprefix("aten::")
     sizes = {size for shape in event.input_shapes for size in shape}
-    if name in ("mm", "addmm", "mkldnn_linear"):
+    if name in ("mm", "addmm", "mkldnn_linear", "mkldnn::_linear_pointwise"):
         weight = [shape for shape in event.input_shapes if len(shape) == 2][-1]
         if vocabulary in weight:
             return "head"
@@ -43,36 +46,38 @@ def kind_of(event, vocabulary):
     return "elementwise"
 
 
-def decoding(model, work, profiler=None):
-    """Do some work; return its seconds from the first pass with a single token a row on."""
+def decoding(kind, method, work, profiler=None):
+    """Do some work; return its seconds from the first decoding step, `kind.method`, on."""
     started = []
+    plain = getattr(kind, method)
 
-    def look(module, args, options):
-        if not started and options["input_ids"].shape[1] == 1:
+    def look(self, *args, **options):
+        single = method == "step" or options["input_ids"].shape[1] == 1
+        if single and not started:
             if profiler is not None:
                 profiler.start()
             started.append(time.perf_counter())
+        return plain(self, *args, **options)
 
-    handle = model.base_model.register_forward_pre_hook(look, with_kwargs=True)
-    work()
+    with patch.object(kind, method, look):
+        work()
     seconds = time.perf_counter() - started[0]
     if profiler is not None:
         profiler.stop()
-    handle.remove()
     return seconds
 
 
-def step(model, work, tokens, repeats):
+def step(kind, method, work, vocabulary, tokens, repeats):
     """Milliseconds of a decoding step: by kind, under the profiler, and in all, without it."""
-    bare = [decoding(model, work) for _ in range(repeats)]
+    bare = [decoding(kind, method, work) for _ in range(repeats)]
     profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
-    whole = decoding(model, work, profiler)
+    whole = decoding(kind, method, work, profiler)
     kinds = {}
     for event in profiler.key_averages(group_by_input_shape=True):
-        kind = kind_of(event, model.config.vocab_size)
-        kinds[kind] = kinds.get(kind, 0.0) + event.self_cpu_time_total / 1e6
+        name = kind_of(event, vocabulary)
+        kinds[name] = kinds.get(name, 0.0) + event.self_cpu_time_total / 1e6
     kinds["Python"] = whole - sum(kinds.values())
-    per_step = {kind: 1e3 * seconds / tokens for kind, seconds in kinds.items()}
+    per_step = {name: 1e3 * seconds / tokens for name, seconds in kinds.items()}
     return per_step, 1e3 * statistics.median(bare) / tokens
 
 
@@ -84,12 +89,15 @@ def main():
     torch.set_num_threads(chosen.threads)
     tokens, repeats = (NEW // 4, 1) if chosen.quick else (NEW, 3)
     floor, ours = Floor(False), Ours(NODES, new=1 + tokens)
-    asked = [ours.team[node].request(None, seed) for node in ours.nodes for seed in range(8)]
+    asked = [ours.method.team[node].request(None, seed) for node in ours.nodes for seed in range(8)]
+    inner = type(floor.model.base_model)
     works = {
-        "generate": (floor.model, lambda: floor.generate(NODES, 1 + tokens)),
-        "ours": (ours.engine.model, lambda: ours.engine.generate(asked)),
+        "generate": (inner, "forward", lambda: floor.generate(NODES, 1 + tokens)),
+        "ours": (LeanPass, "step", lambda: ours.engine.generate(asked)),
     }
-    sides = {name: step(*work, tokens, repeats) for name, work in works.items()}
+    ours.engine.generate(asked[:1])  # compares two ways of decoding, once
+    vocabulary = floor.model.config.vocab_size
+    sides = {name: step(*work, vocabulary, tokens, repeats) for name, work in works.items()}
     print(f"{'ms a step':20}" + "".join(f"{name:>12}" for name in sides))
     for kind in dict.fromkeys(kind for kinds, _ in sides.values() for kind in kinds):
         row = "".join(f"{kinds.get(kind, 0.0):12.2f}" for kinds, _ in sides.values())

@@ -24,14 +24,14 @@ STEP_TARGET, STEP_STRETCH, ROLLOUT_TARGET, ROLLOUT_STRETCH = 1.25, 1.0, 0.85, 1.
 class Floor:
     """The bare base, with transformers alone."""
 
-    def __init__(self, grouped):
-        self.model = load_base(MODEL, quiet=True).model
+    def __init__(self, grouped, device="cpu", model=MODEL):
+        self.model = load_base(model, device=device, quiet=True).model
         if grouped:
             use_own_attention(self.model)
         self.embed = self.model.get_input_embeddings()
 
     def generate(self, nodes, new=NEW):
-        ids = torch.randint(100, 40_000, (nodes * ROLLOUTS, PROMPT))
+        ids = torch.randint(100, 40_000, (nodes * ROLLOUTS, PROMPT), device=self.model.device)
         with torch.inference_mode():
             self.model.generate(
                 input_ids=ids,
@@ -48,7 +48,8 @@ class Floor:
     def train(self, nodes):
         """Forward and backward; rows are laid out so that none of them is padding."""
         rows = nodes * ROLLOUTS
-        ids = torch.randint(100, 40_000, (rows, PROMPT // ROLLOUTS + NEW))
+        shape = rows, PROMPT // ROLLOUTS + NEW
+        ids = torch.randint(100, 40_000, shape, device=self.model.device)
         embedded = self.embed(ids).requires_grad_(True)
         hidden = self.model.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
         logits = self.model.get_output_embeddings()(hidden[:, -NEW:]).float()

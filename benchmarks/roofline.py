@@ -11,18 +11,25 @@ Only matrix products are counted: everything else could be fused into them. The 
 """
 
 import argparse
+import math
 import statistics
 import time
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
-from workload import Ours
+from torch.utils.flop_counter import flop_registry, register_flop_formula
+from workload import MODEL, Ours
 
 from neuromas_env.agents.engines.devices import precision
 
 # The norm reads each gradient; the step reads weight, gradient and two moments, and writes three.
 ADAMW_PASSES = 1 + 4 + 3
+
+
+@register_flop_formula(torch.ops.mkldnn._linear_pointwise)
+def packed_linear(x, *_, out_shape=None, **__):
+    """Operations of a product with a packed weight, of which torch has no formula."""
+    return 2 * x[-1] * math.prod(out_shape)
 
 
 class Count(TorchDispatchMode):
@@ -85,7 +92,8 @@ def phases(ours, requests):
     first = [
         type(r)(r.turns, r.engine, r.adapter, type(r.sampling)(1.0, 1), r.seed) for r in requests
     ]
-    rows = ours.learner._rows(ours.rollout(), {n: [1.0] * ours.rollouts for n in ours.nodes})[0]
+    runs = ours.rollout()
+    rows = ours.learner._rows(runs, [[1.0] * len(run.turns) for run in runs])[0]
     batches = [[rows[i] for i in batch] for batch in engine.micro_batches(rows)]
 
     def forward():
@@ -118,9 +126,12 @@ def phases(ours, requests):
     return work, sum(p.numel() for p in numbers)
 
 
-def report(device, nodes, limits, repeats):
-    ours = Ours(nodes, device=device)
-    requests = [ours.team[node].request(None, seed) for seed in range(8) for node in ours.nodes]
+def report(device, nodes, limits, repeats, model=MODEL):
+    """Print what each phase reaches; return what the step does."""
+    ours = Ours(nodes, device=device, model=model)
+    requests = [
+        ours.method.team[node].request(None, seed) for seed in range(8) for node in ours.nodes
+    ]
     measured, counted = {}, {}
     works, numbers = phases(ours, requests)
     for name, work in works.items():
@@ -148,6 +159,7 @@ def report(device, nodes, limits, repeats):
     whole = sum(measured[name] for name in step)
     least = sum(float(counted[name][2]) for name in step)
     print(f"{nodes} nodes: step reaches: {least / whole:.2f} of the roofline on {device}")
+    return least / whole
 
 
 def main():

@@ -49,6 +49,8 @@ ROWS = (
     Row("attention", "attention while decoding, over the fused kernel", "decode: .*ratio N", None),
     Row("attention", "attention in training, over the fused kernel", "train: .*ratio N", None),
     Row("attention", "the same for long prompts, left to that kernel", "prompt: .*ratio N", None),
+    Row("decode_step", "decoding step, faster than transformers' model", "model: N", None),
+    Row("decode_step", "decoding step, over its products alone", "over products: N", 2.0, True),
     Row("rollout_speed", "rollout tokens/s, over generate with adapters", "worst ratio: N", 0.9),
     Row("joint_step", "trained token with 7 nodes, over 1 node", "ratio: N", 1.25, at_most=True),
     Row("joint_step", "memory of a node, off what is computed", "off by N", 0.10, at_most=True),

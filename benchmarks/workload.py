@@ -47,8 +47,17 @@ class Says(Policy):
 class Ours:
     """A network, such as 3 or 2-2, of model nodes with the same prompts, ready to take steps."""
 
-    def __init__(self, network, prompt=PROMPT, rollouts=ROLLOUTS, new=NEW, rank=RANK, device="cpu"):
-        base = load_base(MODEL, device=device, quiet=True)
+    def __init__(
+        self,
+        network,
+        prompt=PROMPT,
+        rollouts=ROLLOUTS,
+        new=NEW,
+        rank=RANK,
+        device="cpu",
+        model=MODEL,
+    ):
+        base = load_base(model, device=device, quiet=True)
         self.engine = TransformersEngine(base, rank=rank, alpha=2.0 * rank, targets=TARGETS)
         self.topology, self.task = Topology.parse(f"{network}-1"), make_task("hierarchy/max")
         self.nodes, self.rollouts = self.topology.nodes[:-1], rollouts

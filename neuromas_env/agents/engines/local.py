@@ -25,6 +25,7 @@ def transformers(
     chunk_rows: int,
     token_budget: int,
     gradient_checkpointing: bool,
+    packed_weights: bool,
 ) -> TransformersEngine:
     """Load a model; and once more for generation, where that has a device of its own.
 
@@ -39,6 +40,7 @@ def transformers(
     options: dict[str, Any] = {
         "rank": rank, "alpha": alpha, "targets": targets, "chunk_rows": chunk_rows,
         "token_budget": token_budget, "gradient_checkpointing": gradient_checkpointing,
+        "packed_weights": packed_weights,
     }  # fmt: skip
     base = load_base(model, dtype, device)
     if rollout_device is None:

@@ -24,9 +24,12 @@ from neuromas_env.agents.engines.chat import ChatEncoder
 from neuromas_env.agents.engines.forward import batches, packing, prefix
 from neuromas_env.agents.engines.forward.adapters import AdapterSet
 from neuromas_env.agents.engines.forward.attention import use_own_attention
-from neuromas_env.agents.engines.forward.decoding import decode
+from neuromas_env.agents.engines.forward.decoder import Decoder
+from neuromas_env.agents.engines.forward.decoding import ROOM, decode
 from neuromas_env.agents.engines.forward.lm_head import chosen_logprobs
 from neuromas_env.agents.engines.forward.oom import out_of_memory
+from neuromas_env.agents.engines.forward.recomputing import enable_recomputing, recomputing
+from neuromas_env.agents.engines.forward.threads import chosen_threads, using
 from neuromas_env.agents.engines.handover import ROUNDING, one_token
 from neuromas_env.agents.engines.models import LoadedModel, end_ids
 from neuromas_env.errors import InputError
@@ -61,6 +64,7 @@ class TransformersEngine(Engine):
         token_budget: int = 4096,
         gradient_checkpointing: bool = False,
         share_prefixes: bool = True,
+        packed_weights: bool = True,
     ) -> None:
         """Prepare a loaded model.
 
@@ -75,6 +79,8 @@ class TransformersEngine(Engine):
             gradient_checkpointing: Recompute activations in the backward pass; less
                 memory, more time.
             share_prefixes: Compute what prompts have in common once.
+            packed_weights: On a CPU, hold the base's weights a second time, packed for decoding,
+                if that takes at most half of the memory that is free.
         """
         self.name, self.weights_hash = base.name, base.weights_hash
         self.model = base.model
@@ -83,6 +89,7 @@ class TransformersEngine(Engine):
         self.adapters = AdapterSet(
             self.model, base_name=base.name, rank=rank, alpha=alpha, targets=targets
         )
+        self._decoder = Decoder(self.model, self.adapters, packed_weights, self._packs)
         self.chat = ChatEncoder(
             base.tokenizer,
             base.name,
@@ -98,12 +105,10 @@ class TransformersEngine(Engine):
         sliding = "sliding_attention" in (getattr(self.model.config, "layer_types", None) or ())
         self._share = share_prefixes and (self._packs or not sliding)
         self._share_training = share_prefixes and self._packs
-        self._checkpointing = gradient_checkpointing
+        self._recomputed = self.model.base_model.layers if gradient_checkpointing else ()
         if gradient_checkpointing:
-            enable = getattr(self.model, "activation_checkpointing_enable", None)
-            # Older transformers know it by another name, newer ones warn of that.
-            enable = enable or self.model.gradient_checkpointing_enable
-            enable({"use_reentrant": False})
+            enable_recomputing(self.model)
+        self._threads = chosen_threads(self.model) if self.device.type == "cpu" else None
 
     @property
     def device(self) -> torch.device:
@@ -139,7 +144,7 @@ class TransformersEngine(Engine):
             if results[index] is None:
                 prompts[index] = ids
         accepted = list(prompts)
-        with torch.inference_mode(), self.adapters.loaded([r.adapter for r in requests]):
+        with torch.inference_mode(), self._loaded([r.adapter for r in requests]):
             for first in range(0, len(accepted), self._chunk_rows):
                 chunk = accepted[first : first + self._chunk_rows]
                 try:
@@ -160,7 +165,7 @@ class TransformersEngine(Engine):
     ) -> list[Completion]:
         """Draw a token at temperature 1 after each prompt, the way that replies are drawn."""
         requests = one_token(self, adapters)
-        with torch.inference_mode(), self.adapters.loaded(adapters):
+        with torch.inference_mode(), self._loaded(adapters):
             return self._chunk(requests, list(map(list, prompts)))
 
     def _chunk(self, requests: list[Request], prompts: list[list[int]]) -> list[Completion]:
@@ -171,14 +176,16 @@ class TransformersEngine(Engine):
         ]
         distinct = list(dict.fromkeys(asked))  # several rollouts of a question: computed once
         names, _, texts = zip(*distinct, strict=True)
+        self._decoder.prepare(names)
         state, places = self._compute(texts, names)
         place = dict(zip(distinct, places, strict=True))
         order = sorted(range(len(requests)), key=lambda i: place[asked[i]])
+        rows = [name for name, *_ in sorted(distinct, key=place.__getitem__)]
+        room = min(ROOM, max(request.sampling.max_new_tokens for request in requests))
         drawn = decode(
-            self.model,
-            self.adapters,
+            lambda: self._decoder.begin(state, rows, len(requests), room),
             self._logits,
-            state,
+            state.hidden[:, -1],
             [requests[i] for i in order],
             [place[asked[i]] for i in order],
             self.chat.end_ids,
@@ -208,7 +215,7 @@ class TransformersEngine(Engine):
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Next-token logits `[tokens, vocabulary]` in float32 of hidden states `[tokens, d]`."""
-        logits = self.model.get_output_embeddings()(hidden).float()
+        logits = self._decoder.head(hidden).float()
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
 
@@ -281,7 +288,7 @@ class TransformersEngine(Engine):
         Call `backward` inside the block: gradient checkpointing computes again there,
         with the adapters of this batch.
         """
-        with self.adapters.loaded([row.adapter for row in rows]), self._recompute():
+        with self._loaded([row.adapter for row in rows]), recomputing(self._recomputed):
             reference = None
             if with_kl:
                 with torch.no_grad():
@@ -311,7 +318,7 @@ class TransformersEngine(Engine):
         """
         rows = [Row(adapter, ids, ids[-1:]) for ids in prompts]
         for batch in self.micro_batches(rows):
-            with self.adapters.loaded([adapter]), self._recompute():
+            with self._loaded([adapter]), recomputing(self._recomputed):
                 yield batch, self._completion_hidden([rows[i] for i in batch])[0]
 
     def _terms(
@@ -380,17 +387,7 @@ class TransformersEngine(Engine):
             return chosen, entropy, (logp.exp() * (logp - base)).sum(-1)
 
     @contextlib.contextmanager
-    def _recompute(self) -> Iterator[None]:
-        """Switch gradient checkpointing on.
-
-        transformers checkpoints a layer that is in training mode; the modules inside
-        stay in evaluation mode, so that nothing is dropped out.
-        """
-        layers = self.model.base_model.layers if self._checkpointing else ()
-        for layer in layers:
-            layer.training = True
-        try:
+    def _loaded(self, names: Sequence[str | None]) -> Iterator[None]:
+        """Make ready for passes with these adapters."""
+        with using(self._threads), self.adapters.loaded(names):
             yield
-        finally:
-            for layer in layers:
-                layer.training = False

@@ -200,6 +200,38 @@ class AdapterSet:
         one_for_all = len(self._used) == 1 and set(adapters) == set(self._used)
         self._mask = None if one_for_all or not self._used else self._row_mask()
 
+    def joined(
+        self, layers: Sequence[Any], names: Sequence[str | None]
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Put the loaded matrices of layers with the same inputs together, for one product.
+
+        Args:
+            layers: Side by side, with and without adapters.
+            names: Of adapters; None is one that adds nothing.
+
+        Returns:
+            Matrices down `[names, inputs, ranks]` and, scaled, up `[names, ranks, outputs]`; None
+            where no layer has loaded ones.
+        """
+        own = [layer for layer in layers if layer in self._weights]
+        if not own or set(names) == {None}:
+            return None
+        rank = self._config.r
+        places = [self._used.index(name) if name is not None else -1 for name in names]
+        widths = [layer.weight.shape[0] for layer in layers]
+        down, up = [], []
+        for layer in own:
+            a, b = self._weights[layer]
+            down.append(a.view(-1, rank, a.shape[1])[places])
+            up.append(b.new_zeros(len(names), rank, sum(widths)))
+            first = sum(widths[: layers.index(layer)])
+            up[-1][:, :, first : first + len(b)] = b.T.reshape(-1, rank, len(b))[places]
+        joined = torch.cat(down, 1).transpose(1, 2), torch.cat(up, 1)
+        for place, name in enumerate(names):
+            if name is None:
+                joined[1][place] = 0
+        return joined
+
     def _row_mask(self) -> torch.Tensor:
         layer = self._layers[0]
         ranks = torch.tensor([len(_matrices(layer, name)[0]) for name in self._used])

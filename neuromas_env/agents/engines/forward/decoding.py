@@ -9,6 +9,7 @@ apart, and ends with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,17 +21,71 @@ from neuromas_env.agents.engines.forward.lm_head import draw
 from neuromas_env.agents.engines.forward.prefix import Running
 from neuromas_env.policy import Request
 
-_ROOM = 256  # tokens of a reply for which the cache has room from the start
+ROOM = 256  # tokens of a reply for which the cache has room from the start
 
 Drawn = tuple[list[int], list[float]]
 """The tokens of a reply and their log-probabilities."""
 
 
+class Pass(Protocol):
+    """A computation that goes on from computed prompts, a token of each row at a time."""
+
+    def step(self, parents: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
+        """Compute one more token of each row.
+
+        Args:
+            parents: For each row from now on, the row before this step that it goes on from.
+            tokens: The token of each.
+
+        Returns:
+            Last layer's hidden states `[rows, d]`.
+        """
+        ...
+
+
+class LibraryPass:
+    """Decoding by transformers' own model: the reference, for every family and device."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        adapters: AdapterSet,
+        state: Running,
+        names: Sequence[str | None],
+        room: int,
+    ) -> None:
+        """Take over what is computed, with room for so many more tokens."""
+        assert state.cache is not None  # `run` keeps one unless it is told otherwise
+        self._model, self._adapters, self._cache = model, adapters, state.cache
+        self._mask, self._lengths, self._names = state.mask, state.lengths, list(names)
+        make_room(self._cache, room)
+        adapters.select(self._names)
+
+    def step(self, parents: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
+        """Compute one more token of each row; see `Pass`."""
+        device = self._model.device
+        if list(parents) != list(range(len(self._names))):
+            index = torch.tensor(parents, device=device)
+            self._cache.batch_select_indices(index)
+            self._mask, self._lengths = self._mask[index], self._lengths[index]
+            self._names = [self._names[row] for row in parents]
+            self._adapters.select(self._names)
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+        hidden = self._model.base_model(
+            input_ids=torch.tensor(tokens, device=device)[:, None],
+            attention_mask=self._mask,
+            position_ids=self._lengths[:, None],
+            **cache_argument(self._model, self._cache),
+            use_cache=True,
+        ).last_hidden_state
+        self._lengths = self._lengths + 1
+        return hidden[:, -1]
+
+
 def decode(
-    model: PreTrainedModel,
-    adapters: AdapterSet,
+    begin: Callable[[], Pass],
     logits: Callable[[torch.Tensor], torch.Tensor],
-    state: Running,
+    hidden: torch.Tensor,
     requests: Sequence[Request],
     rows: Sequence[int],
     end_ids: Collection[int],
@@ -38,34 +93,28 @@ def decode(
     """Draw a reply to each request; every draw uses the request's own random stream.
 
     Args:
-        model: What computes hidden states.
-        adapters: Its adapters; those of the requests are loaded.
+        begin: Makes what computes what follows the prompts, if anything does.
         logits: Next-token logits `[rows, vocabulary]` of hidden states `[rows, d]`.
-        state: Where the prompts' computation stands. Its cache is used up.
+        hidden: Those at the prompts' last tokens.
         requests: What is asked, in the order of their rows.
-        rows: For each request, the row of `state` that has computed its prompt. Those that share
+        rows: For each request, the row of `hidden` that has computed its prompt. Those that share
             a row have the same adapter and temperature.
         end_ids: Tokens that end a reply.
     """
-    device = model.device
+    device = hidden.device
     limits = [request.sampling.max_new_tokens for request in requests]
     uniforms = np.stack(
         [np.random.default_rng(request.seed).random(max(limits)) for request in requests]
     )
     drawn: list[Drawn] = [([], []) for _ in requests]
     alive, rows = list(range(len(requests))), list(rows)
-    hidden, cache, mask, lengths = state.hidden, state.cache, state.mask, state.lengths
-    assert cache is not None  # `run` keeps one unless it is told otherwise
-    make_room(cache, min(max(limits), _ROOM))
     one_of = dict(zip(rows, requests, strict=True))
-    heads = [one_of[row] for row in range(len(lengths))]
-    temperature = torch.tensor([head.sampling.temperature for head in heads], device=device)
-    names = [head.adapter for head in heads]
-    adapters.select(names)
+    heat = [one_of[row].sampling.temperature for row in range(len(hidden))]
+    going_on: Pass | None = None
     for step in range(max(limits)):
         tokens, logprobs = draw(
-            logits(hidden[:, -1]),
-            temperature,
+            logits(hidden),
+            torch.tensor(heat, device=device),
             torch.from_numpy(uniforms[alive, step]).to(device),
             torch.tensor(rows, device=device),
         )
@@ -80,21 +129,9 @@ def decode(
                 places.append(forks.setdefault((row, token), len(forks)))
         if not going:
             break
-        parents = [row for row, _ in forks]
-        if parents != list(range(len(lengths))):
-            index = torch.tensor(parents, device=device)
-            cache.batch_select_indices(index)
-            mask, lengths, temperature = mask[index], lengths[index], temperature[index]
-            names = [names[row] for row in parents]
-            adapters.select(names)
+        parents, nexts = zip(*forks, strict=True)
+        heat = [heat[row] for row in parents]
         alive, rows = going, places
-        mask = torch.cat([mask, mask.new_ones(len(forks), 1)], dim=1)
-        hidden = model.base_model(
-            input_ids=torch.tensor([[token] for _, token in forks], device=device),
-            attention_mask=mask,
-            position_ids=lengths[:, None],
-            **cache_argument(model, cache),
-            use_cache=True,
-        ).last_hidden_state
-        lengths = lengths + 1
+        going_on = going_on or begin()
+        hidden = going_on.step(parents, nexts)
     return drawn

@@ -87,13 +87,14 @@ def draw(
         unscaled distribution where decoding is greedy.
     """
     greedy = temperature == 0
-    logp = (logits / torch.where(greedy, 1.0, temperature)[:, None]).log_softmax(-1)
-    tokens = _invert(logp.exp(), uniform, rows) if not bool(greedy.all()) else None
+    scale = torch.where(greedy, 1.0, temperature)
+    p = (logits if bool((scale == 1).all()) else logits / scale[:, None]).softmax(-1)
+    tokens = _invert(p, uniform, rows) if not bool(greedy.all()) else None
     if bool(greedy.any()):
-        best = logp.argmax(-1)[rows]
+        best = logits.argmax(-1)[rows]
         tokens = best if tokens is None else torch.where(greedy[rows], best, tokens)
     assert tokens is not None
-    return tokens, logp[rows, tokens]
+    return tokens, p[rows, tokens].clamp(min=torch.finfo(p.dtype).tiny).log()
 
 
 def _invert(p: torch.Tensor, uniform: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,94 @@
+"""What training along the whole tree of prompts and replies would save.
+
+Today a micro-batch is three levels deep: what all rows of an adapter share, what clusters share,
+the rest of each row. This prints the tokens of the full prefix tree of a step's rows, where every
+token that stands behind the same tokens counts once for an adapter, beside those computed:
+
+    python benchmarks/reply_tree.py comlrl [--steps 1]
+    python benchmarks/reply_tree.py main [--steps 1 10 30] [OPTION ...]
+
+`comlrl` is the workload of `workload.py`, `main` is `neuromas train` with its defaults, and further
+options are that command's.
+"""
+
+import argparse
+import tempfile
+from itertools import count
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from workload import Ours
+
+from neuromas_env.agents.engines.forward.prefix import common_prefix
+from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.learners.reinforce import Reinforce
+from neuromas_env.cli.app import main as neuromas
+
+WORTH = 0.15
+
+
+def tree(rows):
+    """Tokens of the full prefix tree of rows; the last token of each predicts nothing."""
+    texts = {}
+    for row in rows:
+        ids = tuple([*row.prompt_ids.tolist(), *row.ids[:-1].tolist()])
+        texts.setdefault(row.adapter or "", set()).add(ids)
+    total = 0
+    for own in texts.values():
+        before = ()
+        for ids in sorted(own):
+            total += len(ids) - common_prefix(before, ids)
+            before = ids
+    return total
+
+
+def line(name, engine, rows):
+    """A line that says what one step's rows have in common."""
+    batches = [[rows[i] for i in batch] for batch in engine.micro_batches(rows)]
+    plain = sum(len(row.prompt_ids) + len(row.ids) - 1 for row in rows)
+    computed, full = sum(map(engine.computed, batches)), tree(rows)
+    within = sum(map(tree, batches))  # without leaving the micro-batches that there are
+    return (
+        f"{name}: {plain} tokens in {len(rows)} rows, computed {computed}, within micro-batches "
+        f"{within}, full tree {full}; saves {1 - full / computed:.1%} (worth it from {WORTH:.0%})"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("job", choices=["comlrl", "main"])
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 10, 30])
+    parser.add_argument("--threads", type=int, default=2)
+    chosen, options = parser.parse_known_args()
+    torch.set_num_threads(chosen.threads)
+    cut, update, steps, seen = TransformersEngine.micro_batches, Reinforce.update, count(1), []
+
+    def watched_cut(engine, rows, budget=None):
+        seen.append(list(rows))
+        return cut(engine, rows, budget)
+
+    def watched_update(learner, runs):
+        seen.clear()
+        metrics = update(learner, runs)
+        step, rows = next(steps), max(seen, key=len)
+        if step in chosen.steps:
+            print(line(f"step {step}", learner._engine, rows), flush=True)
+        return metrics
+
+    with (
+        patch.object(TransformersEngine, "micro_batches", watched_cut),
+        patch.object(Reinforce, "update", watched_update),
+    ):
+        if chosen.job == "comlrl":
+            ours = Ours(3)
+            for _ in range(max(chosen.steps)):
+                ours.step()
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                out, most = str(Path(folder) / "run"), str(max(chosen.steps))
+                neuromas(["train", "--steps", most, "--out", out, *options])
+
+
+if __name__ == "__main__":
+    main()
