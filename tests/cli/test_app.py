@@ -202,7 +202,7 @@ def test_lists(what, capsys):
     assert command("list", what) == 0
     some = {"tasks": "bbh/", "learners": "joint", "baselines": "direct", "engines": "vllm",
             "models": "smollm2-135m", "topologies": "2-2-1", "algorithms": "IQL",
-            "levels": "xor-easy-v0"}  # fmt: skip
+            "levels": "xor-easy-v0", "tools": "calculator"}  # fmt: skip
     assert some[what] in capsys.readouterr().out
 
 

@@ -25,7 +25,7 @@ def transformers(
     chunk_rows: int,
     token_budget: int,
     gradient_checkpointing: bool,
-    packed_weights: bool,
+    packed_weights: bool | None,
 ) -> TransformersEngine:
     """Load a model; and once more for generation, where that has a device of its own.
 

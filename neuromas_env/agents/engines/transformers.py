@@ -64,7 +64,7 @@ class TransformersEngine(Engine):
         token_budget: int = 4096,
         gradient_checkpointing: bool = False,
         share_prefixes: bool = True,
-        packed_weights: bool = True,
+        packed_weights: bool | None = None,
     ) -> None:
         """Prepare a loaded model.
 
@@ -80,7 +80,7 @@ class TransformersEngine(Engine):
                 memory, more time.
             share_prefixes: Compute what prompts have in common once.
             packed_weights: On a CPU, hold the base's weights a second time, packed for decoding,
-                if that takes at most half of the memory that is free.
+                if that takes at most half of the memory that is free. By default in bfloat16.
         """
         self.name, self.weights_hash = base.name, base.weights_hash
         self.model = base.model

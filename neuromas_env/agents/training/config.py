@@ -138,8 +138,10 @@ class TrainConfig(Options):
     chunk_rows: int = _model(128, "model calls answered at once", low=1)
     token_budget: int = _model(4096, "tokens in one training micro-batch", low=1)
     gradient_checkpointing: bool = _model(False, "less memory, more time")
-    packed_weights: bool = _model(
-        True, "on a CPU, hold the base twice to decode faster, where memory allows"
+    packed_weights: bool | None = _model(
+        None,
+        "on a CPU, hold the base twice to decode faster, where memory allows; by default in "
+        "bfloat16, as it moves log-probabilities of float32 by some 1e-5",
     )
     train_nodes: str = _network("all", "train these nodes' adapters alone, comma separated")
     eval_questions: int = _run(128, "held-out questions of an evaluation; 0 for none", low=0)

@@ -141,7 +141,7 @@ def as_version_1(folder):
 
 
 def accuracy(report):
-    results, *_ = [line for line in report.splitlines() if line.startswith("| direct |")]
+    _, results, *_ = [line for line in report.splitlines() if line.startswith("| direct |")]
     return results.split("|")[4].split()[0]
 
 

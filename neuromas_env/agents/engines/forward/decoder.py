@@ -29,16 +29,24 @@ class Decoder:
     """
 
     def __init__(
-        self, model: PreTrainedModel, adapters: AdapterSet, packed_weights: bool, packs: bool
+        self,
+        model: PreTrainedModel,
+        adapters: AdapterSet,
+        packed_weights: bool | None,
+        packs: bool,
     ) -> None:
         """Remember what to decode with.
 
         Args:
             model: The model.
             adapters: Its adapters.
-            packed_weights: Hold the weights once more, packed, where there is memory for it.
+            packed_weights: Hold the weights once more, packed, where there is memory for it. None
+                does so for bfloat16 alone: in float32 packed products move log-probabilities by
+                more than the rest of the pass does.
             packs: Whether the model takes packed batches.
         """
+        if packed_weights is None:
+            packed_weights = model.dtype == torch.bfloat16
         self._model, self._adapters, self._packed_weights = model, adapters, packed_weights
         self._undecided = packs and model.device.type == "cpu" and model.dtype in _TOLERANCE
         self._frozen: Frozen | None = None

@@ -121,13 +121,13 @@ def test_what_configurations_of_a_family_say(tmp_path, family, options):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_packed_weights_draw_the_same(family, tmp_path, monkeypatch):
     monkeypatch.setattr(products, "_LARGE", 1)
-    engine = tiny_engine(family)
+    engine = tiny_engine(family, packed_weights=True)
     requests = mixed_requests(engine, length=24)
     replies, expected = both(engine, requests)
     held = engine._decoder._frozen.layers[0].qkv[0]
     assert (held._packed is not None) == products.packable(torch.zeros(2, 2))
     assert_same(replies, expected)
-    plain = tiny_engine(family, packed_weights=False)
+    plain = tiny_engine(family)  # in float32 nothing is packed unasked
     assert_same(plain.generate([dataclasses.replace(r, engine=plain) for r in requests]), expected)
     assert plain._decoder._frozen.layers[0].qkv[0]._packed is None
 
@@ -135,7 +135,7 @@ def test_packed_weights_draw_the_same(family, tmp_path, monkeypatch):
 def test_without_torchs_operators_weights_stay_as_they_are(monkeypatch):
     monkeypatch.setattr(products, "_LARGE", 1)
     monkeypatch.setattr(torch.ops, "mkldnn", object())
-    engine = tiny_engine("llama")
+    engine = tiny_engine("llama", packed_weights=True)
     engine.generate(mixed_requests(engine)[:2])
     assert engine._decoder._frozen.layers[0].qkv[0]._packed is None
 
@@ -159,7 +159,7 @@ def test_in_bfloat16_both_draw_from_the_same_distribution():
 
 
 def fresh():
-    engine = tiny_engine("llama")
+    engine = tiny_engine("llama", packed_weights=True)
     return engine, mixed_requests(engine, count=4, length=6)
 
 
