@@ -77,7 +77,9 @@ def test_a_program_is_told_of_each_example_in_a_line(task):
     [
         ("return values[9]", "IndexError: list index out of range"),
         ("raise ValueError('one\\ntwo')", "ValueError: one"),
-        ("raise KeyError(object())", "KeyError: <object object at ...>"),
+        pytest.param(
+            "raise KeyError(object())", "KeyError: <object object at ...>", id="an address"
+        ),
         ("raise OSError('no /home/me/key.txt')", "OSError: no ..."),
         ("return total", "wrong: got an object"),
         ("return [0] * 10**10", "out of memory"),
