@@ -1,4 +1,4 @@
-"""A decoding step of 24 rows with three adapters: the lean pass beside transformers' model.
+"""A decoding step of 24 rows with three adapters: the lean pass and transformers' model.
 
 Both, and the products with packed weights alone, take turns within one process, on the workload of
 `workload.py`; ratios are medians over the turns, so that a machine that is busy for a while is so

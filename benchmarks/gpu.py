@@ -91,7 +91,11 @@ def rows(device, model, new=NEW, repeats=3):
     free = torch.cuda.mem_get_info(device)[0] if device != "cpu" else free_bytes()
     base = sum(p.nbytes for n, p in three.engine.model.named_parameters() if "lora_" not in n)
     parts = {"bytes of a node": held, "bytes of the base": base, "bytes free": free}
-    yield "nodes that fit beside the base, by what one holds", (1 - SPARE) * free / held, parts
+    yield (
+        "largest number of nodes in memory, from the size of one",
+        (1 - SPARE) * free / held,
+        parts,
+    )
 
 
 def main():

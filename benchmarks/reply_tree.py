@@ -1,8 +1,8 @@
 """What training along the whole tree of prompts and replies would save.
 
 Today a micro-batch is three levels deep: what all rows of an adapter share, what clusters share,
-the rest of each row. This prints the tokens of the full prefix tree of a step's rows, where every
-token that stands behind the same tokens counts once for an adapter, beside those computed:
+the rest of each row. This prints the tokens of the full prefix tree of a step's rows, in which
+every distinct prefix of an adapter counts once, and the tokens that are computed:
 
     python benchmarks/reply_tree.py comlrl [--steps 1]
     python benchmarks/reply_tree.py main [--steps 1 10 30] [OPTION ...]

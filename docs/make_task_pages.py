@@ -135,6 +135,10 @@ def _made(name: str, data: str | None) -> Task | None:
         return None
 
 
+WIDEST = 8
+"""Columns of a table."""
+
+
 def _table(tasks: list[Task | type[Task]]) -> str:
     head = ["task", "answer", *SPLITS, "majority", *_baselines(tasks[0])]
     rows = [
@@ -148,8 +152,12 @@ def _table(tasks: list[Task | type[Task]]) -> str:
     meanings = [f"*{name}*: {_MEANINGS[name]}" for name in head if name in _MEANINGS]
     if isinstance(tasks[0], type):
         meanings.append("a dash: not counted, since the rows were not there")
+    lines, rest = [head, *rows], 2 + len(SPLITS)  # after task, answer and rows
+    tables = [lines]
+    if len(head) > WIDEST:
+        tables = [[line[:rest] for line in lines], [line[:1] + line[rest:] for line in lines]]
     return f"Rows of each split, and accuracies on the test rows: {'; '.join(meanings)}.\n\n" + (
-        _markdown(head, rows)
+        "\n\n".join(_markdown(first, others) for first, *others in tables)
     )
 
 

@@ -12,7 +12,7 @@ from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.cli import printing
 from neuromas_env.cli.names import offering
-from neuromas_env.cli.options import config_options, filed, path
+from neuromas_env.cli.options import Score, config_options, filed, path
 from neuromas_env.errors import InputError
 from neuromas_env.extras import MODEL, REPORT, need
 from neuromas_env.tasks.readers import READERS
@@ -83,13 +83,7 @@ def report(
     against: Annotated[
         str | None, typer.Option(help="method to compare with; by default the first one run")
     ] = None,
-    score: Annotated[
-        str,
-        typer.Option(
-            help="extracted (the answer found in a reply) or strict (exact match)",
-            autocompletion=offering(lambda: dict.fromkeys(("extracted", "strict"), "")),
-        ),
-    ] = "extracted",
+    score: Score = "extracted",
     format: Annotated[
         str,
         typer.Option(

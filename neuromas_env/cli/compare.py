@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from neuromas_env.cli.names import offering
-from neuromas_env.cli.options import path
+from neuromas_env.cli.options import Score, path
 from neuromas_env.extras import REPORT, need
 
 EXAMPLES = ("neuromas compare runs/bench-before runs/bench-after",)
@@ -18,13 +17,7 @@ EXAMPLES = ("neuromas compare runs/bench-before runs/bench-after",)
 def compare(
     old: Annotated[Path, typer.Argument(parser=path, help="benchmark directory, the reference")],
     new: Annotated[Path, typer.Argument(parser=path, help="benchmark directory")],
-    score: Annotated[
-        str,
-        typer.Option(
-            help="extracted (the answer found in a reply) or strict (exact match)",
-            autocompletion=offering(lambda: dict.fromkeys(("extracted", "strict"), "")),
-        ),
-    ] = "extracted",
+    score: Score = "extracted",
 ) -> None:
     """Compare the same methods in two benchmark directories, question by question."""
     need("a comparison", *REPORT)

@@ -31,6 +31,14 @@ def path(text: str) -> Path:
 
 
 F = TypeVar("F", bound=Callable[..., None])
+Score = Annotated[
+    str,
+    typer.Option(
+        help="extracted (the answer found in a reply) or strict (exact match)",
+        autocompletion=offering(lambda: dict.fromkeys(("extracted", "strict"), "")),
+    ),
+]
+"""The option that says which score a table shows."""
 _LISTED = {
     "task": "tasks",
     "tasks": "tasks",

@@ -1,4 +1,4 @@
-"""Code with repair: a program is run on the examples that its question shows, and told how it did.
+"""Code with repair: a program is run on the examples in its question, and the outcome fed back.
 
 After each action the world runs the program in it on the examples of use in the question, the
 same that any reader sees: calls in HumanEval's docstrings with what they should return, MBPP's one
