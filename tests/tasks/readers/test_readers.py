@@ -74,7 +74,7 @@ CUT_OFF = (
 
 @pytest.mark.parametrize("case", by_id(rows("further.jsonl")))
 def test_further_replies_of_the_same_kinds_are_read(case, request):
-    """They were written after the rules; `docs/readers.md` says how many were read right at once."""
+    """They were written after the rules; `docs/readers.md` says how many were read right then."""
     if case.get("cut") and case["reader"] == "number":
         request.applymarker(pytest.mark.xfail(reason=CUT_OFF, strict=True))
     reply = Reply(case["reply"], cut_off=case.get("cut", False))
