@@ -1,22 +1,33 @@
-"""What the site needs besides its plugins: formulas without a script, and the baselines' cards."""
+"""What the site needs besides its plugins: formulas without a script, and the parts that are made."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from latex2mathml.converter import convert
-
-from neuromas_env.baselines.fidelity import read_cards, written
+from reference_pages import filled
 
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+_PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
-_CARDS = "<!-- cards -->\n"
+
+def on_config(config: Any) -> Any:
+    """Show the version and, where the project has an address, a link to the repository."""
+    project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
+    config.site_name += f" {project['version']}"
+    if address := project["urls"].get("Repository"):
+        config.repo_url, config.repo_name = address, urlsplit(address).path.strip("/")
+    return config
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Put the cards of all baselines where a page wants them."""
-    return markdown.replace(_CARDS, written(read_cards())) if _CARDS in markdown else markdown
+    """Put in what is made when the site is built."""
+    return filled(markdown)
 
 
 def on_page_content(html: str, **_: object) -> str:
