@@ -1,4 +1,4 @@
-"""What the site needs besides its plugins: formulas without a script, and the parts that are made."""
+"""What the site needs besides its plugins: formulas without a script, and parts that are made."""
 
 from __future__ import annotations
 

@@ -104,9 +104,7 @@ def _svg(width: float, height: float, shapes: Iterable[str]) -> str:
 HEIGHT = 44
 
 
-def _box(
-    x: float, y: float, width: float, colour: str, text: str, height: float = HEIGHT
-) -> str:
+def _box(x: float, y: float, width: float, colour: str, text: str, height: float = HEIGHT) -> str:
     lines = text.split("|")
     middle, first = x + width / 2, y + height / 2 + 4 - 7.5 * (len(lines) - 1)
     frame = "none" if colour == WHITE else "#334155"

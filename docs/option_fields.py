@@ -1,4 +1,4 @@
-"""Shows options in the API pages with their defaults and meanings instead of the calls behind them."""
+"""Shows options in the API pages with their defaults and meanings, not the calls behind them."""
 
 from __future__ import annotations
 

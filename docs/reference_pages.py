@@ -1,6 +1,6 @@
 """Parts of pages that are made when the site is built: commands, options, metrics, rooms, cards.
 
-A line `<!-- made: NAME -->` of a page stands for what `PARTS[NAME]` returns.
+A line `<!-- made: NAME WORDS -->` of a page stands for what `PARTS[NAME](*WORDS)` returns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import typer
 import yaml
 
 from neuromas_env.agents.training.metrics import METRICS
-from neuromas_env.baselines.fidelity import read_cards, written
+from neuromas_env.baselines import list_baselines
+from neuromas_env.baselines.fidelity import Card, linked, read_cards, written
 from neuromas_env.cli.app import app
 from neuromas_env.cli.schema import OPTIONS
 from neuromas_env.config import Options, schema
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = yaml.safe_load(Path(__file__).with_name("rooms.yaml").read_text(encoding="utf-8"))
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "yes or no"}
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
-MADE = re.compile(r"<!-- made: (.+) -->")
+MADE = re.compile(r"<!-- made: (\w+)(.*) -->")
 _DEFAULT = re.compile(r"\s*\[(?:default: \(?(.*?)\)?|required)\]$")
 
 _LEAST = re.compile(r"\s*\[x>=(\d+)\]")
@@ -36,7 +37,7 @@ _LEAST = re.compile(r"\s*\[x>=(\d+)\]")
 
 def filled(markdown: str) -> str:
     """Put the parts into a page that wants them."""
-    return MADE.sub(lambda match: PARTS[match[1]](), markdown)
+    return MADE.sub(lambda match: PARTS[match[1]](*match[2].split()), markdown)
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -64,7 +65,7 @@ def _command(name: str, command: Any, parent: click.Context) -> Iterator[str]:
         for name, one in inner.items():
             yield from _command(name, one, context)
         return
-    yield "```console\n" + " ".join(["$", context.command_path, *_usage(command, context)]) + "\n```"
+    yield _console([" ".join([context.command_path, *command.collect_usage_pieces(context)])])
     shared = {one.name for one in fields(OPTIONS[name])} if name in OPTIONS else set()
     if shared:
         yield f"It takes all [options of `{name}`](options.md#{name}), and these:"
@@ -74,11 +75,13 @@ def _command(name: str, command: Any, parent: click.Context) -> Iterator[str]:
         yield table(("option", "meaning", "default"), rows)
     examples = [line for line in (command.epilog or "").splitlines() if "neuromas " in line]
     if examples:
-        yield "```console\n" + "\n".join("$ " + e[e.index("neuromas ") :] for e in examples) + "\n```"
+        yield (
+            "```console\n" + "\n".join("$ " + e[e.index("neuromas ") :] for e in examples) + "\n```"
+        )
 
 
-def _usage(command: Any, context: click.Context) -> list[str]:
-    return command.collect_usage_pieces(context)
+def _console(lines: Iterable[str]) -> str:
+    return "\n".join(["```console", *(f"$ {line}" for line in lines), "```"])
 
 
 def _split(option: str, about: str) -> tuple[str, str, str]:
@@ -127,6 +130,23 @@ def metrics() -> str:
     )
 
 
+def baseline(name: str) -> str:
+    """Return a line about a baseline: its source, its temperature and its calls."""
+    card, about = _known()[name]
+    temperature, calls = card.settings["temperature"][1], about.rpartition("; ")[2]
+    source = "" if card.paper.startswith("none") else f"{linked(card.paper)}. "
+    return (
+        f"*{source}Temperature {temperature}; {calls} a question. "
+        f"[Compared with its source](baselines-cards.md#{name}).*"
+    )
+
+
+@cache
+def _known() -> dict[str, tuple[Card, str]]:
+    cards = read_cards()
+    return {name: (cards[name], about) for name, about in list_baselines().items()}
+
+
 def rooms() -> str:
     """Return the rooms of the package, the ground floor first."""
     names = (" ".join(f"`{room}`" for room in floor["rooms"].split()) for floor in FLOORS)
@@ -173,12 +193,13 @@ PROJECT = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security-policy.md",
 }
-PARTS: dict[str, Callable[[], str]] = {
+PARTS: dict[str, Callable[..., str]] = {
+    "baseline": baseline,
     "cards": lambda: written(read_cards()),
     "commands": commands,
     "face": face,
+    "file": file,
     "metrics": metrics,
+    "options": lambda name: options(OPTIONS[name]),
     "rooms": rooms,
-    **{f"file {name}": partial(file, name) for name in PROJECT},
-    **{f"options {name}": partial(options, cls) for name, cls in OPTIONS.items()},
 }
