@@ -85,9 +85,7 @@ ROWS = (
         True,
         True,
     ),
-    Row(
-        "floor", "rollout with 3 adapters, over bare generate", "3 nodes: .*over generate: N", 2.5
-    ),
+    Row("floor", "rollout with 3 adapters, over bare generate", "3 nodes: .*over generate: N", 2.5),
     Row("two_processes", "two processes, faster than one", "ratio: N", 1.75),
     Row("roofline", "share of the roofline, 3 nodes, CPU", "3 nodes: step reaches: N .*cpu", 0.6),
     Row("roofline", "share of the roofline, 3 nodes, GPU", "3 nodes: step reaches: N .*cuda", None),
