@@ -70,8 +70,9 @@ class ParallelNetwork(Network, ParallelEnv):
         return result
 
     def _observations(self) -> dict[str, Any]:
-        observe = self.episode.observe
-        return {node: observe(node) for node in self.possible_agents}
+        # Of nodes that there are, of an episode that awaits no reply: `Episode.observe` need not ask.
+        episode, observe = self.episode, self.channel.observe
+        return {node: observe(episode, node) for node in self.possible_agents}
 
     def _infos(self) -> Infos:
         episode = self.episode
