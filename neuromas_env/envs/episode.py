@@ -312,8 +312,9 @@ class Episode:
     def _next_layer(self) -> bool:
         layers = self.wiring.acting[self.round]
         self.active = ()
-        for self.layer in range(self.layer + 1, len(layers)):
-            if active := self._who_acts(layers[self.layer]):
+        for layer in range(self.layer + 1, len(layers)):
+            self.layer = layer
+            if active := self._who_acts(layers[layer]):
                 self.active = active
                 return True
         self.layer = len(layers)

@@ -70,7 +70,7 @@ class ParallelNetwork(Network, ParallelEnv):
         return result
 
     def _observations(self) -> dict[str, Any]:
-        # Of nodes that there are, of an episode that awaits no reply: `Episode.observe` need not ask.
+        # These nodes exist, and no reply is awaited: nothing that `Episode.observe` would check.
         episode, observe = self.episode, self.channel.observe
         return {node: observe(episode, node) for node in self.possible_agents}
 
