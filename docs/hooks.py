@@ -1,4 +1,4 @@
-"""What the site needs besides its plugins: formulas without a script, and parts that are made."""
+"""What the site needs besides its plugins: formulas, parts that are made, the glossary."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from language import RULES, glossary
 from latex2mathml.converter import convert
 from reference_pages import filled
 
@@ -16,13 +17,18 @@ _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', r
 _PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
-def on_config(config: Any) -> Any:
-    """Show the version and, where the project has an address, a link to the repository."""
+def on_config(config: Any) -> None:
+    """Show the version, a link to the repository if it has an address, and terms of the glossary.
+
+    A term's meaning is shown wherever it stands, but for ordinary words.
+    """
     project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
     config.site_name += f" {project['version']}"
     if address := project["urls"].get("Repository"):
         config.repo_url, config.repo_name = address, urlsplit(address).path.strip("/")
-    return config
+    terms = {k: v for k, v in glossary().items() if k not in RULES["no_tooltip"]}
+    config.markdown_extensions.append("abbr")
+    config.mdx_configs["abbr"] = {"glossary": terms | {f"{k}s": v for k, v in terms.items()}}
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
