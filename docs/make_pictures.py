@@ -74,7 +74,8 @@ def house(floors: Sequence[Sequence[str]]) -> str:
     for level, (floor, row) in enumerate(zip(reversed(floors), reversed(widths), strict=True)):
         x, y = left, 10 + rise * level
         for room, wide in zip(floor, row, strict=True):
-            shapes.append(_box(x, y, wide, BLUE if level % 2 else YELLOW, room, height))
+            colour = YELLOW if room.startswith("agents") else BLUE
+            shapes.append(_box(x, y, wide, colour, room, height))
             x += wide + gap
     bottom = rise * len(floors)
     shapes.append(f'<path d="M36 14L36 {bottom:g}" stroke="#64748b" marker-end="url(#arrow)"/>')
