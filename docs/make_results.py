@@ -19,6 +19,7 @@ from neuromas_env.bench.report import write_report
 from neuromas_env.bench.store import FILE
 from neuromas_env.experiments.run import HEAD
 from neuromas_env.experiments.verify import remake, unpacked
+from neuromas_env.files import read
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROOT = RESULTS.parent.parent
@@ -36,20 +37,18 @@ def experiment(head: Path, archive: Path, page: Path) -> str:
     """Return an experiment's report, its figures put beside the page."""
     report = remake(head.parent)
     for drawn in [*head.parent.glob("*.svg"), *head.parent.glob("*.csv")]:
-        shutil.copy(drawn, _own(drawn, page))
+        shutil.copy(drawn, page.with_name(drawn.name))
     up = "../" * (len(page.relative_to(RESULTS).parts) - 1)
     text = report.read_text(encoding="utf-8").replace("(log.md)", f"({up}log/{page.name})")
+    known = read(head)
+    scale = known.get("scale", "tiny")
+    command = f"neuromas experiment {known['name']}{'' if scale == 'tiny' else f' --scale {scale}'}"
     check = f"neuromas verify {archive.relative_to(ROOT)} --page {page.relative_to(ROOT)}"
     return (
-        f"{text}All results: [{archive.name}]({archive.name}). The report is made from the "
-        f"unpacked archive, and checked, by\n\n"
-        f"    python docs/make_results.py {page.stem}\n    {check}\n"
+        f"{text}\nAll answers and outcomes: [{archive.name}]({archive.name}). Unpacked, the first "
+        "command makes this report from them; the second checks the page against its archive:\n\n"
+        f"    {command} --out {head.parent.name}\n    {check}\n"
     )
-
-
-def _own(drawn: Path, page: Path) -> Path:
-    """A figure's path beside the page."""
-    return page.parent / drawn.name
 
 
 def benchmark(store: Path, page: Path) -> str:
@@ -72,6 +71,8 @@ def main(names: list[str]) -> None:
             known = head.name == HEAD
             text = experiment(head, archive, page) if known else benchmark(head, page)
         before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+        if before.strip():  # which has a title of its own
+            text = re.sub(r"\A# .*\n", "", text)
         after = rest.partition(END)[2]
         page.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", encoding="utf-8")
         print(page)

@@ -100,9 +100,7 @@ def write_report(
     sections = [(running.study, _study(running, folder, name)) for running in studies]
     figure = folder / f"{name}-differences.svg"
     drawn = {
-        study.heading: (one.unit, one.differences)
-        for study, one in sections
-        if one.differences
+        study.heading: (one.unit, one.differences) for study, one in sections if one.differences
     }
     write(figure, curves.differences_picture(drawn))
     verdicts = [f"{study.heading}: **{one.verdict}**.{_few(study)}" for study, one in sections]

@@ -232,7 +232,9 @@ def test_a_line_says_what_it_speaks_about(tmp_path):
     assert "t: scores, this way of training on new questions" in titles
     assert "t: scores, all questions of a finite set" in titles
     assert "u: scores, these answers" in titles
-    [alone] = [grid.note for grid in grids if grid.title.endswith("scores, this method on new questions")]
+    [alone] = [
+        grid.note for grid in grids if grid.title.endswith("scores, this method on new questions")
+    ]
     assert alone.startswith("A single training run: neuromas@a;")
     assert all(len(grid.head) <= 8 for grid in grids)
 
