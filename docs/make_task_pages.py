@@ -172,9 +172,7 @@ def _table(tasks: list[Task | type[Task]]) -> str:
         tables = [[line[:rest] for line in lines], [line[:1] + line[rest:] for line in lines]]
     same = "" if asked else f"Nodes read: *{formats.pop()}*\n\n"
     head_line = f"Rows of each split, and accuracies on the test rows: {'; '.join(meanings)}.\n\n"
-    return same + head_line + (
-        "\n\n".join(_markdown(first, others) for first, *others in tables)
-    )
+    return same + head_line + ("\n\n".join(_markdown(first, others) for first, *others in tables))
 
 
 def _figures(task: Task | type[Task]) -> list[str]:
