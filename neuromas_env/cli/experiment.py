@@ -50,7 +50,7 @@ def experiment(
     data: Annotated[str | None, typer.Option(help="folder with benchmark rows")] = None,
     list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
 ) -> None:
-    """Train and compare all arms of an experiment. Killed or stopped, the same command continues."""
+    """Train and compare all arms of an experiment. Killed, the same command continues."""
     if name is not None and not list_:
         need("an experiment", *REPORT)
     from neuromas_env.experiments.load import list_experiments, load
