@@ -69,14 +69,12 @@ def verdicts() -> str:
             re.search(pattern, text, re.M)[1]
             for pattern in (r"^# (.*)$", r"^\*\*Claim\.\*\* (.*)$", r"^\*\*Verdict\.\*\* (.*)$")
         )
-        said = dict(re.findall(r"([^.*]+): \*\*(.+?)\*\*", line))
-        found[f"[{title}](experiments/{page.name})"] = {
-            "claim": claim,
-            **{networks.strip(): verdict for networks, verdict in said.items()},
-        }
+        row = found.setdefault(title, {"claim": claim})
+        for networks, verdict in re.findall(r"([^.*]+): \*\*(.+?)\*\*", line):
+            row[networks.strip()] = f"[{verdict}](experiments/{page.name})"
     heads = list(dict.fromkeys(head for row in found.values() for head in row))
     lines = [["experiment", *heads], ["---"] * (len(heads) + 1)]
-    lines += [[name, *(row.get(head, "") for head in heads)] for name, row in found.items()]
+    lines += [[title, *(row.get(head, "") for head in heads)] for title, row in found.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
