@@ -12,10 +12,13 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+import yaml
+
 from neuromas_env import Topology
 
 FOLDER = Path(__file__).parent / "pictures"
 RESULT = FOLDER.parent / "results" / "experiments" / "trained-smollm2.tar.xz"
+ROOMS = Path(__file__).parent / "rooms.yaml"
 BLUE, YELLOW, GREY, WHITE = "#dbeafe", "#fde68a", "#e2e8f0", "#ffffff"
 NETWORKS = {
     "topology-dense": Topology.parse("2-2-1"),
@@ -32,7 +35,9 @@ Arrow = tuple[str, str, str]
 def pictures() -> dict[str, str]:
     """Return file name to SVG."""
     drawn = {name: topology.svg() for name, topology in NETWORKS.items()}
+    floors = yaml.safe_load(ROOMS.read_text(encoding="utf-8"))
     drawn |= {"growth": growth("1", "2-1", "2-2-1")}
+    drawn |= {"rooms": house([floor["rooms"].split() for floor in floors])}
     drawn |= {name: diagram(*content) for name, content in DIAGRAMS.items()}
     drawn |= {"result": learning(*trained(RESULT))}
     return {f"{name}.svg": svg for name, svg in drawn.items()}
@@ -60,6 +65,25 @@ def growth(*names: str) -> str:
     return diagram(boxes, arrows)
 
 
+def house(floors: Sequence[Sequence[str]]) -> str:
+    """Draw rooms on their floors, the first one at the bottom, and which way imports go."""
+    widths = [[7.2 * len(room) + 18 for room in floor] for floor in floors]
+    left, gap, rise, height = 70.0, 8.0, 34.0, 26.0
+    width = left + max(sum(row) + gap * len(row) for row in widths)
+    shapes = []
+    for level, (floor, row) in enumerate(zip(reversed(floors), reversed(widths), strict=True)):
+        x, y = left, 10 + rise * level
+        for room, wide in zip(floor, row, strict=True):
+            colour = YELLOW if room.startswith("agents") else BLUE
+            shapes.append(_box(x, y, wide, colour, room, height))
+            x += wide + gap
+    bottom = rise * len(floors)
+    shapes.append(f'<path d="M36 14L36 {bottom:g}" stroke="#64748b" marker-end="url(#arrow)"/>')
+    middle = bottom / 2
+    shapes.append(f'<text transform="translate(26 {middle:g}) rotate(-90)">imports</text>')
+    return _svg(width, bottom + 10, shapes)
+
+
 def diagram(boxes: Iterable[Box], arrows: Iterable[Arrow]) -> str:
     """Draw boxes of two lines and straight arrows between them."""
     place = {name: (x, y, w) for name, x, y, w, _, _ in boxes}
@@ -67,6 +91,10 @@ def diagram(boxes: Iterable[Box], arrows: Iterable[Arrow]) -> str:
     height = max(y for _, y, _ in place.values()) + HEIGHT + 10
     shapes = [_arrow(place[a], place[b], text) for a, b, text in arrows]
     shapes += [_box(*box[1:]) for box in boxes]
+    return _svg(width, height, shapes)
+
+
+def _svg(width: float, height: float, shapes: Iterable[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}" font-family="sans-serif" font-size="12" '
@@ -82,11 +110,11 @@ def diagram(boxes: Iterable[Box], arrows: Iterable[Arrow]) -> str:
 HEIGHT = 44
 
 
-def _box(x: float, y: float, width: float, colour: str, text: str) -> str:
+def _box(x: float, y: float, width: float, colour: str, text: str, height: float = HEIGHT) -> str:
     lines = text.split("|")
-    middle, first = x + width / 2, y + HEIGHT / 2 + 4 - 7.5 * (len(lines) - 1)
+    middle, first = x + width / 2, y + height / 2 + 4 - 7.5 * (len(lines) - 1)
     frame = "none" if colour == WHITE else "#334155"
-    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{HEIGHT}" rx="6" ' + (
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6" ' + (
         f'fill="{colour}" stroke="{frame}"/>'
         + "".join(
             f'<text x="{middle:g}" y="{first + 15 * i:g}">{escape(line)}</text>'
