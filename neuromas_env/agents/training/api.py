@@ -146,7 +146,7 @@ def resume(
     checkpoint: str | Path | int | None = None,
     report: Reporter | None = None,
 ) -> RunResult:
-    """Go on with a run from a checkpoint; a finished run is only read.
+    """Continue a run from a checkpoint; a finished run is only read.
 
     Args:
         folder: The run folder. One without checkpoints and logs was stopped before the first
