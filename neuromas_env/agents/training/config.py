@@ -40,7 +40,7 @@ FORMER: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class TrainConfig(Options):
-    """What a training run depends on; each field's `metadata["help"]` says what it is."""
+    """What a training run depends on: options of `neuromas train`, keys of its YAML file."""
 
     task: str = _task("hierarchy/max", "task, such as bbh/navigate or hierarchy/max:leaves=4")
     data: str | None = _task(None, "folder with benchmark rows", place=True)
