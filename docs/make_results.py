@@ -67,7 +67,7 @@ def verdicts() -> str:
         text = page.read_text(encoding="utf-8")
         title, claim, line = (
             re.search(pattern, text, re.M)[1]
-            for pattern in (r"^# (.*)$", r"^\*\*Claim\.\*\* (.*)$", r"^\*\*Verdict\.\*\* (.*)$")
+            for pattern in (r"^# ([^:\n]*)", r"^\*\*Claim\.\*\* (.*)$", r"^\*\*Verdict\.\*\* (.*)$")
         )
         row = found.setdefault(title, {"claim": claim})
         for networks, verdict in re.findall(r"([^.*]+): \*\*(.+?)\*\*", line):
