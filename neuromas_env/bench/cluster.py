@@ -20,6 +20,7 @@ from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.runner import Job
 from neuromas_env.bench.store import Answer, Cell
 from neuromas_env.bench.worker import Worker
+from neuromas_env.checks import Count, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.base import Example
 
@@ -35,10 +36,11 @@ class _Far(Worker):
         super().__init__(config)
 
 
+@arguments
 class Cluster:
     """Workers on a Ray cluster, as a `runner.Team`."""
 
-    def __init__(self, config: BenchConfig, address: str, workers: int | None = None) -> None:
+    def __init__(self, config: BenchConfig, address: str, workers: Count | None = None) -> None:
         """Connect, or start Ray on this machine, and start the workers.
 
         Args:

@@ -8,9 +8,11 @@ from typing import Any
 from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.names import read_terms
 from neuromas_env.agents.learners.shaping import Shaped
+from neuromas_env.checks import arguments
 from neuromas_env.policy import Engine
 
 
+@arguments
 def make_learner(name: str, engine: Engine, nodes: Sequence[str], config: Any) -> Learner:
     """Build a learner by name, shown shaped rewards if the configuration asks for them.
 
