@@ -115,6 +115,11 @@ class TrainConfig(Options):
         None, "steps of imitation before those of preferences; by default half of all (malt)", low=0
     )
     learning_rate: float = _learning(1e-3, "of AdamW", above=0)
+    warm_up: int = _learning(
+        0,
+        "first steps, of all, in which every node imitates its own replies cut to their answers",
+        low=0,
+    )
     warmup_steps: int = _learning(0, "steps over which the learning rate grows", low=0)
     decay: bool = _learning(True, "let the learning rate fall linearly to zero over the run")
     weight_decay: float = _learning(0.0, "of AdamW", low=0)
@@ -234,6 +239,10 @@ class TrainConfig(Options):
     def total_steps(self) -> int:
         """Return the steps of all stages together."""
         return sum(steps for _, steps in self.stages())
+
+    def warm_up_steps(self) -> int:
+        """Return the steps of imitation, which some learners do without."""
+        return min(self.warm_up, self.total_steps())
 
     def node_names(self, topology: Topology) -> tuple[str, ...]:
         """Return the nodes of a topology that are trained."""

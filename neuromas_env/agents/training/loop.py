@@ -244,7 +244,9 @@ class Run:
         else:
             self.trained = self.config.node_names(new)
         self.stage = stage
-        self.learner = make_learner(self.config.learner, self.engine, self.trained, self.config)
+        self.learner = make_learner(
+            self.config.learner, self.engine, self.trained, self.config, self.task.extract
+        )
         self.learner.load_state_dict(state)
         self._prove()
         after = self._evaluate(f"{new.name} after growing")
