@@ -130,18 +130,24 @@ def run(folder: str) -> dict[str, Any]:
         rows = Path(folder, name).read_text(encoding="utf-8").split("\n")[:-1]
         found[name] = [steady(json.loads(row)) for row in rows]
     for row in found["metrics.jsonl"]:
-        for name in MEASURES:  # follow from the transcripts
-            row.pop(name, None)
+        # These follow from the transcripts and the weights.
+        for name in [
+            n for n in row if n in MEASURES or n.startswith(("validat", "gradient_norm/"))
+        ]:
+            del row[name]
     found["transcripts.jsonl"] = [
         [row["id"], row["answer"], row["reward"], digest(row)] for row in found["transcripts.jsonl"]
     ]
     found["result.json"] = steady(json.loads(Path(folder, "result.json").read_text()))
     found["result.json"]["facts"].pop("origins", None)  # where rows come from, no value
-    found["result.json"]["cost"].pop("check", None)
+    for name in ("validation", "gradient_norms"):
+        found["result.json"].pop(name, None)
+    for name in ("check", "validation"):
+        found["result.json"]["cost"].pop(name, None)
     last = max(Path(folder, "checkpoints").iterdir())
     state = steady(json.loads((last / "state.json").read_text()))
-    # The last column is seconds; calls that check a hand-over are none of training's.
-    state["cost"] = [row[:-1] for row in state["cost"] if row[0] != "check"]
+    # The last column is seconds; other calls are neither training's nor the reported evaluation's.
+    state["cost"] = [row[:-1] for row in state["cost"] if row[0] in ("train", "eval")]
     state.pop("adapters", None)  # hashes of the initial weights, which follow from the seed
     found["state.json"] = state
     found["weights"] = {

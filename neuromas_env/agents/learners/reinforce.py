@@ -162,10 +162,12 @@ class Reinforce(Learner):
         except Exception:
             self.discard()
             raise
-        parameters = [
-            p for name in self._optimisers for p in self._engine.adapters.parameters(name).values()
-        ]
+        adapters = {
+            name: list(self._engine.adapters.parameters(name).values()) for name in self._optimisers
+        }
+        parameters = [parameter for own in adapters.values() for parameter in own]
         distributed.sum_gradients(parameters)
+        norms = {f"gradient_norm/{name}": _norm(own) for name, own in adapters.items()}
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._clip))
         if not np.isfinite(norm):
             self.discard()
@@ -177,6 +179,7 @@ class Reinforce(Learner):
             "reward": float(rewards.mean()),
             "advantage_std": float(np.mean([values.std() for values in by_node])),
             "gradient_norm": norm,
+            **{name: float(value) for name, value in norms.items()},
             "train_rows": float(sum(rows for rows, _ in parts)),
             "train_seconds": time.perf_counter() - started,
             **self._metrics([tokens for _, tokens in parts]),
@@ -354,6 +357,11 @@ class Reinforce(Learner):
     def restart(self) -> None:
         """Begin the schedule of the learning rate again."""
         self._steps = 0
+
+
+def _norm(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the norm of the gradient of some parameters, those without one left out."""
+    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 def options_of(config: Any) -> dict[str, Any]:

@@ -152,6 +152,16 @@ class TrainConfig(Options):
     eval_questions: int = _run(128, "held-out questions of an evaluation; 0 for none", low=0)
     eval_split: str = _run("test", "split of the held-out questions", choices=SPLITS)
     eval_every: int = _run(0, "also evaluate after every so many steps; 0 for never", low=0)
+    validate_every: int = _run(
+        10,
+        "score validation questions after every so many steps; 0: at the start and the end alone",
+        low=0,
+    )
+    validate_questions: int = _run(
+        64,
+        "questions of the validation split that a run is scored on as it goes; 0 for none",
+        low=0,
+    )
     checkpoint_every: int = _run(5, "steps between checkpoints", low=1)
     report_to: str | None = _run(
         None,

@@ -26,7 +26,7 @@ from neuromas_env.agents.engines import distributed, handover
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.make import make_learner
-from neuromas_env.agents.training import checkpoint
+from neuromas_env.agents.training import checkpoint, validation
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation, communication_ablation, evaluate
 from neuromas_env.agents.training.growth import grow
@@ -123,7 +123,8 @@ class Run:
 
     def _go(self) -> RunResult:
         if not self._events("before"):
-            self._record("before", self._evaluate("before training"))
+            before = self._evaluate("before training")
+            self._record("before", before, self._validate())
         for stage, end in enumerate(self.ends[self.stage :], start=self.stage):
             if stage > self.stage:
                 self._grow(stage)
@@ -137,7 +138,7 @@ class Run:
         return distributed.from_main(lambda: self._result(after, ablation))
 
     def _result(self, after: Evaluation | None, ablation: dict[str, Evaluation]) -> RunResult:
-        before = self.log.events("before")[0]["evaluation"]
+        lines, before = self.log.lines(), self.log.events("before")[0]["evaluation"]
         result = RunResult(
             folder=self.folder,
             steps=self.step,
@@ -145,8 +146,10 @@ class Run:
             after=after,
             ablation=ablation,
             growth=self.log.events("growth"),
-            cost={p: asdict(self.engine.cost.total(p)) for p in ("train", "eval")},
+            cost={p: asdict(self.engine.cost.total(p)) for p in ("train", "eval", "validation")},
             facts={k: v for k, v in read(self.folder / "run.json", Head).items() if k != "stages"},
+            validation=validation.peak_and_final(lines),
+            gradient_norms=validation.mean_norms(lines, self.topology.name),
         )
         write(self.folder / "result.json", json.dumps(result.to_dict(), indent=1))
         return result
@@ -171,6 +174,7 @@ class Run:
         line |= summary(trajectories) | measures(trajectories) | metrics
         line |= {"rollout_seconds": rolled - started, "train_seconds": trained - rolled}
         line["other_seconds"] = time.perf_counter() - trained
+        line |= self._validate()
         self.log.metrics(line)
         self.report.advance(self.step, {key: line[key] for key in ("reward", "extracted")})
         for told in self._watch.step(line):
@@ -294,6 +298,28 @@ class Run:
         )
         return result
 
+    def _validate(self) -> dict[str, Any]:
+        """Return what the line of the present step says of validation, if it is due."""
+        examples = validation.questions(self.config, self.task)
+        if not examples or not validation.due(self.config, self.step):
+            return {}
+        self.report.begin("validating", len(examples))
+        found = evaluate(
+            self._method(temperature=0.0),
+            self.task,
+            examples,
+            split="validation",
+            # Within a step it runs to its end even if the user stops the run.
+            progress=self._progress(stoppable=self.step == 0),
+            play=distributed.run_episodes,
+            phase="validation",
+        )
+        self.report.note(
+            f"step {self.step}: extracted {found.extracted:.3f} of {found.n} validation questions"
+        )
+        self.report.begin(f"training {self.topology.name}", self.ends[-1], self.step)
+        return {"validation": validation.figures(found)}
+
     def _ablate(self) -> dict[str, Evaluation]:
         examples = self._held_out()
         self.report.begin("evaluating without messages", len(examples))
@@ -325,9 +351,12 @@ class Run:
         )
         checkpoint.save(self.folder, state, self.engine, self.learner.state_dict())
 
-    def _record(self, event: str, evaluation: Evaluation | None) -> None:
+    def _record(
+        self, event: str, evaluation: Evaluation | None, more: Mapping[str, Any] | None = None
+    ) -> None:
         values = None if evaluation is None else evaluation.to_dict()
-        self.log.metrics({"event": event, "step": self.step, "evaluation": values})
+        line = {"event": event, "step": self.step, "evaluation": values}
+        self.log.metrics(line | dict(more or {}))
 
     def _progress(self, stoppable: bool) -> Callable[[int, int], None]:
         def progress(done: int, total: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ class RunResult:
         growth: For each growth `step`, `old`, `new` and the evaluations `before`, `after`.
         cost: Phase to calls, tokens and seconds of generation.
         facts: Model, weights, topology, task, reward and seed of the run.
+        validation: `peak` and `final`: the best and the last `extracted` score on the `n`
+            validation questions, with `strict`, `parse_rate` and the `step` after which it was
+            had; empty for a task without such questions.
+        gradient_norms: Node to the norm of its adapter's gradient before clipping, in the mean of
+            the steps of the last network.
     """
 
     folder: Path
@@ -47,6 +52,8 @@ class RunResult:
     growth: list[dict[str, Any]]
     cost: dict[str, dict[str, float]]
     facts: dict[str, Any]
+    validation: dict[str, dict[str, float]] = field(default_factory=dict)
+    gradient_norms: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict for JSON, as written to `result.json`."""
@@ -67,4 +74,9 @@ class RunResult:
                 )
         if self.after is not None:
             lines.append(f"{'best constant answer':20} {self.after.majority:6.1%}")
+        for name, found in self.validation.items():
+            lines.append(
+                f"{'validation, ' + name:20} {found['extracted']:6.1%} of {found['n']} after step "
+                f"{found['step']}"
+            )
         return "\n".join(lines)

@@ -78,11 +78,22 @@ class Language:
     def config(
         self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool
     ) -> TrainConfig:
-        """Return the options of a run; only a pilot is evaluated, on validation questions."""
+        """Return the options of a run; only a pilot is evaluated, on validation questions.
+
+        Runs do not validate as they go unless the arm says so: what they learn is scored from the
+        study's answers.
+        """
         more: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
         more |= {"eval_split": "validation"} if pilot else {"eval_questions": 0}
         return TrainConfig.from_mapping(
-            {**arm.options, **more, "task": task, "seed": seed, "out": str(out)}
+            {
+                "validate_questions": 0,
+                **arm.options,
+                **more,
+                "task": task,
+                "seed": seed,
+                "out": str(out),
+            }
             | {"model": self.model, "data": self._data}
         )
 
