@@ -1,4 +1,4 @@
-"""Writes the report of a table of language models: what training settings reach, without a claim."""
+"""Writes the report of a table of language models: what settings of training reach."""
 
 from __future__ import annotations
 
@@ -107,7 +107,9 @@ def _reached(running: Running, run: Run) -> Reached:
     questions = run.arm.options.get("questions", 16)
     answers = [
         (row["strict"], row["extracted"])
-        for row in running.answers(run.arm.name, run.task, "strict, extracted, results.seed AS seed")
+        for row in running.answers(
+            run.arm.name, run.task, "strict, extracted, results.seed AS seed"
+        )
         if row["seed"] == run.seed
     ]
     facts = running.backend.facts(run.arm, run.task, running.path(run), 1)
@@ -167,7 +169,9 @@ def targets(arms: Mapping[str, Arm], found: Runs) -> Grid:
     rows = []
     for arm in arms:
         own = [runs for (name, _), runs in found.items() if name == arm]
-        strict = [(mean(runs, "test"), mean(runs, "before"), mean(runs, "constant")) for runs in own]
+        strict = [
+            (mean(runs, "test"), mean(runs, "before"), mean(runs, "constant")) for runs in own
+        ]
         spreads = [one for runs in own if (one := spread(runs)) is not None]
         worse = sum(t[0] < b[0] - LOSS or t[0] < c for t, b, c in strict)
         better = sum(t[0] >= c + GAIN for t, _, c in strict)

@@ -346,7 +346,11 @@ class Asking:
 
 def _setup(arm: Arm, kind: str) -> str:
     """Return a digest of all options of an arm, those of its algorithm included."""
-    own = [] if kind == "language" else [settings(arm.options.get("learner", DiscreteOptions.learner))]
+    own = (
+        []
+        if kind == "language"
+        else [settings(arm.options.get("learner", DiscreteOptions.learner))]
+    )
     said = json.dumps([arm.options, *own], sort_keys=True, default=repr)
     return blake2b(said.encode(), digest_size=4).hexdigest()
 

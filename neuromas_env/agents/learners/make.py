@@ -43,7 +43,7 @@ def make_learner(
 
     return WarmUp(
         _shaped(kind.make(engine, nodes, config), config), engine, nodes, extract, steps=steps,
-        learning_rate=config.learning_rate, weight_decay=config.weight_decay, clip=config.clip,
+        learning_rate=config.warm_up_rate, weight_decay=config.weight_decay, clip=config.clip,
         temperature=config.temperature,
     )  # fmt: skip
 

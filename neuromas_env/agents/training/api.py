@@ -102,7 +102,7 @@ def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
     stages = config.stages()
     source = None
     if config.grow_from is not None:
-        source = checkpoints.latest(config.grow_from)
+        source = checkpoints.kept(config.grow_from)
         old = checkpoints.read_state(source).topology
         old.grow_to(stages[0][0])
         _check_source(config, source)

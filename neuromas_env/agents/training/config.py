@@ -120,6 +120,7 @@ class TrainConfig(Options):
         "first steps, of all, in which every node imitates its own replies cut to their answers",
         low=0,
     )
+    warm_up_rate: float = _learning(1e-3, "learning rate of these steps", above=0)
     warmup_steps: int = _learning(0, "steps over which the learning rate grows", low=0)
     decay: bool = _learning(True, "let the learning rate fall linearly to zero over the run")
     weight_decay: float = _learning(0.0, "of AdamW", low=0)
@@ -161,6 +162,12 @@ class TrainConfig(Options):
         64,
         "questions of the validation split that a run is scored on as it goes; 0 for none",
         low=0,
+    )
+    keep: str = _run(
+        "best",
+        "which weights the trained network has: those that scored best on validation questions, "
+        "by the score that is the reward, or the last ones",
+        choices=("best", "last"),
     )
     checkpoint_every: int = _run(5, "steps between checkpoints", low=1)
     report_to: str | None = _run(

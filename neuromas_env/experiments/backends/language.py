@@ -258,7 +258,7 @@ class Language:
 
         saved = _saved(out)
         engine = self._engine(TrainConfig(**{k: getattr(saved, k) for k in _LOADED}))
-        checkpoint.load(checkpoint.latest(out), engine)
+        checkpoint.load(checkpoint.kept(out), engine)
         return engine
 
     def _engine(self, config: TrainConfig) -> Any:
