@@ -25,7 +25,7 @@ class BenchConfig(Options):
     An option that is None by default is what is usual for a method, or no limit.
     """
 
-    out: str = _benchmark(REQUIRED, "benchmark directory; goes on with what it holds", place=True)
+    out: str = _benchmark(REQUIRED, "benchmark directory; continues what it holds", place=True)
     methods: tuple[str, ...] = _benchmark(
         REQUIRED,
         "frozen ones, and NAME@RUN for trained ones: neuromas list baselines",

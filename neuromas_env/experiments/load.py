@@ -144,7 +144,7 @@ def _study(
         _claims(part, arms, elsewhere, decide=not by_size and not table), chosen.pilots,
         chosen.questions, chosen.model, chosen.script, part.value("probes", str | None),
         _sample_complexity(part.inner("sample_complexity"), arms) if by_size else None,
-        chosen.note, table,
+        chosen.note, table, chosen.title,
     )  # fmt: skip
     with placed(part.at("probes")):
         trained = [arm.name for arm in arms.values() if arm.kind == "train"]

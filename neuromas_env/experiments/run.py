@@ -105,8 +105,8 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         if study.table:  # whose folders of runs are named by all that they are made with
             continue
         held = asdict(study)
-        # What is claimed changes no run.
-        del held["seeds"], held["claims"]
+        # Neither a claim nor a heading changes a run.
+        del held["seeds"], held["claims"], held["title"]
         # As folders have it that were made when these had other names, or were not there yet.
         del held["table"], held["note"]
         held["kind"] = "coded" if study.kind == "discrete" else study.kind

@@ -45,7 +45,7 @@ def unsound(score: object) -> str | None:
     if not isinstance(score, Score):
         return f"it must be a Score, not {score!r:.80}"
     for value in (score.strict, score.extracted):
-        if not isinstance(value, Real | np.bool_) or not 0 <= value <= 1:  # as NaN is not
+        if not isinstance(value, (float, Real, np.bool_)) or not 0 <= value <= 1:  # as NaN is not
             return f"strict and extracted must be from 0 to 1, not {score!r:.160}"
     return None
 
@@ -58,6 +58,8 @@ def checked_score(task: Task, example: Example, score: Score) -> Score:
     """
     if wrong := unsound(score):
         raise InputError(f"task {task.name!r}: score of example {example.id!r}: {wrong}")
+    if type(score.strict) is type(score.extracted) is float:
+        return score
     return replace(score, strict=float(score.strict), extracted=float(score.extracted))
 
 

@@ -142,6 +142,13 @@ def test_links_lead_somewhere(page):
                 assert (page.parent / target.partition("#")[0]).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_picture_has_a_text(page):
+    for token in TOKENS[page]:
+        for child in token.children or ():
+            assert child.type != "image" or child.content.strip(), child.attrGet("src")
+
+
 def test_pictures_are_what_their_script_writes():
     spec = importlib.util.spec_from_file_location("make_pictures", DOCS / "make_pictures.py")
     script = importlib.util.module_from_spec(spec)

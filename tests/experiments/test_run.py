@@ -17,6 +17,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.experiments.backends import discrete
 from neuromas_env.experiments.load import load
 from neuromas_env.experiments.run import run_experiment
+from neuromas_env.experiments.verdict import FAILS, HOLDS, OPEN
 from neuromas_env.progress import Reporter
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -97,26 +98,29 @@ def test_a_killed_experiment_goes_on_and_ends_with_the_same_report(coded, tmp_pa
     assert report(tmp_path / "cut") == whole
     for name in re.findall(r"\]\((mine-mini-coded-.*?\.svg)\)", whole):
         assert (tmp_path / "cut" / name).read_text().startswith("<?xml")
-    assert whole.count(".svg)") == 2
+    assert whole.count(".svg)") == 3
 
 
 def test_the_report_says_what_was_matched_and_seen(coded, tmp_path):
     text = run_experiment(coded, tmp_path / "out").read_text()
-    assert "Claim: One is better." in text and "It would be refuted if it is not." in text
-    assert "Matched: questions." in text
-    assert "** That is 2 seeds: a hint.\n" in text
-    for table in ("Comparisons that decide", "Exploratory comparisons"):
-        assert re.search(
-            rf"\*\*{table}: all questions of a finite set; \d+ questions, 2 seeds", text
-        )
-    assert re.search(r"\*\*coded: the claim (holds|does not hold|is undecided)\.\*\*", text)
+    assert "**Claim.** One is better." in text and "**Refuted if** it is not." in text
+    assert "**Matched:** questions." in text
+    assert " With 2 seeds this is a hint.\n" in text
+    assert "\n2 seeds. Estimand: all questions of a finite set.\n" in text
+    for table in ("Deciding comparisons", "Exploratory comparisons"):
+        assert re.search(rf"\*\*{table}: \d+ questions, 2 seeds\*\*", text)
+    [verdict] = re.findall(r"^\*\*Verdict\.\*\* coded: \*\*(.*?)\*\*\.", text, re.M)
+    assert verdict in (HOLDS, FAILS, OPEN)
+    # The deciding difference leads the page and stands in its section with the same numbers.
+    [lead] = re.findall(r"^\| coded \| .* \| (\S+) \\\[(.*)\\\] \| (\S+) \| (.*) \|$", text, re.M)
+    assert lead[-1] == verdict and f" | {' | '.join(lead[:3])} | " in text
     # 5 updates of 4 questions; 40 episodes of one, of two, and of two and then three nodes.
     rows = {
         row.split(" | ")[0].strip("| "): [cell.strip() for cell in row.split(" | ")]
         for row in text.splitlines()
         if row.startswith("| ")
     }
-    training = text[text.index("Training, mean") : text.index("**relay")]
+    training = text[text.index("**Training budget") : text.index("**Training tokens")]
     assert re.search(r"\| single \| \S+ \| 16 \| 20 \| 5 \| 40 \|", training)
     assert re.search(r"\| network \| \S+ \| 36 \| 20 \| 5 \| 80 \|", training)
     assert re.search(r"\| grown \| \S+ \| 56 \| 20 \| 5 \| 104 \|", training)
@@ -223,9 +227,9 @@ def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, monkey
     for command, commit in (("first", "abc"), ("then", "def"), ("then", "def")):
         monkeypatch.setattr("neuromas_env.experiments.run.commit", lambda made=commit: made)
         run_experiment(experiment, tmp_path / "out", command=command)
-    text = report(tmp_path / "out")
-    assert "Made by `first` at commit abc, on " in text
-    assert text.count("; gone on with by `then` at commit def, on ") == 1
+    text = (tmp_path / "out" / "log.md").read_text()
+    assert text.count("| first | abc | ") == text.count("| then | def | ") == 1
+    assert "[log](log.md)" in report(tmp_path / "out")
 
 
 def test_a_folder_takes_no_model_of_another_script(tmp_path):
@@ -297,7 +301,7 @@ def test_language_models_train_resume_and_answer(language, tmp_path):
     assert not (out / "tiny/single/seed_0/result.json").exists()
     text = run_experiment(experiment, out).read_text()
     assert "the claim" in text and re.search(r"tiny: 1 seeds, base weights [0-9a-f]{16}\.", text)
-    training = text[text.index("Training, mean") : text.index("**signal")]
+    training = text[text.index("**Training budget") : text.index("**Training tokens")]
     # 2 steps of 4 episodes; of the last learner's, each takes one call more.
     for arm, calls in {"single": 8, "network": 16, "left out": 24, "untrained": 0}.items():
         row = next(line for line in training.splitlines() if line.startswith(f"| {arm} "))
@@ -342,4 +346,4 @@ def test_a_folder_without_checkpoints_keeps_its_report_and_takes_more_seeds(lang
     again = run_experiment(language([0.001], *arms, probes=None), out, report=told)
     assert again.read_text() == first and not trainings(told)
     more = run_experiment(language([0.001], *arms, probes=None, seeds=2), out, report=told)
-    assert trainings(told) == len(arms) and "tiny: 2 seeds" in more.read_text()
+    assert trainings(told) == len(arms) and "\n2 seeds" in more.read_text()

@@ -68,7 +68,7 @@ class TrainConfig(Options):
     learner: str = _learning("joint", "what learns from the episodes")
     prompt: str | None = _network(
         None,
-        "what a node is told of itself: its place, nothing or a role; by default as the learner's "
+        "what a node reads of itself: its place, nothing or a role; by default as the learner's "
         "source has it, which is its place for all but malt",
         choices=PROMPTS,
     )
