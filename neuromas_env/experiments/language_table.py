@@ -14,7 +14,7 @@ from neuromas_env.agents.training.records import Metrics
 from neuromas_env.agents.training.validation import peak_and_final
 from neuromas_env.bench.tables import Grid, percent, to_markdown
 from neuromas_env.experiments.curves import learning_curves
-from neuromas_env.experiments.report import origin
+from neuromas_env.experiments.report import LOG, write_log
 from neuromas_env.experiments.spec import Arm, Experiment, slug
 from neuromas_env.experiments.study import Run, Running
 from neuromas_env.files import read_lines, write
@@ -69,9 +69,9 @@ def write_report(
     made: Sequence[Mapping[str, str]],
 ) -> Path:
     """Write `report.md` and what it links to; return its path. See `report.write_report`."""
-    parts = [f"# {experiment.title}", f"Shown: {experiment.claim}", f"{origin(made)}. {NOTES}"]
+    parts = [f"# {experiment.title}", f"**Shown:** {experiment.claim}"]
     if experiment.matched:
-        parts.append(f"Matched: {experiment.matched}")
+        parts.append(f"**Matched:** {experiment.matched}")
     for running in studies:
         found, name = read(running), f"{slug(experiment.name)}-{slug(running.study.name)}"
         write(folder / f"{name}.svg", learning_curves(_curves(found), "strict, validation"))
@@ -79,13 +79,15 @@ def write_report(
             csv.writer(file).writerows(cells(found))
         note = f"{running.study.note} " if running.study.note else ""
         parts += [
-            f"## {running.study.name}",
+            f"## {running.study.heading}",
             f"{note}{running.study.seeds} seeds. Every run: [{name}.csv]({name}.csv).",
             to_markdown(targets(running.study.arms, found)),
             *[to_markdown(reached(arm, found)) for arm in running.study.arms],
             f"![Strict validation scores, mean over seeds with 95 % bands]({name}.svg)",
         ]
-    write(folder / "report.md", "\n\n".join(parts) + "\n")
+    parts += ["## Method", NOTES, f"Commands, commits and machines: [log]({LOG})."]
+    write_log(experiment, folder, made)
+    write(folder / "report.md", "\n\n".join(part.strip() for part in parts) + "\n")
     return folder / "report.md"
 
 

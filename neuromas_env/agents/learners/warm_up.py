@@ -2,15 +2,14 @@
 
 An instruction-tuned model answers in sentences, "The largest number is 95.", and a strict score is
 then zero in every episode, so that nothing is learned from it. In the first steps every node
-imitates its own replies, each cut to the answer that the task's reader finds in it:
+imitates the replies of the untrained model, each cut to the answer that the task's reader finds:
 
     loss = -1/N sum_episodes sum_nodes log p(answer, end of turn | prompt)
 
 with p the softmax of logits / temperature from which the replies are sampled, and N the number of
-episodes. Replies without an answer are left out. The gold answer is never consulted, and as the
-replies are those of the network as it then is, the expected gradient changes their form and leaves
-the share of each answer. It is STaR's imitation (Zelikman et al., arXiv 2203.14465) without its
-selection of right answers.
+episodes. Replies without an answer are left out. The gold answer is never consulted: it is STaR's
+imitation (Zelikman et al., arXiv 2203.14465) without its selection of right answers. A network that
+imitated its own replies instead would drift, as mistakes become what is imitated next.
 
 The steps have an optimiser of their own at a constant rate. The learner takes over with a fresh
 one, and its schedule begins then: what follows is the same for all learners.
@@ -25,8 +24,10 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.agents.engines.base import TrainableEngine
-from neuromas_env.agents.learners.base import Learner
+from neuromas_env.agents.learners.base import Learner, Play
 from neuromas_env.agents.learners.reinforce import Reinforce
+from neuromas_env.agents.llm import without_adapters
+from neuromas_env.method import Method
 from neuromas_env.policy import Trajectory
 
 Extract = Callable[[str, str], str | None]
@@ -36,7 +37,7 @@ _KEY = "warm_up"
 
 
 class WarmUp(Learner):
-    """A learner whose first steps imitate the network's own replies cut to their answers."""
+    """A learner whose first steps imitate the untrained model's replies cut to their answers."""
 
     def __init__(
         self,
@@ -61,7 +62,12 @@ class WarmUp(Learner):
         self._learner, self._engine, self._extract = learner, engine, extract
         self._total, self._steps = steps, 0
         self._imitation = Reinforce(engine, nodes, **options)
-        self.gather = learner.gather  # type: ignore[method-assign]
+
+    def gather(self, play: Play, method: Method) -> list[Trajectory]:
+        """Play the step's questions, at first with the bare base at every node."""
+        if self._steps < self._total:
+            return play(without_adapters(method))
+        return self._learner.gather(play, method)
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Imitate, or in later steps let the learner learn; see `Learner.update`.
@@ -89,7 +95,8 @@ class WarmUp(Learner):
             if answer is not None:
                 ids = np.asarray(self._engine.encode_reply(answer))
                 said = replace(turn.completion, ids=ids, logprobs=np.zeros(len(ids), "float32"))
-                turns[place], found[place] = replace(turn, completion=said), 1.0
+                turns[place] = replace(turn, adapter=turn.node, completion=said)
+                found[place] = 1.0
         return replace(trajectory, turns=tuple(turns)), found
 
     def grow(self, mapping: Mapping[str, str]) -> dict[str, Any]:
@@ -98,9 +105,8 @@ class WarmUp(Learner):
         return {**self._learner.grow(mapping), _KEY: own}
 
     def restart(self) -> None:
-        """Warm up again: a larger network has nodes that answer in sentences."""
-        self._steps = 0
-        self._imitation.restart()
+        """Begin the learner's schedule again; what nodes inherit is not warmed up again."""
+        self._steps = self._total
         self._learner.restart()
 
     def state_dict(self) -> dict[str, Any]:

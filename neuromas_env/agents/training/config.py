@@ -117,7 +117,7 @@ class TrainConfig(Options):
     learning_rate: float = _learning(1e-3, "of AdamW", above=0)
     warm_up: int = _learning(
         0,
-        "first steps, of all, in which every node imitates its own replies cut to their answers",
+        "first steps, of all, in which nodes imitate the base model's replies cut to their answers",
         low=0,
     )
     warm_up_rate: float = _learning(1e-3, "learning rate of these steps", above=0)
