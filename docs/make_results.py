@@ -60,6 +60,36 @@ def benchmark(store: Path, page: Path) -> str:
     return text[text.index("\n\n**") + 2 :]
 
 
+def verdicts() -> str:
+    """Return the table of all claims and their verdicts, as the pages of experiments have them."""
+    found: dict[str, dict[str, str]] = {}
+    for page in sorted((RESULTS / "experiments").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        [title, *_] = re.findall(r"^# ([^:\n]*)", text, re.M)
+        [claim] = re.findall(r"^\*\*Claim\.\*\* (.*)$", text, re.M)
+        [line] = re.findall(r"^\*\*Verdict\.\*\* (.*)$", text, re.M)
+        row = found.setdefault(title, {"claim": claim})
+        for networks, verdict in re.findall(r"([^.*]+): \*\*(.+?)\*\*", line):
+            row[networks.strip()] = f"[{verdict}](experiments/{page.name})"
+    heads = list(dict.fromkeys(head for row in found.values() for head in row))
+    lines = [["experiment", *heads], ["---"] * (len(heads) + 1)]
+    lines += [[title, *(row.get(head, "") for head in heads)] for title, row in found.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def put(page: Path, text: str) -> None:
+    """Write the generated part of a page below its title; a new page has the text's."""
+    held = page.read_text(encoding="utf-8") if page.is_file() else ""
+    title = re.match(r"# .*\n", text)
+    if BEGIN not in held:
+        held = f"{title[0] if title else ''}\n{BEGIN}"
+    before, _, rest = held.partition(BEGIN)
+    text = text.removeprefix(title[0] if title else "")
+    after = rest.partition(END)[2] or "\n"
+    page.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", encoding="utf-8")
+    print(page)
+
+
 def main(names: list[str]) -> None:
     """Write the pages of the names, all without any."""
     for name, archive in archives().items():
@@ -70,12 +100,8 @@ def main(names: list[str]) -> None:
             [head, *_] = [*folder.rglob(HEAD), *folder.rglob(FILE)]
             known = head.name == HEAD
             text = experiment(head, archive, page) if known else benchmark(head, page)
-        before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-        if before.strip():  # which has a title of its own
-            text = re.sub(r"\A# .*\n", "", text)
-        after = rest.partition(END)[2]
-        page.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", encoding="utf-8")
-        print(page)
+        put(page, text)
+    put(RESULTS / "index.md", verdicts())
 
 
 if __name__ == "__main__":

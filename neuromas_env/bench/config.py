@@ -90,14 +90,14 @@ class BenchConfig(Options):
 
     @property
     def command(self) -> str:
-        """The command line with these options; an address without name, password and query."""
+        """The command line with these options; an address without what is secret in it."""
         words = ["neuromas", "bench"]
         for one in fields(self):
             value = getattr(self, one.name)
             if value == one.default:
                 continue
             if one.name == "base_url":
-                value = read_address(value).url
+                value = read_address(value).shown
             flag = f"--{one.name.replace('_', '-')}"
             if value is True:
                 words.append(flag)

@@ -215,7 +215,11 @@ def to_rich(grid: Grid) -> Table:
     table = Table(title=cell(grid.title), title_justify="left")
     for number, (name, side) in enumerate(zip(grid.head, grid.sides, strict=True)):
         justify: Literal["left", "right"] = "left" if side == "l" else "right"
-        table.add_column(cell("\n".join(wrap(name, 12))), justify=justify, no_wrap=number > 1)
+        table.add_column(
+            cell("\n".join(wrap(name, 12, break_long_words=False))),
+            justify=justify,
+            no_wrap=number > 1,
+        )
     for row in grid.marked(cell, _bold):
         table.add_row(*row)
     if grid.note:

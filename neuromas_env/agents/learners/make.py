@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.names import read_terms
 from neuromas_env.agents.learners.shaping import Shaped
+from neuromas_env.checks import arguments
 from neuromas_env.policy import Engine
 
-if TYPE_CHECKING:
-    from neuromas_env.agents.learners.warm_up import Extract
 
-
+@arguments
 def make_learner(
     name: str,
     engine: Engine,
     nodes: Sequence[str],
     config: Any,
-    extract: Extract | None = None,
+    extract: Callable[[str, str], str | None] | None = None,
 ) -> Learner:
     """Build a learner by name, with the rewards and the warm-up that a configuration asks for.
 
