@@ -95,7 +95,7 @@ class ToyEngine(Engine):
         return list("\n".join(text for _, text in turns).encode())
 
     def encode_reply(self, text):
-        return [WORDS.index(text)]
+        return [WORDS.index(text.lower())]
 
     def draw(self, adapters, prompts):
         return [
