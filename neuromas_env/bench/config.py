@@ -20,12 +20,12 @@ _benchmark, _server = (partial(option, panel=panel) for panel in ("Benchmark", "
 
 @dataclass(frozen=True)
 class BenchConfig(Options):
-    """Methods × tasks × seeds, and how to answer; each field's `metadata["help"]` says what it is.
+    """Methods × tasks × seeds, and how to answer: options of `neuromas bench`.
 
     An option that is None by default is what is usual for a method, or no limit.
     """
 
-    out: str = _benchmark(REQUIRED, "benchmark directory; goes on with what it holds", place=True)
+    out: str = _benchmark(REQUIRED, "benchmark directory; continues what it holds", place=True)
     methods: tuple[str, ...] = _benchmark(
         REQUIRED,
         "frozen ones, and NAME@RUN for trained ones: neuromas list baselines",

@@ -50,7 +50,7 @@ def bench_marl(
     """Compare MARL algorithms on levels of discrete networks, and growth with a start from scratch.
 
     With --algorithms or --levels growth is left out, unless it is given --growth-seeds. Stopped or
-    killed, the same command goes on after the last finished run.
+    killed, the same command continues after the last finished run.
     """
     need("neuromas bench-marl", *REPORT)
     from neuromas_env.experiments.marl import marl

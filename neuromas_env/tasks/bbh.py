@@ -1,7 +1,7 @@
 """BBH: hard tasks of BIG-bench (Suzgun et al., 2022), one table each, input as it is.
 
 The benchmark has no training rows, so a fifth of each table (50 of 250 rows on average)
-is the training pool, a fifth of that held back as validation rows, and the rest is
+is the training pool, a fifth of that the validation split, and the rest is
 reported. A row's split follows from the hash of its own input and nothing else: rows
 with the same input stay together, and no subset of the rows, order or machine moves a
 row from one split to another. Exactly 50 rows would take a ranking of hashes, in which

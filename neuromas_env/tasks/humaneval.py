@@ -2,7 +2,7 @@
 
 All 164 problems are reported, as `test`; nothing of it is trained on. Training and
 validation rows are MBPP's training rows, a fifth of them, by the hash of the row's text,
-held back as validation rows; they need MBPP's data. Zero-shot, as is customary.
+as validation rows; they need MBPP's data. Zero-shot, as is customary.
 Data: `openai/openai_humaneval`, licence MIT.
 """
 

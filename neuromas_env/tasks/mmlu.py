@@ -6,7 +6,7 @@ those that the data holds; one that the authors' map does not name counts as `ot
 
 Reported are the test rows. The benchmark has no training rows, so the dev and validation
 rows of the whole group are the training pool, also for a single subject; a fifth of it, by
-the hash of question and options, is held back as validation rows. Rows that are near to
+the hash of question and options, is the validation split. Rows that are near to
 a test row (see `near_duplicates`) are in no pool.
 
 With `shots=n` the first n dev rows of its subject (validation rows where dev rows do not

@@ -1,12 +1,12 @@
 """Engines for benchmarks of tests, chosen by `--engine support.bench_engines:make --model WHAT`.
 
-WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a
-hash of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every
-question that is asked, `say=TEXT` replies so to what is no question of `hierarchy/max`,
-`paid` makes it a server whose replies are kept one by one, `add=TEXT` ends every reply so,
-`pids=FOLDER` leaves a file named by its process, `fail=TEXT` fails where the prompt holds the
-text, `dead` always fails, `long` writes replies whose lengths differ, `terse` writes long ones
-at the temperature of self-consistency alone and `wordy=9` so many tokens more at all others,
+WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a hash
+of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every question
+that is asked, `say=TEXT` replies so to what is no question of `hierarchy/max`, `paid` makes it
+a server whose replies are kept one by one, `add=TEXT` ends every reply so, `pids=FOLDER`
+leaves a file named by its process, `fail=TEXT` fails where the prompt holds the text, `dead`
+always fails, `long` writes replies whose lengths differ, `terse` writes long ones at the
+temperature of self-consistency alone and `wordy=9` so many tokens more at all others,
 `reasons=9` so many more where it is asked to reason, `stop=FILE` sends the process a signal if
 the file holds its number, after how many calls, and how many seconds after them.
 """

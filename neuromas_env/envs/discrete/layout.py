@@ -132,11 +132,11 @@ class Layout:
         )
 
     @cached_property
-    def starts(self) -> np.ndarray:
+    def starts(self) -> tuple[int, ...]:
         """Where the one-hot code of each slot starts in the `box` encoding."""
         # The node's number is always known, so its slot has no value for "unseen".
         widths = [int(self.nvec[0])] + [int(size) - 1 for size in self.nvec[1:]]
-        return np.array(list(accumulate(widths, initial=0)))
+        return tuple(accumulate(widths, initial=0))
 
     @cached_property
     def state_sizes(self) -> tuple[int, ...]:
@@ -205,7 +205,7 @@ class Layout:
             InputError: The encoding is unknown, or `discrete` would need too many numbers.
         """
         if observation == "box":
-            return Box(0.0, 1.0, (int(self.starts[-1]),), np.float32)
+            return Box(0.0, 1.0, (self.starts[-1],), np.float32)
         if observation == "multidiscrete":
             return MultiDiscrete(self.nvec)
         if observation != "discrete":

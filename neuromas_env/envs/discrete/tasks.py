@@ -135,7 +135,7 @@ _BUILT_IN = {
     "parity": ("families:parity", "the parity of all bits"),
     "modsum": ("families:modsum", "the sum of all parts, modulo"),
     "lewis": ("families:lewis", "which candidate the senders were shown"),
-    "routing": ("families:routing", "the value of the one leaf that later nodes are told to ask"),
+    "routing": ("families:routing", "the value of the one leaf that the query names"),
     "index": ("families:index", "the bit at a place that another node knows"),
     "knockout": (
         "families:knockout",
