@@ -20,7 +20,7 @@ _benchmark, _server = (partial(option, panel=panel) for panel in ("Benchmark", "
 
 @dataclass(frozen=True)
 class BenchConfig(Options):
-    """Methods × tasks × seeds, and how to answer; each field's `metadata["help"]` says what it is.
+    """Methods × tasks × seeds, and how to answer: options of `neuromas bench`.
 
     An option that is None by default is what is usual for a method, or no limit.
     """

@@ -158,6 +158,7 @@ def test_copied_files_are_refused_and_one_table_is_divided(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_no_task_of_this_project_shares_questions_without_saying_so():
     for name in list_tasks(needs_data=False):
         check_ready(make_task(name))

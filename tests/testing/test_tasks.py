@@ -1,13 +1,13 @@
 """`check_task`: silent on sound tasks, one clear message for each way to break one."""
 
 import itertools
-import os
 import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from support.paths import DATA
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import SPLITS, Example, Score, Task, list_tasks, make_task
@@ -288,7 +288,6 @@ def test_tasks_without_data_have_no_fault(name):
     check_task(make_task(name), rows=20, disjoint=name != "signal")
 
 
-DATA = os.environ.get("NEUROMAS_DATA")
 BENCHMARKS = [
     name
     for name in (list_tasks(needs_data=True, data=DATA) if DATA else ())
@@ -298,6 +297,7 @@ BENCHMARKS = [
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.skipif(not DATA, reason="checks the benchmarks' own rows")
 @pytest.mark.parametrize("name", BENCHMARKS or ["none"])
 def test_benchmarks_have_no_fault(name):

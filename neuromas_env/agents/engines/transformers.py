@@ -98,7 +98,8 @@ class TransformersEngine(Engine):
             end_ids=end_ids(self.model),
             context_length=getattr(self.model.config, "max_position_embeddings", None),
         )
-        self.encode, self.cost = self.chat.encode, Cost()
+        self.encode, self.encode_reply = self.chat.encode, self.chat.encode_reply
+        self.cost = Cost()
         self.rounding = ROUNDING[self.model.dtype]
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._chunk_rows, self._token_budget = chunk_rows, token_budget

@@ -55,6 +55,7 @@ class Malt(Learner):
     prompt = staticmethod(malt)
     deals_parts = False
     own_advantages = True
+    warms_up = False  # the base plays all roles
 
     @classmethod
     def check(cls, config: Any) -> None:

@@ -375,7 +375,7 @@ def options_of(config: Any) -> dict[str, Any]:
     return {
         "learning_rate": config.learning_rate,
         "warmup_steps": config.warmup_steps,
-        "decay_steps": config.total_steps() if config.decay else 0,
+        "decay_steps": config.total_steps() - config.warm_up_steps() if config.decay else 0,
         "weight_decay": config.weight_decay,
         "clip": config.clip,
         "temperature": config.temperature,

@@ -58,6 +58,9 @@ METRICS: dict[str, tuple[Metric, ...]] = {
         Metric("importance_ratio", "ratio", "mean of p_trained / p_sampled over the tokens"),
         Metric("importance_capped", "share", "of the tokens whose ratio exceeds the cap"),
     ),
+    "The warm-up": (
+        Metric("imitated", "share", "of the replies in which an answer is found and imitated"),
+    ),
     "Shaped rewards": (Metric("shaped", "reward", "mean over the episodes, with the terms"),),
     "Two copies of the base": (
         Metric(

@@ -14,6 +14,7 @@ TOY = {"engine": "support.toy_engine:ToyEngine", "report_to": "none", "steps": 1
 RUNS = [
     TOY | {"shaping": "length=0.1", "importance_cap": 1.0},
     TOY | {"learner": "collm_cc"},
+    TOY | {"warm_up": 1},
     TOY | {"learner": "counterfactual"},
     TOY
     | {"learner": "malt", "topology": "1-1-1:skip", "steps": 2, "sft_steps": 1, "entropy_coef": 0},
