@@ -65,10 +65,9 @@ def verdicts() -> str:
     found: dict[str, dict[str, str]] = {}
     for page in sorted((RESULTS / "experiments").glob("*.md")):
         text = page.read_text(encoding="utf-8")
-        title, claim, line = (
-            re.search(pattern, text, re.M)[1]
-            for pattern in (r"^# (.*)$", r"^\*\*Claim\.\*\* (.*)$", r"^\*\*Verdict\.\*\* (.*)$")
-        )
+        [title, *_] = re.findall(r"^# ([^:\n]*)", text, re.M)
+        [claim] = re.findall(r"^\*\*Claim\.\*\* (.*)$", text, re.M)
+        [line] = re.findall(r"^\*\*Verdict\.\*\* (.*)$", text, re.M)
         row = found.setdefault(title, {"claim": claim})
         for networks, verdict in re.findall(r"([^.*]+): \*\*(.+?)\*\*", line):
             row[networks.strip()] = f"[{verdict}](experiments/{page.name})"
@@ -79,10 +78,13 @@ def verdicts() -> str:
 
 
 def put(page: Path, text: str) -> None:
-    """Write the generated part of a page, without its title where the page has one of its own."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    if before.strip():
-        text = re.sub(r"\A# .*\n", "", text)
+    """Write the generated part of a page below its title; a new page has the text's."""
+    held = page.read_text(encoding="utf-8") if page.is_file() else ""
+    title = re.match(r"# .*\n", text)
+    if BEGIN not in held:
+        held = f"{title[0] if title else ''}\n{BEGIN}"
+    before, _, rest = held.partition(BEGIN)
+    text = text.removeprefix(title[0] if title else "")
     after = rest.partition(END)[2] or "\n"
     page.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", encoding="utf-8")
     print(page)

@@ -371,7 +371,9 @@ def _mean(grids: Sequence[Sequence[Sequence[float | None]]]) -> list[list[float 
 
 def _setting(running: Running) -> str:
     """How many seeds, from which weights, and what is estimated."""
-    return f"{running.study.seeds} seeds{_weights(running)}. Estimand: {estimand(running.study)}."
+    count = running.study.seeds
+    seeds = f"{count} seed{'s' if count > 1 else ''}"
+    return f"{seeds}{_weights(running)}. Estimand: {estimand(running.study)}."
 
 
 def _weights(running: Running) -> str:

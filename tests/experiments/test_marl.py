@@ -69,7 +69,8 @@ def test_a_killed_table_goes_on_and_ends_the_same(tmp_path, monkeypatch, capsys)
     assert bench_marl(*SOME, "--out", tmp_path / "cut") == 0
     assert results(tmp_path / "cut") == whole
     report = (tmp_path / "cut" / "report.md").read_text()
-    assert "| GRPO | " in report and "`neuromas bench-marl --quick" in printed
+    assert "| GRPO | " in report and "| GRPO | " in printed
+    assert "| neuromas bench-marl --quick" in (tmp_path / "cut" / "log.md").read_text()
     assert (tmp_path / "cut" / "marl-levels.svg").read_text().startswith("<?xml")
     for link in re.findall(r"\]\((.*?)\)", report):
         assert (tmp_path / "cut" / link).is_file()
@@ -298,7 +299,7 @@ def test_tables_have_eight_columns_at_most(tmp_path):
     assert bench_marl(*few, "--out", tmp_path) == 0
     report = (tmp_path / "report.md").read_text()
     widths = [line.count(" | ") + 1 for line in report.splitlines() if line.startswith("| ")]
-    assert max(widths) == 7 and "## growth" in report
+    assert max(widths) == 7 and "## Growth" in report
     with (tmp_path / "marl-growth.csv").open() as file:
         assert len(list(csv.reader(file))) == 1 + 20
 

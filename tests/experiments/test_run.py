@@ -319,7 +319,7 @@ def test_language_models_train_resume_and_answer(language, undrawn, tmp_path):
     # The first run was killed in the middle, with a checkpoint.
     assert not (out / "tiny/single/seed_0/result.json").exists()
     text = run_experiment(experiment, out).read_text()
-    assert "the claim" in text and re.search(r", base weights `[0-9a-f]{16}`", text)
+    assert re.search(r"^1 seed, base weights `[0-9a-f]{16}`\. Estimand: this way", text, re.M)
     training = text[text.index("**Training budget") : text.index("**Training tokens")]
     # 2 steps of 4 episodes; of the last learner's, each takes one call more.
     for arm, calls in {"single": 8, "network": 16, "left out": 24, "untrained": 0}.items():

@@ -45,6 +45,7 @@ from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
 from neuromas_env.agents.learners.base import Learner, per_turn, reward_table
 from neuromas_env.agents.learners.independent import Independent, independent_nodes
+from neuromas_env.checks import Natural, Positive, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Trajectory
 from neuromas_env.seeds import derive_seed
@@ -53,6 +54,7 @@ Advantages = Callable[[Sequence[Trajectory]], tuple[dict[str, np.ndarray], dict[
 """Batch of N episodes to the advantage `[N]` of every node, and metrics."""
 
 
+@arguments
 class Critic:
     """Predicts the return from prompts: an adapter on the base and a linear head.
 
@@ -66,10 +68,10 @@ class Critic:
         engine: TrainableEngine,
         name: str,
         *,
-        learning_rate: float,
-        clip: float,
-        seed: int,
-        scale: float = 10.0,
+        learning_rate: Positive,
+        clip: Positive,
+        seed: Natural,
+        scale: Positive = 10.0,
     ) -> None:
         """Add the adapter `name` to the engine; the head starts at zero.
 
@@ -166,6 +168,7 @@ class Critic:
         self._optimiser.load_state_dict(state["optimiser"])
 
 
+@arguments
 class ActorCritic(Learner):
     """Nodes that each learn from an advantage of their own; see the module."""
 

@@ -39,6 +39,7 @@ class Learner:
         own_advantages: Whether it finds advantages itself and does without the option `advantage`.
         grows: Whether a trained network can become a larger one, see `grow`.
         rounds: Whether it learns from nodes that act more than once.
+        warms_up: Whether steps of imitation may come first, by the option `warm_up`.
     """
 
     prompt: Callable[..., Turns] = staticmethod(build_prompt)
@@ -46,6 +47,7 @@ class Learner:
     own_advantages: bool = False
     grows: bool = False
     rounds: bool = False
+    warms_up: bool = True
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
