@@ -130,7 +130,6 @@ def test_options_in_the_text_exist():
         for parameter in command.params
         for option in parameter.opts
     }
-    known.add("--help")  # click's own
     scripts = (ROOT / "examples" / "marl").glob("*.py")
     known |= {
         option for file in scripts for option in re.findall(r'"(--[\w-]+)"', file.read_text())
