@@ -23,9 +23,11 @@ from neuromas_env.tasks import _FAMILIES, SPLITS, Task, make_task, sources
 from neuromas_env.tasks.interactive import InteractiveTask
 
 FOLDER = Path(__file__).parent / "tasks"
+_ABOUT = """\
+A task is a family of questions with a scorer. A name such as `hierarchy/max:leaves=4` picks a task
+of a family and sets parameters; `neuromas list tasks` prints all names."""
 _NOTE = "<!-- Written by docs/make_task_pages.py: change the docstrings, then run it again. -->\n"
 PAGE = Template("""\
-$note
 # $family
 
 $summary
@@ -34,8 +36,10 @@ $summary
 import gymnasium
 from neuromas_env import neuromas_v0
 
-env = gymnasium.make("neuromas/Task-v0", task="$first")  # $alone
-env = neuromas_v0.env(task="$first", topology="$topology")  # a network of nodes
+# $alone
+env = gymnasium.make("neuromas/Task-v0", task="$first")
+# a network of nodes
+env = neuromas_v0.env(task="$first", topology="$topology")
 ```
 
 $example| | |
@@ -62,7 +66,8 @@ $description
 ## Versions
 
 $versions
-""")
+
+$note""")
 _SHOWN = {"bbh": "bbh/navigate"}
 _DATA = re.compile(r"\sData: (.+?), licence (.+?)\.(?=\n|$)", re.DOTALL)
 
@@ -76,10 +81,10 @@ def pages(data: str | None = None) -> dict[str, str]:
         f"| {fact['count']} | {fact['licence']} |"
         for family, fact in facts.items()
     ]
-    head = "# Tasks\n\n| family | what it is | tasks | licence |\n| --- | --- | --- | --- |\n"
+    head = f"# Tasks\n\n{_ABOUT}\n\n{_markdown(['family', 'what it is', 'tasks', 'licence'], [])}\n"
     tail = "\n\nA task of your own: [your own task](../tutorial/your-own-task.md).\n"
     texts = {f"{family}.md": PAGE.substitute(fact) for family, fact in facts.items()}
-    return {"README.md": f"{_NOTE}\n{head}" + "\n".join(lines) + tail, **texts}
+    return {"README.md": head + "\n".join(lines) + f"{tail}\n{_NOTE}", **texts}
 
 
 def cache_by_file(read):
@@ -142,8 +147,9 @@ def _example(task: Task | type[Task]) -> str:
     query = f"\n[query]\n{shown.query}" if shown.parts and shown.query else ""
     text = parts.strip() + query if parts else shown.question
     return (
-        "A question of the training split, and its answer:\n\n"
-        f"```text\n{text.strip()}\n```\n\n```text\n{shown.target.strip()}\n```\n\n"
+        "From the training split:\n\n"
+        f'```text title="question"\n{text.strip()}\n```\n\n'
+        f'```text title="answer"\n{shown.target.strip()}\n```\n\n'
     )
 
 

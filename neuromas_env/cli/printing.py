@@ -87,6 +87,8 @@ def _print_course(console: Console, result: Values) -> None:
             f"{_percent(peak['extracted'])} after step {peak['step']}, final "
             f"{_percent(final['extracted'])} after step {final['step']}",
         )
+    if (kept := result.get("kept")) not in (None, result["steps"]):
+        say(console, f"the weights are those after step {kept}, the best on validation questions")
     if norms := result.get("gradient_norms"):
         each = ", ".join(f"{node} {norm:.3g}" for node, norm in norms.items())
         say(console, f"gradient norm before clipping, mean of all steps: {each}")

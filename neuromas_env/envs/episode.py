@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from neuromas_env.checks import shown
+from neuromas_env.checks import arguments, shown
 from neuromas_env.envs.channel import Channel, horizon
 from neuromas_env.envs.options import Prefix, check_names, masked_nodes, turns_of
 from neuromas_env.envs.schedules import WORLD, Messages, Said, Schedule
@@ -27,6 +27,7 @@ from neuromas_env.tasks.interactive import Response, responses
 from neuromas_env.topology import Topology
 
 
+@arguments
 class Episode:
     """One question on its way through the network.
 

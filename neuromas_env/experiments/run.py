@@ -49,8 +49,10 @@ def run_experiment(
     # Asked for before hours of work, not after.
     language = any(study.kind != "discrete" for study in experiment.studies)
     need(f"the experiment {experiment.name}", *REPORT, *(MODEL if language else ()))
-    if any(study.table for study in experiment.studies):
+    if any(study.table for study in experiment.studies) and not language:
         from neuromas_env.experiments.table_report import write_report
+    elif any(study.table for study in experiment.studies):
+        from neuromas_env.experiments.language_table import write_report
     else:
         from neuromas_env.experiments.report import write_report
 

@@ -250,8 +250,9 @@ class Study:
         probes: Arm whose nodes are compared with one another.
         sample_complexity: What decides instead of the claims, which then stand beside.
         note: What the report says of the scale.
-        table: Whether nothing is claimed. Then the runs' own scores are what is shown, no test
-            questions are asked, and runs of other arms and options may share the folder.
+        table: Whether nothing is claimed. Then the runs' own scores are what is shown, discrete
+            networks are asked no test questions, and runs of other arms and options may share the
+            folder.
         title: Heading in reports, the name where none is given.
     """
 

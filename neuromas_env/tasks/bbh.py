@@ -27,6 +27,7 @@ import re
 from collections.abc import Callable, Sequence
 from os import PathLike
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import answers
 from neuromas_env.tasks.base import SPLITS, Example, Task
@@ -71,6 +72,7 @@ _PAIRS = (("True", "False"), ("Yes", "No"), ("yes", "no"), ("valid", "invalid"))
 _VALIDATION, _TRAIN = 0.04, 0.2
 
 
+@arguments
 class Bbh(Task):
     """One task of BBH, such as `navigate`; the target is upstream's, such as `(B)` or `Yes`.
 
@@ -82,7 +84,7 @@ class Bbh(Task):
         self,
         variant: str,
         data: str | PathLike[str] | None = None,
-        shots: int = 0,
+        shots: Natural = 0,
         skip_bad_rows: bool = False,
     ) -> None:
         """Load the rows.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from os import PathLike
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.qa import FORMATS, QuestionAnswer
 from neuromas_env.tasks.ready import content
@@ -17,6 +18,7 @@ from neuromas_env.tasks.rows import Row
 from neuromas_env.tasks.sources import Source
 
 
+@arguments
 class Gsm8k(QuestionAnswer):
     """GSM8K; the target is the number alone, without thousands commas."""
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks.answers import majority_share
 from neuromas_env.tasks.base import SPLITS, Example, Task
@@ -72,6 +73,7 @@ _VALIDATION = 0.2
 _LABELS = "ABCDEFGHIJ"
 
 
+@arguments
 class Mmlu(Task):
     """A subject, a group or all of MMLU; the target is the letter of the right option."""
 
@@ -82,7 +84,7 @@ class Mmlu(Task):
         self,
         variant: str = "all",
         data: str | PathLike[str] | None = None,
-        shots: int = 0,
+        shots: Natural = 0,
         skip_bad_rows: bool = False,
     ) -> None:
         """Load the test rows.

@@ -32,6 +32,7 @@ def test_page_is_what_the_generator_writes(generator, family):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.skipif(not os.environ.get("NEUROMAS_DATA"), reason="counts the rows of the data")
 def test_all_pages_are_what_the_generator_writes(generator):
     written = {page.name: page.read_text() for page in PAGES}

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from support.tiny_models import make_tiny
 from support.tiny_runs import At, Killed, kill
 
@@ -56,6 +57,26 @@ def coded(tmp_path):
     return write(tmp_path / "mine", {"discrete": CODED}, SCALE)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """What the experiment leaves when nothing stops it; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    run_experiment(write(folder / "mine", {"discrete": CODED}, SCALE), folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture
+def out(finished, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(finished, tmp_path / "out")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Reports without pictures, which take most of the time of a report."""
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
+
+
 def report(out):
     return (out / "report.md").read_text()
 
@@ -72,9 +93,10 @@ def trainings(reporter):
     return sum("training" in note or "trying" in note for note in reporter.notes)
 
 
-def test_a_killed_experiment_goes_on_and_ends_with_the_same_report(coded, tmp_path, monkeypatch):
-    run_experiment(coded, tmp_path / "whole")
-    whole = report(tmp_path / "whole")
+def test_a_killed_experiment_goes_on_and_ends_with_the_same_report(
+    coded, finished, tmp_path, monkeypatch
+):
+    whole = report(finished)
     train, answer, count = discrete.Discrete.train, discrete.Discrete.answer, [0]
 
     def stopping(function, after):
@@ -101,8 +123,8 @@ def test_a_killed_experiment_goes_on_and_ends_with_the_same_report(coded, tmp_pa
     assert whole.count(".svg)") == 3
 
 
-def test_the_report_says_what_was_matched_and_seen(coded, tmp_path):
-    text = run_experiment(coded, tmp_path / "out").read_text()
+def test_the_report_says_what_was_matched_and_seen(finished):
+    text = report(finished)
     assert "**Claim.** One is better." in text and "**Refuted if** it is not." in text
     assert "**Matched:** questions." in text
     assert " With 2 seeds this is a hint.\n" in text
@@ -125,7 +147,7 @@ def test_the_report_says_what_was_matched_and_seen(coded, tmp_path):
     assert re.search(r"\| network \| \S+ \| 36 \| 20 \| 5 \| 80 \|", training)
     assert re.search(r"\| grown \| \S+ \| 56 \| 20 \| 5 \| 104 \|", training)
     assert "vote" in rows and "shuffled" in rows
-    with Store(tmp_path / "out" / "coded") as store:
+    with Store(finished / "coded") as store:
         spent = {
             row["method"]: row["mean"]
             for row in store.rows(
@@ -157,28 +179,25 @@ def test_rates_are_chosen_before_any_test_question_is_read(coded, tmp_path, monk
         assert len(list((tmp_path / "out" / "coded" / arm).glob("seed_[01]/result.json"))) == 2
 
 
-def test_more_seeds_may_be_added_and_other_arms_may_not(coded, tmp_path):
-    run_experiment(coded, tmp_path / "out")
-    first = report(tmp_path / "out")
+def test_more_seeds_may_be_added_and_other_arms_may_not(coded, out, undrawn, tmp_path):
+    first = report(out)
     told = Notes()
-    run_experiment(load(tmp_path / "mine", "mini", seeds=3), tmp_path / "out", report=told)
+    run_experiment(load(tmp_path / "mine", "mini", seeds=3), out, report=told)
     assert trainings(told) == 3
     # Answers of seeds and settings that do not count any more are in no table.
-    run_experiment(coded, tmp_path / "out")
-    assert report(tmp_path / "out") == first
+    run_experiment(coded, out)
+    assert report(out) == first
     changed = json.loads(json.dumps(CODED))
     changed["arms"]["network"]["topology"] = "1-1-1"
     other = write(tmp_path / "other", {"discrete": changed}, SCALE)
     with pytest.raises(InputError, match="holds results of another experiment: its name"):
-        run_experiment(other, tmp_path / "out")
+        run_experiment(other, out)
     other = write(tmp_path / "mine", {"discrete": changed}, SCALE)
     with pytest.raises(InputError, match="its study coded is another; give another folder"):
-        run_experiment(other, tmp_path / "out")
+        run_experiment(other, out)
 
 
-def test_a_run_that_is_trained_anew_is_asked_anew(coded, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    run_experiment(coded, out)
+def test_a_run_that_is_trained_again_is_asked_again(coded, out, undrawn, monkeypatch):
     whole, answer, asked = report(out), discrete.Discrete.answer, []
 
     def noting(self, arm, task, seed, *args):
@@ -219,7 +238,7 @@ def test_the_command_stops_and_says_how_to_go_on(coded, tmp_path, monkeypatch, c
     assert made["command"] == f"neuromas experiment {tmp_path / 'mine'} --scale=mini --seeds=2"
 
 
-def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, monkeypatch):
+def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, undrawn, monkeypatch):
     small = {key: value for key, value in CODED.items() if key not in ("probes", "compare")}
     small["arms"] = {name: CODED["arms"][name] for name in ("single", "network")}
     small["compare"] = [{"better": "network", "than": "single"}]
@@ -292,7 +311,7 @@ def language(tmp_path, tmp_path_factory):
     return make
 
 
-def test_language_models_train_resume_and_answer(language, tmp_path):
+def test_language_models_train_resume_and_answer(language, undrawn, tmp_path):
     out = tmp_path / "out"
     experiment = language([0.001])
     with pytest.raises(Killed):
@@ -327,7 +346,7 @@ def test_language_models_train_resume_and_answer(language, tmp_path):
     assert facts["reward"] == "both with format=0.1"
 
 
-def test_language_models_try_rates_on_validation_questions(language, tmp_path):
+def test_language_models_try_rates_on_validation_questions(language, undrawn, tmp_path):
     run_experiment(language([0.001, 0.01], "single", "network"), tmp_path / "out")
     for arm, rate in (("single", "0.001"), ("single", "0.01"), ("network", "0.01")):
         pilot = tmp_path / "out" / "tiny" / "pilots" / arm / f"rate_{rate}" / "seed_1000"
@@ -337,7 +356,9 @@ def test_language_models_try_rates_on_validation_questions(language, tmp_path):
         assert json.loads((pilot / "result.json").read_text())["after"]["n"] == 2
 
 
-def test_a_folder_without_checkpoints_keeps_its_report_and_takes_more_seeds(language, tmp_path):
+def test_a_folder_without_checkpoints_keeps_its_report_and_takes_more_seeds(
+    language, undrawn, tmp_path
+):
     out, arms = tmp_path / "out", ("single", "network", "critic", "swarm")
     first = run_experiment(language([0.001], *arms, probes=None), out).read_text()
     for weights in out.rglob("checkpoints"):

@@ -40,6 +40,7 @@ METRICS: dict[str, tuple[Metric, ...]] = {
     "The gradient": (
         Metric("advantage_std", "reward", "spread of a node's advantages, mean over the nodes"),
         Metric("gradient_norm", "norm", "of all adapters together, before clipping"),
+        Metric("gradient_norm/NODE", "norm", "of one node's adapter, before clipping"),
         Metric("train_rows", "count", "model calls that have a gradient"),
         Metric("train_tokens", "tokens", "of these calls' replies"),
         Metric("entropy/NODE", "nats", "a token of the policy that is trained, mean"),
@@ -56,6 +57,9 @@ METRICS: dict[str, tuple[Metric, ...]] = {
         ),
         Metric("importance_ratio", "ratio", "mean of p_trained / p_sampled over the tokens"),
         Metric("importance_capped", "share", "of the tokens whose ratio exceeds the cap"),
+    ),
+    "The warm-up": (
+        Metric("imitated", "share", "of the replies in which an answer is found and imitated"),
     ),
     "Shaped rewards": (Metric("shaped", "reward", "mean over the episodes, with the terms"),),
     "Two copies of the base": (
@@ -80,10 +84,13 @@ METRICS: dict[str, tuple[Metric, ...]] = {
         Metric("ROLE_sft_loss", "nats", "a token of the good turns, negative log-likelihood"),
         Metric("ROLE_dpo_loss", "nats", "a pair of turns, loss of the preferences"),
     ),
-    "Held-out questions, in trackers alone": (
-        Metric("held_out/strict", "share", "mean score by exact match"),
+    "Evaluations, under these names in trackers": (
+        Metric("held_out/strict", "share", "mean score by exact match on held-out questions"),
         Metric("held_out/extracted", "share", "mean score of the answer that is found"),
         Metric("held_out/parse_rate", "share", "of the replies in which an answer is found"),
+        Metric("validation/strict", "share", "the same on validation questions, during the run"),
+        Metric("validation/extracted", "share", "the same on validation questions"),
+        Metric("validation/parse_rate", "share", "the same on validation questions"),
     ),
 }
 """By what writes them, all figures of a step. A learner of one's own may add others."""

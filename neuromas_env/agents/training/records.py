@@ -101,6 +101,7 @@ class Result(TypedDict):
     growth: list[Growth]
     cost: dict[str, Spent]
     facts: Facts
+    kept: NotRequired[Natural]
     validation: NotRequired[dict[str, ValidatedAt]]
     gradient_norms: NotRequired[dict[str, NonNegative]]
 

@@ -37,9 +37,11 @@ class RunResult:
         growth: For each growth `step`, `old`, `new` and the evaluations `before`, `after`.
         cost: Phase to calls, tokens and seconds of generation.
         facts: Model, weights, topology, task, reward and seed of the run.
-        validation: `peak` and `final`: the best and the last `extracted` score on the `n`
-            validation questions, with `strict`, `parse_rate` and the `step` after which it was
-            had; empty for a task without such questions.
+        kept: After which step the network had the weights that it is left with; see the option
+            `keep`.
+        validation: `peak` and `final`: the best scores, by the run's reward, and the last ones
+            on the `n` validation questions: `strict`, `extracted` and `parse_rate`, with the `step`
+            after which they were had; empty for a task without such questions.
         gradient_norms: Node to the norm of its adapter's gradient before clipping, in the mean of
             the steps of the last network.
     """
@@ -52,6 +54,7 @@ class RunResult:
     growth: list[dict[str, Any]]
     cost: dict[str, dict[str, float]]
     facts: dict[str, Any]
+    kept: int | None = None
     validation: dict[str, dict[str, float]] = field(default_factory=dict)
     gradient_norms: dict[str, float] = field(default_factory=dict)
 
@@ -76,7 +79,9 @@ class RunResult:
             lines.append(f"{'best constant answer':20} {self.after.majority:6.1%}")
         for name, found in self.validation.items():
             lines.append(
-                f"{'validation, ' + name:20} {found['extracted']:6.1%} of {found['n']} after step "
-                f"{found['step']}"
+                f"{'validation, ' + name:20} {found['extracted']:6.1%} of {found['n']}, strict "
+                f"{found['strict']:.1%}, after step {found['step']}"
             )
+        if self.kept not in (None, self.steps):
+            lines.append(f"these are the weights after step {self.kept}, which is the peak")
         return "\n".join(lines)

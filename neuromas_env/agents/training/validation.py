@@ -34,20 +34,42 @@ def figures(evaluation: Evaluation) -> dict[str, float]:
     return {"n": evaluation.n} | {name: getattr(evaluation, name) for name in SCORES}
 
 
-def peak_and_final(lines: Sequence[Line]) -> dict[str, dict[str, float]]:
+def peak_and_final(lines: Sequence[Line], reward: str = "extracted") -> dict[str, dict[str, float]]:
     """Return the best and the last validation of a run, each with its `step`.
 
-    The best has the highest extracted score, then the highest strict one, and is the earliest of
-    equals. As the largest of several noisy figures it is biased upwards; the last is not.
+    The best has the highest score of those that the reward is made of, then the highest other one,
+    and is the earliest of equals. As the largest of several noisy figures it is biased upwards;
+    the last is not.
 
     Args:
         lines: Lines of metrics; of a run that does not validate nothing is returned.
+        reward: `strict`, `extracted`, or the mean of `both`.
     """
+
+    def worth(scores: Mapping[str, float]) -> tuple[float, float]:
+        strict, extracted = scores["strict"], scores["extracted"]
+        if reward == "both":
+            return strict + extracted, strict
+        return (strict, extracted) if reward == "strict" else (extracted, strict)
+
     found = [{"step": line["step"], **line["validation"]} for line in lines if "validation" in line]
     if not found:
         return {}
-    peak = max(found, key=lambda scores: (scores["extracted"], scores["strict"]))
-    return {"peak": peak, "final": found[-1]}
+    return {"peak": max(found, key=worth), "final": found[-1]}
+
+
+def best_step(lines: Sequence[Line], config: TrainConfig, first: int = 0) -> int | None:
+    """Return the step whose weights a run keeps, None for the last one.
+
+    Args:
+        lines: Lines of metrics.
+        config: Options of the run.
+        first: The last network's first step.
+    """
+    if config.keep == "last":
+        return None
+    found = peak_and_final([line for line in lines if line["step"] >= first], config.reward)
+    return int(found["peak"]["step"]) if found else None
 
 
 def mean_norms(lines: Sequence[Line], topology: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box
 
+from neuromas_env.checks import arguments
 from neuromas_env.envs.discrete.layout import Layout, Thing
 from neuromas_env.envs.discrete.tasks import check_question
 from neuromas_env.envs.spaces import Spaces
@@ -33,6 +34,7 @@ class Question(NamedTuple):
     query: tuple[int, ...]
 
 
+@arguments
 class DiscreteChannel:
     """Messages of a code book; see `neuromas_env.envs.channel.Channel`.
 

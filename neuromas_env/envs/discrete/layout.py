@@ -50,6 +50,7 @@ class Thing(NamedTuple):
         return self.kind in ("messages", "before")
 
 
+@arguments
 @dataclass(frozen=True)
 class Layout:
     """A task on a topology with messages of `bandwidth` symbols from a code book.
@@ -66,8 +67,8 @@ class Layout:
 
     task: DiscreteTask
     topology: Topology
-    codebook: int
-    bandwidth: int
+    codebook: Count
+    bandwidth: Count
     clock: bool = False
 
     @cached_property

@@ -3,6 +3,7 @@ how large each node's gradient is; training itself does not notice."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -16,6 +17,7 @@ from neuromas_env.agents.training.api import read_result, train
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.printing import print_run
 from neuromas_env.tasks import make_task
+from neuromas_env.tasks.base import REWARDS
 
 OPTIONS = {
     "topology": "2-1", "max_new_tokens": 1, "learning_rate": 0.05, "validate_every": 2,
@@ -49,7 +51,7 @@ def test_peak_and_final_are_those_of_the_log(run):
     assert run.validation["peak"]["extracted"] == max(found)
     assert run.validation["peak"]["step"] == rows[int(np.argmax(found))]["step"]
     assert run.cost["validation"]["calls"] == 3 * 3 * 3 and read_result(run.folder) == run
-    assert f"validation, peak     {max(found):6.1%} of 3 after step" in str(run)
+    assert f"validation, peak     {max(found):6.1%} of 3, strict" in str(run)
 
 
 @pytest.mark.slow
@@ -110,6 +112,49 @@ def test_a_run_validates_at_its_start_and_end_and_every_so_many_steps():
         return [step for step in range(26) if validation.due(config, step)]
 
     assert steps() == [0, 10, 20, 25] and steps(validate_every=0) == [0, 25]
+
+
+@pytest.mark.slow
+def test_a_run_keeps_the_weights_that_are_best_on_validation_questions(
+    model, tmp_path, monkeypatch
+):
+    """The scores of each validation are given, so that the second step of four is the best."""
+    scores = {0: 0.1, 1: 0.2, 2: 0.9, 3: 0.3, 4: 0.3}
+    real = validation.figures
+    seen = iter(scores.values())
+    monkeypatch.setattr(
+        validation, "figures", lambda found: real(found) | {"extracted": next(seen)}
+    )
+    monkeypatch.setattr(checkpoint, "KEEP", 1)
+    own = {"validate_every": 1, "steps": 4, "reward": "extracted", "decay": False, "keep": "best"}
+    options = OPTIONS | own | {"eval_questions": 3}
+    run = train(tiny_config(model, tmp_path / "best", **options))
+    assert run.kept == 2 and run.validation["peak"]["step"] == 2 and read_result(run.folder) == run
+    best, last = checkpoint.kept(run.folder), checkpoint.latest(run.folder)
+    assert best.name == "step_000002" and last.name == "step_000004"
+    assert "these are the weights after step 2, which is the peak" in str(run)
+
+    seen = iter(scores.values())
+    other = train(tiny_config(model, tmp_path / "last", **options | {"keep": "last"}))
+    assert other.kept == 4 and checkpoint.kept(other.folder).name == last.name
+    assert checkpoint.read_state(checkpoint.latest(other.folder)).adapters == (
+        checkpoint.read_state(last).adapters
+    )
+    seen = iter(scores.values())
+    short = train(tiny_config(model, tmp_path / "short", **options | {"steps": 2}))
+    assert replace(run.after, cost={}) == replace(short.after, cost={})
+
+
+def test_the_weights_that_are_kept_are_the_last_networks():
+    def line(step, strict, extracted):
+        return {"step": step, "validation": {"strict": strict, "extracted": extracted}}
+
+    log = [line(0, 0.9, 0.9), line(1, 0.2, 0.8), line(2, 0.5, 0.7), line(3, 0.4, 0.4)]
+    best = {r: validation.best_step(log, TrainConfig(reward=r), 1) for r in REWARDS}
+    assert best == {"both": 2, "strict": 2, "extracted": 1}
+    assert validation.best_step(log, TrainConfig()) == 0
+    assert validation.best_step(log, TrainConfig(keep="last")) is None
+    assert validation.best_step([], TrainConfig()) is None
 
 
 def test_the_earliest_of_equal_peaks_counts():
