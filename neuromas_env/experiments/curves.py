@@ -38,7 +38,10 @@ def band(curves: Sequence[Curve], points: int = 20) -> tuple[np.ndarray, np.ndar
 
 
 def learning_curves(
-    curves: Mapping[str, Mapping[str, Sequence[Curve]]], what: str, scale: str = "linear"
+    curves: Mapping[str, Mapping[str, Sequence[Curve]]],
+    what: str,
+    scale: str = "linear",
+    bounds: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:
     """Draw the runs of every arm as SVG, a panel per task.
 
@@ -46,6 +49,7 @@ def learning_curves(
         curves: Task to arm to the curves of its runs.
         what: Is drawn upwards.
         scale: Of the questions, `linear` or `log`.
+        bounds: Task to the names of scores that are drawn as dashed lines.
     """
     from matplotlib.figure import Figure
 
@@ -64,6 +68,8 @@ def learning_curves(
                 x, mean, color=f"C{colour % 10}", linewidth=1.2, linestyle="-:"[colour // 10 % 2]
             )
             axes.fill_between(x, mean - half, mean + half, color=f"C{colour % 10}", alpha=0.2)
+        for shade, (name, score) in enumerate((bounds or {}).get(task, {}).items()):
+            handles[name] = axes.axhline(score, color="0.3", dashes=(5 - 2 * shade, 2), linewidth=1)
         axes.set(title=_plain(task), ylabel=what, xlabel="training questions",
                  xscale=scale)  # fmt: skip
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)

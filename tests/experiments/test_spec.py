@@ -27,7 +27,7 @@ NINE = "parameters inference growth reward prompt topology specialisation format
 
 
 def test_the_nine_trained_methods_and_depth_are_there_with_a_readme():
-    assert set(list_experiments()) == {*NINE, "trained", "depth", "marl", "reference"}
+    assert set(list_experiments()) == {*NINE, "trained", "depth", "rounds", "marl", "reference"}
     for name in {name for name, _ in CASES} | {"reference"}:
         text = (HOME / name / "README.md").read_text()
         for part in ("Claim", "Arms", "Controls", "Refuted"):
@@ -40,9 +40,12 @@ def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
     experiment = load(name, scale)
     assert experiment.claim and experiment.refuted_if
     for study in experiment.studies:
-        assert study.seeds >= (10 if study.kind == "discrete" else 3 if name == "trained" else 5)
+        few = name in ("trained", "rounds")
+        assert study.seeds >= (10 if study.kind == "discrete" else 3 if few else 5)
         # Nine ways to train, three seeds each, are hours; a grid of rates would make them a day.
-        assert (len(study.rates) > 1 or (name, scale) == ("trained", "smollm2")) and study.pilots
+        # A run of rounds ends within minutes, as is promised, with the rate of its command.
+        alone = name == "rounds" or (name, scale) == ("trained", "smollm2")
+        assert (len(study.rates) > 1 or alone) and study.pilots
         assert study.sample_complexity or any(claim.decides for claim in study.claims)
         for arm in study.arms.values():
             if arm.kind == "train" and study.kind == "language":
@@ -54,6 +57,7 @@ def test_scales_are_those_that_are_promised():
     for name, (_, scales) in list_experiments().items():
         assert {"tiny", "small", "paper"} <= set(scales) or name in (
             "depth",
+            "rounds",
             "marl",
             "reference",
         ), name
@@ -362,3 +366,18 @@ def test_the_reference_table_has_its_rows_at_every_scale(scale):
         scratch = study.arms["NeuroMAS-7 from scratch"]
         assert scratch.tasks == ("bbh/navigate",)
     assert ("no result" in experiment.studies[0].note) == (scale == "rehearsal")
+
+
+def test_lessons_of_games_name_each_number_as_often_whatever_the_world_has_replied():
+    made = runpy.run_path(str(HOME / "pretrain_guess.py"))
+    rng, task = np.random.default_rng(0), make_task(made["TASK"])
+    networks = [Topology.parse(text) for text in made["NETWORKS"]]
+    places = {"higher": [], "lower": []}
+    for _ in range(600):
+        turns, said = made["lesson"](rng, task, networks)
+        numbers = re.findall(r"\b\d+\b", turns[1][1].split("?")[0])
+        assert said in numbers and len(numbers) == 3
+        if told := re.search(r"world: It is (higher|lower)", turns[-1][1]):
+            places[told[1]].append(numbers.index(said))
+    for found in places.values():
+        assert np.bincount(found, minlength=3).min() > len(found) / 5
