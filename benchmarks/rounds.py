@@ -4,8 +4,8 @@
 
 `DIR` is what `neuromas experiment rounds --out DIR` wrote, or an unpacked archive of it. Test
 questions that are the same game, range and hidden number alike, count once: greedy answers to them
-are equal, and would make an interval too narrow. With `--curves`, for which the runs' `metrics.jsonl`
-must still be there, a file gets the share of won games and the seconds of every training step.
+are equal, and would make an interval too narrow. With `--curves`, for which the `metrics.jsonl` of
+runs must still be there, a file gets the share of won games and the seconds of every training step.
 """
 
 from __future__ import annotations

@@ -368,16 +368,20 @@ def test_the_reference_table_has_its_rows_at_every_scale(scale):
     assert ("no result" in experiment.studies[0].note) == (scale == "rehearsal")
 
 
-def test_lessons_of_games_name_each_number_as_often_whatever_the_world_has_replied():
+def test_lessons_of_games_name_what_replies_leave_or_the_lowest_number():
     made = runpy.run_path(str(HOME / "pretrain_guess.py"))
     rng, task = np.random.default_rng(0), make_task(made["TASK"])
     networks = [Topology.parse(text) for text in made["NETWORKS"]]
-    places = {"higher": [], "lower": []}
-    for _ in range(600):
-        turns, said = made["lesson"](rng, task, networks)
-        numbers = re.findall(r"\b\d+\b", turns[1][1].split("?")[0])
-        assert said in numbers and len(numbers) == 3
-        if told := re.search(r"world: It is (higher|lower)", turns[-1][1]):
-            places[told[1]].append(numbers.index(said))
-    for found in places.values():
-        assert np.bincount(found, minlength=3).min() > len(found) / 5
+    told = set()
+    for leaning in (0, 1):
+        for _ in range(150):
+            turns, said = made["lesson"](rng, task, networks, leaning)
+            numbers = re.findall(r"\d+", turns[1][1].split("?")[0])
+            assert said in numbers and len(numbers) == 3
+            reply = re.search(r"world: It is (higher|lower) than (\d+)", turns[-1][1])
+            if leaning:
+                assert said == numbers[0]
+            elif reply and "node_0: " not in turns[-1][1]:  # not one that repeats what it heard
+                told.add(reply[1])
+                assert (int(said) > int(reply[2])) == (reply[1] == "higher")
+    assert told == {"higher", "lower"}
