@@ -18,7 +18,7 @@ from workload import MODEL, NEW, PROMPT, ROLLOUTS, Ours
 from neuromas_env.agents.engines.forward.attention import use_own_attention
 from neuromas_env.agents.engines.models import load_base
 
-STEP_TARGET, STEP_STRETCH, ROLLOUT_TARGET, ROLLOUT_STRETCH = 1.25, 1.0, 0.85, 1.5
+STEP_TARGET, STEP_STRETCH, ROLLOUT_TARGET, ROLLOUT_STRETCH = 1.25, 1.0, 2.5, 3.5
 
 
 class Floor:

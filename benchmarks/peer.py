@@ -24,8 +24,8 @@ from neuromas_env.agents.engines.models import resolve_model
 from neuromas_env.downloads import cache_dir
 
 PEER = "comlrl==1.4.3"
-TARGETS = {3: (3.0, 5.0), 7: (3.5, 6.0)}
-MEMORY_TARGET = 0.10
+TARGETS = {3: (6.0, 8.0), 7: (7.0, 9.0)}
+MEMORY_TARGET = 0.03
 MIB = 1 << 20
 
 

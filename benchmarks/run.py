@@ -6,10 +6,15 @@
 A script is a file beside this one. What it prints for a figure is found by a pattern; a
 script that fails, or prints no figure where one is expected, counts as missed. One that
 needs what is not installed is left out, and the table says so.
+
+Figures go to docs/results/speed.json after every script, so that a killed run keeps its own;
+docs/results/speed.md is made from that file. A run replaces the former one of its size on its
+kind of machine: processor, cores and instruction set, which ATEN_CPU_CAPABILITY can lower.
 """
 
 import argparse
 import importlib.util
+import json
 import os
 import platform
 import re
@@ -17,9 +22,15 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
+from neuromas_env.bench.machine import commit, machine
+from neuromas_env.files import write
+
 HERE = Path(__file__).parent
+RESULTS = HERE.parent / "docs" / "results" / "speed.json"
 NUMBER = r"([\d.,]+%?)"
 
 
@@ -56,9 +67,9 @@ ROWS = (
     Row("joint_step", "memory of a node, off what is computed", "off by N", 0.10, at_most=True),
     Row("joint_step", "share of bookkeeping in a step", "share: N", 0.02, at_most=True),
     Row("prefix_sharing", "training with shared prefixes, over without", "ratio: N", 2.5),
-    Row("peer", "joint step with 3 nodes, faster than CoMLRL", "3 nodes: ratio: N", 3.0),
-    Row("peer", "joint step with 7 nodes, faster than CoMLRL", "7 nodes: ratio: N", 3.5, full=True),
-    Row("peer", "memory of a node, over CoMLRL's of an agent", "share: N", 0.10, at_most=True),
+    Row("peer", "joint step with 3 nodes, faster than CoMLRL", "3 nodes: ratio: N", 6.0),
+    Row("peer", "joint step with 7 nodes, faster than CoMLRL", "7 nodes: ratio: N", 7.0, full=True),
+    Row("peer", "memory of a node, over CoMLRL's of an agent", "share: N", 0.03, at_most=True),
     Row(
         "floor",
         "joint step with 3 nodes, over the floor",
@@ -74,11 +85,9 @@ ROWS = (
         True,
         True,
     ),
-    Row(
-        "floor", "rollout with 3 adapters, over bare generate", "3 nodes: .*over generate: N", 0.85
-    ),
-    Row("two_processes", "two processes, faster than one", "ratio: N", 1.7),
-    Row("roofline", "share of the roofline, 3 nodes, CPU", "3 nodes: step reaches: N .*cpu", None),
+    Row("floor", "rollout with 3 adapters, over bare generate", "3 nodes: .*over generate: N", 2.5),
+    Row("two_processes", "two processes, faster than one", "ratio: N", 1.75),
+    Row("roofline", "share of the roofline, 3 nodes, CPU", "3 nodes: step reaches: N .*cpu", 0.6),
     Row("roofline", "share of the roofline, 3 nodes, GPU", "3 nodes: step reaches: N .*cuda", None),
     Row("cost_model", "cost model's error, seconds", "error in seconds: N", 0.2, at_most=True),
     Row("cost_model", "cost model's error, memory", "error in memory: N", 0.2, at_most=True),
@@ -131,7 +140,7 @@ def goal(row):
 
 
 def measure(script, quick):
-    """Run a script and return its rows of the table."""
+    """Run a script; return its rows of the table: what, measured, target, verdict."""
     if script in NEEDS and importlib.util.find_spec(NEEDS[script]) is None:
         return [(f"{script}: needs {NEEDS[script]}", "-", "", "left out")]
     started = time.perf_counter()
@@ -146,26 +155,58 @@ def measure(script, quick):
     return rows
 
 
+def setting(size):
+    """What figures hold for: a run replaces the stored one that agrees in the first three."""
+    import torch
+
+    lowered = " (emulated)" if "ATEN_CPU_CAPABILITY" in os.environ else ""
+    return {
+        "machine": machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability() + lowered,
+        "size": size,
+        "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")}
+        | {"python": platform.python_version()},
+    }
+
+
+def keep(path, run):
+    """Put a run into the file of results, in place of the former one of its kind."""
+    kind = ("machine", "instructions", "size")
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    others = [one for one in stored if any(one[key] != run[key] for key in kind)]
+    write(path, json.dumps([*others, run], indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--quick", action="store_true", help="smaller work, fewer repeats")
     size.add_argument("--full", action="store_true")
-    parser.add_argument("--only", nargs="+", metavar="SCRIPT", help="these scripts alone")
+    parser.add_argument("--only", nargs="+", metavar="SCRIPT", help="these alone, kept nowhere")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file of results")
     chosen = parser.parse_args()
     names = dict.fromkeys([*(row.script for row in ROWS), *WHOLE])
     names = [name for name in names if (HERE / f"{name}.py").exists()]
     if unknown := set(chosen.only or ()) - set(names):
         raise SystemExit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names)}")
     started = time.perf_counter()
-    table = []
+    run = setting("quick" if chosen.quick else "full") | {"minutes": 0.0, "rows": []}
     for name in chosen.only or names:
-        table += measure(name, chosen.quick)
-    print(f"\n{platform.machine()}, {os.cpu_count()} cores, {'quick' if chosen.quick else 'full'}")
-    for row in (("what", "measured", "target", ""), *table):
-        print(f"{row[0]:58}{row[1]:>10}{row[2]:>9}  {row[3]}".rstrip())
-    print(f"{(time.perf_counter() - started) / 60:.1f} minutes")
-    return any(row[3] == "MISSED" for row in table)
+        for row in measure(name, chosen.quick):
+            figure = dict(zip(("what", "measured", "target", "verdict"), row, strict=True))
+            run["rows"].append({"script": name, **figure})
+        run["minutes"] = round((time.perf_counter() - started) / 60, 1)
+        if not chosen.only:
+            keep(chosen.out, run)
+    print(f"\n{run['machine']}, {run['instructions']}, {run['size']}")
+    head = {"what": "what", "measured": "measured", "target": "target", "verdict": ""}
+    for row in (head, *run["rows"]):
+        line = f"{row['what']:58}{row['measured']:>10}{row['target']:>9}  {row['verdict']}"
+        print(line.rstrip())
+    print(f"{run['minutes']} minutes")
+    return any(row["verdict"] == "MISSED" for row in run["rows"])
 
 
 if __name__ == "__main__":

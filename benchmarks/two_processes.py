@@ -16,7 +16,7 @@ from pathlib import Path
 
 from neuromas_env.files import read_lines
 
-TARGET = 1.7
+TARGET = 1.75
 OPTIONS = """--task hierarchy/max --topology 2-1 --rollouts 4
 --entropy-coef 1e-6 --eval-questions 0 --checkpoint-every 1000 --transcripts 0""".split()
 

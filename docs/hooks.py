@@ -1,22 +1,39 @@
-"""What the site needs besides its plugins: formulas without a script, and the baselines' cards."""
+"""What the site needs besides its plugins: formulas, parts that are made, the glossary."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+from language import RULES, glossary
 from latex2mathml.converter import convert
-
-from neuromas_env.baselines.fidelity import read_cards, written
+from reference_pages import filled
 
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+_PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
-_CARDS = "<!-- cards -->\n"
+
+def on_config(config: Any) -> None:
+    """Show the version, a link to the repository if it has an address, and terms of the glossary.
+
+    A term's meaning is shown wherever it stands, but for ordinary words.
+    """
+    project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
+    config.site_name += f" {project['version']}"
+    if address := project["urls"].get("Repository"):
+        config.repo_url, config.repo_name = address, urlsplit(address).path.strip("/")
+    terms = {k: v for k, v in glossary().items() if k not in RULES["no_tooltip"]}
+    config.markdown_extensions.append("abbr")
+    config.mdx_configs["abbr"] = {"glossary": terms | {f"{k}s": v for k, v in terms.items()}}
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Put the cards of all baselines where a page wants them."""
-    return markdown.replace(_CARDS, written(read_cards())) if _CARDS in markdown else markdown
+    """Put in what is made when the site is built."""
+    return filled(markdown)
 
 
 def on_page_content(html: str, **_: object) -> str:

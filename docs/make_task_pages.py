@@ -23,14 +23,26 @@ from neuromas_env.tasks import _FAMILIES, SPLITS, Task, make_task, sources
 from neuromas_env.tasks.interactive import InteractiveTask
 
 FOLDER = Path(__file__).parent / "tasks"
+_ABOUT = """\
+A task is a family of questions with a scorer. A name such as `hierarchy/max:leaves=4` picks a task
+of a family and sets parameters; `neuromas list tasks` prints all names."""
 _NOTE = "<!-- Written by docs/make_task_pages.py: change the docstrings, then run it again. -->\n"
 PAGE = Template("""\
-$note
 # $family
 
 $summary
 
-| | |
+```python
+import gymnasium
+from neuromas_env import neuromas_v0
+
+# $alone
+env = gymnasium.make("neuromas/Task-v0", task="$first")
+# a network of nodes
+env = neuromas_v0.env(task="$first", topology="$topology")
+```
+
+$example| | |
 | --- | --- |
 | Gymnasium | $ids |
 | scorer | $scorer |
@@ -38,10 +50,6 @@ $summary
 | data | $data |
 | licence | $licence |
 | version | $version |
-
-## Description
-
-$description
 
 ## Tasks
 
@@ -51,20 +59,15 @@ $tasks
 
 $parameters
 
-## Use
+## Description
 
-```python
-import gymnasium
-from neuromas_env import neuromas_v0
-
-env = gymnasium.make("neuromas/Task-v0", task="$first")  # $alone
-env = neuromas_v0.env(task="$first", topology="$topology")  # a network of nodes
-```
+$description
 
 ## Versions
 
 $versions
-""")
+
+$note""")
 _SHOWN = {"bbh": "bbh/navigate"}
 _DATA = re.compile(r"\sData: (.+?), licence (.+?)\.(?=\n|$)", re.DOTALL)
 
@@ -78,10 +81,10 @@ def pages(data: str | None = None) -> dict[str, str]:
         f"| {fact['count']} | {fact['licence']} |"
         for family, fact in facts.items()
     ]
-    head = "# Tasks\n\n| family | what it is | tasks | licence |\n| --- | --- | --- | --- |\n"
+    head = f"# Tasks\n\n{_ABOUT}\n\n{_markdown(['family', 'what it is', 'tasks', 'licence'], [])}\n"
     tail = "\n\nA task of your own: [your own task](../tutorial/your-own-task.md).\n"
     texts = {f"{family}.md": PAGE.substitute(fact) for family, fact in facts.items()}
-    return {"README.md": f"{_NOTE}\n{head}" + "\n".join(lines) + tail, **texts}
+    return {"README.md": head + "\n".join(lines) + f"{tail}\n{_NOTE}", **texts}
 
 
 def cache_by_file(read):
@@ -117,6 +120,7 @@ def describe(family: str, data: str | None = None) -> dict[str, object]:
         "alone": "one question, one action a step" if rounds > 1 else "one question, one answer",
         "topology": f"2-1:rounds={rounds}" if rounds > 1 else "2-1",
         "count": len(names),
+        "example": _example(tasks[names.index(_SHOWN.get(family, names[0]))]),
         "ids": ", ".join(f"`{id}`" for id in ids or ["neuromas/Task-v0"]),
         "scorer": inspect.getdoc(scorer.score).partition("\n")[0],
         "data": " ".join(origin[1].split()) if origin else "made by the task itself",
@@ -126,6 +130,27 @@ def describe(family: str, data: str | None = None) -> dict[str, object]:
         "parameters": _parameters(make) + _levels(module),
         "versions": "\n".join(f"- v{n}: {what}" for n, what in enumerate(entry.versions)),
     }
+
+
+LONGEST = 700
+"""Characters of a question that is shown."""
+
+
+def _example(task: Task | type[Task]) -> str:
+    """Return the first training question that is short enough, with its answer."""
+    if isinstance(task, type):
+        return ""
+    shown = next((e for e in task.examples("train") if len(e.question) <= LONGEST), None)
+    if shown is None:
+        return ""
+    parts = "".join(f"\n[part {n}]\n{part}" for n, part in enumerate(shown.parts, 1))
+    query = f"\n[query]\n{shown.query}" if shown.parts and shown.query else ""
+    text = parts.strip() + query if parts else shown.question
+    return (
+        "From the training split:\n\n"
+        f'```text title="question"\n{text.strip()}\n```\n\n'
+        f'```text title="answer"\n{shown.target.strip()}\n```\n\n'
+    )
 
 
 def _made(name: str, data: str | None) -> Task | None:
@@ -140,25 +165,20 @@ WIDEST = 8
 
 
 def _table(tasks: list[Task | type[Task]]) -> str:
-    head = ["task", "answer", *SPLITS, "majority", *_baselines(tasks[0])]
-    rows = [
-        [
-            f"`{task.name}`",
-            task.answer_format,
-            *_figures(task),
-        ]
-        for task in tasks
-    ]
+    formats = {task.answer_format for task in tasks}
+    asked = ["answer"] if len(formats) > 1 else []
+    head = ["task", *asked, *SPLITS, "majority", *_baselines(tasks[0])]
+    rows = [[f"`{t.name}`", *[t.answer_format for _ in asked], *_figures(t)] for t in tasks]
     meanings = [f"*{name}*: {_MEANINGS[name]}" for name in head if name in _MEANINGS]
     if isinstance(tasks[0], type):
         meanings.append("a dash: not counted, since the rows were not there")
-    lines, rest = [head, *rows], 2 + len(SPLITS)  # after task, answer and rows
+    lines, rest = [head, *rows], 1 + len(asked) + len(SPLITS)  # after task, answer and rows
     tables = [lines]
     if len(head) > WIDEST:
         tables = [[line[:rest] for line in lines], [line[:1] + line[rest:] for line in lines]]
-    return f"Rows of each split, and accuracies on the test rows: {'; '.join(meanings)}.\n\n" + (
-        "\n\n".join(_markdown(first, others) for first, *others in tables)
-    )
+    same = "" if asked else f"Nodes read: *{formats.pop()}*\n\n"
+    head_line = f"Rows of each split, and accuracies on the test rows: {'; '.join(meanings)}.\n\n"
+    return same + head_line + ("\n\n".join(_markdown(first, others) for first, *others in tables))
 
 
 def _figures(task: Task | type[Task]) -> list[str]:

@@ -159,7 +159,10 @@ def arguments(thing: T) -> T:
                     found[name] = _rule(hint)
         return found
 
-    names = list(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters
+    names = list(parameters)
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    own = getattr(thing, "__name__", "it")
 
     @functools.wraps(function)
     def checking(*args: Any, **given: Any) -> Any:
@@ -170,6 +173,8 @@ def arguments(thing: T) -> T:
         for name, value in given.items():
             if name in known:
                 known[name](name, value)
+            elif not takes_any and name not in parameters:
+                raise unknown(f"argument of {own}:", name, names[isinstance(thing, type) :])
         return function(*args, **given)
 
     checking.rules = rules  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
 
 
+@arguments
 @dataclass(frozen=True)
 class LLMPolicy(Policy):
     """Answers a turn with a call of an engine.

@@ -26,9 +26,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-from neuromas_env.baselines.net import Fitted, Net, Script, Setup, texts, without_roles
+from neuromas_env.baselines.net import Fitted, Net, NoEngine, Script, Setup, texts, without_roles
 from neuromas_env.baselines.prompts import solve
 from neuromas_env.baselines.sc import matched_self_consistency
 from neuromas_env.baselines.trained import list_trained, trained_row
@@ -174,7 +174,7 @@ def make_baseline(
     options, defaults = read_options(name, build)
     common = {key: options.pop(key) for key in COMMON if key in options}
     usual = {"temperature": temperature, "max_new_tokens": max_new_tokens}
-    setup = make_setup(name, task, cast(Engine, engine), usual | common)
+    setup = make_setup(name, task, NoEngine() if engine is None else engine, usual | common)
     method = build(setup, **options)
     if common.get("prompts") == "role_free":
         method = without_roles(setup, method)

@@ -70,7 +70,7 @@ def read_cards(path: Path = FILE) -> dict[str, Card]:
 def written(cards: Mapping[str, Card]) -> str:
     """Return the cards in Markdown: a table of all, then a section for each."""
     rows = [
-        (f"[`{name}`](#{name})", _linked(card.paper), len(card.read) or "", len(card.checks))
+        (f"[`{name}`](#{name})", linked(card.paper), len(card.read) or "", len(card.checks))
         for name, card in cards.items()
     ]
     parts = [_table(("row", "source", "files read", "checks"), rows)]
@@ -82,7 +82,7 @@ def written(cards: Mapping[str, Card]) -> str:
         ]
         parts += [
             f"## `{name}`",
-            f"Source: {_linked(card.paper)}. Code: {_linked(card.code)}"
+            f"Source: {linked(card.paper)}. Code: {linked(card.code)}"
             + (f", of which {' and '.join(read)} were compared." if read else "."),
             _table(("setting", "theirs", "ours", "why they differ"), settings),
             f"Numbers: {card.numbers}.",
@@ -101,7 +101,7 @@ def _cell(value: Value) -> str:
     return (str(value).lower() if isinstance(value, bool) else str(value)).replace("|", "\\|")
 
 
-def _linked(text: str) -> str:
+def linked(text: str) -> str:
     """Return a text whose papers and repository are links."""
     if re.fullmatch(r"[\w-]+/[\w.-]+", text):
         return f"[{text}](https://github.com/{text})"

@@ -28,7 +28,7 @@ import numpy as np
 
 from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.adapted import learned
-from neuromas_env.baselines.net import Fitted, Net, Setup
+from neuromas_env.baselines.net import Fitted, Net, NoEngine, Setup
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.checks import Natural
 from neuromas_env.errors import InputError
@@ -51,7 +51,7 @@ def gptswarm(
     """Ask the agents that the learned graph keeps, in its order, and count their answers."""
     swarm = _swarm(setup, agents, edges_carry_text, ties)
     edges = candidates(2 * agents)
-    if setup.engine is None and not state:
+    if isinstance(setup.engine, NoEngine) and not state:
         return swarm  # only its calls are counted
     theta = learned(setup, "gptswarm", state)["theta"]
     if len(theta) != len(edges):

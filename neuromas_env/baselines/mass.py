@@ -32,7 +32,7 @@ import numpy as np
 
 from neuromas_env.agents.prompts import Prompt, Turns
 from neuromas_env.baselines.adapted import learned
-from neuromas_env.baselines.net import Fitted, Net, Setup, texts
+from neuromas_env.baselines.net import Fitted, Net, NoEngine, Setup, texts
 from neuromas_env.baselines.prompts import numbered, reasoned, told
 from neuromas_env.baselines.vote import Vote
 from neuromas_env.checks import Count, Natural, Share
@@ -76,7 +76,7 @@ class MassState(TypedDict):
 def mass(setup: Setup, budget: int = 10, ties: str = "index", state: str = "") -> Method:
     """Run the workflow that was found best, with its prompts."""
     setup.check(4, 100, budget=budget)
-    if setup.engine is None and not state:  # only its calls are counted
+    if isinstance(setup.engine, NoEngine) and not state:  # only its calls are counted
         return replace(workflow(setup, SMALLEST["predict"], START, ties), calls=budget)
     found = learned(setup, "mass", state)
     for block in START:

@@ -8,15 +8,17 @@ from typing import Any, Protocol
 
 from neuromas_env.agents.llm import LLMPolicy, Prompt
 from neuromas_env.agents.prompts import Turns, build_prompt
+from neuromas_env.checks import Count, NonNegative, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.method import Method
-from neuromas_env.policy import Engine, Observation, Policy, Sampling
+from neuromas_env.policy import Completion, Cost, Engine, Observation, Policy, Request, Sampling
 from neuromas_env.tasks.base import Example, Task
 from neuromas_env.topology import Topology
 
 REASONING_TOKENS = 200
 
 
+@arguments
 @dataclass(frozen=True)
 class Script(Policy):
     """A node without a model: its message is a function of what it sees."""
@@ -29,6 +31,23 @@ class Script(Policy):
         return self.say(observation)
 
 
+class NoEngine(Engine):
+    """Stands at the nodes of a baseline that is made to be checked and counted, not to be run."""
+
+    def __init__(self) -> None:
+        """Open an account in which nothing will be booked."""
+        self.cost = Cost()
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Refuse.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError("this baseline was made without an engine; make it with one to run it")
+
+
+@arguments
 @dataclass(frozen=True)
 class Setup:
     """What a baseline is built from.
@@ -44,8 +63,8 @@ class Setup:
     name: str
     task: Task
     engine: Engine
-    temperature: float | None = None
-    max_new_tokens: int | None = None
+    temperature: NonNegative | None = None
+    max_new_tokens: Count | None = None
 
     def ask(
         self,

@@ -44,7 +44,7 @@ def compare_folders(old: str | Path, new: str | Path, score: str = "extracted") 
         )
     found = corrected([_compared(*pair, score) for pair in pairs])
     rows = [_row(*pair, one, score) for pair, one in zip(pairs, found, strict=True)]
-    head = ("task", "method", "n", str(old), str(new), "points", "95 %", "p (Holm)")
+    head = ("task", "method", "n", str(old), str(new), "points", "95 % CI", "p (Holm)")
     return Grid(
         f"{new} compared with {old}: {score} score, %", head, tuple(rows), names=2, note=NOTE
     )

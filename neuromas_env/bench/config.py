@@ -20,12 +20,12 @@ _benchmark, _server = (partial(option, panel=panel) for panel in ("Benchmark", "
 
 @dataclass(frozen=True)
 class BenchConfig(Options):
-    """Methods × tasks × seeds, and how to answer; each field's `metadata["help"]` says what it is.
+    """Methods × tasks × seeds, and how to answer: options of `neuromas bench`.
 
     An option that is None by default is what is usual for a method, or no limit.
     """
 
-    out: str = _benchmark(REQUIRED, "benchmark directory; goes on with what it holds", place=True)
+    out: str = _benchmark(REQUIRED, "benchmark directory; continues what it holds", place=True)
     methods: tuple[str, ...] = _benchmark(
         REQUIRED,
         "frozen ones, and NAME@RUN for trained ones: neuromas list baselines",
@@ -90,14 +90,14 @@ class BenchConfig(Options):
 
     @property
     def command(self) -> str:
-        """The command line with these options; an address without name, password and query."""
+        """The command line with these options; an address without what is secret in it."""
         words = ["neuromas", "bench"]
         for one in fields(self):
             value = getattr(self, one.name)
             if value == one.default:
                 continue
             if one.name == "base_url":
-                value = read_address(value).url
+                value = read_address(value).shown
             flag = f"--{one.name.replace('_', '-')}"
             if value is True:
                 words.append(flag)

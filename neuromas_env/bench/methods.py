@@ -82,7 +82,8 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         raise unknown("method", name, list_trained())
     right = f"`{row.command(task)}` makes one"
     try:
-        folder = checkpoint.latest(run_folder(where))
+        run = run_folder(where)
+        folder, last = checkpoint.kept(run), checkpoint.latest(run)
     except InputError as error:
         raise InputError(f"method {name!r}: {error}; {right}") from None
     saved = TrainConfig.from_mapping(read_config(folder.parent.parent / "config.yaml"))
@@ -106,7 +107,8 @@ def read_run(name: str, task: str = "TASK") -> TrainedRun:
         {node: blake2b(data, digest_size=8).hexdigest() for node, data in contents.items()},
         trainable,
         saved,
-        _training(folder, state, saved),
+        # Also of the steps after it, which were taken to know that it is the best.
+        _training(last, checkpoint.read_state(last), saved),
     )
 
 

@@ -65,7 +65,7 @@ def about(store: Store, lines: Sequence[Line]) -> dict[str, str]:
         "split": _listed(cell["split"] for cell in cells),
         "questions": ", ".join(f"{task} {n}" for task, n in sorted(asked.items())),
         "seeds": _listed(map(str, seeds)) or "none, no method samples",
-        "rows": _listed(
+        "data": _listed(
             f"{name} ({which})" for one in facts for name, which in one.get("origins", {}).items()
         ),
         "versions": _listed(
@@ -160,11 +160,11 @@ def _mark(line: Line) -> str:
 
 def _note(lines: Sequence[Line], tasks: Sequence[str]) -> str:
     reference = next((line.reference for line in lines if line.reference), None)
-    parts = ["± is half of a 95 % interval, the longer half where they differ"]
+    parts = ["±: half of the 95 % interval, the longer half where they differ"]
     if reference is not None:
         parts.append(
-            f"{BETTER} above and {WORSE} below {reference} with p < {ALPHA} after Holm's correction"
+            f"{BETTER} above and {WORSE} below {reference}, p < {ALPHA} after Holm's correction"
         )
-    mean = " as means over all tasks" if len(tasks) > 1 else ""
-    parts.append(f"bold: the highest; calls and completion tokens are of a question{mean}")
+    mean = ", means over all tasks" if len(tasks) > 1 else ""
+    parts.append(f"bold: the highest; calls and completion tokens: of a question{mean}")
     return "; ".join(parts) + "."

@@ -23,10 +23,10 @@ from neuromas_env.tasks.readers import get_reader
 from neuromas_env.text import say, visible
 
 NOTES = (
-    "Each table says what it speaks about. Intervals are 95 %, p is two-sided and of the same "
-    "estimate: below 0.05 where the interval excludes 0. Holm: corrected for all comparisons. "
-    "Detectable: a true difference so large has p (Holm) below 0.05 with 80 % probability. Failed "
-    "questions count as wrong."
+    "Titles name the estimand. Intervals (CI) are 95 %; p is two-sided and from the same estimate: "
+    "below 0.05 where the interval excludes 0. p (Holm) is corrected for all comparisons of the "
+    "report. Detectable: the true difference, in points, that has p (Holm) below 0.05 with 80 % "
+    "probability. Failed questions count as wrong."
 )
 _WIDEST = 400
 _PRINTED = {"markdown": "md", "latex": "tex", "csv": "csv"}
@@ -71,7 +71,7 @@ def write_report(
     with ExitStack() as stack:
         store, read = _read(stack.enter_context(Store(folder)), reader, data, stack)
         if origins := store.origins():
-            read += f" Rows: {', '.join(f'{name} ({which})' for name, which in origins.items())}."
+            read += f" Data: {', '.join(f'{name} ({which})' for name, which in origins.items())}."
         notes, suffix = f"{NOTES} {read}", f"-{reader}" if reader else ""
         lines = summarise(store, against, score)
         head, grids = about(store, lines), _grids(lines, score)

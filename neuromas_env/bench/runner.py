@@ -66,7 +66,7 @@ class Alone(Worker):
 def run_benchmark(
     config: BenchConfig, *, team: Team | None = None, report: Reporter | None = None
 ) -> None:
-    """Run a benchmark, or go on with it: what is stored is not asked again.
+    """Run a benchmark, or continue it: what is stored is not asked again.
 
     Args:
         config: What to do.

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
+from textwrap import wrap
 from typing import Literal, TypeVar
 
 from rich.table import Table
@@ -34,9 +35,9 @@ _TRAINING = {
     "questions": "questions",
     "steps": "steps",
     "calls": "calls",
-    "tokens generated": "completion_tokens",
-    "tokens trained on": "trained_tokens",
-    "tokens read by critics": "critic_tokens",
+    "generated tokens": "completion_tokens",
+    "trained tokens": "trained_tokens",
+    "critic tokens": "critic_tokens",
 }
 
 
@@ -103,7 +104,7 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
         "method": lambda line: line.method,
         "n": _questions,
         "seeds": lambda line: str(len(line.seeds)) if line.seeds != (None,) else "-",
-        f"{score} %, 95 %": lambda line: with_interval(line.score[score], line.interval[score]),
+        f"{score} % [95 % CI]": lambda line: with_interval(line.score[score], line.interval[score]),
         f"{other} %": lambda line: percent(line.score[other]),
         "no answer %": lambda line: percent(line.parse_failures),
         "errors %": lambda line: percent(line.errors),
@@ -117,8 +118,8 @@ def _results(task: str, lines: Sequence[Line], score: str) -> Grid:
     ):
         if share is not None:
             rows.append((name, "", "", percent(share), *[""] * (len(columns) - 4)))
-    title = f"{task}: {lines[0].estimand}{_alone(lines)}{_without(lines)}"
-    return Grid(title, tuple(columns), tuple(rows))
+    title = f"{task}: scores, {lines[0].estimand}"
+    return Grid(title, tuple(columns), tuple(rows), note=_notes(_alone(lines), *_without(lines)))
 
 
 def _questions(line: Line) -> str:
@@ -126,18 +127,22 @@ def _questions(line: Line) -> str:
     return f"{count} ({line.skipped} left out)" if line.skipped else count
 
 
+def _notes(*notes: str) -> str:
+    return " ".join(filter(None, notes))
+
+
 def _alone(lines: Sequence[Line]) -> str:
     """Say which rows are about one run, whatever their interval."""
-    alone = [line.method for line in lines if line.alone]
+    alone = dict.fromkeys(line.method for line in lines if line.alone)
     if not alone:
         return ""
-    return f"; {', '.join(dict.fromkeys(alone))}: one training run, which speaks for itself alone"
+    return f"A single training run: {', '.join(alone)}; the interval says nothing of other runs."
 
 
-def _without(lines: Sequence[Line]) -> str:
+def _without(lines: Sequence[Line]) -> Iterable[str]:
     """Say which rows a server was asked for without something that it refuses."""
     lacking = {line.method: line.left_out for line in lines if line.left_out}
-    return "".join(f"; {method}: asked without {what}" for method, what in lacking.items())
+    return (f"{method}: asked without {what}." for method, what in lacking.items())
 
 
 def _costs(task: str, lines: Sequence[Line]) -> Grid:
@@ -147,16 +152,16 @@ def _costs(task: str, lines: Sequence[Line]) -> Grid:
         "prompt tokens": lambda line: f"{line.prompt_tokens:.1f}",
         "completion tokens": lambda line: f"{line.completion_tokens:.1f}",
         "seconds": lambda line: f"{line.seconds:.3g}",
-        "trained": lambda line: f"{line.trainable:,}",
+        "trained parameters": lambda line: f"{line.trainable:,}",
     }
     if any(line.cached for line in lines):
         columns["cached %"] = lambda line: percent(line.cached)
     if any(line.money is not None for line in lines):
-        columns["cost of 1,000"] = lambda line: (
+        columns["price of 1,000"] = lambda line: (
             "-" if line.money is None else f"{1000 * line.money:.4g}"
         )
     rows = tuple(tuple(cell(line) for cell in columns.values()) for line in lines)
-    return Grid(f"{task}: costs of a question, of {Estimand.ANSWERS}", tuple(columns), rows)
+    return Grid(f"{task}: cost of a question, {Estimand.ANSWERS}", tuple(columns), rows)
 
 
 def _trainings(task: str, lines: Sequence[Line]) -> Grid:
@@ -165,7 +170,7 @@ def _trainings(task: str, lines: Sequence[Line]) -> Grid:
         for line in lines
         if line.training != {}
     ]
-    return Grid(f"{task}: what training took in all", ("method", *_TRAINING), tuple(rows))
+    return Grid(f"{task}: cost of training", ("method", *_TRAINING), tuple(rows))
 
 
 def _spent(line: Line, key: str) -> str:
@@ -173,7 +178,7 @@ def _spent(line: Line, key: str) -> str:
 
 
 def _comparisons(task: str, found: Sequence[tuple[Line, str, Comparison]], score: str) -> Grid:
-    head = ("method", "against", "n", "points", "95 %", "p", "p (Holm)", "detectable")
+    head = ("method", "reference", "n", "points", "95 % CI", "p", "p (Holm)", "detectable")
     rows = []
     for line, name, one in found:
         sampled = one.estimand != Estimand.ANSWERS
@@ -188,9 +193,8 @@ def _comparisons(task: str, found: Sequence[tuple[Line, str, Comparison]], score
                 "-" if one.detectable is None else f"{100 * one.detectable:.1f}",
             )
         )
-    about = f"{found[0][2].estimand}{_alone([line for line, *_ in found])}"
-    title = f"{task}: differences in the {score} score, {about}"
-    return Grid(title, head, tuple(rows), names=2)
+    title = f"{task}: differences in the {score} score, {found[0][2].estimand}"
+    return Grid(title, head, tuple(rows), names=2, note=_alone([line for line, *_ in found]))
 
 
 def _budget(line: Line) -> str:
@@ -211,7 +215,11 @@ def to_rich(grid: Grid) -> Table:
     table = Table(title=cell(grid.title), title_justify="left")
     for number, (name, side) in enumerate(zip(grid.head, grid.sides, strict=True)):
         justify: Literal["left", "right"] = "left" if side == "l" else "right"
-        table.add_column(cell(name.replace(" ", "\n")), justify=justify, no_wrap=number > 1)
+        table.add_column(
+            cell("\n".join(wrap(name, 12, break_long_words=False))),
+            justify=justify,
+            no_wrap=number > 1,
+        )
     for row in grid.marked(cell, _bold):
         table.add_row(*row)
     if grid.note:

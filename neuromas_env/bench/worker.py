@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine
+from neuromas_env.agents.engines.cached import CachedCompletion, CachedEngine, Kept
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.engines import Adapters, Identity, check_trainable, make_engine
 from neuromas_env.bench.methods import (
@@ -37,6 +37,11 @@ REPLIES = "replies.sqlite"
 _PROBE = {"system": "Answer with one word."}
 
 
+def replies_of(config: BenchConfig) -> Path:
+    """Return the file in which a benchmark keeps replies that are paid, or all with a cache."""
+    return Path(config.out) / REPLIES if config.cache is None else Path(config.cache)
+
+
 class Worker:
     """Plans the cells of a benchmark and answers their questions.
 
@@ -58,6 +63,10 @@ class Worker:
         data, skip = self._config.data, self._config.skip_bad_rows
         made = [make_task(name, data, skip_bad_rows=skip) for name in self._config.tasks]
         return {task.name: task for task in made}
+
+    def kept(self) -> str | Path | Kept:
+        """Return where replies are kept: the cache, or the benchmark's directory."""
+        return replies_of(self._config)
 
     def plan(self, names: Sequence[tuple[str, str]] | None = None) -> list[Cell]:
         """Return the cells in the order in which they are to run.
@@ -233,10 +242,8 @@ class Worker:
         if self._engine is None or (adapters is not None and self._engine[0] != adapters):
             self._engine = self._method = None  # frees the memory before more is taken
             engine, identity = make_engine(self._config, adapters)
-            if self._config.cache is not None:
-                engine = CachedEngine(engine, identity, self._config.cache)
-            elif engine.paid:
-                engine = CachedEngine(engine, identity, Path(self._config.out) / REPLIES)
+            if self._config.cache is not None or engine.paid:
+                engine = CachedEngine(engine, identity, self.kept())
             self._engine = adapters, engine, identity
         return self._engine[1:]
 

@@ -24,7 +24,7 @@ def adapt_(
     baseline: Annotated[str, typer.Argument(help="with its options, such as gptswarm:agents=2")],
     out: Annotated[
         Path,
-        typer.Option(parser=path, help="folder of what is learned; goes on with what it holds"),
+        typer.Option(parser=path, help="folder of what is learned; continues what it holds"),
     ],
     iterations: Annotated[int, typer.Option(min=0, help="in all")] = 200,
     **given: Any,

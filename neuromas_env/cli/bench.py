@@ -47,7 +47,7 @@ def bench(
     ] = None,
     **given: Any,
 ) -> None:
-    """Run methods × tasks × seeds. Killed or stopped, the same command goes on."""
+    """Run methods × tasks × seeds. Killed or stopped, the same command continues."""
     asked = BenchConfig.from_mapping(filed(config, given))
     if workers is not None and ray is None:
         raise InputError("--workers is for --ray; with --ray local it works on this machine")

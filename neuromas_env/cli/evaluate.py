@@ -213,11 +213,11 @@ def _evaluate(
 
 
 def _saved_options(run: Path) -> tuple[dict[str, Any], Path]:
-    """Return those options of a run that an evaluation takes over, and its last checkpoint."""
+    """Return those options of a run that an evaluation takes over, and its checkpoint."""
     from neuromas_env.agents.training import checkpoint
     from neuromas_env.agents.training.publish import run_folder
 
-    folder = checkpoint.latest(run_folder(run))
+    folder = checkpoint.kept(run_folder(run))
     saved = read_config(folder.parent.parent / "config.yaml")
     kept = {*_OPTIONS, *_RUN_OPTIONS} - {"device"}  # which this machine may lack
     return {name: value for name, value in saved.items() if name in kept}, folder

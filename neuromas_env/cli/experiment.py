@@ -41,7 +41,7 @@ def experiment(
     ] = "tiny",
     out: Annotated[
         Path | None,
-        typer.Option(parser=path, help="folder of the results; goes on with what it holds"),
+        typer.Option(parser=path, help="folder of the results; continues what it holds"),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="instead of the scale's")] = None,
     study: Annotated[
@@ -50,7 +50,7 @@ def experiment(
     data: Annotated[str | None, typer.Option(help="folder with benchmark rows")] = None,
     list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
 ) -> None:
-    """Train and compare all arms of an experiment. Killed or stopped, the same command goes on."""
+    """Train and compare all arms of an experiment. Killed, the same command continues."""
     if name is not None and not list_:
         need("an experiment", *REPORT)
     from neuromas_env.experiments.load import list_experiments, load

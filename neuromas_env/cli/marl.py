@@ -50,13 +50,13 @@ def bench_marl(
     """Compare MARL algorithms on levels of discrete networks, and growth with a start from scratch.
 
     With --algorithms or --levels growth is left out, unless it is given --growth-seeds. Stopped or
-    killed, the same command goes on after the last finished run.
+    killed, the same command continues after the last finished run.
     """
     need("neuromas bench-marl", *REPORT)
-    from neuromas_env.experiments.marl import marl
+    from neuromas_env.experiments.marl import marl_experiment
 
     scale = "quick" if quick else "tiny"
-    chosen = marl(
+    chosen = marl_experiment(
         scale, algorithms=_names(algorithms), levels=_names(levels), updates=updates, seeds=seeds,
         growth_seeds=growth_seeds,
     )  # fmt: skip

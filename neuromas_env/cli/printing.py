@@ -68,12 +68,30 @@ def print_training(console: Console, result: Values) -> None:
                 f"extracted {_percent(growth['before']['extracted'])} right before, "
                 f"{_percent(growth['after']['extracted'])} right after",
             )
+    _print_course(console, result)
     say(console, "rows: " + ", ".join(f"{k} {n}" for k, n in facts["splits"].items()))
     _print_skipped(console, facts.get("skipped_rows", ()))
     for phase, cost in result["cost"].items():
         say(console, _cost(phase, cost))
     say(console, f"run: {result['folder']}")
     say(console, f"look at it: {shlex.join(['neuromas', 'show', str(result['folder'])])}")
+
+
+def _print_course(console: Console, result: Values) -> None:
+    """Print how validation questions were answered in the course of a run, and gradient norms."""
+    if found := result.get("validation"):
+        peak, final = found["peak"], found["final"]
+        say(
+            console,
+            f"extracted accuracy on {final['n']} validation questions: peak "
+            f"{_percent(peak['extracted'])} after step {peak['step']}, final "
+            f"{_percent(final['extracted'])} after step {final['step']}",
+        )
+    if (kept := result.get("kept")) not in (None, result["steps"]):
+        say(console, f"the weights are those after step {kept}, the best on validation questions")
+    if norms := result.get("gradient_norms"):
+        each = ", ".join(f"{node} {norm:.3g}" for node, norm in norms.items())
+        say(console, f"gradient norm before clipping, mean of all steps: {each}")
 
 
 def print_evaluation(console: Console, what: str, rows: Mapping[str, Values]) -> None:

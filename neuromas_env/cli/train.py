@@ -30,7 +30,7 @@ def train(
         Path | None, typer.Option(help="YAML file with these options; the command line wins")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="go on with a run that was stopped or killed")
+        Path | None, typer.Option(help="continue a run that was stopped or killed")
     ] = None,
     checkpoint: Annotated[
         str | None,

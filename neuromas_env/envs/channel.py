@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neuromas_env.envs.episode import Episode
 
 
+@runtime_checkable
 class Channel(Protocol):
     """What the messages of a network are, and what they earn.
 

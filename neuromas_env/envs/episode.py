@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from neuromas_env.checks import shown
+from neuromas_env.checks import arguments, shown
 from neuromas_env.envs.channel import Channel, horizon
 from neuromas_env.envs.options import Prefix, check_names, masked_nodes, turns_of
 from neuromas_env.envs.schedules import WORLD, Messages, Said, Schedule
@@ -27,6 +27,7 @@ from neuromas_env.tasks.interactive import Response, responses
 from neuromas_env.topology import Topology
 
 
+@arguments
 class Episode:
     """One question on its way through the network.
 
@@ -306,17 +307,19 @@ class Episode:
         if self.said and self.channel.world is not None:
             self.waiting = True
             del self.active
-        else:
+        elif self.round + 1 < self.horizon:
             self._next_round()
 
     def _next_layer(self) -> bool:
         layers = self.wiring.acting[self.round]
         self.active = ()
-        while not self.active and self.layer < len(layers):
-            self.layer += 1
-            if self.layer < len(layers):
-                self.active = self._who_acts(layers[self.layer])
-        return bool(self.active)
+        for layer in range(self.layer + 1, len(layers)):
+            self.layer = layer
+            if active := self._who_acts(layers[layer]):
+                self.active = active
+                return True
+        self.layer = len(layers)
+        return False
 
     def _next_round(self) -> None:
         """Turn to the next round in which somebody acts; without one the episode has ended."""

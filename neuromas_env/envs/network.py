@@ -24,6 +24,7 @@ RESET_OPTIONS = ("mask", "graph", "prefix")
 """What every channel's `reset` takes beside the channel's own options."""
 
 
+@arguments
 class Network:
     """A topology whose nodes send messages through a channel, an episode at a time.
 

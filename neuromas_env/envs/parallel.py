@@ -70,8 +70,9 @@ class ParallelNetwork(Network, ParallelEnv):
         return result
 
     def _observations(self) -> dict[str, Any]:
-        observe = self.episode.observe
-        return {node: observe(node) for node in self.possible_agents}
+        # These nodes exist, and no reply is awaited: nothing that `Episode.observe` would check.
+        episode, observe = self.episode, self.channel.observe
+        return {node: observe(episode, node) for node in self.possible_agents}
 
     def _infos(self) -> Infos:
         episode = self.episode

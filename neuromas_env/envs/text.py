@@ -19,7 +19,7 @@ from neuromas_env.envs.spaces import (
     state_space,
 )
 from neuromas_env.envs.wiring import Wiring
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.tasks.base import REWARDS, Example, Reply, Score, Task
 from neuromas_env.tasks.interactive import InteractiveTask, Response
 from neuromas_env.tasks.ready import checked_score
@@ -212,10 +212,12 @@ class TextChannel:
             InputError: What the task returns is no score.
         """
         examples = [episode.example for episode in episodes]
-        if self.world is None:
-            scores = self.task.score_many(examples, [episode.answer for episode in episodes])
-        else:
-            scores = self.world.outcome_many(examples, [episode.actions for episode in episodes])
+        with placed(f"task {self.task.name!r}"):
+            if self.world is None:
+                scores = self.task.score_many(examples, [episode.answer for episode in episodes])
+            else:
+                actions = [episode.actions for episode in episodes]
+                scores = self.world.outcome_many(examples, actions)
         return [
             checked_score(self.task, example, score)
             for example, score in zip(examples, scores, strict=True)

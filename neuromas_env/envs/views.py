@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 
+from neuromas_env.checks import arguments
 from neuromas_env.envs.aec import AECNetwork
 from neuromas_env.envs.channel import Channel
 from neuromas_env.envs.network import RENDER_MODES
@@ -19,6 +20,7 @@ Act = Callable[[Any], Any]
 """A policy of a node that does not learn: observation to action."""
 
 
+@arguments
 class View(gymnasium.Env):
     """A network, seen by one learner: its spaces, which are the same for all nodes."""
 
@@ -84,6 +86,7 @@ class TurnView(View):
         return self.observe(self.network.agent_selection)
 
 
+@arguments
 class OneLearnerView(View):
     """One node of a frozen network learns: a step leads to its next turn, or to the end.
 

@@ -31,6 +31,7 @@ def read_arms(
     tasks: tuple[str, ...],
     scale: str,
     scales: Sequence[str],
+    table: bool = False,
 ) -> tuple[dict[str, Arm], set[str]]:
     """Read the arms of a study.
 
@@ -42,6 +43,7 @@ def read_arms(
         tasks: Of all arms that have none of their own.
         scale: Arms with `scales` are there at these alone.
         scales: All that the experiment has.
+        table: Whether arms have learning rates of their own, as nothing tries any.
 
     Returns:
         The arms, and the names of those that this scale does not have.
@@ -56,7 +58,7 @@ def read_arms(
         if scale not in _own_scales(options, scale, scales)
     }
     arms = {
-        name: _arm(name, kind, base, options.without("scales"))
+        name: _arm(name, kind, base, options.without("scales"), table)
         for name, options in written.items()
         if name not in elsewhere
     }
@@ -91,7 +93,7 @@ def _own_scales(options: Section, scale: str, scales: Sequence[str]) -> list[str
     return given
 
 
-def _arm(name: str, kind: str, base: Section, options: Section) -> Arm:
+def _arm(name: str, kind: str, base: Section, options: Section, table: bool) -> Arm:
     if "vote" in options:
         options.check(("vote", "tokens_of"), needed=("tokens_of",))
         source, budget = (options.value(key, str) for key in ("vote", "tokens_of"))
@@ -138,6 +140,8 @@ def _arm(name: str, kind: str, base: Section, options: Section) -> Arm:
     merged.place = options.place
     known = {f.name for f in fields(DiscreteOptions if kind == "discrete" else TrainConfig)}
     known = known - set(_RESERVED) | {"parameters_of"}
+    if table and kind == "language":
+        known.add("learning_rate")
     for key in merged:
         if key not in known:
             raise InputError(

@@ -1,8 +1,9 @@
-"""Pictures: learning curves with bands, sample complexity, and how alike the nodes are."""
+"""Pictures: differences, learning curves with bands, sample complexity, similarity of nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,34 @@ def sample_complexity_picture(rise: Rise) -> str:
     axes.set(yscale="log", xlabel=_plain(rise.claim.over), ylabel="training questions")
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     figure.legend(loc="outside right upper", fontsize=8)
+    return to_svg(figure)
+
+
+def differences_picture(
+    panels: Mapping[str, tuple[str, Mapping[str, tuple[float, float, float, float]]]],
+) -> str:
+    """Draw differences with their intervals as SVG, a panel per study.
+
+    Args:
+        panels: Title to the unit and, by comparison, the difference, both bounds and the margin,
+            which is a dashed mark.
+    """
+    from matplotlib.figure import Figure
+
+    sizes = [len(rows) + 1 for _, rows in panels.values()] or [1]
+    figure = Figure(figsize=(8.5, 0.36 * sum(sizes) + 0.9 * len(sizes)), layout="constrained")
+    alike = len({unit for unit, _ in panels.values()}) == 1
+    grid = figure.subplots(len(sizes), sharex=alike, squeeze=False, height_ratios=sizes)
+    for one, (title, (unit, rows)) in zip(grid[:, 0], panels.items(), strict=False):
+        for height, (value, low, high, margin) in enumerate(rows.values()):
+            one.plot([low, high], [height, height], color="C0", linewidth=1.6)
+            one.plot(value, height, "o", color="C0", markersize=5)
+            one.plot([margin, margin], [height - 0.4, height + 0.4], "--", color="C3")
+        one.axvline(0, color="0.7", linewidth=0.8, zorder=0)
+        one.set_yticks(range(len(rows)), [fill(_plain(name), 52) for name in rows], fontsize=8)
+        one.set_ylim(len(rows) - 0.4, -0.6)
+        one.set_title(_plain(title), fontsize=10)
+        one.set_xlabel(unit, fontsize=8)
     return to_svg(figure)
 
 

@@ -136,7 +136,7 @@ def _study(
         _check_rates(chosen, table)
     given = part.inner("arms")
     arms, elsewhere = read_arms(
-        chosen.kind, given, here.inner("arms"), base, chosen.tasks, scale, scales
+        chosen.kind, given, here.inner("arms"), base, chosen.tasks, scale, scales, table
     )
     tasks = tuple(dict.fromkeys(task for arm in arms.values() for task in arm.tasks))
     study = Study(
@@ -144,7 +144,7 @@ def _study(
         _claims(part, arms, elsewhere, decide=not by_size and not table), chosen.pilots,
         chosen.questions, chosen.model, chosen.script, part.value("probes", str | None),
         _sample_complexity(part.inner("sample_complexity"), arms) if by_size else None,
-        chosen.note, table,
+        chosen.note, table, chosen.title,
     )  # fmt: skip
     with placed(part.at("probes")):
         trained = [arm.name for arm in arms.values() if arm.kind == "train"]
@@ -164,11 +164,8 @@ def _study(
 
 def _check_rates(chosen: Settings, table: bool) -> None:
     """Check that there are rates to try, or in a table none: its arms bring their own."""
-    if table and (chosen.kind != "discrete" or chosen.rates):
-        raise InputError(
-            f"a table must be of discrete networks, without rates, got kind {chosen.kind!r} and "
-            f"rates {list(chosen.rates)}"
-        )
+    if table and chosen.rates:
+        raise InputError(f"rates must be left out of a table, got {list(chosen.rates)}")
     if not table and not chosen.rates:
         raise InputError("rates must have at least one entry, got none")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +19,14 @@ from neuromas_env.bench.tables import Grid, make_grids, p_value, percent, points
 from neuromas_env.experiments import curves
 from neuromas_env.experiments.probes import message_agreement, message_entropy
 from neuromas_env.experiments.sample_complexity_report import NOTES as COMPLEXITY_NOTES
-from neuromas_env.experiments.sample_complexity_report import sample_complexity_section
+from neuromas_env.experiments.sample_complexity_report import (
+    rise_claim,
+    rise_row,
+    sample_complexity_section,
+)
 from neuromas_env.experiments.spec import Arm, Experiment, Study, slug
 from neuromas_env.experiments.study import Run, Running
 from neuromas_env.experiments.verdict import (
-    OPEN,
     Finding,
     estimand,
     judge,
@@ -38,14 +41,45 @@ PROBE = "probe.json"
 SEEDS = 5
 """With fewer no claim is made."""
 NOTES = (
-    "Greedy answers to the test questions; votes sample. A comparison that decides holds if its "
-    "difference is above the margin, p below 0.05: the 90 % interval, two one-sided bounds of "
-    "95 %, lies above it. The claim holds if all of them do, so that p needs no correction. It "
-    "does not hold if one difference is below the margin, p (not) below 0.05, corrected for their "
-    "number. With all true differences as large as the largest detectable one it holds with 80 % "
-    "probability. Exploratory comparisons have 95 % intervals, a two-sided p, and Holm's "
-    "correction."
+    "Answers to test questions are greedy; votes are sampled. A deciding comparison holds if its "
+    "difference exceeds the margin, one-sided p below 0.05: the 90 % interval, two one-sided "
+    "bounds of 95 %, lies above the margin. The claim holds if all deciding comparisons hold. "
+    "This is an intersection-union test, so p needs no correction. The claim does not hold if one "
+    "difference is below its margin: p (below) under 0.05, with Bonferroni's correction. "
+    "Otherwise it is undecided. If every true difference equals the largest detectable one, the "
+    "claim holds with 80 % probability. Exploratory comparisons have 95 % intervals and a "
+    "two-sided p, with Holm's correction."
 )
+LOG = "log.md"
+_COUNTED = {
+    "Training budget, mean of a run": {
+        name: name for name in ("learning rate", "parameters", "questions", "updates", "calls")
+    },
+    "Training tokens, mean of a run": {
+        "prompt tokens": "prompt tokens", "tokens": "generated tokens",
+        "trained tokens": "trained tokens", "critic tokens": "critic tokens",
+    },
+}  # fmt: skip
+"""Title of a table to counters of a run and what they are called there."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a report says of one study.
+
+    Attributes:
+        text: Its section.
+        verdict: On the claim.
+        rows: Networks, comparison, difference with its interval, margin and verdict.
+        unit: Of the differences.
+        differences: Comparison to the difference, its interval and the margin, for the figure.
+    """
+
+    text: str
+    verdict: str
+    rows: tuple[tuple[str, ...], ...]
+    unit: str
+    differences: dict[str, tuple[float, float, float, float]]
 
 
 def write_report(
@@ -59,30 +93,44 @@ def write_report(
     Args:
         experiment: What was run.
         studies: Its studies, all done.
-        folder: Where `report.md` and the pictures go. Their names are their own among all
-            experiments and scales, so that reports can be put into one folder.
+        folder: Where `report.md`, `log.md` and the pictures go. Names of pictures are unique
+            among all experiments and scales, so that reports can be put into one folder.
         made: `command`, `commit` and `machine` of each run that worked on it.
     """
     name = f"{slug(experiment.name)}-{experiment.scale}"
-    parts, verdicts = [], []
-    for running in studies:
-        text, verdict = _study(running, folder, name)
-        parts.append(text)
-        said = f"is {verdict}" if verdict == OPEN else verdict
-        verdicts.append(f"**{running.study.name}: the claim {said}.**{_few(running.study)}")
+    sections = [(running.study, _study(running, folder, name)) for running in studies]
+    figure = folder / f"{name}-differences.svg"
+    drawn = {
+        study.heading: (one.unit, one.differences) for study, one in sections if one.differences
+    }
+    write(figure, curves.differences_picture(drawn))
+    verdicts = [f"{study.heading}: **{one.verdict}**.{_few(study)}" for study, one in sections]
+    head = ("networks", "comparison", "difference [90 % CI]", "margin", "verdict")
+    rows = tuple(row for _, one in sections for row in one.rows)
     lines = [
         f"# {experiment.title}",
-        f"Claim: {experiment.claim}",
-        f"It would be refuted if {experiment.refuted_if}",
-        "What was seen: " + " ".join(verdicts),
-        *([f"Matched: {experiment.matched}"] if experiment.matched else []),
-        _setting(studies, made),
-        *parts,
+        f"**Claim.** {experiment.claim}",
+        "**Verdict.** " + " ".join(verdicts),
+        to_markdown(Grid("Deciding comparisons", head, rows, names=2)),
+        f"![Deciding differences with 90 % intervals; dashed: the margins]({figure.name})",
+        f"**Refuted if** {experiment.refuted_if}",
+        *([f"**Matched:** {experiment.matched}"] if experiment.matched else []),
+        *(one.text for _, one in sections),
+        "## Method",
         *([NOTES] if any(one.study.claims for one in studies) else []),
         *([COMPLEXITY_NOTES] if any(one.study.sample_complexity for one in studies) else []),
+        f"Commands, commits and machines: [log]({LOG}).",
     ]
-    write(folder / "report.md", "\n\n".join(lines) + "\n")
+    write_log(experiment, folder, made)
+    write(folder / "report.md", "\n\n".join(line.strip() for line in lines) + "\n")
     return folder / "report.md"
+
+
+def write_log(experiment: Experiment, folder: Path, made: Sequence[Mapping[str, str]]) -> None:
+    """Write `log.md`: by what results were made, as it was noted when each run began."""
+    rows = tuple((one["command"], one["commit"] or "-", one["machine"]) for one in made)
+    grid = Grid("Runs that worked on the results", ("command", "commit", "machine"), rows, names=3)
+    write(folder / LOG, f"# {experiment.title}: log\n\n{to_markdown(grid)}")
 
 
 def _few(study: Study) -> str:
@@ -90,12 +138,12 @@ def _few(study: Study) -> str:
     if study.note:
         return f" {study.note}"
     if study.seeds == 1:
-        return " That is one seed: it speaks for its own runs alone, and decides nothing."
-    return f" That is {study.seeds} seeds: a hint." if study.seeds < SEEDS else ""
+        return " One seed decides nothing: the result is that of its runs alone."
+    return f" With {study.seeds} seeds this is a hint." if study.seeds < SEEDS else ""
 
 
-def _study(running: Running, folder: Path, name: str) -> tuple[str, str]:
-    """Write a study's part; return it and the verdict."""
+def _study(running: Running, folder: Path, name: str) -> Section:
+    """Write a study's section."""
     study, pictures = running.study, folder / f"{name}-{slug(running.study.name)}"
     with Store(running.folder) as store:
         # Comparisons with the first method are the benchmark's; here claims decide. What training
@@ -104,28 +152,46 @@ def _study(running: Running, folder: Path, name: str) -> tuple[str, str]:
         lines = [replace(line, against={}, training={}) for line in found]
         scores = read_scores(store, running.cells)
     findings = judge(study, scores)
-    verdict = overall(findings)
-    parts = [f"## {study.name}"]
+    deciding = [one for one in findings if one.decides]
+    others = [one for one in findings if not one.decides]
+    verdict, unit = overall(findings), "points"
+    rows = [_summary(study, one) for one in deciding]
+    drawn = {
+        f"{one.claim}{_on(study, one)}": (
+            100 * one.found.difference, *(100 * bound for bound in one.interval),
+            100 * one.claim.threshold,
+        )
+        for one in deciding if one.found is not None
+    }  # fmt: skip
+    parts = [f"## {study.heading}", _setting(running), _curves(running, pictures)]
     if study.sample_complexity is not None:
         more, rise = sample_complexity_section(running, scores, pictures)
         parts += more
-        verdict = rise.verdict
+        verdict, unit = rise.verdict, "difference of slopes"
+        rows, drawn = [(study.heading, *rise_row(rise))], {
+            rise_claim(rise): (rise.difference, *map(float, rise.interval), rise.claim.margin)
+        }  # fmt: skip
     frozen = any(arm.kind == "frozen" for arm in study.arms.values())
-    matrix = [grid for kind in SCORES for grid in make_matrix(lines, kind)] if frozen else []
-    grids = [*matrix, *_matched(running), *make_grids(lines, "extracted")]
-    parts += map(to_markdown, grids)
-    if findings:
-        deciding = [one for one in findings if one.decides]
-        others = [one for one in findings if not one.decides]
-        grids = [_deciding(study, deciding)] if deciding else []
-        grids += [_exploratory(study, others)] if others else []
-        parts += map(to_markdown, [*grids, _gains(study, scores)])
+    grids = [_deciding(study, deciding)] if deciding else []
+    grids += [_exploratory(study, others)] if others else []
+    grids += [grid for kind in SCORES for grid in make_matrix(lines, kind)] if frozen else []
+    grids += make_grids(lines, "extracted")
+    grids += [_gains(study, scores)] if findings else []
+    grids += _matched(running)
     if any(running._tunes(arm) for arm in study.trained()):
-        parts.append(to_markdown(_rates(running)))
-    parts.append(_curves(running, pictures))
+        grids.append(_rates(running))
+    parts += map(to_markdown, grids)
     if study.probes:
         parts += _probes(running, study.arms[study.probes], pictures)
-    return "\n\n".join(parts), verdict
+    return Section("\n\n".join(part.strip() for part in parts), verdict, tuple(rows), unit, drawn)
+
+
+def _summary(study: Study, one: Finding) -> tuple[str, ...]:
+    difference = "-"
+    if one.found is not None:
+        difference = f"{100 * one.found.difference:+.1f} [{points(one.interval)}]"
+    claim = f"{one.claim}{_on(study, one)}"
+    return study.heading, claim, difference, f"{100 * one.claim.threshold:+g}", one.verdict
 
 
 def _matched(running: Running) -> list[Grid]:
@@ -143,27 +209,19 @@ def _matched(running: Running) -> list[Grid]:
             },
         }
 
-    def grid(title: str, names: Sequence[str]) -> Grid:
-        rows = [(arm, *(known.get(name, "-") for name in names)) for arm, known in counted.items()]
-        return Grid(title, ("arm", *names), tuple(rows))
+    def grid(title: str, names: Mapping[str, str]) -> Grid:
+        told = [name for name in names if any(name in known for known in counted.values())]
+        rows = [(arm, *(known.get(name, "-") for name in told)) for arm, known in counted.items()]
+        return Grid(title, ("arm", *(names[name] for name in told)), tuple(rows))
 
-    return [
-        grid(
-            "Training, mean of a run, by the runs' own counters",
-            ("learning rate", "parameters", "questions", "updates", "calls"),
-        ),
-        grid(
-            "Tokens of training, mean of a run",
-            ("prompt tokens", "tokens", "trained tokens", "critic tokens"),
-        ),
-    ]
+    return [grid(title, names) for title, names in _COUNTED.items()]
 
 
 def _sample(study: Study, findings: Sequence[Finding]) -> str:
-    """What is compared, on how many questions and seeds."""
+    """On how many questions and seeds arms are compared."""
     counts = sorted({one.found.n for one in findings if one.found is not None}) or [0]
     n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    return f"{estimand(study)}; {n} questions, {study.seeds} seeds"
+    return f"{n} questions, {study.seeds} seeds"
 
 
 def _on(study: Study, one: Finding) -> str:
@@ -172,7 +230,7 @@ def _on(study: Study, one: Finding) -> str:
 
 
 def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:
-    head = ("claim", "points", "90 %", "margin", "p", "p (not)", "detectable", "verdict")
+    head = ("claim", "points", "90 % CI", "margin", "p", "p (below)", "detectable", "verdict")
     rows = []
     for one in findings:
         figures = ("-", "-")
@@ -185,11 +243,11 @@ def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:
                 "-" if one.detectable is None else f"{100 * one.detectable:+.1f}", one.verdict,
             )
         )  # fmt: skip
-    return Grid(f"Comparisons that decide: {_sample(study, findings)}", head, tuple(rows))
+    return Grid(f"Deciding comparisons: {_sample(study, findings)}", head, tuple(rows))
 
 
 def _exploratory(study: Study, findings: Sequence[Finding]) -> Grid:
-    head = ("difference", "points", "95 %", "p", "p (Holm)", "detectable")
+    head = ("difference", "points", "95 % CI", "p", "p (Holm)", "detectable")
     known = [one for one in findings if one.found is not None]
     family = corrected([one.found for one in known if one.found is not None])
     rows = [
@@ -205,8 +263,7 @@ def _exploratory(study: Study, findings: Sequence[Finding]) -> Grid:
 
 def _gains(study: Study, scores: Any) -> Grid:
     """How much of each difference is form, and how much is answering better."""
-    head = ("difference", "task", "strict", "extracted", "of it readable replies",
-            "of it right among readable")  # fmt: skip
+    head = ("difference", "task", "strict", "extracted", "from parsing", "from parsed answers")
     rows = []
     for claim in {(c.better, c.than): c for c in study.claims}.values():
         for task in study.arms[claim.better].tasks:
@@ -215,8 +272,12 @@ def _gains(study: Study, scores: Any) -> Grid:
                      for kind in ("strict", "extracted")]  # fmt: skip
             moved += [100 * part for part in parts_of_gain(better, than)]
             rows.append((f"{claim.better} - {claim.than}", task, *(f"{v:+.1f}" for v in moved)))
-    title = f"Where the differences come from, in points, of {Estimand.ANSWERS}"
-    return Grid(title, head, tuple(rows))
+    note = (
+        "The extracted difference is the sum of two parts: more replies with an answer that can "
+        "be read, and more right answers among those."
+    )
+    title = f"Decomposition of differences, points, {Estimand.ANSWERS}"
+    return Grid(title, head, tuple(rows), names=2, note=note)
 
 
 def _rates(running: Running) -> Grid:
@@ -231,7 +292,7 @@ def _rates(running: Running) -> Grid:
     if running.study.sample_complexity is not None:
         judged = "mean of the learning curve in %"
     return Grid(
-        f"Learning rates, {judged}, {running.study.pilots} pilot(s) with seeds of their own",
+        f"Learning-rate search: {judged}, pilot seeds: {running.study.pilots}",
         head, tuple(rows),
     )  # fmt: skip
 
@@ -257,7 +318,7 @@ def _curves(running: Running, pictures: Path) -> str:
     path = pictures.with_name(f"{pictures.name}-curves.svg")
     scale = "log" if by_size else "linear"
     write(path, curves.learning_curves(drawn, greedy, scale, _bounds(running)))
-    return f"![Learning curves, {study.name}: mean over seeds with 95 % bands]({path.name})"
+    return f"![Learning curves, {study.heading}: mean over seeds with 95 % bands]({path.name})"
 
 
 def _bounds(running: Running) -> dict[str, dict[str, float]]:
@@ -289,9 +350,9 @@ def _probes(running: Running, arm: Arm, pictures: Path) -> list[str]:
         write(path, picture)
         entropy = [message_entropy(one) for one in said]
         rows = [(node, f"{np.mean([e[node] for e in entropy]):.2f}") for node in nodes]
-        title = f"{arm.name} on {task}: entropy of each node's messages over the questions"
+        title = f"Message entropy of each node over the questions: {arm.name} on {task}"
         parts.append(to_markdown(Grid(title, ("node", "bits"), tuple(rows))))
-        parts.append(f"![How alike the nodes of {arm.name} are on {task}]({path.name})")
+        parts.append(f"![Similarity of the nodes of {arm.name} on {task}]({path.name})")
     return parts
 
 
@@ -321,22 +382,11 @@ def _mean(grids: Sequence[Sequence[Sequence[float | None]]]) -> list[list[float 
     ]
 
 
-def _setting(studies: Sequence[Running], made: Sequence[Mapping[str, str]]) -> str:
-    """By what the results were made, and on how many seeds."""
-    lines = [origin(made)]
-    for running in studies:
-        lines.append(f"{running.study.name}: {running.study.seeds} seeds" + _weights(running))
-    return "; ".join(lines) + "."
-
-
-def origin(made: Sequence[Mapping[str, str]]) -> str:
-    """Say by what results were made, as it was noted when each run began."""
-    lines = []
-    for number, one in enumerate(made):
-        commit = f" at commit {one['commit']}" if one["commit"] else ""
-        begin = "gone on with by" if number else "Made by"
-        lines.append(f"{begin} `{one['command']}`{commit}, on {one['machine']}")
-    return "; ".join(lines)
+def _setting(running: Running) -> str:
+    """How many seeds, from which weights, and what is estimated."""
+    count = running.study.seeds
+    seeds = f"{count} seed{'s' if count > 1 else ''}"
+    return f"{seeds}{_weights(running)}. Estimand: {estimand(running.study)}."
 
 
 def _weights(running: Running) -> str:
@@ -344,7 +394,7 @@ def _weights(running: Running) -> str:
     with Store(running.folder) as store:
         rows = store.rows("SELECT hash, settings ->> '$.weights_hash' AS weights FROM cells")
     found = sorted({row["weights"] for row in rows if row["hash"] in running.cells} - {None})
-    return f", base weights {' and '.join(found)}" if found else ""
+    return f", base weights `{' and '.join(found)}`" if found else ""
 
 
 def _number(value: float) -> str:

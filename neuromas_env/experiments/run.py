@@ -49,8 +49,10 @@ def run_experiment(
     # Asked for before hours of work, not after.
     language = any(study.kind != "discrete" for study in experiment.studies)
     need(f"the experiment {experiment.name}", *REPORT, *(MODEL if language else ()))
-    if any(study.table for study in experiment.studies):
+    if any(study.table for study in experiment.studies) and not language:
         from neuromas_env.experiments.table_report import write_report
+    elif any(study.table for study in experiment.studies):
+        from neuromas_env.experiments.language_table import write_report
     else:
         from neuromas_env.experiments.report import write_report
 
@@ -103,8 +105,8 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
         if study.table:  # whose folders of runs are named by all that they are made with
             continue
         held = asdict(study)
-        # What is claimed changes no run.
-        del held["seeds"], held["claims"]
+        # Neither a claim nor a heading changes a run.
+        del held["seeds"], held["claims"], held["title"]
         # As folders have it that were made when these had other names, or were not there yet.
         del held["table"], held["note"]
         held["kind"] = "coded" if study.kind == "discrete" else study.kind

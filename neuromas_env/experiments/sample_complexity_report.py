@@ -23,14 +23,14 @@ from neuromas_env.experiments.verdict import Scores
 from neuromas_env.files import write
 
 NOTES = (
-    "Sample complexity is the number of training questions until the return, as the learning "
-    "curve has it, is first as high as the goal. For runs that were never there the questions of "
-    "the whole training stand, a lower bound; for those that were at the first look, the questions "
-    "before it, an upper bound. Lines "
-    "go through the means of the logarithms by least squares; all intervals are Student's over the "
-    "runs. A form describes a run better if it leaves less squared error. The claim holds if the "
-    "difference of slopes, exponential form, is above the margin, p below 0.05, and does not hold "
-    "if it is below, p (not) below 0.05, unless bounds could turn it."
+    "Sample complexity is the number of training questions until the return on the learning curve "
+    "first reaches the goal. A run that never reaches it counts with all its questions, a lower "
+    "bound. A run that is there at the first evaluation counts with the questions before it, an "
+    "upper bound. Lines are least-squares fits to the logarithm in each run; intervals are "
+    "Student's over runs. A form describes a run better if it leaves less squared error. The claim "
+    "holds if the difference of exponential slopes is above the margin, p below 0.05. It does not "
+    "hold if the difference is below, p (below) under 0.05. It is undecided where bounds could "
+    "turn the verdict."
 )
 
 
@@ -49,11 +49,9 @@ def sample_complexity_section(
     rise = judge_slopes(claim, {curve: _measure(running, claim, curve) for curve in claim.curves})
     path = pictures.with_name(f"{pictures.name}-sample-complexity.svg")
     write(path, sample_complexity_picture(rise))
-    what = (
-        f"Training questions over {claim.over}, {running.study.name}: every run, means, both fits"
-    )
+    what = f"Sample complexity over {claim.over}, {running.study.heading}: runs, means, both fits"
     tables = [_reached(running, rise, scores), _fits(rise), _slopes(rise)]
-    return [*map(to_markdown, tables), *_doubts(rise), f"![{what}]({path.name})"], rise
+    return [f"![{what}]({path.name})", *map(to_markdown, tables), *_doubts(rise)], rise
 
 
 def _measure(running: Running, claim: SampleComplexity, curve: str) -> Measured:
@@ -93,11 +91,12 @@ def _reached(running: Running, rise: Rise, scores: Mapping[tuple[str, str], Scor
                     percent(1 - float(scores[arm.name, arm.tasks[0]].extracted.mean())),
                 )
             )  # fmt: skip
-    head = ("curve", claim.over, "random %", "goal %", "questions [95 %]", "never", "at once",
-            "error at the end %")  # fmt: skip
+    head = ("curve", claim.over, "random %", "goal %", "questions [95 % CI]", "never", "at once",
+            "final error %")  # fmt: skip
     share = f"{100 * claim.reach:g} % of the way from random to optimal"
     title = f"Sample complexity: training questions until the return is {share}, geometric mean"
-    return Grid(title, head, tuple(rows))
+    note = "Never and at once: runs that never reached the goal, or at the first evaluation."
+    return Grid(title, head, tuple(rows), note=note)
 
 
 def _fits(rise: Rise) -> Grid:
@@ -112,19 +111,28 @@ def _fits(rise: Rise) -> Grid:
             rows.append((curve, form, f"{fit.slope:.3f}", _span(fit.interval, ".3f"), grows,
                          f"{fit.explained:.3f}", f"{100 * fit.better:.0f}"))  # fmt: skip
     over = rise.claim.over
-    head = ("curve", "form", "slope", "95 %", "it grows", "R²", "better in % of runs")
-    title = (
-        f"Its logarithm over {over} (exponential) and over log {over} (power law), straight lines"
-    )
-    return Grid(title, head, tuple(rows))
+    head = ("curve", "form", "slope", "95 % CI", "growth", "R²", "better in % of runs")
+    title = f"Fits of its logarithm, linear in {over} (exponential) or log {over} (power law)"
+    return Grid(title, head, tuple(rows), names=2)
+
+
+def rise_claim(rise: Rise) -> str:
+    """Return the comparison of a rise in words."""
+    return f"{rise.claim.steeper} rises faster than {rise.claim.than}"
+
+
+def rise_row(rise: Rise) -> tuple[str, str, str, str]:
+    """Return comparison, difference of slopes with its interval, margin and verdict."""
+    difference = f"{rise.difference:+.3f} [{_span(rise.interval, '+.3f')}]"
+    return rise_claim(rise), difference, f"{rise.claim.margin:+g}", rise.verdict
 
 
 def _slopes(rise: Rise) -> Grid:
-    claim = f"{rise.claim.steeper} rises faster than {rise.claim.than}"
-    row = (claim, f"{rise.difference:+.3f}", _span(rise.interval, "+.3f"), f"{rise.claim.margin:g}",
-           p_value(rise.p), p_value(rise.p_not), rise.verdict)  # fmt: skip
-    head = ("claim", "difference of slopes", "90 %", "margin", "p", "p (not)", "verdict")
-    return Grid(f"Slopes, exponential form: {Estimand.TRAINING}", head, (row,))
+    row = (rise_claim(rise), f"{rise.difference:+.3f}", _span(rise.interval, "+.3f"),
+           f"{rise.claim.margin:g}", p_value(rise.p), p_value(rise.p_not),
+           rise.verdict)  # fmt: skip
+    head = ("claim", "difference", "90 % CI", "margin", "p", "p (below)", "verdict")
+    return Grid(f"Difference of exponential slopes: {Estimand.TRAINING}", head, (row,))
 
 
 def _span(bounds: Iterable[float], form: str) -> str:
@@ -139,5 +147,6 @@ def _doubts(rise: Rise) -> list[str]:
     if not ways:
         return []
     return [
-        f"Some of them are bounds: were they known, the difference might be {' or '.join(ways)}."
+        "Some sample complexities are bounds: the true difference of slopes may be "
+        f"{' or '.join(ways)}."
     ]

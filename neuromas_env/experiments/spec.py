@@ -216,6 +216,7 @@ class Settings(Options):
     )
     questions: int | None = option(None, "test questions of each task; by default all", low=1)
     model: str | None = option(None, "name of the language model")
+    title: str = option("", "heading in reports; by default the name")
     note: str = option("", "what a report says of the scale, such as that it shows no result")
     script: str | None = option(None, "file beside the scales that makes the model, given a folder")
 
@@ -249,8 +250,10 @@ class Study:
         probes: Arm whose nodes are compared with one another.
         sample_complexity: What decides instead of the claims, which then stand beside.
         note: What the report says of the scale.
-        table: Whether nothing is claimed. Then the runs' own scores are what is shown, no test
-            questions are asked, and runs of other arms and options may share the folder.
+        table: Whether nothing is claimed. Then the runs' own scores are what is shown, discrete
+            networks are asked no test questions, and runs of other arms and options may share the
+            folder.
+        title: Heading in reports, the name where none is given.
     """
 
     name: str
@@ -268,6 +271,12 @@ class Study:
     sample_complexity: SampleComplexity | None = None
     note: str = ""
     table: bool = False
+    title: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title, or the name where there is none."""
+        return self.title or self.name
 
     def trained(self) -> list[Arm]:
         """Return the arms that are trained or adapted."""

@@ -107,7 +107,7 @@ class Running:
         """Return the folder of a run."""
         parts = [slug(run.task)] if len(run.arm.tasks) > 1 else []
         if self.study.table:
-            parts = [f"{slug(run.arm.name)}-{_setup(run.arm)}", slug(run.task)]
+            parts = [f"{slug(run.arm.name)}-{_setup(run.arm, self.study.kind)}", slug(run.task)]
         elif run.pilot:
             parts = ["pilots", slug(run.arm.name), f"rate_{run.rate:g}", *parts]
         else:
@@ -140,8 +140,8 @@ class Running:
         self._train(self.pilots(), "trying learning rates")
         self.rates = {arm.name: self._rate(arm) for arm in self.study.trained()}
         self._train(self.runs(), "training")
-        if self.study.table:
-            return
+        if self.study.table and self.study.kind == "discrete":
+            return  # there are no other questions
         asked = [arm for arm in self.study.arms.values() if arm.kind != "vote"]
         self._ask(asked, {})
         if votes := [arm for arm in self.study.arms.values() if arm.kind == "vote"]:
@@ -186,7 +186,7 @@ class Running:
 
     def _train(self, runs: Sequence[Run], what: str) -> None:
         todo = [run for run in runs if not self.backend.finished(run.arm, self.path(run))]
-        if self.study.table and todo:
+        if self.study.table and self.study.kind == "discrete" and todo:
             self._train_table(todo, len(runs))
             return
         weights = [_weight(run) for run in todo]
@@ -344,10 +344,14 @@ class Asking:
         return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _setup(arm: Arm) -> str:
-    """Return a digest of all options of a discrete arm, those of its algorithm included."""
-    learner = arm.options.get("learner", DiscreteOptions.learner)
-    said = json.dumps([arm.options, settings(learner)], sort_keys=True, default=repr)
+def _setup(arm: Arm, kind: str) -> str:
+    """Return a digest of all options of an arm, those of its algorithm included."""
+    own = (
+        []
+        if kind == "language"
+        else [settings(arm.options.get("learner", DiscreteOptions.learner))]
+    )
+    said = json.dumps([arm.options, *own], sort_keys=True, default=repr)
     return blake2b(said.encode(), digest_size=4).hexdigest()
 
 

@@ -20,7 +20,7 @@ from neuromas_env.bench.tables import Grid, p_value, to_markdown
 from neuromas_env.checks import Natural
 from neuromas_env.experiments.curves import learning_curves
 from neuromas_env.experiments.options import DiscreteOptions
-from neuromas_env.experiments.report import origin
+from neuromas_env.experiments.report import LOG, write_log
 from neuromas_env.experiments.spec import Experiment, slug
 from neuromas_env.experiments.study import Running
 from neuromas_env.files import read_lines, write
@@ -43,13 +43,13 @@ class Printed(TypedDict):
 
 
 NOTES = (
-    "Scores are greedy returns over all questions at the end, with random messages at 0 and the "
-    f"optimum at 1. They speak about {Estimand.FINITE}: runs alone are random. Intervals of 95 % "
-    "and two-sided p of means and of paired differences are Student's over the seeds, p corrected "
-    "over a table (Holm) without comparisons in which every seed's difference is zero; the "
-    "interval of the IQM, the interquartile mean over seeds and tasks, is a percentile bootstrap "
-    f"of the seeds within each task ({RESAMPLES} resamples). Bands around curves are 95 % "
-    "intervals of the mean."
+    "Scores are greedy returns over all questions after training, normalised: random messages "
+    f"score 0, the optimum 1. Estimand: {Estimand.FINITE}, so that runs alone are random. "
+    "Means and paired differences have Student's 95 % intervals and two-sided p over the seeds. "
+    "p (Holm) is corrected over a table; comparisons in which every difference is zero do not "
+    "count. IQM is the interquartile mean over seeds and tasks. Its interval is a percentile "
+    f"bootstrap of the seeds within each task ({RESAMPLES} resamples). Bands around learning "
+    "curves are 95 % intervals of the mean."
 )
 
 
@@ -79,15 +79,16 @@ def write_report(
     made: Sequence[Mapping[str, str]],
 ) -> Path:
     """Write `report.md` and what it links to; return its path. See `report.write_report`."""
-    parts = [f"# {experiment.title}", f"Shown: {experiment.claim}"]
-    parts.append(f"{origin(made)}. {NOTES}")
+    parts = [f"# {experiment.title}", f"**Shown:** {experiment.claim}"]
     if experiment.matched:
-        parts.append(f"Matched: {experiment.matched}")
+        parts.append(f"**Matched:** {experiment.matched}")
     for running in studies:
         name = f"{slug(experiment.name)}-{slug(running.study.name)}"
         parts += _section(running, read(running), folder, name)
     parts += _trainers(folder / TRAINERS)
-    write(folder / "report.md", "\n\n".join(parts) + "\n")
+    parts += ["## Method", NOTES, f"Commands, commits and machines: [log]({LOG})."]
+    write_log(experiment, folder, made)
+    write(folder / "report.md", "\n\n".join(part.strip() for part in parts) + "\n")
     return folder / "report.md"
 
 
@@ -155,14 +156,15 @@ def _section(running: Running, found: Reached, folder: Path, name: str) -> list[
     write(picture, learning_curves(found.curves, "normalised return"))
     with (folder / f"{name}.csv").open("w", newline="") as file:
         csv.writer(file).writerows(cells(found))
-    run = f"{study.seeds} seeds; a run is {found.updates:,} updates, {found.episodes:,} episodes"
+    run = f"{study.seeds} seeds; a run has {found.updates:,} updates, {found.episodes:,} episodes"
     grids = [differences(running, found)] if study.claims else ranking(found)
     return [
-        f"## {study.name}",
-        f"{run}. Every arm's mean on each task, with its interval: [{name}.csv]({name}.csv).",
+        f"## {study.heading}",
+        f"{run}.",
+        f"![Learning curves, {study.heading}: mean over seeds with 95 % bands]({name}.svg)",
         *map(to_markdown, grids),
+        f"Every arm's mean on each task, with its interval: [{name}.csv]({name}.csv).",
         to_markdown(algorithms(running)),
-        f"![Learning curves, {study.name}: mean over seeds with 95 % bands]({name}.svg)",
     ]
 
 
@@ -174,14 +176,16 @@ def ranking(found: Reached) -> list[Grid]:
     }
     order = sorted(middle, key=lambda arm: -middle[arm][0])
     rows = [(arm, _span(*middle[arm]), f"{found.seconds[arm]:.1f}") for arm in order]
-    grids = [Grid("Over all tasks", ("arm", "IQM, 95 %", "seconds of a run"), tuple(rows))]
+    grids = [Grid("All tasks", ("arm", "IQM [95 % CI]", "seconds of a run"), tuple(rows))]
     for start in range(0, len(tasks), COLUMNS):
         here = tasks[start : start + COLUMNS]
         means = [
             (arm, *(f"{found.scores[arm, task].mean():.2f}" for task in here)) for arm in order
         ]
-        head = ("arm", *(task.removesuffix("-v0") for task in here))
-        grids.append(Grid("Means over seeds", head, tuple(means)))
+        names = [task.removesuffix("-v0") for task in here]
+        families = dict.fromkeys(name.rpartition("-")[0] or name for name in names)
+        title = f"Means over seeds: {', '.join(families)}"
+        grids.append(Grid(title, ("arm", *names), tuple(means)))
     return grids
 
 
@@ -206,8 +210,8 @@ def differences(running: Running, found: Reached) -> Grid:
         one = tested.get((better, than))
         p = ("-", "-") if one is None else (p_value(one.p), p_value(one.p_holm))
         rows.append((better, than, *means, _span(*mean_interval(gain), "+.2f"), *p))
-    head = ("arm", "than", "mean", "mean of that", "difference, 95 %", "p", "p (Holm)")
-    return Grid("Differences", head, tuple(rows))
+    head = ("arm", "reference", "mean", "of reference", "difference [95 % CI]", "p", "p (Holm)")
+    return Grid("Paired differences", head, tuple(rows), names=2)
 
 
 def cells(found: Reached) -> list[list[Any]]:
@@ -225,8 +229,8 @@ def algorithms(running: Running) -> Grid:
         (name, ", ".join(f"{key} {value}" for key, value in settings(name).items()))
         for name in dict.fromkeys(names)
     ]
-    title = "Options. All are versions on tables: IPPO and MAPPO are not those of a library"
-    return Grid(title, ("algorithm", "options"), tuple(rows))
+    note = "All are tabular versions of this package: IPPO and MAPPO are not those of a library."
+    return Grid("Options of the algorithms", ("algorithm", "options"), tuple(rows), 2, note=note)
 
 
 def trainers(lines: Sequence[Mapping[str, Any]]) -> Grid:
@@ -241,7 +245,7 @@ def trainers(lines: Sequence[Mapping[str, Any]]) -> Grid:
         steps = " or ".join(sorted({f"{line['steps']:,}" for line in own}))
         rows.append((trainer, level, f"{np.mean(scores):.2f}", each, steps))
     head = ("trainer", "level", "mean", "each seed", "steps")
-    return Grid("Other libraries, normalised greedy returns", head, tuple(rows))
+    return Grid("Other libraries, normalised greedy returns", head, tuple(rows), names=2)
 
 
 def _trainers(path: Path) -> list[str]:
@@ -249,7 +253,7 @@ def _trainers(path: Path) -> list[str]:
     lines = read_lines(path, Printed) if path.is_file() else []
     if not lines:
         return []
-    view = "Steps are those of the library's own view of the network, no measure across rows."
+    view = "Steps count the library's own view of the network and do not compare across rows."
     return ["## Other libraries", to_markdown(trainers(lines)), view]
 
 

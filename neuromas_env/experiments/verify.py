@@ -253,22 +253,31 @@ def _answer(message: str, task: Task | None) -> str:
 
 
 def _experiment(folder: Path, data: str | Path | None) -> str:
-    """Make the report of an experiment again, in a copy, without any training.
+    """Make the report of an experiment again, in a copy."""
+    with tempfile.TemporaryDirectory() as made:
+        copy = Path(made) / folder.name
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
+        return remake(copy, data).read_text(encoding="utf-8")
+
+
+def remake(folder: Path, data: str | Path | None = None) -> Path:
+    """Write the report of a finished experiment again, without any training; return its path.
+
+    Args:
+        folder: Of the experiment, as `neuromas experiment` left it.
+        data: Folder with benchmark rows, by default the one that was used.
 
     Raises:
         InputError: Results are missing.
     """
     head = read(folder / HEAD)
     rows = str(data) if data else head.get("data")
-    with tempfile.TemporaryDirectory() as made:
-        copy = Path(made) / folder.name
-        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
-        experiment = load(head["name"], head.get("scale", "tiny"), _seeds(head["made"]))
-        for running in open_studies(experiment, copy, rows, Reporter()):
-            for run in (*running.pilots(), *running.runs()):
-                if not running.backend.finished(run.arm, running.path(run)):
-                    raise InputError(f"{folder} lacks a result: {running.path(run).name}")
-        return run_experiment(experiment, copy, data=rows).read_text(encoding="utf-8")
+    experiment = load(head["name"], head.get("scale", "tiny"), _seeds(head["made"]))
+    for running in open_studies(experiment, folder, rows, Reporter()):
+        for run in (*running.pilots(), *running.runs()):
+            if not running.backend.finished(run.arm, running.path(run)):
+                raise InputError(f"{folder} lacks a result: {running.path(run).name}")
+    return run_experiment(experiment, folder, data=rows)
 
 
 def _seeds(made: Sequence[Mapping[str, str]]) -> int | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks.answers import majority_share
 from neuromas_env.tasks.base import SPLITS, Example, Task
@@ -32,6 +33,7 @@ _COLUMNS = {
 _NEAR = NEAR_DUPLICATES["arc"]
 
 
+@arguments
 class Arc(Task):
     """ARC-Challenge or ARC-Easy; the target is the label of the right option."""
 
@@ -42,7 +44,7 @@ class Arc(Task):
         self,
         variant: str,
         data: str | PathLike[str] | None = None,
-        shots: int = 0,
+        shots: Natural = 0,
         skip_bad_rows: bool = False,
     ) -> None:
         """Check the arguments; rows are loaded when a split is first asked for.

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from neuromas_env.checks import arguments
-from neuromas_env.errors import InputError, unknown
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.tasks.readers import READERS, Form, Reader, grade_reply
 from neuromas_env.tasks.readers.grading import list_form, majority_share, normalise
 from neuromas_env.tasks.reply import Reason, Reply, Score
@@ -153,8 +153,16 @@ class Task:
         return str(self.reader) if self.answer_form else ""
 
     def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:
-        """Score a reply to each example, as `score` does; some tasks do it at once."""
-        return [self.score(e, reply) for e, reply in zip(examples, replies, strict=True)]
+        """Score a reply to each example, as `score` does; some tasks do it at once.
+
+        Raises:
+            InputError: A score is none, such as one above 1; the message names the example.
+        """
+        scores = []
+        for example, reply in zip(examples, replies, strict=True):
+            with placed(f"score of example {example.id!r}"):
+                scores.append(self.score(example, reply))
+        return scores
 
     def gold(self, example: Example) -> str:
         """Return the reply that must score 1: the reference solution, else the target."""

@@ -1,7 +1,7 @@
 """BBH: hard tasks of BIG-bench (Suzgun et al., 2022), one table each, input as it is.
 
 The benchmark has no training rows, so a fifth of each table (50 of 250 rows on average)
-is the training pool, a fifth of that held back as validation rows, and the rest is
+is the training pool, a fifth of that the validation split, and the rest is
 reported. A row's split follows from the hash of its own input and nothing else: rows
 with the same input stay together, and no subset of the rows, order or machine moves a
 row from one split to another. Exactly 50 rows would take a ranking of hashes, in which
@@ -27,6 +27,7 @@ import re
 from collections.abc import Callable, Sequence
 from os import PathLike
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import answers
 from neuromas_env.tasks.base import SPLITS, Example, Task
@@ -71,6 +72,7 @@ _PAIRS = (("True", "False"), ("Yes", "No"), ("yes", "no"), ("valid", "invalid"))
 _VALIDATION, _TRAIN = 0.04, 0.2
 
 
+@arguments
 class Bbh(Task):
     """One task of BBH, such as `navigate`; the target is upstream's, such as `(B)` or `Yes`.
 
@@ -82,7 +84,7 @@ class Bbh(Task):
         self,
         variant: str,
         data: str | PathLike[str] | None = None,
-        shots: int = 0,
+        shots: Natural = 0,
         skip_bad_rows: bool = False,
     ) -> None:
         """Load the rows.

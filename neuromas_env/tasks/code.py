@@ -26,6 +26,7 @@ import re
 import textwrap
 from collections.abc import Hashable, Iterator, Sequence
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import sandbox
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
@@ -54,6 +55,7 @@ _REASONS: dict[str, Reason] = {
 }  # fmt: skip
 
 
+@arguments
 class CodeTask(Task):
     """A task whose replies are Python functions.
 

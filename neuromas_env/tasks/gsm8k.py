@@ -1,7 +1,7 @@
 """GSM8K: grade-school word problems whose answer is a number (Cobbe et al., 2021).
 
 Reported are the test rows. The benchmark has no validation rows, so a sixth of its training
-rows, by the hash of the question, is held back as such. A training row whose question is
+rows, by the hash of the question, is used as such. A training row whose question is
 reported as well is in no split. The target is what follows `####` at the end of the worked
 solution; the solution itself is not shown. Data: `openai/gsm8k`, licence MIT.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from os import PathLike
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.tasks.qa import FORMATS, QuestionAnswer
 from neuromas_env.tasks.ready import content
@@ -17,6 +18,7 @@ from neuromas_env.tasks.rows import Row
 from neuromas_env.tasks.sources import Source
 
 
+@arguments
 class Gsm8k(QuestionAnswer):
     """GSM8K; the target is the number alone, without thousands commas."""
 

@@ -2,7 +2,7 @@
 
 All 164 problems are reported, as `test`; nothing of it is trained on. Training and
 validation rows are MBPP's training rows, a fifth of them, by the hash of the row's text,
-held back as validation rows; they need MBPP's data. Zero-shot, as is customary.
+as validation rows; they need MBPP's data. Zero-shot, as is customary.
 Data: `openai/openai_humaneval`, licence MIT.
 """
 
@@ -12,6 +12,7 @@ import ast
 import re
 from os import PathLike
 
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import mbpp
 from neuromas_env.tasks.base import Example
@@ -29,6 +30,7 @@ _ASSIGNED = re.compile(r"""(\w+) = (-?\d+(?:\.\d+)?|"[^"\n]*"|'[^'\n]*'|\[[^=\n]
 _LONGEST, _MOST = 2000, 40
 
 
+@arguments
 class HumanEval(CodeTask):
     """HumanEval; a reply is the function, or its body alone."""
 

@@ -21,6 +21,7 @@ import warnings
 from functools import lru_cache
 from os import PathLike
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.code import SECONDS, CodeTask
 from neuromas_env.tasks.names import full_name
@@ -39,13 +40,14 @@ _ASKED = "Your code should pass this test:\n"
 _BUILT_IN = frozenset(dir(builtins))
 
 
+@arguments
 class Mbpp(CodeTask):
     """MBPP; a reply is the function with what it needs."""
 
     def __init__(
         self,
         data: str | PathLike[str] | None = None,
-        shots: int = 0,
+        shots: Natural = 0,
         allow_unsandboxed: bool = False,
         skip_bad_rows: bool = False,
     ) -> None:

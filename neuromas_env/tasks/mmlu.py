@@ -6,7 +6,7 @@ those that the data holds; one that the authors' map does not name counts as `ot
 
 Reported are the test rows. The benchmark has no training rows, so the dev and validation
 rows of the whole group are the training pool, also for a single subject; a fifth of it, by
-the hash of question and options, is held back as validation rows. Rows that are near to
+the hash of question and options, is the validation split. Rows that are near to
 a test row (see `near_duplicates`) are in no pool.
 
 With `shots=n` the first n dev rows of its subject (validation rows where dev rows do not
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks.answers import majority_share
 from neuromas_env.tasks.base import SPLITS, Example, Task
@@ -72,6 +73,7 @@ _VALIDATION = 0.2
 _LABELS = "ABCDEFGHIJ"
 
 
+@arguments
 class Mmlu(Task):
     """A subject, a group or all of MMLU; the target is the letter of the right option."""
 
@@ -82,7 +84,7 @@ class Mmlu(Task):
         self,
         variant: str = "all",
         data: str | PathLike[str] | None = None,
-        shots: int = 0,
+        shots: Natural = 0,
         skip_bad_rows: bool = False,
     ) -> None:
         """Load the test rows.

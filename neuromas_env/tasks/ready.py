@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from numbers import Real
 
-import numpy as np
-
-from neuromas_env.errors import InputError
+from neuromas_env.errors import InputError, placed
 from neuromas_env.scripts import blamed
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 
@@ -42,23 +38,18 @@ def spread(examples: Sequence[Example], most: int) -> Sequence[Example]:
 
 def unsound(score: object) -> str | None:
     """Return what is wrong with what a task returned as a score, None if nothing is."""
-    if not isinstance(score, Score):
-        return f"it must be a Score, not {score!r:.80}"
-    for value in (score.strict, score.extracted):
-        if not isinstance(value, Real | np.bool_) or not 0 <= value <= 1:  # as NaN is not
-            return f"strict and extracted must be from 0 to 1, not {score!r:.160}"
-    return None
+    return None if isinstance(score, Score) else f"it must be a Score, not {score!r:.80}"
 
 
 def checked_score(task: Task, example: Example, score: Score) -> Score:
-    """Return a score with plain floats, as environments and stores keep it.
+    """Return a score; its own constructor has checked its values.
 
     Raises:
         InputError: It is none.
     """
     if wrong := unsound(score):
         raise InputError(f"task {task.name!r}: score of example {example.id!r}: {wrong}")
-    return replace(score, strict=float(score.strict), extracted=float(score.extracted))
+    return score
 
 
 def check_ready(task: Task) -> None:
@@ -124,7 +115,7 @@ def check_origins(
 
 def _try_scores(task: Task, example: Example) -> None:
     try:
-        with blamed():
+        with placed(f"task {task.name!r}"), blamed():
             scores = task.score_many([example, example], [task.gold(example), ""])
     except InputError:
         raise

@@ -8,7 +8,7 @@ answer is the same on every machine. An episode is over when all examples pass o
 actions. Its last program is scored by the benchmark's own hidden tests, as in `humaneval` and
 `mbpp`.
 
-Where a docstring shows calls without results, it is only told whether they run; where it shows
+Where a docstring shows calls without results, the world only says whether they run; where it shows
 none, whether there is such a function. Four docstrings show wrong results (`WRONG`); these are not
 run.
 Data: `openai/openai_humaneval` and `google-research-datasets/mbpp`, licence MIT and CC BY 4.0.

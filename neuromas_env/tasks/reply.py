@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from neuromas_env.checks import Share, check, shown
+from neuromas_env.errors import InputError, unknown
 
 Reason = Literal["ok", "wrong", "no_answer", "unparsable", "error"]
+_REASONS = get_args(Reason)
 
 
 class Reply(str):
@@ -18,7 +24,15 @@ class Reply(str):
     cut_off: bool
 
     def __new__(cls, text: str, cut_off: bool = False) -> Reply:
-        """Make a reply of a text."""
+        """Make a reply of a text.
+
+        Raises:
+            InputError: It is no text.
+        """
+        if not isinstance(text, str):
+            raise InputError(f"a reply must be a text, got {shown(text)}")
+        if type(cut_off) is not bool:
+            check("cut_off", cut_off, bool)
         reply = super().__new__(cls, text)
         reply.cut_off = cut_off
         return reply
@@ -50,9 +64,24 @@ class Score:
             reading; `error` if the scorer itself failed, as a sandbox can. An answer that earns
             all is `ok`, partial credit `ok` or `wrong`.
         answer: The extracted answer, None if there is none.
+
+    Raises:
+        InputError: A score is no number from 0 to 1, the reason is unknown, or the answer no text.
     """
 
     strict: float
     extracted: float
     reason: Reason
     answer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values, and make plain floats of truth values and numpy's numbers."""
+        for name in ("strict", "extracted"):
+            if type(value := getattr(self, name)) is not float or not 0.0 <= value <= 1.0:
+                plain = bool(value) if isinstance(value, np.bool_) else value
+                plain = float(plain) if isinstance(plain, bool) else plain
+                object.__setattr__(self, name, check(name, plain, Share))
+        if self.reason not in _REASONS:
+            raise unknown("reason", self.reason, _REASONS)
+        if self.answer is not None:
+            check("answer", self.answer, str)

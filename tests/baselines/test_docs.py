@@ -27,7 +27,8 @@ def test_pages_have_all_methods_and_this_one_in_the_order_of_the_list():
 def test_page_gives_all_defaults(name):
     build = baselines.builder(name, name)
     for option in list(inspect.signature(build).parameters.values())[1:]:
-        said = f"`{option.name}={baselines.as_text(option.default)}`"
+        default = baselines.as_text(option.default)
+        said = f"| `{option.name}` | " + (f"`{default}` |" if default else "|")
         assert said in SECTIONS[name] or name == "debate_llm_agg" and said in SECTIONS["debate"]
 
 

@@ -113,12 +113,12 @@ def test_a_broken_file_says_which_card_and_what(tmp_path, old, new, says):
 
 
 def test_the_page_is_made_of_the_data():
-    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
-    page = hooks.on_page_markdown((ROOT / "docs/baselines-cards.md").read_text())
-    assert page.startswith("# ") and "<!-- cards -->" not in page
-    assert hooks.on_page_markdown("# Other\n") == "# Other\n"
+    spec = importlib.util.spec_from_file_location("parts", ROOT / "docs/reference_pages.py")
+    parts = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(parts)
+    page = parts.filled((ROOT / "docs/baselines-cards.md").read_text())
+    assert page.startswith("# ") and "<!-- made" not in page
+    assert parts.filled("# Other\n") == "# Other\n"
     for name in CARDS:
         assert f"[`{name}`](#{name})" in page and f"\n## `{name}`\n" in page
     assert "| beam | 5 | 5 |  |" in page and "| history | the whole conversation | true |" in page

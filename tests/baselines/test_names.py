@@ -1,13 +1,10 @@
 """Baselines by name: options, refusals, budgets, plug-ins, and the vote that they share."""
 
-import os
-from pathlib import Path
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.asking import Sums, Told, ask_one
-from support.paths import ROWS
+from support.paths import folders
 from support.plugins import install
 from support.tiny_models import make_tiny
 
@@ -243,11 +240,8 @@ def test_vote_makes_no_call():
     assert Vote(Sums()).request({"question": "?", "inbox": ()}, 0) == ""
 
 
-FOLDERS = [ROWS, *map(Path, filter(None, [os.environ.get("NEUROMAS_DATA")]))]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", FOLDERS, ids=["made", "real"][: len(FOLDERS)])
+@folders
 @pytest.mark.parametrize("family", ["arc", "bbh"])
 def test_votes_read_replies_as_scores_do(folder, family):
     variants = ["challenge", "easy"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
 import subprocess
 import sys
 
 import pytest
-from support.paths import ROWS
+from support.paths import DATA, ROWS
 from support.tiny_models import make_tiny
 
 from neuromas_env import downloads
@@ -26,7 +25,6 @@ from neuromas_env.tasks import (
     task_tables,
 )
 
-REAL = os.environ.get("NEUROMAS_DATA")
 TEST_ROWS = {"mmlu": 13678, "arc/challenge": 1172, "bbh/ruin_names": 198}
 
 
@@ -62,10 +60,11 @@ def test_reference_solutions_are_right(command, task, n):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", [REAL] if REAL else [], ids=["real"] if REAL else [])
+@pytest.mark.whole
+@pytest.mark.skipif(not DATA, reason="reads the rows of the benchmarks")
 @pytest.mark.parametrize(("task", "n"), TEST_ROWS.items())
-def test_reference_solutions_of_the_real_rows(command, task, n, data):
-    code, out, _ = command(*gold("--task", task, "--data", data))
+def test_reference_solutions_of_the_real_rows(command, task, n):
+    code, out, _ = command(*gold("--task", task, "--data", DATA))
     assert code == 0
     assert f"{n}/{n} right ({n}/{n} strict)" in out
 

@@ -9,6 +9,7 @@ import re
 import shlex
 from contextlib import redirect_stdout
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -77,8 +78,15 @@ def test_citation_names_this_version(page):
 
 
 def shown_commands(page: Path) -> list[tuple[list[str], bool]]:
-    """The arguments of every `neuromas` command of a page, and whether more are left out."""
-    blocks = [t.content for t in TOKENS[page] if t.type in ("fence", "code_block")]
+    """The arguments of every `neuromas` command of a page, and whether more are left out.
+
+    A command above its error message is one of `test_faq`.
+    """
+    blocks = [
+        t.content
+        for t, after in pairwise([*TOKENS[page], None])
+        if t.type in ("fence", "code_block") and not (after and after.content.startswith("error: "))
+    ]
     inline = [c.content for t in TOKENS[page] for c in t.children or () if c.type == "code_inline"]
     lines = [line for text in blocks for line in text.replace("\\\n", " ").splitlines()]
     found = []
@@ -92,7 +100,7 @@ def shown_commands(page: Path) -> list[tuple[list[str], bool]]:
 def commands(group: click.Group) -> dict[str, click.Command]:
     found = {}
     for key, command in group.commands.items():
-        sub = commands(command) if isinstance(command, click.Group) else {}
+        sub = commands(command) if hasattr(command, "commands") else {}  # typer has its own click
         found |= {f"{key} {rest}": c for rest, c in sub.items()} or {key: command}
     return found
 
@@ -140,6 +148,13 @@ def test_links_lead_somewhere(page):
             target = child.attrGet("href") or child.attrGet("src") or "#"
             if not re.match(r"https?:|#", target):
                 assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_picture_has_a_text(page):
+    for token in TOKENS[page]:
+        for child in token.children or ():
+            assert child.type != "image" or child.content.strip(), child.attrGet("src")
 
 
 def test_pictures_are_what_their_script_writes():

@@ -34,6 +34,7 @@ def tables(theory):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_page_shows_the_tables_of_the_script(tables):
     for name, table in tables.items():
         assert table in PAGE, f"{name}: run python benchmarks/theory.py and show\n{table}"
@@ -49,6 +50,7 @@ def test_page_names_the_experiments_with_one_node(theory):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_every_number_in_the_text_is_printed(theory, tables):
     text = PAGE[: PAGE.index("## References")]
     # Not formulas, code, links, headings, years, and which proposition or section is meant.

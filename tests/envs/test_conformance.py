@@ -1,7 +1,6 @@
 """PettingZoo's own tests on every topology and task, with no unexplained warning."""
 
 import functools
-import os
 import pickle
 import warnings
 from pathlib import Path
@@ -16,7 +15,7 @@ from pettingzoo.test import (
     seed_test,
     state_test,
 )
-from support.paths import ROWS
+from support.paths import DATA, ROWS, WHOLE
 from support.toy_tasks import RECURRENT, TOPOLOGIES, Counts, Dealt, Whole
 
 from neuromas_env import neuromas_v0
@@ -25,7 +24,7 @@ from neuromas_env.tasks import list_tasks, make_task
 TOYS = {"whole": Whole(), "dealt": Dealt()}
 FREE = list_tasks(needs_data=False)
 MADE_UP = str(ROWS)
-ROWS = os.environ.get("NEUROMAS_DATA") or MADE_UP
+ROWS = DATA or MADE_UP
 WITH_ROWS = list_tasks(needs_data=True, data=ROWS)
 
 # Texts are neither arrays nor boxes: PettingZoo mentions it and goes on.
@@ -48,7 +47,7 @@ tasks = pytest.mark.parametrize(
     [
         *(pytest.param(task, id=name) for name, task in TOYS.items()),
         *FREE,
-        *(pytest.param(name, marks=pytest.mark.slow) for name in WITH_ROWS),
+        *(pytest.param(name, marks=WHOLE if DATA else pytest.mark.slow) for name in WITH_ROWS),
     ],
 )
 

@@ -86,7 +86,7 @@ def test_its_gradient_is_that_of_the_learner(script, family):
         dataclasses.replace(run, reward=i % 3 / 2 if run.group < 3 else 0.5)
         for i, run in enumerate(runs)
     ]
-    Reinforce(engine, NODES, temperature=script.TEMPERATURE, clip=float("inf")).gradient(runs)
+    Reinforce(engine, NODES, temperature=script.TEMPERATURE, clip=1e9).gradient(runs)
     exact = dict(engine.adapters._peft.named_parameters())
 
     model, _ = script.load(str(tiny_folder(family)), NODES, 6)

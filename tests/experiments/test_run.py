@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from support.tiny_models import make_tiny
 from support.tiny_runs import At, Killed, kill
 
@@ -17,6 +18,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.experiments.backends import discrete
 from neuromas_env.experiments.load import load
 from neuromas_env.experiments.run import run_experiment
+from neuromas_env.experiments.verdict import FAILS, HOLDS, OPEN
 from neuromas_env.progress import Reporter
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -55,6 +57,26 @@ def coded(tmp_path):
     return write(tmp_path / "mine", {"discrete": CODED}, SCALE)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """What the experiment leaves when nothing stops it; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    run_experiment(write(folder / "mine", {"discrete": CODED}, SCALE), folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture
+def out(finished, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(finished, tmp_path / "out")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Reports without pictures, which take most of the time of a report."""
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
+
+
 def report(out):
     return (out / "report.md").read_text()
 
@@ -71,9 +93,10 @@ def trainings(reporter):
     return sum("training" in note or "trying" in note for note in reporter.notes)
 
 
-def test_a_killed_experiment_goes_on_and_ends_with_the_same_report(coded, tmp_path, monkeypatch):
-    run_experiment(coded, tmp_path / "whole")
-    whole = report(tmp_path / "whole")
+def test_a_killed_experiment_goes_on_and_ends_with_the_same_report(
+    coded, finished, tmp_path, monkeypatch
+):
+    whole = report(finished)
     train, answer, count = discrete.Discrete.train, discrete.Discrete.answer, [0]
 
     def stopping(function, after):
@@ -97,31 +120,34 @@ def test_a_killed_experiment_goes_on_and_ends_with_the_same_report(coded, tmp_pa
     assert report(tmp_path / "cut") == whole
     for name in re.findall(r"\]\((mine-mini-coded-.*?\.svg)\)", whole):
         assert (tmp_path / "cut" / name).read_text().startswith("<?xml")
-    assert whole.count(".svg)") == 2
+    assert whole.count(".svg)") == 3
 
 
-def test_the_report_says_what_was_matched_and_seen(coded, tmp_path):
-    text = run_experiment(coded, tmp_path / "out").read_text()
-    assert "Claim: One is better." in text and "It would be refuted if it is not." in text
-    assert "Matched: questions." in text
-    assert "** That is 2 seeds: a hint.\n" in text
-    for table in ("Comparisons that decide", "Exploratory comparisons"):
-        assert re.search(
-            rf"\*\*{table}: all questions of a finite set; \d+ questions, 2 seeds", text
-        )
-    assert re.search(r"\*\*coded: the claim (holds|does not hold|is undecided)\.\*\*", text)
+def test_the_report_says_what_was_matched_and_seen(finished):
+    text = report(finished)
+    assert "**Claim.** One is better." in text and "**Refuted if** it is not." in text
+    assert "**Matched:** questions." in text
+    assert " With 2 seeds this is a hint.\n" in text
+    assert "\n2 seeds. Estimand: all questions of a finite set.\n" in text
+    for table in ("Deciding comparisons", "Exploratory comparisons"):
+        assert re.search(rf"\*\*{table}: \d+ questions, 2 seeds\*\*", text)
+    [verdict] = re.findall(r"^\*\*Verdict\.\*\* coded: \*\*(.*?)\*\*\.", text, re.M)
+    assert verdict in (HOLDS, FAILS, OPEN)
+    # The deciding difference leads the page and stands in its section with the same numbers.
+    [lead] = re.findall(r"^\| coded \| .* \| (\S+) \\\[(.*)\\\] \| (\S+) \| (.*) \|$", text, re.M)
+    assert lead[-1] == verdict and f" | {' | '.join(lead[:3])} | " in text
     # 5 updates of 4 questions; 40 episodes of one, of two, and of two and then three nodes.
     rows = {
         row.split(" | ")[0].strip("| "): [cell.strip() for cell in row.split(" | ")]
         for row in text.splitlines()
         if row.startswith("| ")
     }
-    training = text[text.index("Training, mean") : text.index("**relay")]
+    training = text[text.index("**Training budget") : text.index("**Training tokens")]
     assert re.search(r"\| single \| \S+ \| 16 \| 20 \| 5 \| 40 \|", training)
     assert re.search(r"\| network \| \S+ \| 36 \| 20 \| 5 \| 80 \|", training)
     assert re.search(r"\| grown \| \S+ \| 56 \| 20 \| 5 \| 104 \|", training)
     assert "vote" in rows and "shuffled" in rows
-    with Store(tmp_path / "out" / "coded") as store:
+    with Store(finished / "coded") as store:
         spent = {
             row["method"]: row["mean"]
             for row in store.rows(
@@ -153,28 +179,25 @@ def test_rates_are_chosen_before_any_test_question_is_read(coded, tmp_path, monk
         assert len(list((tmp_path / "out" / "coded" / arm).glob("seed_[01]/result.json"))) == 2
 
 
-def test_more_seeds_may_be_added_and_other_arms_may_not(coded, tmp_path):
-    run_experiment(coded, tmp_path / "out")
-    first = report(tmp_path / "out")
+def test_more_seeds_may_be_added_and_other_arms_may_not(coded, out, undrawn, tmp_path):
+    first = report(out)
     told = Notes()
-    run_experiment(load(tmp_path / "mine", "mini", seeds=3), tmp_path / "out", report=told)
+    run_experiment(load(tmp_path / "mine", "mini", seeds=3), out, report=told)
     assert trainings(told) == 3
     # Answers of seeds and settings that do not count any more are in no table.
-    run_experiment(coded, tmp_path / "out")
-    assert report(tmp_path / "out") == first
+    run_experiment(coded, out)
+    assert report(out) == first
     changed = json.loads(json.dumps(CODED))
     changed["arms"]["network"]["topology"] = "1-1-1"
     other = write(tmp_path / "other", {"discrete": changed}, SCALE)
     with pytest.raises(InputError, match="holds results of another experiment: its name"):
-        run_experiment(other, tmp_path / "out")
+        run_experiment(other, out)
     other = write(tmp_path / "mine", {"discrete": changed}, SCALE)
     with pytest.raises(InputError, match="its study coded is another; give another folder"):
-        run_experiment(other, tmp_path / "out")
+        run_experiment(other, out)
 
 
-def test_a_run_that_is_trained_anew_is_asked_anew(coded, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    run_experiment(coded, out)
+def test_a_run_that_is_trained_again_is_asked_again(coded, out, undrawn, monkeypatch):
     whole, answer, asked = report(out), discrete.Discrete.answer, []
 
     def noting(self, arm, task, seed, *args):
@@ -215,7 +238,7 @@ def test_the_command_stops_and_says_how_to_go_on(coded, tmp_path, monkeypatch, c
     assert made["command"] == f"neuromas experiment {tmp_path / 'mine'} --scale=mini --seeds=2"
 
 
-def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, monkeypatch):
+def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, undrawn, monkeypatch):
     small = {key: value for key, value in CODED.items() if key not in ("probes", "compare")}
     small["arms"] = {name: CODED["arms"][name] for name in ("single", "network")}
     small["compare"] = [{"better": "network", "than": "single"}]
@@ -223,9 +246,9 @@ def test_the_report_names_the_command_and_commit_of_every_start(tmp_path, monkey
     for command, commit in (("first", "abc"), ("then", "def"), ("then", "def")):
         monkeypatch.setattr("neuromas_env.experiments.run.commit", lambda made=commit: made)
         run_experiment(experiment, tmp_path / "out", command=command)
-    text = report(tmp_path / "out")
-    assert "Made by `first` at commit abc, on " in text
-    assert text.count("; gone on with by `then` at commit def, on ") == 1
+    text = (tmp_path / "out" / "log.md").read_text()
+    assert text.count("| first | abc | ") == text.count("| then | def | ") == 1
+    assert "[log](log.md)" in report(tmp_path / "out")
 
 
 def test_a_folder_takes_no_model_of_another_script(tmp_path):
@@ -288,7 +311,7 @@ def language(tmp_path, tmp_path_factory):
     return make
 
 
-def test_language_models_train_resume_and_answer(language, tmp_path):
+def test_language_models_train_resume_and_answer(language, undrawn, tmp_path):
     out = tmp_path / "out"
     experiment = language([0.001])
     with pytest.raises(Killed):
@@ -296,8 +319,8 @@ def test_language_models_train_resume_and_answer(language, tmp_path):
     # The first run was killed in the middle, with a checkpoint.
     assert not (out / "tiny/single/seed_0/result.json").exists()
     text = run_experiment(experiment, out).read_text()
-    assert "the claim" in text and re.search(r"tiny: 1 seeds, base weights [0-9a-f]{16}\.", text)
-    training = text[text.index("Training, mean") : text.index("**signal")]
+    assert re.search(r"^1 seed, base weights `[0-9a-f]{16}`\. Estimand: this way", text, re.M)
+    training = text[text.index("**Training budget") : text.index("**Training tokens")]
     # 2 steps of 4 episodes; of the last learner's, each takes one call more.
     for arm, calls in {"single": 8, "network": 16, "left out": 24, "untrained": 0}.items():
         row = next(line for line in training.splitlines() if line.startswith(f"| {arm} "))
@@ -323,7 +346,7 @@ def test_language_models_train_resume_and_answer(language, tmp_path):
     assert facts["reward"] == "both with format=0.1"
 
 
-def test_language_models_try_rates_on_validation_questions(language, tmp_path):
+def test_language_models_try_rates_on_validation_questions(language, undrawn, tmp_path):
     run_experiment(language([0.001, 0.01], "single", "network"), tmp_path / "out")
     for arm, rate in (("single", "0.001"), ("single", "0.01"), ("network", "0.01")):
         pilot = tmp_path / "out" / "tiny" / "pilots" / arm / f"rate_{rate}" / "seed_1000"
@@ -333,7 +356,9 @@ def test_language_models_try_rates_on_validation_questions(language, tmp_path):
         assert json.loads((pilot / "result.json").read_text())["after"]["n"] == 2
 
 
-def test_a_folder_without_checkpoints_keeps_its_report_and_takes_more_seeds(language, tmp_path):
+def test_a_folder_without_checkpoints_keeps_its_report_and_takes_more_seeds(
+    language, undrawn, tmp_path
+):
     out, arms = tmp_path / "out", ("single", "network", "critic", "swarm")
     first = run_experiment(language([0.001], *arms, probes=None), out).read_text()
     for weights in out.rglob("checkpoints"):
@@ -342,4 +367,4 @@ def test_a_folder_without_checkpoints_keeps_its_report_and_takes_more_seeds(lang
     again = run_experiment(language([0.001], *arms, probes=None), out, report=told)
     assert again.read_text() == first and not trainings(told)
     more = run_experiment(language([0.001], *arms, probes=None, seeds=2), out, report=told)
-    assert trainings(told) == len(arms) and "tiny: 2 seeds" in more.read_text()
+    assert trainings(told) == len(arms) and "\n2 seeds" in more.read_text()

@@ -174,8 +174,7 @@ def test_arms_have_tasks_of_their_own_and_the_report_shows_both_curves(tmp_path)
     text = run_experiment(experiment, tmp_path / "out").read_text()
     # The slopes decide, the comparison does not.
     verdict = re.search(r"\| one rises faster than tree \|.*\| ([a-z ]+) \|$", text, re.M)[1]
-    said = "is undecided" if verdict == OPEN else verdict
-    assert f"**coded: the claim {said}.** That is 2 seeds: a hint." in text
+    assert f"**Verdict.** coded: **{verdict}**. With 2 seeds this is a hint." in text
     assert "Exploratory comparisons" in text and "| tree 4 - one 4 |" in text
     assert "until the return is 50 % of the way from random to optimal" in text
     rows = re.findall(
@@ -204,7 +203,7 @@ def test_arms_have_tasks_of_their_own_and_the_report_shows_both_curves(tmp_path)
 def test_rates_are_chosen_by_the_whole_curve_where_sample_complexity_is_measured(tmp_path):
     run_experiment(load(write(tmp_path / "mine", CODED), "mini"), tmp_path / "out")
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "Learning rates, mean of the learning curve in %, 1 pilot(s)" in text
+    assert "Learning-rate search: mean of the learning curve in %, pilot seeds: 1" in text
     for arm in ("one 2", "tree 4"):
         means = {}
         for rate in ("0.03", "0.3"):

@@ -19,7 +19,7 @@ from neuromas_env.topology import Topology
 CASES = [
     (name, scale)
     for name, (_, scales) in list_experiments().items()
-    if name not in ("marl", "reference")  # a table, which claims nothing, and few seeds
+    if name not in ("marl", "recipe", "reference")  # tables, which claim nothing, and few seeds
     for scale in scales
 ]
 SWAP = {"ablate": "network", "node": "node_0", "how": "swap"}
@@ -27,7 +27,9 @@ NINE = "parameters inference growth reward prompt topology specialisation format
 
 
 def test_the_nine_trained_methods_and_depth_are_there_with_a_readme():
-    assert set(list_experiments()) == {*NINE, "trained", "depth", "rounds", "marl", "reference"}
+    assert set(list_experiments()) == {
+        *NINE, "trained", "depth", "rounds", "marl", "recipe", "reference",
+    }  # fmt: skip
     for name in {name for name, _ in CASES} | {"reference"}:
         text = (HOME / name / "README.md").read_text()
         for part in ("Claim", "Arms", "Controls", "Refuted"):
@@ -59,6 +61,7 @@ def test_scales_are_those_that_are_promised():
             "depth",
             "rounds",
             "marl",
+            "recipe",
             "reference",
         ), name
     assert "smollm2" in list_experiments()["parameters"][1]

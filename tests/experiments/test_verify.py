@@ -79,6 +79,11 @@ def test_scores_of_a_former_reader_are_counted_by_themselves(folder):
     assert dict(found.moved) == {"neuromas 0": 3} and found.same == 27 and not found.faults
 
 
+def test_an_answer_by_more_nodes_than_were_trained_is_the_last_message(folder):
+    change(folder, "UPDATE cells SET facts = json_set(facts, '$.topology.nodes', 1)")
+    assert not verify(folder).faults
+
+
 def test_an_archive_is_read_where_it_is(folder, tmp_path):
     packed = tmp_path / "answers.sqlite.xz"
     packed.write_bytes(lzma.compress((folder / "bench.sqlite").read_bytes()))
@@ -141,8 +146,11 @@ def test_the_command_ends_with_1_on_a_fault(folder, capsys):
 
 @pytest.mark.slow
 @pytest.mark.whole
-def test_a_published_experiment_gives_its_page_again():
-    found = verify(RESULTS / "marl.tar.xz", page=RESULTS / "marl.md")
+@pytest.mark.parametrize(
+    "archive", sorted(RESULTS.rglob("*.tar.xz")), ids=lambda path: path.name.partition(".")[0]
+)
+def test_a_published_experiment_gives_its_page_again(archive):
+    found = verify(archive, page=archive.with_name(archive.name.replace(".tar.xz", ".md")))
     assert not found.faults and found.rows > 20
 
 

@@ -10,26 +10,48 @@ import gymnasium
 import networkx
 import numpy as np
 import pettingzoo
+from support.toy_engine import ToyEngine
 
 import neuromas_env as package
 from neuromas_env import Topology, discrete_v0, make_task, neuromas_v0
 from neuromas_env.agents.engines.cached import CachedEngine
 from neuromas_env.agents.engines.mock import MockEngine
+from neuromas_env.agents.engines.models import LoadedModel
 from neuromas_env.agents.engines.openai import OpenAIEngine
+from neuromas_env.agents.engines.tools import Tool, ToolEngine
+from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.agents.learners.actor_critic import ActorCritic, Critic
+from neuromas_env.agents.learners.advantage import Advantage
+from neuromas_env.agents.learners.counterfactual import Counterfactual
+from neuromas_env.agents.learners.independent import Independent
+from neuromas_env.agents.learners.make import make_learner
+from neuromas_env.agents.learners.names import list_learners
+from neuromas_env.agents.learners.reinforce import Reinforce
+from neuromas_env.agents.learners.shaping import Shaped
 from neuromas_env.agents.learners.tabular import TabularEngine, TabularReinforce
+from neuromas_env.agents.prompts import build_prompt
 from neuromas_env.agents.tables.registry import make_algorithm
+from neuromas_env.baselines.net import Script, Setup
 from neuromas_env.bench.statistics import Estimand, mean_interval
 from neuromas_env.bench.store import Store
+from neuromas_env.envs.aec import AECNetwork
+from neuromas_env.envs.discrete.channel import DiscreteChannel
+from neuromas_env.envs.discrete.layout import Layout
 from neuromas_env.envs.discrete.levels import level
-from neuromas_env.envs.discrete.tasks import make_discrete_task
+from neuromas_env.envs.discrete.tasks import DiscreteTask, make_discrete_task
 from neuromas_env.envs.discrete.vector import VectorNetwork
 from neuromas_env.envs.discrete.views import OneLearnerView, TurnView
+from neuromas_env.envs.episode import Episode
+from neuromas_env.envs.parallel import ParallelNetwork
 from neuromas_env.envs.schedules import output_last, until
 from neuromas_env.envs.single import TaskEnv
+from neuromas_env.envs.text import TextChannel
 from neuromas_env.experiments.load import load
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.tasks.readers import get_reader
+from neuromas_env.tasks.reply import Reply
 from neuromas_env.tasks.sandbox import Sandbox
+from neuromas_env.tasks.sandbox.verdicts import Program
 
 NAN, INF = float("nan"), float("inf")
 WRONG: dict[str, tuple[Any, ...]] = {
@@ -54,6 +76,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "register": (None, 3, "", [], b"x", "\0", "[/x]", "../.."),
     "edges": (None, 3, "x", [3], [[0]], [[0, 1, 2]], [["a", "b"]], [[0, 0]], [[1, 0]], [[-1, 0]],
               [[0, 10**9]], [[None, 1]], [[0.5, 1]], {"a": 1}),
+    "sizes": (None, 3, "x", [0], [1.5], ["x"], {"a": 1}),
     "widths": (None, 3, "2-1", [], [0], [1.5, 1], [True], [2, 0, 1], [2, 2], [10**9, 1], ["1"]),
 }  # fmt: skip
 """Wrong values of each kind of argument. Of a kind that ends in `?` None is right."""
@@ -62,12 +85,21 @@ _task, _one, _pair = make_task("signal:symbols=3"), Topology.parse("1"), Topolog
 _engine, _words = MockEngine(["a"]), TabularEngine(["a", "b"])
 _example, _layout = _task.examples("train")[0], discrete_v0.make_layout("xor", "2-1")
 _method = package.llm_network(_pair, _task, _engine)
+_channel = TextChannel(_task)
+TRAINED = ToyEngine()
 _table = np.linspace(0, 1, 12).reshape(4, 3)
 
 ROWS = [{"question": f"Which {i}?", "answer": str(i)} for i in range(20)]
 Row = tuple[str, Callable[..., Any], dict[str, Any], dict[str, str]]
 OPTIONAL = {"temperature": "rate?", "max_new_tokens": "count?"}
 NUMBERS = {"temperature": "rate", "max_new_tokens": "count"}
+
+
+def _learner(name: str, **given: Any) -> Any:
+    """Make a learner as training does, on a network of three nodes that it can train."""
+    topology = "1-1-1:skip" if name == "malt" else "2-1"
+    return make_learner(name, config=package.TrainConfig(topology=topology), **given)
+
 
 ROWS: list[Row] = [
     ("Topology", Topology, {"size": 2, "edges": (("node_0", "node_1"),)},
@@ -92,12 +124,53 @@ ROWS: list[Row] = [
     ("Completion", package.Completion, {"text": "a"}, {"text": "text"}),
     ("Example", package.Example, {"id": "a", "question": "b", "target": "c"},
      {"id": "text", "question": "text", "target": "text", "parts": "texts"}),
+    ("Score", package.Score, {"strict": 1.0, "extracted": 1.0, "reason": "ok"},
+     {"strict": "share", "extracted": "share", "reason": "name", "answer": "kind?"}),
+    ("Reply", Reply, {"text": "a"}, {"text": "text", "cut_off": "flag"}),
     ("Form", package.Form, {"kind": "number"}, {"kind": "name", "words": "texts"}),
     ("Method", package.Method, {"topology": _pair, "team": _method.team},
      {"topology": "object", "team": "object", "calls": "natural"}),
     ("llm_network", package.llm_network, {"topology": _pair, "task": _task, "engine": _engine},
      {"topology": "object", "task": "object", "engine": "object", "sampling": "object?",
       "adapter_of": "mapping"}),
+    ("LLMPolicy", package.LLMPolicy, {"engine": _engine, "prompt": build_prompt},
+     {"engine": "object", "prompt": "object", "sampling": "object", "adapter": "kind?",
+      "control": "flag"}),
+    ("Setup", Setup, {"name": "mine", "task": _task, "engine": _engine},
+     {"name": "text", "task": "object", "engine": "object", **OPTIONAL}),
+    ("Script", Script, {"say": str}, {"say": "object"}),
+    ("ToolEngine", ToolEngine, {"name": "mine", "run": list},
+     {"name": "text", "run": "object", "use": "text"}),
+    ("Tool", Tool, {"engine": ToolEngine("mine", list)}, {"engine": "object", "most": "natural?"}),
+    ("Program", Program, {"readings": (("f = 1",),), "names": ("f",), "tests": ""},
+     {"readings": "texts", "names": "texts", "tests": "text", "setup": "text", "free": "flag",
+      "seconds": "count", "wall_seconds": "count", "shows": "natural"}),
+    ("Advantage", Advantage, {}, {"mode": "name", "decay": "share"}),
+    ("Reinforce", Reinforce, {"engine": TRAINED, "nodes": ["a"]},
+     {"engine": "object", "nodes": "texts", "learning_rate": "rate", "warmup_steps": "natural",
+      "decay_steps": "natural", "weight_decay": "rate", "clip": "rate", "temperature": "rate",
+      "advantage": "name", "kl_coef": "rate", "entropy_coef": "rate", "importance_cap": "rate",
+      "kl_every": "count", "adapter_of": "table"}),
+    ("Critic", Critic,
+     {"engine": TRAINED, "name": "c", "learning_rate": 1.0, "clip": 1.0, "seed": 0},
+     {"engine": "object", "name": "text", "learning_rate": "rate", "clip": "rate", "scale": "rate",
+      "seed": "natural"}),
+    ("Independent", Independent, {"learners": {}}, {"learners": "table"}),
+    ("ActorCritic", ActorCritic,
+     {"actors": Independent({}), "advantages": str, "critics": {}},
+     {"actors": "object", "advantages": "object", "critics": "table"}),
+    ("Shaped", Shaped, {"learner": Independent({}), "terms": {}},
+     {"learner": "object", "terms": "table"}),
+    ("Counterfactual", Counterfactual,
+     {"learner": Independent({}), "nodes": ["node_0"], "topology": _pair, "replay": str},
+     {"nodes": "texts", "topology": "object", "replay": "object", "advantage": "name",
+      "seed": "natural"}),
+    *[(f"learner {name}", partial(_learner, name), {"engine": TRAINED, "nodes": ["a"]},
+       {"engine": "object", "nodes": "texts"}) for name in list_learners()],
+    ("TransformersEngine", TransformersEngine, {"base": LoadedModel(None, None, "a", "b")},
+     {"base": "object", "rank": "count", "alpha": "rate", "targets": "texts",
+      "chunk_rows": "count", "token_budget": "count", "gradient_checkpointing": "flag",
+      "packed_weights": "mapping?"}),
     ("MockEngine", MockEngine, {}, {"replies": "mapping", "fail": "texts or nothing"}),
     ("TabularEngine", TabularEngine, {"words": ["a", "b"]}, {"words": "texts"}),
     ("TabularReinforce", TabularReinforce, {"engine": _words, "nodes": ["node_0"]},
@@ -134,6 +207,24 @@ ROWS: list[Row] = [
     ("make_task of signal", make_task, {"name": "signal"}, {"symbols": "count"}),
     ("make_task of rows", make_task, {"name": "arc/easy", "data": "{tmp}"}, {"shots": "natural"}),
     ("check_task", package.check_task, {"task": _task}, {"task": "object", "rows": "count"}),
+    ("Episode", Episode, {"topology": _pair, "channel": _channel, "example": _example},
+     {"topology": "object", "channel": "object", "schedule": "mapping"}),
+    ("AECNetwork", AECNetwork, {"topology": _pair, "channel": _channel},
+     {"topology": "object", "channel": "object", "schedule": "mapping", "render_mode": "name?"}),
+    ("ParallelNetwork", ParallelNetwork, {"topology": _pair, "channel": _channel},
+     {"topology": "object", "channel": "object", "render_mode": "name?"}),
+    ("TextChannel", TextChannel, {"task": _task},
+     {"task": "object", "split": "name?", "reward": "name", "max_message_length": "count",
+      "deals_parts": "flag"}),
+    ("DiscreteChannel", DiscreteChannel, {"layout": _layout},
+     {"layout": "object", "observation": "name"}),
+    ("Layout", Layout,
+     {"task": _layout.task, "topology": _pair, "codebook": 2, "bandwidth": 1},
+     {"task": "object", "topology": "object", "codebook": "count", "bandwidth": "count",
+      "clock": "flag"}),
+    ("DiscreteTask", DiscreteTask, vars(_layout.task),
+     {"name": "text", "parts": "sizes", "query": "sizes", "query_readers": "name",
+      "answers": "count", "rule": "object"}),
     ("TaskEnv", TaskEnv, {"task": _task},
      {"task": "object", "split": "name", "reward": "name", "data": "kind?",
       "max_message_length": "count", "render_mode": "name?"}),

@@ -22,6 +22,9 @@ HERE = Path(__file__).parent
 DATA = HERE.parent / "fixtures" / "rows"
 BENCH = "direct,sc:k=3,debate,moa,macnet,self_refine"
 LEARNERS = ("collm_cc", "collm_dc", "counterfactual", "independent", "joint_roles", "magrpo")
+SETTINGS = (  # whatever the defaults are
+    "--warm-up 0 --warmup-steps 0 --reward both --temperature 0.5 --learning-rate 0.001 --keep last"
+)
 TINY = (
     "--model tiny --dtype float32 --questions 2 --rollouts 2 --max-new-tokens 3 --rank 4 "
     "--eval-questions 2"
@@ -72,7 +75,7 @@ def torch() -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def train(name: str, options: str) -> None:
-        neuromas(f"train {options} --out {name}")
+        neuromas(f"train {SETTINGS} {options} --out {name}")  # the last one counts
         found[name] = run(name)
 
     train(
@@ -130,18 +133,23 @@ def run(folder: str) -> dict[str, Any]:
         rows = Path(folder, name).read_text(encoding="utf-8").split("\n")[:-1]
         found[name] = [steady(json.loads(row)) for row in rows]
     for row in found["metrics.jsonl"]:
-        for name in MEASURES:  # follow from the transcripts
-            row.pop(name, None)
+        # These follow from the transcripts and the weights.
+        later = ("validat", "gradient_norm/", "sampler_gap/")
+        for name in [n for n in row if n in MEASURES or n.startswith(later)]:
+            del row[name]
     found["transcripts.jsonl"] = [
         [row["id"], row["answer"], row["reward"], digest(row)] for row in found["transcripts.jsonl"]
     ]
     found["result.json"] = steady(json.loads(Path(folder, "result.json").read_text()))
     found["result.json"]["facts"].pop("origins", None)  # where rows come from, no value
-    found["result.json"]["cost"].pop("check", None)
+    for name in ("validation", "gradient_norms", "kept"):
+        found["result.json"].pop(name, None)
+    for name in ("check", "validation"):
+        found["result.json"]["cost"].pop(name, None)
     last = max(Path(folder, "checkpoints").iterdir())
     state = steady(json.loads((last / "state.json").read_text()))
-    # The last column is seconds; calls that check a hand-over are none of training's.
-    state["cost"] = [row[:-1] for row in state["cost"] if row[0] != "check"]
+    # The last column is seconds; other calls are neither training's nor the reported evaluation's.
+    state["cost"] = [row[:-1] for row in state["cost"] if row[0] in ("train", "eval")]
     state.pop("adapters", None)  # hashes of the initial weights, which follow from the seed
     found["state.json"] = state
     found["weights"] = {

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).parents[1]
@@ -58,6 +59,29 @@ def check(condition, what):
     print(f"ok: {what}")
 
 
+def check_paid(folder):
+    """What a worker was paid for before it was killed is not asked for again."""
+    os.chdir(folder)  # a relative directory is this process's, not a worker's
+    pids = folder / "paid_pids"
+    pids.mkdir()
+    logs = {name: folder / f"{name}.log" for name in ("one", "many")}
+    model = f"paid,slow=0.02,pids={pids},log={{}}"
+    run_benchmark(configure("one", model.format(logs["one"])))
+    for path in pids.iterdir():
+        path.unlink()
+    config = configure("many", model.format(logs["many"]))
+    cluster = Watched(config, "local", 2)
+    cluster.pids = pids
+    run_benchmark(config, team=cluster)
+    cluster.close()
+    check(cluster.killed is not None, "a worker with a paid server was killed")
+    check(rows("many") == rows("one"), "the same rows as of one process")
+    asked = {name: Counter(path.read_text().splitlines()) for name, path in logs.items()}
+    again = (asked["many"] - asked["one"]).total()
+    check(again <= 1, f"{again} calls were asked for again, but for the one in flight")
+    check(Path("many/replies.sqlite").exists(), "replies are in the benchmark's directory")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -80,6 +104,8 @@ def main():
         except InputError as error:
             check("Did you mean" in str(error), "what a worker finds wrong is one message")
         cluster.close()
+
+        check_paid(folder)
 
         try:
             Cluster(configure(folder / "no", model), "127.0.0.1:1")

@@ -1,14 +1,14 @@
 """Engines for benchmarks of tests, chosen by `--engine support.bench_engines:make --model WHAT`.
 
-WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a
-hash of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every
-question that is asked, `say=TEXT` replies so to what is no question of `hierarchy/max`,
-`add=TEXT` ends every reply so, `pids=FOLDER` leaves a file named by
-its process, `fail=TEXT` fails where the prompt holds the text, `dead` always fails, `long`
-writes replies whose lengths differ, `terse` writes long ones at the temperature of
-self-consistency alone and `wordy=9` so many tokens more at all others, `reasons=9` so many
-more where it is asked to reason, `stop=FILE` sends the process a signal if the file holds
-its number, after how many calls, and how many seconds after them.
+WHAT is a list of words, comma separated: `right=0.7` answers as many questions right by a hash
+of the call, `slow=0.01` sleeps so many seconds per request, `log=FILE` notes every question
+that is asked, `say=TEXT` replies so to what is no question of `hierarchy/max`, `paid` makes it
+a server whose replies are kept one by one, `add=TEXT` ends every reply so, `pids=FOLDER`
+leaves a file named by its process, `fail=TEXT` fails where the prompt holds the text, `dead`
+always fails, `long` writes replies whose lengths differ, `terse` writes long ones at the
+temperature of self-consistency alone and `wordy=9` so many tokens more at all others,
+`reasons=9` so many more where it is asked to reason, `stop=FILE` sends the process a signal if
+the file holds its number, after how many calls, and how many seconds after them.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from neuromas_env.policy import Completion
 class Scripted(MockEngine):
     def __init__(self, words):
         super().__init__(self._text)
-        self.words, self.calls = words, 0
+        self.words, self.calls, self.paid = words, 0, "paid" in words
         self.stop = Path(words.get("stop", os.devnull)).read_text().split()
 
     def generate(self, requests):
@@ -42,6 +42,10 @@ class Scripted(MockEngine):
             Completion("", error="told to fail") if self._fails(request) else reply
             for request, reply in zip(requests, replies, strict=True)
         ]
+
+    def as_completed(self, requests):
+        for place, request in enumerate(requests):
+            yield place, self.generate([request])[0]
 
     def _fails(self, request):
         said = "\n".join(text for _, text in request.turns)

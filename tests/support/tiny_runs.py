@@ -28,6 +28,8 @@ def tiny_config(model: Path, out: Path, **options) -> TrainConfig:
         "rollouts": 2,
         "max_new_tokens": 2,
         "eval_questions": 2,
+        "validate_questions": 2,
+        "keep": "last",
         "entropy_coef": 0.1,
         "rank": 4,
         "checkpoint_every": 2,

@@ -94,6 +94,9 @@ class ToyEngine(Engine):
     def encode(self, turns):
         return list("\n".join(text for _, text in turns).encode())
 
+    def encode_reply(self, text):
+        return [WORDS.index(text.lower())]
+
     def draw(self, adapters, prompts):
         return [
             self._reply(adapter, np.array(prompt), 1.0, seed)

@@ -1,11 +1,9 @@
 """ARC, BBH and MMLU on made-up rows and, where NEUROMAS_DATA says where, on the real ones."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
-from support.paths import ROWS
+from support.paths import FOLDERS, ROWS, folders
 
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import SPLITS, bbh, make_task
@@ -16,15 +14,9 @@ from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 from neuromas_env.tasks.pools import fingerprint
 from neuromas_env.tasks.sources import load_rows
 
-FOLDERS = [ROWS, *map(Path, filter(None, [os.environ.get("NEUROMAS_DATA")]))]
 TASKS = [
-    pytest.param(
-        folder,
-        name,
-        id=f"{'real' if number else 'made'}-{name}",
-        marks=[pytest.mark.whole] * (number and name == "mmlu"),  # more than all others
-    )
-    for number, folder in enumerate(FOLDERS)
+    pytest.param(folder, name, id=f"{id}-{name}", marks=marks)
+    for id, (folder, marks) in FOLDERS.items()
     for name in [
         "arc/challenge",
         "arc/easy",
@@ -112,14 +104,10 @@ def is_near(row):
     return fingerprint(row["input"])[-12:] in NEAR_DUPLICATES["bbh"]
 
 
-@pytest.mark.slow
-def test_arc_splits_are_the_dataset_s_own_without_near_duplicates():
-    sizes = {
-        (folder, name): [len(make_task(name, data=folder).examples(s)) for s in SPLITS]
-        for folder in FOLDERS
-        for name in ("arc/challenge", "arc/easy")
-    }
-    for (folder, name), size in sizes.items():
+@folders
+def test_arc_splits_are_the_dataset_s_own_without_near_duplicates(folder):
+    for name in ("arc/challenge", "arc/easy"):
+        size = [len(make_task(name, data=folder).examples(s)) for s in SPLITS]
         real = {"arc/challenge": [1115, 298, 1172], "arc/easy": [2230, 568, 2376]}[name]
         assert size == ([12, 6, 10] if folder == ROWS else real)
 

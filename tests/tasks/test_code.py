@@ -12,12 +12,11 @@ import string
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from support.code_kinds import KINDS
 from support.code_replies import ALONE, BAD, GOOD, REPLIES, TOTAL, fenced
-from support.paths import FIXTURES, ROWS
+from support.paths import FIXTURES, FOLDERS, ROWS, folders
 
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import SPLITS, Example, Score, make_task, sandbox
@@ -25,10 +24,9 @@ from neuromas_env.tasks.code import CodeTask, as_found, found_code
 from neuromas_env.tasks.sandbox import tiers
 from neuromas_env.testing import check_task
 
-FOLDERS = [ROWS, *map(Path, filter(None, [os.environ.get("NEUROMAS_DATA")]))]
 TASKS = [
-    pytest.param(folder, name, id=f"{'real' if number else 'made'}-{name}")
-    for number, folder in enumerate(FOLDERS)
+    pytest.param(folder, name, id=f"{id}-{name}", marks=marks)
+    for id, (folder, marks) in FOLDERS.items()
     for name in ("humaneval", "mbpp")
 ]
 
@@ -173,8 +171,9 @@ def test_reference_solutions_pass_and_wrong_ones_do_not(folder, name, split):
 
 
 @pytest.mark.slow
-def test_solutions_in_prose_are_found_in_every_reported_row():
-    task = make_task("humaneval", data=FOLDERS[-1])
+@folders
+def test_solutions_in_prose_are_found_in_every_reported_row(folder):
+    task = make_task("humaneval", data=folder)
     examples = task.examples("test")
     replies = [f"Sure:\n{fenced(task.gold(e))}\nIt works." for e in examples]
     bodies = [e.target.removeprefix(e.question) for e in examples]
@@ -186,7 +185,7 @@ def test_solutions_in_prose_are_found_in_every_reported_row():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", FOLDERS)
+@folders
 def test_humaneval_is_reported_whole_and_trained_on_mbpp(folder):
     task, mbpp = make_task("humaneval", data=folder), make_task("mbpp", data=folder)
     train, held_back = task.examples("train"), task.examples("validation")

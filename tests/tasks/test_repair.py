@@ -1,10 +1,9 @@
 """Repair of code: which examples a question shows, and what a program is told of them."""
 
-import os
 from dataclasses import replace
 
 import pytest
-from support.paths import ROWS
+from support.paths import DATA, ROWS
 
 from neuromas_env import Method, Topology
 from neuromas_env.baselines import Script
@@ -149,10 +148,11 @@ def test_made_up_rows_have_no_faults(benchmark):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("NEUROMAS_DATA" not in os.environ, reason="needs the benchmarks' rows")
+@pytest.mark.whole
+@pytest.mark.skipif(not DATA, reason="needs the benchmarks' rows")
 @pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
 def test_reference_solutions_pass_all_examples(benchmark):
-    task = make_task("code/repair", data=os.environ["NEUROMAS_DATA"], benchmark=benchmark)
+    task = make_task("code/repair", data=DATA, benchmark=benchmark)
     rows = task.examples("test")
     responses = task.reply_many(rows, [task.play(row) for row in rows])
     assert [row.id for row, said in zip(rows, responses, strict=True) if not said.done] == []

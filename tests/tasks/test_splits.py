@@ -1,9 +1,7 @@
 """Nothing that is reported, nor anything near to it, is trained on: over the real rows."""
 
 import gzip
-import os
 import random
-from pathlib import Path
 
 import pytest
 from support.nearness import (
@@ -16,7 +14,7 @@ from support.nearness import (
     pool_and_reported,
     same_words,
 )
-from support.paths import ROWS
+from support.paths import DATA, WHOLE, folders
 
 from neuromas_env.tasks import SPLITS, make_task
 from neuromas_env.tasks.bbh import variants
@@ -25,12 +23,11 @@ from neuromas_env.tasks.near_duplicates import NEAR_DUPLICATES
 
 pytestmark = pytest.mark.slow
 
-DATA = os.environ.get("NEUROMAS_DATA")
-FOLDERS = [ROWS, *map(Path, filter(None, [DATA]))]
 TABLES = list(variants(DATA)) if DATA else []
 NAMES = [["mmlu"], ["arc/challenge", "arc/easy"], ["mbpp", "humaneval"]]
 NAMES += [[f"bbh/{table}"] for table in TABLES]
-real = pytest.mark.parametrize("data", [DATA] if DATA else [], ids=["real"] if DATA else [])
+REAL = [pytest.param(DATA, id="real", marks=WHOLE)] if DATA else []
+real = pytest.mark.parametrize("data", REAL)
 
 
 @real
@@ -78,7 +75,7 @@ def test_a_subject_s_pool_is_that_of_its_group_in_all(data):
 
 
 @pytest.mark.parametrize("name", ["mmlu", "arc/easy", "bbh/navigate", "bbh/word_sorting"])
-@pytest.mark.parametrize("folder", FOLDERS, ids=["made", "real"][: len(FOLDERS)])
+@folders
 def test_a_subset_of_the_rows_is_divided_in_the_same_way(name, folder, tmp_path):
     family = name.partition("/")[0]
     for file in (folder / family).rglob("*.jsonl*"):

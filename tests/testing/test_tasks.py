@@ -1,13 +1,13 @@
 """`check_task`: silent on sound tasks, one clear message for each way to break one."""
 
 import itertools
-import os
 import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from support.paths import DATA
 
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.tasks import SPLITS, Example, Score, Task, list_tasks, make_task
@@ -197,8 +197,8 @@ FAULTS = {
     "no majority": (Silent(), "majority('train') raises NotImplementedError()"),
     "blind": (Blind(), "blind_accuracy('train') raises KeyError('train')"),
     "no score": (Toy(scorer=gives_none), "score of its own target: it must be a Score, not None"),
-    "score of 2": (Toy(scorer=gives_two), "strict and extracted must be from 0 to 1, not Score("),
-    "own reason": (Toy(scorer=says_right), "the reason must be one of ok, wrong, no_answer, unpar"),
+    "score of 2": (Toy(scorer=gives_two), "strict must be at least 0 and at most 1, got 2.0"),
+    "own reason": (Toy(scorer=says_right), "unknown reason 'right'. Known: error, no_answer"),
     "always ok": (Toy(scorer=always_ok), "the reason is 'ok' where extracted is 1.0 and nowhere"),
     "never right": (Toy(scorer=nothing), "'train/0': its own target 'red' must score 1.0"),
     "never strict": (Toy(scorer=half_right), "must score 1.0, strict and extracted, not Score("),
@@ -268,7 +268,7 @@ def test_partial_credit_is_sound(reason, share):
 @pytest.mark.parametrize("worth", [float("nan"), 2.0, -1, 1.0000001, "1", None, 1j])
 @pytest.mark.parametrize("field", ["strict", "extracted"])
 def test_what_is_no_share_is_refused(worth, field):
-    with pytest.raises(InputError, match="strict and extracted must be from 0 to 1, not Score"):
+    with pytest.raises(InputError, match=r"(strict|extracted) must be "):
         check_task(Toy(scorer=lambda e, reply: replace(sound(e, reply), **{field: worth})))
 
 
@@ -288,7 +288,6 @@ def test_tasks_without_data_have_no_fault(name):
     check_task(make_task(name), rows=20, disjoint=name != "signal")
 
 
-DATA = os.environ.get("NEUROMAS_DATA")
 BENCHMARKS = [
     name
     for name in (list_tasks(needs_data=True, data=DATA) if DATA else ())
@@ -298,6 +297,7 @@ BENCHMARKS = [
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.skipif(not DATA, reason="checks the benchmarks' own rows")
 @pytest.mark.parametrize("name", BENCHMARKS or ["none"])
 def test_benchmarks_have_no_fault(name):

@@ -153,6 +153,10 @@ class TrainableEngine(Engine, Protocol):
         """Return the exact prompt of chat turns, with their replies' own tokens; see `Request`."""
         ...
 
+    def encode_reply(self, text: str) -> list[int]:
+        """Return the tokens of a reply, the one that ends its turn included."""
+        ...
+
     def draw(
         self, adapters: Sequence[str | None], prompts: Sequence[Sequence[int]]
     ) -> list[Completion]:

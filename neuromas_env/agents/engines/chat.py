@@ -84,7 +84,8 @@ class ChatEncoder:
             if token.content.strip(" \t\r\n▁")
         }
         self._patterns: dict[tuple[str, ...], tuple[list[list[int]], list[list[int]]]] = {}
-        self.end_ids = frozenset(end_ids) | self._turn_end()
+        self._turn_end = self._written_end()
+        self.end_ids = frozenset(end_ids) | set(self._turn_end)
         if not self.end_ids:
             raise InputError(f"model {model_name!r} has no token that ends a turn.")
         self.context_length = context_length or tokenizer.model_max_length
@@ -127,6 +128,11 @@ class ChatEncoder:
                 ids += piece
             reply, spoken = next_reply, end
         return ids
+
+    def encode_reply(self, text: str) -> list[int]:
+        """Write a reply: the tokens of its text and the one that ends an assistant's turn."""
+        ends = self._turn_end or sorted(self.end_ids)
+        return [*self._encode_text(_SURROGATE.sub("\ufffd", text)), *ends[:1]]
 
     def _after(self, reply: list[int], piece: list[int]) -> list[int]:
         """Return what of a template's piece after an assistant's text is left after a reply."""
@@ -218,15 +224,16 @@ class ChatEncoder:
             ) from error
         return pieces[::2]
 
-    def _turn_end(self) -> set[int]:
-        """The first control token after an assistant's text."""
+    def _written_end(self) -> list[int]:
+        """The first control token after an assistant's text, if there is one."""
         try:
             tail = self._render(("user", "assistant"), ask=False)[-1]
         except InputError:
             tail = ""
         ids = self._marked.encode(tail, add_special_tokens=False).ids
         ends = [token for token in ids if token in self._control]
-        return set(ends[:1] or [self._tokenizer.eos_token_id]) - {None}
+        ends = ends[:1] or [self._tokenizer.eos_token_id]
+        return [token for token in ends if token is not None]
 
 
 def _fix_date(template: str) -> None:

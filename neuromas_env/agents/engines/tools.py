@@ -19,7 +19,7 @@ from typing import Any
 
 from neuromas_env.agents.llm import LLMPolicy
 from neuromas_env.agents.prompts import Prompt, Turns
-from neuromas_env.checks import arguments
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.envs.schedules import Messages, Schedule
 from neuromas_env.method import Method
 from neuromas_env.policy import TOOL, Completion, Cost, Engine, Observation, Policy, Request, Usage
@@ -70,6 +70,7 @@ class ToolEngine(Engine):
         ]
 
 
+@arguments
 @dataclass(frozen=True)
 class Tool(Policy):
     """A node that runs the last fenced block of what it has read.
@@ -81,7 +82,7 @@ class Tool(Policy):
     """
 
     engine: ToolEngine  # type: ignore[assignment]
-    most: int | None = None
+    most: Natural | None = None
     sampled = False
 
     def request(self, observation: Observation, seed: int) -> str | Request:

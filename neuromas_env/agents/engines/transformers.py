@@ -32,6 +32,7 @@ from neuromas_env.agents.engines.forward.recomputing import enable_recomputing, 
 from neuromas_env.agents.engines.forward.threads import chosen_threads, using
 from neuromas_env.agents.engines.handover import ROUNDING, one_token
 from neuromas_env.agents.engines.models import LoadedModel, end_ids
+from neuromas_env.checks import Count, Positive, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Completion, Cost, Engine, Request, Usage
 
@@ -40,6 +41,7 @@ HEAD_TOKENS = 1024
 """Training computes logits for so many tokens at once, to bound the memory they take."""
 
 
+@arguments
 class TransformersEngine(Engine):
     """One frozen base model, an adapter per node.
 
@@ -57,11 +59,11 @@ class TransformersEngine(Engine):
         self,
         base: LoadedModel,
         *,
-        rank: int = 16,
-        alpha: float = 32.0,
+        rank: Count = 16,
+        alpha: Positive = 32.0,
         targets: str | Sequence[str] = "all-linear",
-        chunk_rows: int = 128,
-        token_budget: int = 4096,
+        chunk_rows: Count = 128,
+        token_budget: Count = 4096,
         gradient_checkpointing: bool = False,
         share_prefixes: bool = True,
         packed_weights: bool | None = None,
@@ -96,7 +98,8 @@ class TransformersEngine(Engine):
             end_ids=end_ids(self.model),
             context_length=getattr(self.model.config, "max_position_embeddings", None),
         )
-        self.encode, self.cost = self.chat.encode, Cost()
+        self.encode, self.encode_reply = self.chat.encode, self.chat.encode_reply
+        self.cost = Cost()
         self.rounding = ROUNDING[self.model.dtype]
         self.versions = {name: version(name) for name in ("torch", "transformers", "peft")}
         self._chunk_rows, self._token_budget = chunk_rows, token_budget

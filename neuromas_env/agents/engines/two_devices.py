@@ -14,9 +14,11 @@ import torch
 
 from neuromas_env.agents.engines.models import LoadedModel
 from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.checks import arguments
 from neuromas_env.policy import Completion, Request
 
 
+@arguments
 class SplitEngine(TransformersEngine):
     """Answers requests on a device of their own; everything else is `TransformersEngine`.
 

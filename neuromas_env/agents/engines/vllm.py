@@ -27,6 +27,7 @@ from accelerate.utils import patch_environment
 from neuromas_env.agents.engines.handover import one_token
 from neuromas_env.agents.engines.models import LoadedModel
 from neuromas_env.agents.engines.transformers import TransformersEngine
+from neuromas_env.checks import Count, Positive, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.policy import Completion, Request, Usage
 
@@ -69,6 +70,7 @@ def vllm_version() -> str:
     return version
 
 
+@arguments
 class VLLMEngine(TransformersEngine):
     """Answers requests by vLLM; everything else is `TransformersEngine`.
 
@@ -87,10 +89,10 @@ class VLLMEngine(TransformersEngine):
         base: LoadedModel,
         folder: Path,
         *,
-        nodes: int = 1,
-        cache_gib: float = 4.0,
-        rank: int = 16,
-        chunk_rows: int = 128,
+        nodes: Count = 1,
+        cache_gib: Positive = 4.0,
+        rank: Count = 16,
+        chunk_rows: Count = 128,
         **options: Any,
     ) -> None:
         """Prepare a loaded model.

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from neuromas_env.agents.learners.names import ADVANTAGES
+from neuromas_env.checks import Share, arguments
 from neuromas_env.errors import InputError, unknown
 
 
+@arguments
 class Advantage:
     """Turns a batch of rewards into advantages.
 
@@ -23,7 +25,7 @@ class Advantage:
     `none`: the reward itself.
     """
 
-    def __init__(self, mode: str = "leave_one_out", decay: float = 0.9) -> None:
+    def __init__(self, mode: str = "leave_one_out", decay: Share = 0.9) -> None:
         """Choose a mode.
 
         Args:

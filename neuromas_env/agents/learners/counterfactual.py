@@ -24,6 +24,7 @@ import numpy as np
 
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import Learner, per_turn
+from neuromas_env.checks import Natural, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation, Policy, Sampling, Trajectory
@@ -102,6 +103,7 @@ def without(
     return np.array([trajectory.reward for trajectory in done])
 
 
+@arguments
 class Counterfactual(Learner):
     """Gives every node the credit of what it alone has brought."""
 
@@ -131,7 +133,7 @@ class Counterfactual(Learner):
         replay: Callable[[str, Sequence[Trajectory], int], np.ndarray],
         *,
         advantage: str = "leave_one_out",
-        seed: int = 0,
+        seed: Natural = 0,
     ) -> None:
         """Prepare to train.
 

@@ -10,9 +10,11 @@ import numpy as np
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner, renamed
 from neuromas_env.agents.learners.reinforce import Reinforce, options_of
+from neuromas_env.checks import arguments
 from neuromas_env.policy import Trajectory
 
 
+@arguments
 class Independent(Learner):
     """Every node learns for itself: own optimiser, own clipping, own moving average.
 

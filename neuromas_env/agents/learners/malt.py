@@ -38,6 +38,7 @@ from neuromas_env.agents.learners.base import Learner, Play, per_turn
 from neuromas_env.agents.learners.independent import independent_nodes
 from neuromas_env.agents.llm import without_adapters
 from neuromas_env.agents.roles import malt
+from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Trajectory
@@ -47,12 +48,14 @@ CHAIN = Topology.parse("1-1-1:skip")
 _ROLES = {"node_0": "generator", "node_1": "verifier", "node_2": "refiner"}
 
 
+@arguments
 class Malt(Learner):
     """Learns from trees; see the module."""
 
     prompt = staticmethod(malt)
     deals_parts = False
     own_advantages = True
+    warms_up = False  # the base plays all roles
 
     @classmethod
     def check(cls, config: Any) -> None:
@@ -112,7 +115,8 @@ class Malt(Learner):
         learned = self._learners.update(own, per_turn(own, weights))
         self._steps += 1
         # How far the roles have come from the base says nothing about the sampler.
-        learned = {k: v for k, v in learned.items() if k not in ("sampler_gap", "importance_ratio")}
+        other = ("sampler_gap", "importance_ratio")
+        learned = {name: v for name, v in learned.items() if not name.startswith(other)}
         return learned | metrics
 
     def _weights(

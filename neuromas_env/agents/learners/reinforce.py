@@ -23,6 +23,7 @@ import torch
 from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import Row, Scored, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
+from neuromas_env.agents.engines.handover import SAMPLER_GAP
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import (
     Learner,
@@ -31,11 +32,14 @@ from neuromas_env.agents.learners.base import (
     returns_to_go,
     reward_table,
 )
+from neuromas_env.checks import Count, Natural, NonNegative, Positive, arguments
+from neuromas_env.errors import unknown
 from neuromas_env.policy import Trajectory
 
 _KL_ROWS = 4  # of each node, to measure the divergence on
 
 
+@arguments
 class Reinforce(Learner):
     """The joint learner: one optimiser over the adapters of all nodes.
 
@@ -62,17 +66,17 @@ class Reinforce(Learner):
         nodes: Sequence[str],
         *,
         adapter_of: Mapping[str, str] | None = None,
-        learning_rate: float = 1e-3,
-        warmup_steps: int = 0,
-        decay_steps: int = 0,
-        weight_decay: float = 0.0,
-        clip: float = 1.0,
-        temperature: float = 1.0,
+        learning_rate: Positive = 1e-3,
+        warmup_steps: Natural = 0,
+        decay_steps: Natural = 0,
+        weight_decay: NonNegative = 0.0,
+        clip: Positive = 1.0,
+        temperature: Positive = 1.0,
         advantage: str = "leave_one_out",
-        kl_coef: float = 0.0,
-        entropy_coef: float = 0.0,
-        importance_cap: float = 0.0,
-        kl_every: int = 10,
+        kl_coef: NonNegative = 0.0,
+        entropy_coef: NonNegative = 0.0,
+        importance_cap: NonNegative = 0.0,
+        kl_every: Count = 10,
     ) -> None:
         """Prepare to train the adapters of some nodes.
 
@@ -109,6 +113,9 @@ class Reinforce(Learner):
         self._before = self._advantage.state_dict()
         self._steps = 0
         names = dict.fromkeys((adapter_of or {}).get(node, node) for node in self._nodes)
+        for name in names:
+            if name not in engine.adapters.names:
+                raise unknown("adapter", name, engine.adapters.names)
         self._optimisers = {
             name: torch.optim.AdamW(
                 list(engine.adapters.parameters(name).values()),
@@ -162,10 +169,12 @@ class Reinforce(Learner):
         except Exception:
             self.discard()
             raise
-        parameters = [
-            p for name in self._optimisers for p in self._engine.adapters.parameters(name).values()
-        ]
+        adapters = {
+            name: list(self._engine.adapters.parameters(name).values()) for name in self._optimisers
+        }
+        parameters = [parameter for own in adapters.values() for parameter in own]
         distributed.sum_gradients(parameters)
+        norms = {f"gradient_norm/{name}": _norm(own) for name, own in adapters.items()}
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._clip))
         if not np.isfinite(norm):
             self.discard()
@@ -177,6 +186,7 @@ class Reinforce(Learner):
             "reward": float(rewards.mean()),
             "advantage_std": float(np.mean([values.std() for values in by_node])),
             "gradient_norm": norm,
+            **{name: float(value) for name, value in norms.items()},
             "train_rows": float(sum(rows for rows, _ in parts)),
             "train_seconds": time.perf_counter() - started,
             **self._metrics([tokens for _, tokens in parts]),
@@ -280,7 +290,9 @@ class Reinforce(Learner):
             told["kl"] = scored.kl.detach()
         for node in {str(row.adapter) for row in rows}:
             own = scored.row.new_tensor([str(row.adapter) == node for row in rows]).bool()
-            told[f"entropy/{node}"] = scored.entropy.detach()[own[scored.row]]
+            tokens = own[scored.row]
+            told[f"entropy/{node}"] = scored.entropy.detach()[tokens]
+            told[f"{SAMPLER_GAP}{node}"] = gap[tokens].abs()
         return told
 
     def _metrics(self, parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
@@ -356,12 +368,17 @@ class Reinforce(Learner):
         self._steps = 0
 
 
+def _norm(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the norm of the gradient of some parameters, those without one left out."""
+    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+
 def options_of(config: Any) -> dict[str, Any]:
     """Return the arguments of `Reinforce` that a training configuration gives."""
     return {
         "learning_rate": config.learning_rate,
         "warmup_steps": config.warmup_steps,
-        "decay_steps": config.total_steps() if config.decay else 0,
+        "decay_steps": config.total_steps() - config.warm_up_steps() if config.decay else 0,
         "weight_decay": config.weight_decay,
         "clip": config.clip,
         "temperature": config.temperature,

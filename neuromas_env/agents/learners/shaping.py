@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from neuromas_env.agents.learners.base import Learner
+from neuromas_env.checks import arguments
 from neuromas_env.policy import Trajectory
 
 UNREAD = ("no_answer", "unparsable")
@@ -82,6 +83,7 @@ def _paid(trajectory: Trajectory, more: float) -> Trajectory:
     return replace(trajectory, reward=trajectory.reward + more, rewards=rewards)
 
 
+@arguments
 class Shaped(Learner):
     """A learner that is shown shaped rewards."""
 

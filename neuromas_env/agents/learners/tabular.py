@@ -83,6 +83,7 @@ class TabularReinforce(Learner):
     """REINFORCE by plain gradient ascent on the tables of some nodes."""
 
     grows = rounds = True
+    warms_up = False
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:

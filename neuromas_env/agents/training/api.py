@@ -102,7 +102,7 @@ def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
     stages = config.stages()
     source = None
     if config.grow_from is not None:
-        source = checkpoints.latest(config.grow_from)
+        source = checkpoints.kept(config.grow_from)
         old = checkpoints.read_state(source).topology
         old.grow_to(stages[0][0])
         _check_source(config, source)
@@ -124,7 +124,7 @@ def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
         handover.add(engine, node, derive_seed(config.seed, Stream.ADAPTERS, number))
     if engine.device.type == "cuda" and not distributed.number():
         report.note(room(engine, config.token_budget))
-    learner = make_learner(config.learner, engine, nodes, config)
+    learner = make_learner(config.learner, engine, nodes, config, task.extract)
     if source is not None:
         checkpoints.load(source, engine)
         checkpoints.load_learner(source, learner)
@@ -146,7 +146,7 @@ def resume(
     checkpoint: str | Path | int | None = None,
     report: Reporter | None = None,
 ) -> RunResult:
-    """Go on with a run from a checkpoint; a finished run is only read.
+    """Continue a run from a checkpoint; a finished run is only read.
 
     Args:
         folder: The run folder. One without checkpoints and logs was stopped before the first
@@ -194,7 +194,7 @@ def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter) ->
     checkpoints.check_base(source, state, engine)
     with checkpoints.naming_older(folder, source):
         checkpoints.load(source, engine)
-        learner = make_learner(config.learner, engine, state.trained, config)
+        learner = make_learner(config.learner, engine, state.trained, config, task.extract)
         checkpoints.load_learner(source, learner)
     distributed.from_main(lambda: checkpoints.remove_after(folder, source))
     run = Run(folder, config, task, engine, stages, report)

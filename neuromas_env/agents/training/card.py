@@ -134,6 +134,18 @@ def _scores(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return (
         f"{table}\n\n{after['n']} questions of the {config['eval_split']} split, greedy decoding. "
         f"The best constant answer has {_percent(after['majority'])}{blind or ''}."
+        f"{_course(result.get('validation'))}"
+    )
+
+
+def _course(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return ""
+    peak, final = found["peak"], found["final"]
+    return (
+        f"\n\nOn {final['n']} validation questions the highest extracted accuracy of the run was "
+        f"{_percent(peak['extracted'])}, after step {peak['step']}, and the last "
+        f"{_percent(final['extracted'])}."
     )
 
 

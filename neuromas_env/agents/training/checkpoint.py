@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner
 from neuromas_env.agents.training.log import FILES
-from neuromas_env.agents.training.records import Stand
+from neuromas_env.agents.training.records import Result, Stand
 from neuromas_env.checks import check
 from neuromas_env.errors import InputError, placed
 from neuromas_env.files import read, unwritable, writing
@@ -64,8 +64,14 @@ class State:
     cost: list[list[Any]]
 
 
-def save(run: Path, state: State, engine: TrainableEngine, learner: Mapping[str, Any]) -> Path:
-    """Write a checkpoint and remove all but the last two.
+def save(
+    run: Path,
+    state: State,
+    engine: TrainableEngine,
+    learner: Mapping[str, Any],
+    best: int | None = None,
+) -> Path:
+    """Write a checkpoint and remove all but the last two and that of the step `best`.
 
     Raises:
         InputError: It cannot be written; the earlier ones are unharmed then.
@@ -93,7 +99,8 @@ def save(run: Path, state: State, engine: TrainableEngine, learner: Mapping[str,
         shutil.rmtree(part, ignore_errors=True)
         raise unwritable(folder, error) from error
     for old in _checkpoints(run)[:-KEEP]:
-        _remove(old)
+        if _place(old)[0] != best:
+            _remove(old)
     return folder
 
 
@@ -110,6 +117,18 @@ def latest(folder: str | Path) -> Path:
     if not found:
         raise InputError(f"no checkpoint in {folder}; give a run folder, with checkpoints/ in it")
     return found[-1]
+
+
+def kept(folder: str | Path) -> Path:
+    """Return the checkpoint whose weights a finished run has kept, else the last one; see `latest`.
+
+    Raises:
+        InputError: There is none.
+    """
+    result = Path(folder) / "result.json"
+    step = read(result, Result).get("kept") if result.is_file() else None
+    found = [one for one in _checkpoints(Path(folder)) if _place(one)[0] == step]
+    return found[-1] if found else latest(folder)
 
 
 def find(run: Path, wanted: str | Path | int | None = None) -> Path | None:

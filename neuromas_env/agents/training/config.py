@@ -40,7 +40,7 @@ FORMER: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class TrainConfig(Options):
-    """What a training run depends on; each field's `metadata["help"]` says what it is."""
+    """What a training run depends on: options of `neuromas train`, keys of its YAML file."""
 
     task: str = _task("hierarchy/max", "task, such as bbh/navigate or hierarchy/max:leaves=4")
     data: str | None = _task(None, "folder with benchmark rows", place=True)
@@ -68,7 +68,7 @@ class TrainConfig(Options):
     learner: str = _learning("joint", "what learns from the episodes")
     prompt: str | None = _network(
         None,
-        "what a node is told of itself: its place, nothing or a role; by default as the learner's "
+        "what a node reads of itself: its place, nothing or a role; by default as the learner's "
         "source has it, which is its place for all but malt",
         choices=PROMPTS,
     )
@@ -115,6 +115,12 @@ class TrainConfig(Options):
         None, "steps of imitation before those of preferences; by default half of all (malt)", low=0
     )
     learning_rate: float = _learning(1e-3, "of AdamW", above=0)
+    warm_up: int = _learning(
+        0,
+        "first steps, of all, in which nodes imitate the base model's replies cut to their answers",
+        low=0,
+    )
+    warm_up_rate: float = _learning(1e-3, "learning rate of these steps", above=0)
     warmup_steps: int = _learning(0, "steps over which the learning rate grows", low=0)
     decay: bool = _learning(True, "let the learning rate fall linearly to zero over the run")
     weight_decay: float = _learning(0.0, "of AdamW", low=0)
@@ -147,6 +153,22 @@ class TrainConfig(Options):
     eval_questions: int = _run(128, "held-out questions of an evaluation; 0 for none", low=0)
     eval_split: str = _run("test", "split of the held-out questions", choices=SPLITS)
     eval_every: int = _run(0, "also evaluate after every so many steps; 0 for never", low=0)
+    validate_every: int = _run(
+        10,
+        "score validation questions after every so many steps; 0: at the start and the end alone",
+        low=0,
+    )
+    validate_questions: int = _run(
+        64,
+        "questions of the validation split that a run is scored on as it goes; 0 for none",
+        low=0,
+    )
+    keep: str = _run(
+        "best",
+        "which weights the trained network has: those that scored best on validation questions, "
+        "by the score that is the reward, or the last ones",
+        choices=("best", "last"),
+    )
     checkpoint_every: int = _run(5, "steps between checkpoints", low=1)
     report_to: str | None = _run(
         None,
@@ -234,6 +256,10 @@ class TrainConfig(Options):
     def total_steps(self) -> int:
         """Return the steps of all stages together."""
         return sum(steps for _, steps in self.stages())
+
+    def warm_up_steps(self) -> int:
+        """Return the steps of imitation, which some learners do without."""
+        return min(self.warm_up, self.total_steps())
 
     def node_names(self, topology: Topology) -> tuple[str, ...]:
         """Return the nodes of a topology that are trained."""

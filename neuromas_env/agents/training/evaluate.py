@@ -83,12 +83,13 @@ def evaluate(
     intervene: Intervene | None = None,
     progress: Progress | None = None,
     play: Callable[..., list[Trajectory]] = run_episodes,
+    phase: str = "eval",
 ) -> Evaluation:
     """Run every question once and score the answers.
 
     Args:
         method: What is run; decode greedily for comparable figures. The cost of its engines is
-            booked under the phase `eval`.
+            booked under `phase`.
         task: Scores the answers.
         examples: The questions.
         split: Where the questions come from, for the constant and the blind baseline.
@@ -96,6 +97,7 @@ def evaluate(
         intervene: Replaces messages between layers.
         progress: Told after every chunk of questions.
         play: Runs the episodes, as `run_episodes` does.
+        phase: Under which the cost is booked.
 
     Raises:
         InputError: There are no questions, or every single episode failed.
@@ -103,9 +105,9 @@ def evaluate(
     if not examples:
         raise InputError("an evaluation needs at least one question")
     costs = method.costs
-    phases, before = [cost.phase for cost in costs], _total(costs)
+    phases, before = [cost.phase for cost in costs], _total(costs, phase)
     for cost in costs:
-        cost.phase = "eval"
+        cost.phase = phase
     try:
         done: list[Trajectory] = []
         # Of equal size, so that no chunk is left with one question, which could not be shuffled.
@@ -114,10 +116,10 @@ def evaluate(
             done += play(method, task, chunk, seed=seed + len(done), intervene=intervene)
             if progress is not None:
                 progress(len(done), len(examples))
-        spent = _difference(_total(costs), before)
+        spent = _difference(_total(costs, phase), before)
     finally:
-        for cost, phase in zip(costs, phases, strict=True):
-            cost.phase = phase
+        for cost, old in zip(costs, phases, strict=True):
+            cost.phase = old
     return _summary(done, task, split, spent)
 
 
@@ -233,10 +235,10 @@ def _summary(
     )
 
 
-def _total(costs: Sequence[Cost]) -> Usage:
+def _total(costs: Sequence[Cost], phase: str) -> Usage:
     total = Usage()
     for cost in costs:
-        total.add(cost.total("eval"))
+        total.add(cost.total(phase))
     return total
 
 

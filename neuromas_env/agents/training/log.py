@@ -67,9 +67,12 @@ class RunLog:
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """Return the metric lines whose `event` is `kind`."""
+        return [line for line in self.lines() if line.get("event") == kind]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return all metric lines."""
         self._files["metrics.jsonl"].flush()
-        rows = read_lines(self._run / "metrics.jsonl", Metrics)
-        return [row for row in rows if row.get("event") == kind]
+        return read_lines(self._run / "metrics.jsonl", Metrics)
 
     def sync(self) -> dict[str, int]:
         """Force everything to disk and return the lengths of the files in bytes."""

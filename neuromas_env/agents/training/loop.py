@@ -12,28 +12,27 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from neuromas_env.agents.engines import distributed, handover
 from neuromas_env.agents.engines.base import TrainableEngine
 from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.make import make_learner
-from neuromas_env.agents.training import checkpoint
+from neuromas_env.agents.training import checkpoint, validation
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import Evaluation, communication_ablation, evaluate
 from neuromas_env.agents.training.growth import grow
 from neuromas_env.agents.training.log import NoLog, RunLog
 from neuromas_env.agents.training.records import Head
 from neuromas_env.agents.training.result import Interrupted, RunResult
-from neuromas_env.agents.training.signals import Watch, measures
+from neuromas_env.agents.training.signals import Watch, measures, summary
 from neuromas_env.agents.training.trackers import read_trackers, start_trackers
 from neuromas_env.errors import InputError
 from neuromas_env.files import read, write
@@ -44,19 +43,6 @@ from neuromas_env.rollout import step_questions
 from neuromas_env.seeds import Stream, derive_seed
 from neuromas_env.tasks import Example, Task
 from neuromas_env.topology import Topology
-
-
-def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    """Return the mean reward and scores of a batch and the number of its sampled tokens."""
-    scores = [t.score for t in trajectories if t.score is not None]
-    # Episodes of a tree share replies.
-    replies = {id(s.completion): s.completion for t in trajectories for s in t.turns}
-    return {
-        "reward": float(np.mean([t.reward for t in trajectories])),
-        "strict": float(np.mean([score.strict for score in scores])),
-        "extracted": float(np.mean([score.extracted for score in scores])),
-        "rollout_tokens": sum(len(reply.ids) for reply in replies.values() if reply),
-    }
 
 
 class Run:
@@ -123,7 +109,8 @@ class Run:
 
     def _go(self) -> RunResult:
         if not self._events("before"):
-            self._record("before", self._evaluate("before training"))
+            before = self._evaluate("before training")
+            self._record("before", before, self._validate())
         for stage, end in enumerate(self.ends[self.stage :], start=self.stage):
             if stage > self.stage:
                 self._grow(stage)
@@ -131,13 +118,16 @@ class Run:
             while self.step < end:
                 self._step()
         self._save()
+        kept = self._keep()
         after = self._evaluate("after training")
         self.log.track({"step": self.step, "after": after and after.to_dict()})
         ablation = self._ablate() if after and after.n > 1 and len(self.topology) > 1 else {}
-        return distributed.from_main(lambda: self._result(after, ablation))
+        return distributed.from_main(lambda: self._result(kept, after, ablation))
 
-    def _result(self, after: Evaluation | None, ablation: dict[str, Evaluation]) -> RunResult:
-        before = self.log.events("before")[0]["evaluation"]
+    def _result(
+        self, kept: int, after: Evaluation | None, ablation: dict[str, Evaluation]
+    ) -> RunResult:
+        lines, before = self.log.lines(), self.log.events("before")[0]["evaluation"]
         result = RunResult(
             folder=self.folder,
             steps=self.step,
@@ -145,8 +135,11 @@ class Run:
             after=after,
             ablation=ablation,
             growth=self.log.events("growth"),
-            cost={p: asdict(self.engine.cost.total(p)) for p in ("train", "eval")},
+            cost={p: asdict(self.engine.cost.total(p)) for p in ("train", "eval", "validation")},
             facts={k: v for k, v in read(self.folder / "run.json", Head).items() if k != "stages"},
+            kept=kept,
+            validation=validation.peak_and_final(lines, self.config.reward),
+            gradient_norms=validation.mean_norms(lines, self.topology.name),
         )
         write(self.folder / "result.json", json.dumps(result.to_dict(), indent=1))
         return result
@@ -158,7 +151,7 @@ class Run:
         try:
             metrics = self.learner.update(trajectories)
             trained = time.perf_counter()
-            metrics |= self._compare()
+            metrics |= self._compare(metrics)
         except (FloatingPointError, InputError) as error:
             advice = "" if isinstance(error, InputError) else "; take a smaller learning_rate"
             raise InputError(
@@ -171,6 +164,7 @@ class Run:
         line |= summary(trajectories) | measures(trajectories) | metrics
         line |= {"rollout_seconds": rolled - started, "train_seconds": trained - rolled}
         line["other_seconds"] = time.perf_counter() - trained
+        line |= self._validate()
         self.log.metrics(line)
         self.report.advance(self.step, {key: line[key] for key in ("reward", "extracted")})
         for told in self._watch.step(line):
@@ -181,7 +175,8 @@ class Run:
             self._record("evaluation", self._evaluate(f"after step {self.step}", stoppable=False))
             self.report.begin(f"training {self.topology.name}", self.ends[-1], self.step)
         self.stop = distributed.anyone(self.stop)
-        if self.stop or self.step % self.config.checkpoint_every == 0:
+        best = "validation" in line and distributed.from_main(self._best) == self.step
+        if self.stop or best or self.step % self.config.checkpoint_every == 0:
             self._save()
         if self.stop:
             raise Interrupted(self.folder, self.step)
@@ -190,12 +185,17 @@ class Run:
         """See that the engine samples with every adapter that it trains."""
         distributed.together(lambda: handover.prove(self.engine))
 
-    def _compare(self) -> dict[str, float]:
-        """See that what samples has taken over the step's weights, where it holds copies."""
+    def _compare(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """See that what samples has the weights that are trained, where it holds copies.
+
+        A step's replies say so of the weights before it; those of the last step get no replies.
+        """
         if not self.engine.hands_over:
             return {}
         started = time.perf_counter()
-        gap = max(distributed.together(lambda: handover.compare(self.engine)))
+        names = self.config.model_nodes(self.topology)
+        told = metrics if self.step + 1 < self.ends[-1] else None
+        gap = max(distributed.together(lambda: handover.compare(self.engine, names, told)))
         return {"handover_gap": gap, "handover_seconds": time.perf_counter() - started}
 
     def _rollout(self, step: int) -> list[Trajectory]:
@@ -244,7 +244,9 @@ class Run:
         else:
             self.trained = self.config.node_names(new)
         self.stage = stage
-        self.learner = make_learner(self.config.learner, self.engine, self.trained, self.config)
+        self.learner = make_learner(
+            self.config.learner, self.engine, self.trained, self.config, self.task.extract
+        )
         self.learner.load_state_dict(state)
         self._prove()
         after = self._evaluate(f"{new.name} after growing")
@@ -292,6 +294,43 @@ class Run:
         )
         return result
 
+    def _validate(self) -> dict[str, Any]:
+        """Return what the present step's line says of validation, if it is due."""
+        examples = validation.questions(self.config, self.task)
+        if not examples or not validation.due(self.config, self.step):
+            return {}
+        self.report.begin("validating", len(examples))
+        found = evaluate(
+            self._method(temperature=0.0),
+            self.task,
+            examples,
+            split="validation",
+            # Within a step it runs to its end even if the user stops the run.
+            progress=self._progress(stoppable=self.step == 0),
+            play=distributed.run_episodes,
+            phase="validation",
+        )
+        self.report.note(
+            f"step {self.step}: strict {found.strict:.3f}, extracted {found.extracted:.3f} of "
+            f"{found.n} validation questions"
+        )
+        self.report.begin(f"training {self.topology.name}", self.ends[-1], self.step)
+        return {"validation": validation.figures(found)}
+
+    def _best(self) -> int | None:
+        """The step after which the last network of the run scored best, None for the last one."""
+        first = self.ends[-2] + 1 if len(self.ends) > 1 else 0
+        return validation.best_step(self.log.lines(), self.config, first)
+
+    def _keep(self) -> int:
+        """Take the weights that the option `keep` says; return after which step they were had."""
+        best = distributed.from_main(self._best)
+        if best not in (None, self.step):
+            self.report.note(f"keeping step {best}, the best on validation questions")
+            checkpoint.load(checkpoint.find(self.folder, best), self.engine, self.topology)
+            self._last = None
+        return self.step if best is None else best
+
     def _ablate(self) -> dict[str, Evaluation]:
         examples = self._held_out()
         self.report.begin("evaluating without messages", len(examples))
@@ -321,11 +360,15 @@ class Run:
             log=self.log.sync(),
             cost=[[*key, *asdict(value).values()] for key, value in usage],
         )
-        checkpoint.save(self.folder, state, self.engine, self.learner.state_dict())
+        learned = self.learner.state_dict()
+        checkpoint.save(self.folder, state, self.engine, learned, self._best())
 
-    def _record(self, event: str, evaluation: Evaluation | None) -> None:
+    def _record(
+        self, event: str, evaluation: Evaluation | None, more: Mapping[str, Any] | None = None
+    ) -> None:
         values = None if evaluation is None else evaluation.to_dict()
-        self.log.metrics({"event": event, "step": self.step, "evaluation": values})
+        line = {"event": event, "step": self.step, "evaluation": values}
+        self.log.metrics(line | dict(more or {}))
 
     def _progress(self, stoppable: bool) -> Callable[[int, int], None]:
         def progress(done: int, total: int) -> None:

@@ -76,7 +76,7 @@ def _gather(run: Path, repo: str, folder: Path) -> None:
     """Fill a folder with what is uploaded."""
     from neuromas_env.agents.training import checkpoint
 
-    source = checkpoint.latest(run)
+    source = checkpoint.kept(run)
     nodes = tuple(checkpoint.read_state(source).adapters)
     config, result = read_config(run / "config.yaml"), read(run / "result.json")
     kept = {name: value for name, value in config.items() if name not in OWN_PLACES}

@@ -47,6 +47,21 @@ class Evaluated(TypedDict):
     reader: NotRequired[str]
 
 
+class Validated(TypedDict):
+    """Scores on the validation questions in the course of a run."""
+
+    n: Natural
+    strict: Share
+    extracted: Share
+    parse_rate: Share
+
+
+class ValidatedAt(Validated):
+    """The same, with the step after which they were had."""
+
+    step: Natural
+
+
 class Facts(TypedDict):
     """What a run is, in `run.json` and again in its result."""
 
@@ -86,6 +101,9 @@ class Result(TypedDict):
     growth: list[Growth]
     cost: dict[str, Spent]
     facts: Facts
+    kept: NotRequired[Natural]
+    validation: NotRequired[dict[str, ValidatedAt]]
+    gradient_norms: NotRequired[dict[str, NonNegative]]
 
 
 class Message(TypedDict):
@@ -120,6 +138,7 @@ class Metrics(TypedDict):
     step: Natural
     event: NotRequired[str]
     evaluation: NotRequired[Evaluated | None]
+    validation: NotRequired[Validated]
     extracted: NotRequired[float]
     train_tokens: NotRequired[NonNegative]
     critic_tokens: NotRequired[NonNegative]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,13 @@ class RunResult:
         growth: For each growth `step`, `old`, `new` and the evaluations `before`, `after`.
         cost: Phase to calls, tokens and seconds of generation.
         facts: Model, weights, topology, task, reward and seed of the run.
+        kept: After which step the network had the weights that it is left with; see the option
+            `keep`.
+        validation: `peak` and `final`: the best scores, by the run's reward, and the last ones
+            on the `n` validation questions: `strict`, `extracted` and `parse_rate`, with the `step`
+            after which they were had; empty for a task without such questions.
+        gradient_norms: Node to the norm of its adapter's gradient before clipping, in the mean of
+            the steps of the last network.
     """
 
     folder: Path
@@ -47,6 +54,9 @@ class RunResult:
     growth: list[dict[str, Any]]
     cost: dict[str, dict[str, float]]
     facts: dict[str, Any]
+    kept: int | None = None
+    validation: dict[str, dict[str, float]] = field(default_factory=dict)
+    gradient_norms: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict for JSON, as written to `result.json`."""
@@ -67,4 +77,11 @@ class RunResult:
                 )
         if self.after is not None:
             lines.append(f"{'best constant answer':20} {self.after.majority:6.1%}")
+        for name, found in self.validation.items():
+            lines.append(
+                f"{'validation, ' + name:20} {found['extracted']:6.1%} of {found['n']}, strict "
+                f"{found['strict']:.1%}, after step {found['step']}"
+            )
+        if self.kept not in (None, self.steps):
+            lines.append(f"these are the weights after step {self.kept}, which is the peak")
         return "\n".join(lines)

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from neuromas_env.policy import Trajectory
 
 IN_A_ROW = 5
@@ -64,6 +66,19 @@ SIGNS = (
 """What is watched, in the order in which it is told."""
 MEASURES = ("cut_off", "equal_groups", "same_answer", "same_target")
 """The figures of `measures`."""
+
+
+def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """Return the mean reward and scores of a batch and the number of its sampled tokens."""
+    scores = [t.score for t in trajectories if t.score is not None]
+    # Episodes of a tree share replies.
+    replies = {id(s.completion): s.completion for t in trajectories for s in t.turns}
+    return {
+        "reward": float(np.mean([t.reward for t in trajectories])),
+        "strict": float(np.mean([score.strict for score in scores])),
+        "extracted": float(np.mean([score.extracted for score in scores])),
+        "rollout_tokens": sum(len(reply.ids) for reply in replies.values() if reply),
+    }
 
 
 def measures(trajectories: Sequence[Trajectory]) -> dict[str, float]:

@@ -20,7 +20,7 @@ TRACKERS = (
 )  # fmt: skip
 """Names of accelerate's trackers, which are those of their packages."""
 PROJECT = "neuromas"
-HELD_OUT = ("strict", "extracted", "parse_rate")
+SCORES = ("strict", "extracted", "parse_rate")
 
 
 def read_trackers(text: str | None) -> tuple[str, ...]:
@@ -104,8 +104,16 @@ def _identity(run: Path) -> str:
 
 
 def figures(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a line of metrics; scores on held-out questions as `held_out/NAME`."""
-    held_out = values.get("evaluation") or values.get("after") or {}
+    """Return the numbers of a line of metrics.
+
+    Scores on held-out questions are called `held_out/NAME`, those on validation questions
+    `validation/NAME`.
+    """
     numbers = {name: value for name, value in values.items() if type(value) in (int, float)}
     numbers.pop("step", None)
-    return numbers | {f"held_out/{name}": held_out[name] for name in HELD_OUT if name in held_out}
+    for place, found in {
+        "held_out": values.get("evaluation") or values.get("after") or {},
+        "validation": values.get("validation", {}),
+    }.items():
+        numbers |= {f"{place}/{name}": found[name] for name in SCORES if name in found}
+    return numbers

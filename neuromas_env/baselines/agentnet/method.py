@@ -48,7 +48,7 @@ from neuromas_env.baselines.agentnet.walk import (
     actions,
     progress,
 )
-from neuromas_env.baselines.net import Fitted, Net, Script, Setup
+from neuromas_env.baselines.net import Fitted, Net, NoEngine, Script, Setup
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation, Trajectory
@@ -71,7 +71,7 @@ def agentnet(
 ) -> Method:
     """Route questions as the agents have learned to, without learning more."""
     crew = _Crew(setup, agents, splits, forwards, Pool({}, retrieve, threshold))
-    if setup.engine is None and not state:
+    if isinstance(setup.engine, NoEngine) and not state:
         return crew.method  # only its calls are counted
     crew.pool.state = learned(setup, "agentnet", state)
     return crew.method

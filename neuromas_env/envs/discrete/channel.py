@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
 
+from neuromas_env.checks import arguments
 from neuromas_env.envs.discrete.layout import Layout, Thing
 from neuromas_env.envs.discrete.tasks import check_question
 from neuromas_env.envs.spaces import Spaces
@@ -33,6 +34,7 @@ class Question(NamedTuple):
     query: tuple[int, ...]
 
 
+@arguments
 class DiscreteChannel:
     """Messages of a code book; see `neuromas_env.envs.channel.Channel`.
 
@@ -122,26 +124,21 @@ class DiscreteChannel:
     def observe(self, episode: Episode, node: str) -> Any:
         """Return what a node sees now, in the encoding."""
         layout, number = self.layout, self._numbers[node]
-        things = layout.things[number]
-        values = [self._value(episode, thing) for thing in things]
         if self._encoding == "discrete":
             index = 0
-            for value, thing in zip(values, things, strict=True):
-                index = index * thing.radix + value
+            for thing in layout.things[number]:
+                index = index * thing.radix + self._value(episode, thing)
             return np.int64(layout.offsets[number] + index)
-        row = np.zeros(len(layout.nvec), np.int64)
-        row[0] = number
-        for value, thing in zip(values, things, strict=True):
-            if thing.said:
-                row[thing.slot : thing.slot + layout.bandwidth] = self._slots(value)
-            else:
-                row[thing.slot] = value + 1
+        known = self._known(episode, number)
         if self._encoding == "multidiscrete":
+            row = np.zeros(len(layout.nvec), np.int64)
+            row[0] = number
+            for slot, value in known:
+                row[slot] = value + 1
             return row
-        known, starts = np.flatnonzero(row[1:]) + 1, layout.starts
+        starts = layout.starts
         encoded = np.zeros(starts[-1], np.float32)
-        encoded[number] = 1
-        encoded[starts[known] + row[known] - 1] = 1
+        encoded[[number, *[starts[slot] + value for slot, value in known]]] = 1
         return encoded
 
     def state(self, episode: Episode) -> np.ndarray:
@@ -192,6 +189,15 @@ class DiscreteChannel:
     def write(self, message: int) -> str:
         """Return the symbols of a message."""
         return " ".join(map(str, self.layout.symbols(message)))
+
+    def _known(self, episode: Episode, number: int) -> Iterator[tuple[int, int]]:
+        """Yield the slots in which a node sees a value, and the value, counted from 0."""
+        for thing in self.layout.things[number]:
+            value = self._value(episode, thing)
+            if not thing.said:
+                yield thing.slot, value
+            elif value:
+                yield from enumerate(self.layout.symbols(value - 1), thing.slot)
 
     def _value(self, episode: Episode, thing: Thing) -> int:
         """The value of a thing that a node sees; of a message 0 if there is none, else from 1."""

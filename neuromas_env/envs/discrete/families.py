@@ -256,7 +256,7 @@ def lewis(name: str, objects: int = 8, candidates: int = 2) -> DiscreteTask:
 
 
 def routing(name: str, leaves: int = 4, values: int = 4) -> DiscreteTask:
-    """The value of the one leaf that later nodes are told to ask."""
+    """The value of the one leaf that the query names."""
     check_int("routing", "leaves", leaves, 2, MAX_PARTS)
     check_int("routing", "values", values, 2, MAX_VALUES)
     return Passed(name, (values,) * leaves, (leaves,), "later", values, _pointed_rule)

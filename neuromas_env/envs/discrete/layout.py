@@ -50,6 +50,7 @@ class Thing(NamedTuple):
         return self.kind in ("messages", "before")
 
 
+@arguments
 @dataclass(frozen=True)
 class Layout:
     """A task on a topology with messages of `bandwidth` symbols from a code book.
@@ -66,8 +67,8 @@ class Layout:
 
     task: DiscreteTask
     topology: Topology
-    codebook: int
-    bandwidth: int
+    codebook: Count
+    bandwidth: Count
     clock: bool = False
 
     @cached_property
@@ -131,11 +132,11 @@ class Layout:
         )
 
     @cached_property
-    def starts(self) -> np.ndarray:
+    def starts(self) -> tuple[int, ...]:
         """Where the one-hot code of each slot starts in the `box` encoding."""
         # The node's number is always known, so its slot has no value for "unseen".
         widths = [int(self.nvec[0])] + [int(size) - 1 for size in self.nvec[1:]]
-        return np.array(list(accumulate(widths, initial=0)))
+        return tuple(accumulate(widths, initial=0))
 
     @cached_property
     def state_sizes(self) -> tuple[int, ...]:
@@ -204,7 +205,7 @@ class Layout:
             InputError: The encoding is unknown, or `discrete` would need too many numbers.
         """
         if observation == "box":
-            return Box(0.0, 1.0, (int(self.starts[-1]),), np.float32)
+            return Box(0.0, 1.0, (self.starts[-1],), np.float32)
         if observation == "multidiscrete":
             return MultiDiscrete(self.nvec)
         if observation != "discrete":

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neuromas_env.checks import arguments
+from neuromas_env.checks import Count, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.registry import Registry, built_in
 from neuromas_env.tasks.names import full_name, split_name
@@ -55,6 +55,7 @@ class Returns:
         return (value - self.random) / (self.optimal - self.random)
 
 
+@arguments
 @dataclass(frozen=True)
 class DiscreteTask:
     """Independent uniform parts and query, and a rule that makes the answer of them.
@@ -70,10 +71,10 @@ class DiscreteTask:
     """
 
     name: str
-    parts: tuple[int, ...]
-    query: tuple[int, ...]
+    parts: tuple[Count, ...]
+    query: tuple[Count, ...]
     query_readers: Literal["later", "output"]
-    answers: int
+    answers: Count
     rule: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +135,7 @@ _BUILT_IN = {
     "parity": ("families:parity", "the parity of all bits"),
     "modsum": ("families:modsum", "the sum of all parts, modulo"),
     "lewis": ("families:lewis", "which candidate the senders were shown"),
-    "routing": ("families:routing", "the value of the one leaf that later nodes are told to ask"),
+    "routing": ("families:routing", "the value of the one leaf that the query names"),
     "index": ("families:index", "the bit at a place that another node knows"),
     "knockout": (
         "families:knockout",

@@ -34,6 +34,9 @@ from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.ready import check_ready
 
 OUTCOME = "outcome.json"
+SETTINGS: dict[str, Any] = {"validate_questions": 0}
+"""Options of runs that claims are about, unless the arm says so, whatever the defaults of training
+are: what they learn is scored from the study's answers, and is the same as ever."""
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")
 
 
@@ -78,13 +81,15 @@ class Language:
     def config(
         self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool
     ) -> TrainConfig:
-        """Return the options of a run; only a pilot is evaluated, on validation questions."""
+        """Return the options of a run; only a pilot is evaluated, on validation questions.
+
+        In a table they are those of training.
+        """
         more: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
         more |= {"eval_split": "validation"} if pilot else {"eval_questions": 0}
-        return TrainConfig.from_mapping(
-            {**arm.options, **more, "task": task, "seed": seed, "out": str(out)}
-            | {"model": self.model, "data": self._data}
-        )
+        shared = {} if self._study.table else SETTINGS
+        more |= {"task": task, "seed": seed, "out": str(out), "model": self.model}
+        return TrainConfig.from_mapping({**shared, **arm.options, **more, "data": self._data})
 
     def train(
         self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool,
@@ -247,7 +252,7 @@ class Language:
 
         saved = _saved(out)
         engine = self._engine(TrainConfig(**{k: getattr(saved, k) for k in _LOADED}))
-        checkpoint.load(checkpoint.latest(out), engine)
+        checkpoint.load(checkpoint.kept(out), engine)
         return engine
 
     def _engine(self, config: TrainConfig) -> Any:

@@ -1,10 +1,10 @@
 """Games of several rounds: what a network does is answered, and what it does next depends on it.
 
-After each round the world reads the output node's message, the action, and tells the input
-nodes what it has led to. An episode scores 1 if the game is won within the task's rounds; there
-are no rewards on the way. One action alone wins no more than the figures below say, so a
-network has to act more than once (`2-1:rounds=3`), and its output node, which reads neither
-the world nor a dealt map, has to be told.
+After each round the world reads the output node's message, the action, and shows the input
+nodes its effect. An episode scores 1 if the game is won within the task's rounds; there are no
+rewards on the way. One action alone wins no more than the figures below say, so a network has to
+act more than once (`2-1:rounds=3`). Its output node reads neither the world nor a dealt map, so it
+depends on messages.
 
 Every game has a scripted play that always wins within `rounds` actions (`task.play(example)`).
 Two bounds say what is missed without rounds and without messages:

@@ -1,4 +1,4 @@
-"""Guess a number: a wrong guess is told whether the number is higher or lower.
+"""Guess a number: the world answers a wrong guess with higher or lower.
 
 Halving finds one of `2^k - 1` numbers with k guesses, and nothing finds one of more: k guesses
 with these responses make a tree of at most `2^k - 1` guesses, each right for one number.

@@ -1,6 +1,6 @@
-"""Mastermind: how many letters of a guess stand right, and how many only elsewhere, is told.
+"""Mastermind: the world says how many letters stand right, and how many only elsewhere.
 
-The two numbers are parts, so that two input nodes are told one each. The scripted play is
+The two numbers are parts, so that two input nodes read one each. The scripted play is
 that of Knuth (The computer as Master Mind, 1976): the guess after which, in the worst case, the
 fewest codes are left. `rounds` is what it needs for the worst code.
 """

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from neuromas_env.checks import Count, Natural, arguments
 from neuromas_env.tasks.sandbox.source import Piece
 from neuromas_env.text import valid
 
@@ -14,6 +15,7 @@ Outcome = Literal["passed", "failed", "timeout", "unreadable", "error"]
 Limit = Literal["", "cpu", "wall", "memory", "message"]
 
 
+@arguments
 @dataclass(frozen=True)
 class Program:
     """An untrusted program and the tests for it, which are no more trusted.
@@ -40,10 +42,10 @@ class Program:
     tests: str
     setup: str = ""
     free: bool = False
-    seconds: int = 3
-    wall_seconds: int = 30
+    seconds: Count = 3
+    wall_seconds: Count = 30
     calls: tuple[str, ...] = ()
-    shows: int = 0
+    shows: Natural = 0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 STEPS, ROLLOUTS = 60, 16
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.whole) for s in (1, 2))])
 def test_a_random_network_learns_to_signal(tmp_path, seed):
     torch.set_num_threads(1)  # matrices this small gain nothing from threads
     topology, task = Topology.parse("1-1"), make_task("signal:symbols=2")

@@ -20,7 +20,7 @@ from neuromas_env.agents.llm import without_adapters
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import resume, train
 from neuromas_env.agents.training.config import TrainConfig
-from neuromas_env.agents.training.loop import summary
+from neuromas_env.agents.training.signals import summary
 from neuromas_env.envs.episode import Episode
 from neuromas_env.envs.text import TextChannel
 from neuromas_env.errors import InputError

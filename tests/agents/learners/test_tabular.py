@@ -166,7 +166,9 @@ def test_the_entropy_bonus_is_the_gradient_of_the_entropy():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.whole) for s in (1, 2, 3))]
+)
 def test_solves_the_signalling_game_exactly(seed):
     task = make_task("signal:symbols=4")
     engine = TabularEngine("ABCD")

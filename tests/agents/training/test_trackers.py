@@ -10,11 +10,9 @@ from support.tiny_runs import At, Killed, kill, lines, tiny_config
 from support.wandb_files import tracked
 
 from neuromas_env.agents.training.api import resume, train
-from neuromas_env.agents.training.trackers import TRACKERS, check_trackers, read_trackers
+from neuromas_env.agents.training.trackers import SCORES, TRACKERS, check_trackers, read_trackers
 from neuromas_env.errors import InputError
 from neuromas_env.tasks import make_task
-
-HELD_OUT = ("strict", "extracted", "parse_rate")
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +36,11 @@ def killed_and_resumed(model, out, tracker):
         for name, value in row.items():
             if type(value) in (int, float) and name != "step":
                 found.setdefault(name, {})[row["step"]] = value
-        if "event" in row:
-            for name in HELD_OUT:
-                place = found.setdefault(f"held_out/{name}", {})
-                place[row["step"]] = row["evaluation"][name]
-    for name in HELD_OUT:
+        for place in ("validation", *(["evaluation"] if "event" in row else [])):
+            for name in SCORES if place in row else ():
+                tag = f"{place.replace('evaluation', 'held_out')}/{name}"
+                found.setdefault(tag, {})[row["step"]] = row[place][name]
+    for name in SCORES:
         found[f"held_out/{name}"][4] = getattr(result.after, name)
     assert found["held_out/extracted"].keys() == {0, 2, 4} and any(
         found["held_out/extracted"].values()

@@ -16,8 +16,7 @@ SINGLE += list(
     "−—‑…“”½¹²٣é中答ñ\u200b\u00a0\ufeff\u0130\ud800◁▷❌✓\n\t\0\x1b\U000f0001\u0301\u0316"
 )
 _drawn = random.Random(22)
-PAIRS = [_drawn.sample(SINGLE, 2) for _ in range(300)]
-HALVES = [_drawn.sample(SINGLE, 2) for _ in range(300)]
+PAIRS = [_drawn.sample(SINGLE, 2) for _ in range(600)]
 PIECES = (
     "A |B. |not A |the answer is A |answer: |\\boxed{|\\text{|\\frac{1}{|1,234,|1 234 |no, |wait |"
     "if A |(A) |one |hundred and |<think>|</think>|A, B or |is not |$1|**a|_a|between 1 and |1/2 |"
@@ -26,9 +25,10 @@ PIECES = (
 ).split("|")  # fmt: skip
 TEXTS = {
     "single": [char * LENGTH for char in SINGLE],
-    "pairs": [(a + b) * (LENGTH // 2) for a, b in PAIRS],
-    "halves": [a * (LENGTH // 2) + b * (LENGTH // 2) for a, b in HALVES],
+    "pairs": [(a + b) * (LENGTH // 2) for a, b in PAIRS[:60]],
+    "halves": [a * (LENGTH // 2) + b * (LENGTH // 2) for a, b in PAIRS[60:120]],
     "pieces": [piece * (LENGTH // len(piece)) for piece in (*PIECES, "|a|b|\n")],
+    "more pairs": [(a + b) * (LENGTH // 2) for a, b in PAIRS[120:]],
 }
 READ = {
     "choice": lambda reader, reply: reader.choice(reply, OPTIONS),
@@ -38,7 +38,10 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("texts", TEXTS)
+@pytest.mark.parametrize(
+    "texts",
+    [*list(TEXTS)[:-1], pytest.param("more pairs", marks=pytest.mark.whole)],
+)
 @pytest.mark.parametrize("kind", READ)
 @pytest.mark.parametrize("name", READERS)
 def test_no_text_takes_long(name, kind, texts):

@@ -51,7 +51,8 @@ LIMITS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("source", "outcome", "limit", "detail"), LIMITS)
 def test_a_verdict_names_the_limit_that_struck(box, source, outcome, limit, detail):
-    [verdict] = box.judge([program(source, "assert f(1)", seconds=1, wall_seconds=8)])
+    wall = 2 if limit == "wall" else 8  # a busy machine gives a second of its time late
+    [verdict] = box.judge([program(source, "assert f(1)", seconds=1, wall_seconds=wall)])
     assert (verdict.outcome, verdict.limit) == (outcome, limit), verdict
     assert detail in verdict.detail
 

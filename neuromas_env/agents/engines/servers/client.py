@@ -77,7 +77,6 @@ class Client:
             )
         except httpx2.InvalidURL as error:
             raise InputError(f"base_url must be http:// or https:// with a host: {error}") from None
-        self.url = str(self._openai.base_url)
         headers = self._openai.default_headers.items()
         values = [v for name, v in headers if isinstance(v, str) and is_secret(name)]
         tokens = [value.split()[-1] for value in values if value.split()]  # without `Bearer`
@@ -85,6 +84,7 @@ class Client:
             [self._openai.api_key, *tokens, *(address.secrets if address else ())],
             [user] if user else [],
         )
+        self.url = self.cut(str(self._openai.base_url))
         self.loop = asyncio.new_event_loop()
         thread = threading.Thread(target=_serve, args=(self.loop,), daemon=True)
         thread.start()

@@ -6,6 +6,7 @@ import pytest
 
 from neuromas_env.agents.engines.openai import OpenAIEngine
 from neuromas_env.agents.engines.servers.address import Address, read_address
+from neuromas_env.bench.config import BenchConfig
 from neuromas_env.errors import InputError
 
 UNUSABLE = (
@@ -31,6 +32,43 @@ def test_what_is_secret_in_an_address_stands_apart():
     )
     assert list(address.secrets) == ["p@ss", "k&y"]
     assert list(read_address("http://token@host").secrets) == ["token"]
+
+
+UUID = "7f9c2ba4-e88f-4d3a-9c1b-0a1b2c3d4e5f"
+TOKEN = "Zk3vQ9x7Lm2pR8tW"
+PATHS = {
+    f"https://host/{TOKEN}/v1": TOKEN,
+    f"https://host/v1/sk-proj-{TOKEN}/": f"sk-proj-{TOKEN}",
+    "https://host/token/abcdef-9/v1": "abcdef-9",
+    "https://host/api_key/abcd%2F%3F99": "abcd/?99",
+    f"https://host/{UUID}/openai": UUID,
+}
+OPEN = (
+    "https://host/v1", "https://api.openai.com/v1", "https://host/openai/deployments/gpt-4o-mini-2024-07-18",
+    "https://host/models/meta-llama/Meta-Llama-3.1-70B-Instruct-Turbo/v1", "https://host/auth/v1beta",
+    "https://host/authors/internationalisation/v1", "http://localhost:8000/v1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "token"), PATHS.items())
+def test_a_token_in_the_path_is_never_shown(text, token):
+    address = read_address(text)
+    assert list(address.secrets) == [token] and address.url == text
+    assert address.shown.count("***") == 1 and token not in address.shown
+    asked = {"out": "o", "methods": ("direct",), "tasks": ("arc",), "base_url": text}
+    assert token not in BenchConfig(**asked).command
+    engine = OpenAIEngine("m", base_url=text, api_key="none")
+    assert "***" in engine.base_url and token not in f"{engine.settings} {engine.base_url}"
+    with pytest.raises(InputError) as error:
+        read_address(text.replace("https", "htp"))
+    assert token not in str(error.value) and text.rpartition("/")[2] != token
+    engine.close()
+
+
+@pytest.mark.parametrize("text", OPEN)
+def test_names_in_a_path_are_shown(text):
+    address = read_address(text)
+    assert list(address.secrets) == [] and address.shown == text
 
 
 def test_a_key_that_cannot_be_sent_is_said_and_not_shown():

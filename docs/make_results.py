@@ -1,0 +1,108 @@
+"""Writes the generated part of the pages in `results/` and their figures, from their archives.
+
+    python docs/make_results.py                # all pages
+    python docs/make_results.py growth credit  # some
+
+The part stands between the marks BEGIN and END; what is written by hand around it stays.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from neuromas_env.bench.report import write_report
+from neuromas_env.bench.store import FILE
+from neuromas_env.experiments.run import HEAD
+from neuromas_env.experiments.verify import remake, unpacked
+from neuromas_env.files import read
+
+RESULTS = Path(__file__).resolve().parent / "results"
+ROOT = RESULTS.parent.parent
+BEGIN, END = "<!-- made by docs/make_results.py -->", "<!-- end of what is made -->"
+READER = "neuromas"
+
+
+def archives() -> dict[str, Path]:
+    """Return every archive of results by the name of its page."""
+    found = sorted([*RESULTS.rglob("*.tar.xz"), *RESULTS.rglob("*.sqlite.xz")])
+    return {re.sub(r"(-answers)?\.(tar|sqlite)\.xz$", "", path.name): path for path in found}
+
+
+def experiment(head: Path, archive: Path, page: Path) -> str:
+    """Return an experiment's report, its figures put beside the page."""
+    report = remake(head.parent)
+    for drawn in [*head.parent.glob("*.svg"), *head.parent.glob("*.csv")]:
+        shutil.copy(drawn, page.with_name(drawn.name))
+    up = "../" * (len(page.relative_to(RESULTS).parts) - 1)
+    text = report.read_text(encoding="utf-8").replace("(log.md)", f"({up}log/{page.name})")
+    known = read(head)
+    scale = known.get("scale", "tiny")
+    command = f"neuromas experiment {known['name']}{'' if scale == 'tiny' else f' --scale {scale}'}"
+    check = f"neuromas verify {archive.relative_to(ROOT)} --page {page.relative_to(ROOT)}"
+    return (
+        f"{text}\nAll answers and outcomes: [{archive.name}]({archive.name}). Unpacked, the first "
+        "command makes this report from them; the second checks the page against its archive:\n\n"
+        f"    {command} --out {head.parent.name}\n    {check}\n"
+    )
+
+
+def benchmark(store: Path, page: Path) -> str:
+    """Return the tables of a benchmark, its figure put beside the page."""
+    write_report(Console(quiet=True), store.parent, reader=READER)
+    drawn = store.parent / f"accuracy-tokens-{READER}.svg"
+    shutil.copy(drawn, page.with_name(f"{page.stem}-accuracy-tokens.svg"))
+    text = (store.parent / f"report-{READER}.md").read_text(encoding="utf-8")
+    return text[text.index("\n\n**") + 2 :]
+
+
+def verdicts() -> str:
+    """Return the table of all claims and their verdicts, as the pages of experiments have them."""
+    found: dict[str, dict[str, str]] = {}
+    for page in sorted((RESULTS / "experiments").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        [title, *_] = re.findall(r"^# ([^:\n]*)", text, re.M)
+        [claim] = re.findall(r"^\*\*Claim\.\*\* (.*)$", text, re.M)
+        [line] = re.findall(r"^\*\*Verdict\.\*\* (.*)$", text, re.M)
+        row = found.setdefault(title, {"claim": claim})
+        for networks, verdict in re.findall(r"([^.*]+): \*\*(.+?)\*\*", line):
+            row[networks.strip()] = f"[{verdict}](experiments/{page.name})"
+    heads = list(dict.fromkeys(head for row in found.values() for head in row))
+    lines = [["experiment", *heads], ["---"] * (len(heads) + 1)]
+    lines += [[title, *(row.get(head, "") for head in heads)] for title, row in found.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def put(page: Path, text: str) -> None:
+    """Write the generated part of a page below its title; a new page has the text's."""
+    held = page.read_text(encoding="utf-8") if page.is_file() else ""
+    title = re.match(r"# .*\n", text)
+    if BEGIN not in held:
+        held = f"{title[0] if title else ''}\n{BEGIN}"
+    before, _, rest = held.partition(BEGIN)
+    text = text.removeprefix(title[0] if title else "")
+    after = rest.partition(END)[2] or "\n"
+    page.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", encoding="utf-8")
+    print(page)
+
+
+def main(names: list[str]) -> None:
+    """Write the pages of the names, all without any."""
+    for name, archive in archives().items():
+        if names and name not in names:
+            continue
+        page = archive.with_name(f"{name}.md")
+        with unpacked(archive) as folder:
+            [head, *_] = [*folder.rglob(HEAD), *folder.rglob(FILE)]
+            known = head.name == HEAD
+            text = experiment(head, archive, page) if known else benchmark(head, page)
+        put(page, text)
+    put(RESULTS / "index.md", verdicts())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,107 @@
+"""A table of language models: trained, asked once, gone on with, and what its report says."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+from support.tiny_models import symbol_model
+
+from neuromas_env.errors import InputError
+from neuromas_env.experiments import language_table
+from neuromas_env.experiments.language_table import Reached
+from neuromas_env.experiments.load import load
+from neuromas_env.experiments.run import run_experiment
+from neuromas_env.progress import Reporter
+from neuromas_env.tasks import make_task
+
+TEXT = {"title": "Mine", "table": "what two rates reach.", "scales": ["mini"]}
+OPTIONS = {
+    "topology": "1-1", "dtype": "float32", "steps": 2, "questions": 2, "rollouts": 2, "rank": 4,
+    "max_new_tokens": 1, "validate_every": 1, "validate_questions": 3, "report_to": "none",
+}  # fmt: skip
+ARMS = {"slow": {"learning_rate": 0.001}, "fast": {"learning_rate": 0.05, "keep": "last"}}
+
+
+def write(folder, model, **more):
+    folder.mkdir(exist_ok=True)
+    text = TEXT | {"language": {"options": OPTIONS, "arms": ARMS}}
+    study = {"model": str(model), "tasks": ["signal:symbols=3"], "seeds": 2} | more
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(text))
+    (folder / "scales.yaml").write_text(yaml.safe_dump({"mini": {"tiny": study}}))
+    return load(folder, "mini")
+
+
+class Notes(Reporter):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_table_is_trained_asked_once_and_gone_on_with(tmp_path):
+    symbols = make_task("signal:symbols=3").symbols
+    model = symbol_model(tmp_path / "tiny", symbols, seed=6)
+    experiment = write(tmp_path / "mine", model)
+    page = run_experiment(experiment, tmp_path / "out")
+    first = page.read_text()
+    with (tmp_path / "out" / "mine-tiny.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    runs = [(row["arm"], row["seed"]) for row in rows]
+    assert runs == [("fast", "0"), ("fast", "1"), ("slow", "0"), ("slow", "1")]
+    assert {row["constant"] for row in rows} == {"0.3333"}
+    for row in rows:
+        assert float(row["peak_strict"]) >= max(
+            float(row["before_strict"]), float(row["final_strict"])
+        )
+    assert "| slow | " in first and "| fast | " in first
+
+    lost = next((tmp_path / "out" / "tiny").glob("fast-*/*/seed_1"))
+    shutil.rmtree(lost)
+    told = Notes()
+    again = run_experiment(experiment, tmp_path / "out", report=told).read_text()
+    trained = [note for note in told.notes if "training, " in note]
+    assert len(trained) == 1 and "fast on signal:symbols=3, seed 1" in trained[0]
+    with (tmp_path / "out" / "mine-tiny.csv").open() as file:
+        found = list(csv.DictReader(file))
+    assert [row | {"seconds": 0} for row in found] == [row | {"seconds": 0} for row in rows]
+    assert again.count("| slow | ") == first.count("| slow | ")
+
+
+def run(test, before=(0.1, 0.2), constant=0.3):
+    return Reached(before, test, test, test, constant, 0.1, 0.0, 5.0, [(0, 0.1), (9, test[0])])
+
+
+def test_targets_are_counted_by_strict_test_scores():
+    found = {
+        ("arm", "good"): [run((0.5, 0.5)), run((0.4, 0.5))],
+        ("arm", "worse than a constant"): [run((0.2, 0.9)), run((0.2, 0.9))],
+        ("arm", "worse than its start"): [run((0.31, 0.31), before=(0.4, 0.4))] * 2,
+    }
+    grid = language_table.targets({"arm": None}, found)
+    assert grid.rows == (("arm", "2", "1", "2", "+2.0", "10.0"),)
+    assert np.allclose(language_table.mean(found["arm", "good"], "test"), (0.45, 0.5))
+    single = language_table.reached("arm", {("arm", "good"): [run((0.5, 0.75))]})
+    assert single.rows == (
+        ("good", "30.0", "10.0, 20.0", "50.0, 75.0", "50.0, 75.0", "50.0, 75.0", "-", "0.100",
+         "0.0", "5"),
+    )  # fmt: skip
+
+
+def test_a_table_tries_no_rates(tmp_path):
+    with pytest.raises(InputError, match="rates must be left out of a table"):
+        write(tmp_path / "mine", tmp_path, rates=[0.1])
+
+
+@pytest.mark.parametrize("scale", ["tiny", "quick"])
+def test_the_recipe_has_all_tasks_and_both_networks(scale):
+    [study] = load("recipe", scale).studies
+    assert study.table and len(study.tasks) == {"tiny": 13, "quick": 4}[scale]
+    shapes = {arm.options["topology"] for arm in study.arms.values()}
+    assert shapes == {"1", "2-1"}
+    for arm in study.arms.values():
+        assert arm.options.get("whole_questions", False) == (arm.options["topology"] == "1")
