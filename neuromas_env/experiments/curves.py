@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuromas_env.bench.plots import to_svg
+from neuromas_env.tasks import Task
+from neuromas_env.tasks.interactive import InteractiveTask
 
 if TYPE_CHECKING:
     from neuromas_env.experiments.sample_complexity import Rise
@@ -75,6 +77,17 @@ def learning_curves(
                  xscale=scale)  # fmt: skip
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
     return to_svg(figure)
+
+
+def bounds(tasks: Mapping[str, Task]) -> dict[str, dict[str, float]]:
+    """Return what a network wins at most with one round, and without messages, by task."""
+    found: dict[str, dict[str, float]] = {}
+    for name, task in tasks.items():
+        if isinstance(task, InteractiveTask):
+            most = {"best with one round": task.one_round_accuracy("test")}
+            most |= {"best without messages": task.blind_accuracy("test")}
+            found[name] = {what: score for what, score in most.items() if score is not None}
+    return found
 
 
 def sample_complexity_picture(rise: Rise) -> str:

@@ -35,7 +35,6 @@ from neuromas_env.experiments.verdict import (
     read_scores,
 )
 from neuromas_env.files import read, write
-from neuromas_env.tasks.interactive import InteractiveTask
 
 PROBE = "probe.json"
 SEEDS = 5
@@ -317,19 +316,9 @@ def _curves(running: Running, pictures: Path) -> str:
     greedy = "greedy score, validation questions" if study.kind == "discrete" else "sampled score"
     path = pictures.with_name(f"{pictures.name}-curves.svg")
     scale = "log" if by_size else "linear"
-    write(path, curves.learning_curves(drawn, greedy, scale, _bounds(running)))
+    most = curves.bounds(getattr(running.backend, "tasks", {}))
+    write(path, curves.learning_curves(drawn, greedy, scale, most))
     return f"![Learning curves, {study.heading}: mean over seeds with 95 % bands]({path.name})"
-
-
-def _bounds(running: Running) -> dict[str, dict[str, float]]:
-    """Return what a network wins at most with one round, and without messages, by task."""
-    found: dict[str, dict[str, float]] = {}
-    for name, task in getattr(running.backend, "tasks", {}).items():
-        if isinstance(task, InteractiveTask):
-            most = {"best with one round": task.one_round_accuracy("test")}
-            most |= {"best without messages": task.blind_accuracy("test")}
-            found[name] = {what: score for what, score in most.items() if score is not None}
-    return found
 
 
 def _probes(running: Running, arm: Arm, pictures: Path) -> list[str]:
