@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 from neuromas_env.agents.training.evaluate import wilson
 from neuromas_env.bench.store import FILE, Store
 from neuromas_env.bench.tables import Grid, percent, to_markdown
-from neuromas_env.experiments.report import origin
 from neuromas_env.experiments.run import HEAD
 from neuromas_env.files import read
 from neuromas_env.tasks import make_task
@@ -46,8 +45,8 @@ of `1-1:rounds=2` acts and hears node_0 alone.
 
 Greedy answers to {asked} test questions, {games} different games; `node_0 blank` is the trained
 network without the message of node_0. A training run of two rounds took at most {minutes:.1f}
-minutes. {made}. Arms and comparisons: [report](experiments/rounds.md); every training step:
-[rounds.csv](rounds.csv).
+minutes. Arms, comparisons and the archive of all answers: [report](experiments/rounds.md); commit and
+machine: [log](log/rounds.md); every training step: [rounds.csv](rounds.csv).
 """
 
 
@@ -120,7 +119,7 @@ def page(folder: Path, study: Path, trained: list[dict[str, Any]]) -> str:
         picture=f"experiments/rounds-{head['scale']}-{study.name}-curves.svg",
         verdict=f"{reached}: {count} of {len(claimed)} seeds.", games=claimed[0].n,
         table=to_markdown(Grid("Test games", ("network", "seed", "won %", "95 %"), tuple(rows))),
-        minutes=max(spent.values()) / 60, made=origin(head["made"]),
+        minutes=max(spent.values()) / 60,
     )  # fmt: skip
 
 
