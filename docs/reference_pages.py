@@ -155,10 +155,26 @@ def rooms() -> str:
 
 
 def face() -> str:
-    """Return the names of the package's face, each with a link and a line about it."""
+    """Return the names of the package's face, each with a line about it; modules have no link."""
     names = _names(ROOT / "neuromas_env" / "__init__.pyi")
-    rows = ((f"[`{name}`][neuromas_env.{m}.{name}]", _about(m, name)) for name, m in names.items())
+    rows = [
+        (f"`{name}`", _documented(file))
+        if (file := _file(".".join(filter(None, (m, name)))))
+        else (f"[`{name}`][neuromas_env.{m}.{name}]", _about(m, name))
+        for name, m in names.items()
+    ]
     return table(("name", "what it is"), rows)
+
+
+def _file(module: str) -> Path | None:
+    """Return the file of a module of the package, None if there is none of the name."""
+    place = ROOT.joinpath("neuromas_env", *module.split("."))
+    files = place / "__init__.py", place.with_suffix(".py")
+    return next((file for file in files if file.is_file()), None)
+
+
+def _documented(file: Path) -> str:
+    return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 def _names(file: Path) -> dict[str, str]:
@@ -169,8 +185,8 @@ def _names(file: Path) -> dict[str, str]:
 
 def _about(module: str, name: str) -> str:
     """Return the first line of what a module says of one of its names."""
-    place = ROOT.joinpath("neuromas_env", *module.split("."))
-    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    file = _file(module)
+    assert file is not None, module
     body = ast.parse(file.read_text(encoding="utf-8")).body
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:

@@ -1,9 +1,16 @@
 # The face of the package: what `from neuromas_env import ...` offers, loaded when first used.
+# Modules hold what belongs to one subject: `testing.check_task`, `learners.register_learner`.
+from . import baselines as baselines
+from . import discrete_v0 as discrete_v0
+from . import experiments as experiments
+from . import neuromas_v0 as neuromas_v0
+from . import tasks as tasks
+from . import testing as testing
+from .agents import engines as engines
+from .agents import learners as learners
+from .agents import tables as tables
 from .agents.engines.mock import MockEngine as MockEngine
 from .agents.learners.base import Learner as Learner
-from .agents.learners.base import register_learner as register_learner
-from .agents.learners.tabular import TabularEngine as TabularEngine
-from .agents.learners.tabular import TabularReinforce as TabularReinforce
 from .agents.llm import LLMPolicy as LLMPolicy
 from .agents.llm import llm_network as llm_network
 from .agents.training.api import grow as grow
@@ -12,8 +19,6 @@ from .agents.training.api import train as train
 from .agents.training.config import TrainConfig as TrainConfig
 from .agents.training.evaluate import evaluate as evaluate
 from .baselines import make_baseline as make_baseline
-from .baselines import matched_self_consistency as matched_self_consistency
-from .baselines import register_baseline as register_baseline
 from .bench.config import BenchConfig as BenchConfig
 from .bench.runner import run_benchmark as run_benchmark
 from .bench.statistics import Estimand as Estimand
@@ -32,10 +37,7 @@ from .tasks import Example as Example
 from .tasks import Score as Score
 from .tasks import Task as Task
 from .tasks import make_task as make_task
-from .tasks import register_task as register_task
 from .tasks.qa import QuestionAnswer as QuestionAnswer
-from .tasks.readers import Form as Form
-from .testing import check_task as check_task
 from .topology import Topology as Topology
 
 __version__: str

@@ -53,10 +53,10 @@ def bench_marl(
     killed, the same command continues after the last finished run.
     """
     need("neuromas bench-marl", *REPORT)
-    from neuromas_env.experiments.marl import marl
+    from neuromas_env.experiments.marl import marl_experiment
 
     scale = "quick" if quick else "tiny"
-    chosen = marl(
+    chosen = marl_experiment(
         scale, algorithms=_names(algorithms), levels=_names(levels), updates=updates, seeds=seeds,
         growth_seeds=growth_seeds,
     )  # fmt: skip

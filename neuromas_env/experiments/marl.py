@@ -13,7 +13,7 @@ from neuromas_env.experiments.spec import Arm, Experiment, Study
 NAME = "marl"
 
 
-def marl(
+def marl_experiment(
     scale: str = "tiny",
     *,
     algorithms: Sequence[str] = (),

@@ -24,10 +24,23 @@ from neuromas_env.errors import InputError, unknown
 from neuromas_env.registry import BuiltIn, Registry
 from neuromas_env.scripts import Script, blamed, parse_script
 from neuromas_env.tasks.base import SPLITS, Example, Score, Task
+from neuromas_env.tasks.interactive import InteractiveTask, Response
 from neuromas_env.tasks.names import full_name, split_name
+from neuromas_env.tasks.readers.form import Form
 from neuromas_env.tasks.sources import Source
 
-__all__ = ["SPLITS", "Example", "Score", "Task", "list_tasks", "make_task", "register_task"]
+__all__ = [
+    "SPLITS",
+    "Example",
+    "Form",
+    "InteractiveTask",
+    "Response",
+    "Score",
+    "Task",
+    "list_tasks",
+    "make_task",
+    "register_task",
+]
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,10 @@ from neuromas_env.envs.discrete.layout import make_layout
 from neuromas_env.envs.discrete.levels import LEVELS
 from neuromas_env.envs.discrete.tasks import list_discrete_tasks
 from neuromas_env.errors import InputError
-from neuromas_env.experiments import table_report
+from neuromas_env.experiments import marl_experiment, table_report
 from neuromas_env.experiments.backends import discrete, tables
 from neuromas_env.experiments.backends.discrete import Discrete
 from neuromas_env.experiments.load import load
-from neuromas_env.experiments.marl import marl
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.run import run_experiment
 from neuromas_env.experiments.study import Running
@@ -96,7 +95,9 @@ def test_more_of_everything_may_be_added_to_a_folder_and_a_changed_setting_is_an
 
 def test_a_changed_default_of_an_algorithm_is_another_run(tmp_path, monkeypatch):
     def folder():
-        [study] = marl("quick", algorithms=["IQL"], levels=["xor-easy-v0"], seeds=1).studies
+        [study] = marl_experiment(
+            "quick", algorithms=["IQL"], levels=["xor-easy-v0"], seeds=1
+        ).studies
         running = Running(study, Discrete(study), tmp_path, Reporter())
         return running.path(running.runs()[0])
 
@@ -107,7 +108,9 @@ def test_a_changed_default_of_an_algorithm_is_another_run(tmp_path, monkeypatch)
 
 
 def test_two_at_a_time_are_refused(tmp_path, monkeypatch, capsys):
-    chosen = marl("quick", algorithms=["IQL"], levels=["xor-easy-v0"], updates=1, seeds=1)
+    chosen = marl_experiment(
+        "quick", algorithms=["IQL"], levels=["xor-easy-v0"], updates=1, seeds=1
+    )
     said = []
 
     def train(*args):
@@ -123,7 +126,7 @@ def test_two_at_a_time_are_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_the_full_table_is_as_large_as_it_says():
-    levels, growth = marl().studies
+    levels, growth = marl_experiment().studies
     assert (levels.seeds, growth.seeds) == (10, 30)
     of_one_round = {name for name in LEVELS if not name.startswith("index")}
     assert set(levels.arms) == set(ALGORITHMS.built_in) and set(levels.tasks) == of_one_round
@@ -137,7 +140,7 @@ def test_the_full_table_is_as_large_as_it_says():
 
 def test_growth_has_its_own_seeds_and_updates():
     def said(**options):
-        studies = {study.name: study for study in marl("quick", **options).studies}
+        studies = {study.name: study for study in marl_experiment("quick", **options).studies}
         return {name: study.seeds for name, study in studies.items()}, studies
 
     assert said(seeds=1)[0] == {"levels": 1, "growth": 1}
@@ -246,7 +249,7 @@ def test_other_libraries_runs_are_reported_too(tmp_path, capsys):
 def reached(scores):
     """A study of one task and what its arms have reached, made up."""
     tasks = dict.fromkeys(scores, ("relay:values=8",))
-    study = next(study for study in marl("quick").studies if study.name == "growth")
+    study = next(study for study in marl_experiment("quick").studies if study.name == "growth")
     kept = {name: study.arms[name] for name in scores}
     claims = tuple(claim for claim in study.claims if {claim.better, claim.than} <= set(scores))
     running = Running(
