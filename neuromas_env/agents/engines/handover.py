@@ -117,15 +117,16 @@ def compare(
     names = list(engine.adapters.names) if names is None else list(names)
     learned = {name: (metrics or {}).get(f"{SAMPLER_GAP}{name}") for name in names}
     known = {name: gap for name, gap in learned.items() if gap is not None}
-    asked = [name for name in names if not known.get(name, np.inf) <= engine.rounding]
+    wrong = [name for name, gap in known.items() if not gap <= engine.rounding]
+    asked = names if wrong else [name for name in names if name not in known]
     found = [*known.values()]
     if asked:
         found.append(
             _compare(engine, asked, _draw(engine, asked, _short(engine)), _rounding(engine, asked))
         )
-    for name in asked:
-        if name in known:  # drawn tokens say nothing of it: replies alone are read from a cache
-            raise InputError(_differs(name, known[name], engine.rounding, "as its replies show"))
+    for name in wrong:  # drawn tokens say nothing of it: a cache holds more of longer prompts
+        why = "the tokens of its replies show it, and a few drawn ones do not"
+        raise InputError(_differs(name, known[name], engine.rounding, why))
     return max(found, default=0.0)
 
 
