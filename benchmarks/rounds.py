@@ -45,7 +45,7 @@ of `1-1:rounds=2` acts and hears node_0 alone.
 
 Greedy answers to {asked} test questions, {games} different games; `node_0 blank` is the trained
 network without the message of node_0. A training run of two rounds took at most {minutes:.1f}
-minutes. Arms, comparisons and the archive of all answers: [report](experiments/rounds.md); commit and
+minutes. Arms, comparisons, archive of all answers: [report](experiments/rounds.md); commit and
 machine: [log](log/rounds.md); every training step: [rounds.csv](rounds.csv).
 """
 
