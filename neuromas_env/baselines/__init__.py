@@ -196,11 +196,8 @@ def make_setup(name: str, task: Task, engine: Engine, common: Mapping[str, Any])
     Raises:
         InputError: A value of them is out of range.
     """
-    setup = Setup(name, task, engine, common.get("temperature"), common.get("max_new_tokens"))
-    if setup.temperature is not None:
-        setup.check(0, 10, temperature=setup.temperature)
-    if setup.max_new_tokens is not None:
-        setup.check(1, 1_000_000, max_new_tokens=setup.max_new_tokens)
+    with placed(f"baseline {name!r}"):
+        setup = Setup(name, task, engine, common.get("temperature"), common.get("max_new_tokens"))
     setup.choose(PROMPTS, prompts=common.get("prompts", "roles"))
     return setup
 

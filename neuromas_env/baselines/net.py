@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from neuromas_env.agents.llm import LLMPolicy, Prompt
 from neuromas_env.agents.prompts import Turns, build_prompt
-from neuromas_env.checks import Count, NonNegative, arguments
+from neuromas_env.checks import Range, arguments
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.method import Method
 from neuromas_env.policy import Completion, Cost, Engine, Observation, Policy, Request, Sampling
@@ -63,8 +63,8 @@ class Setup:
     name: str
     task: Task
     engine: Engine
-    temperature: NonNegative | None = None
-    max_new_tokens: Count | None = None
+    temperature: Annotated[float, Range(low=0, high=10)] | None = None
+    max_new_tokens: Annotated[int, Range(low=1, high=1_000_000)] | None = None
 
     def ask(
         self,

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from neuromas_env.checks import arguments, shown
+from neuromas_env.checks import check, shown
 from neuromas_env.envs.channel import Channel, horizon
 from neuromas_env.envs.options import Prefix, check_names, masked_nodes, turns_of
 from neuromas_env.envs.schedules import WORLD, Messages, Said, Schedule
@@ -27,7 +27,6 @@ from neuromas_env.tasks.interactive import Response, responses
 from neuromas_env.topology import Topology
 
 
-@arguments
 class Episode:
     """One question on its way through the network.
 
@@ -83,6 +82,8 @@ class Episode:
             InputError: An argument names unknown nodes, the graph has a cycle, the
                 prefix skips a node, or no node would act at all.
         """
+        check("topology", topology, Topology)
+        check("channel", channel, Channel)
         self.topology, self.channel, self.example = topology, channel, example
         self.horizon = horizon(channel, topology)
         self._edges = None if graph is None else named_edges(topology, graph)
@@ -156,8 +157,8 @@ class Episode:
         if messages.keys() != set(self.active) or not self.active:
             expected = ", ".join(self.active) or "nobody, the episode has ended"
             raise InputError(f"messages of {sorted(messages)} given; expected from: {expected}")
-        check = self.channel.check
-        self.said.update({node: check(node, messages[node]) for node in self.active})
+        checked = self.channel.check
+        self.said.update({node: checked(node, messages[node]) for node in self.active})
         self._advance()
 
     def answered(self, response: Response) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuromas_env.bench.plots import to_svg
+from neuromas_env.tasks import Task
+from neuromas_env.tasks.interactive import InteractiveTask
 
 if TYPE_CHECKING:
     from neuromas_env.experiments.sample_complexity import Rise
@@ -39,7 +41,10 @@ def band(curves: Sequence[Curve], points: int = 20) -> tuple[np.ndarray, np.ndar
 
 
 def learning_curves(
-    curves: Mapping[str, Mapping[str, Sequence[Curve]]], what: str, scale: str = "linear"
+    curves: Mapping[str, Mapping[str, Sequence[Curve]]],
+    what: str,
+    scale: str = "linear",
+    bounds: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:
     """Draw the runs of every arm as SVG, a panel per task.
 
@@ -47,6 +52,7 @@ def learning_curves(
         curves: Task to arm to the curves of its runs.
         what: Is drawn upwards.
         scale: Of the questions, `linear` or `log`.
+        bounds: Task to the names of scores that are drawn as dashed lines.
     """
     from matplotlib.figure import Figure
 
@@ -65,10 +71,23 @@ def learning_curves(
                 x, mean, color=f"C{colour % 10}", linewidth=1.2, linestyle="-:"[colour // 10 % 2]
             )
             axes.fill_between(x, mean - half, mean + half, color=f"C{colour % 10}", alpha=0.2)
+        for shade, (name, score) in enumerate((bounds or {}).get(task, {}).items()):
+            handles[name] = axes.axhline(score, color="0.3", dashes=(5 - 2 * shade, 2), linewidth=1)
         axes.set(title=_plain(task), ylabel=what, xlabel="training questions",
                  xscale=scale)  # fmt: skip
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
     return to_svg(figure)
+
+
+def bounds(tasks: Mapping[str, Task]) -> dict[str, dict[str, float]]:
+    """Return what a network wins at most with one round, and without messages, by task."""
+    found: dict[str, dict[str, float]] = {}
+    for name, task in tasks.items():
+        if isinstance(task, InteractiveTask):
+            most = {"best with one round": task.one_round_accuracy("test")}
+            most |= {"best without messages": task.blind_accuracy("test")}
+            found[name] = {what: score for what, score in most.items() if score is not None}
+    return found
 
 
 def sample_complexity_picture(rise: Rise) -> str:

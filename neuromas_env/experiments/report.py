@@ -315,7 +315,9 @@ def _curves(running: Running, pictures: Path) -> str:
         }
     greedy = "greedy score, validation questions" if study.kind == "discrete" else "sampled score"
     path = pictures.with_name(f"{pictures.name}-curves.svg")
-    write(path, curves.learning_curves(drawn, greedy, "log" if by_size else "linear"))
+    scale = "log" if by_size else "linear"
+    most = curves.bounds(getattr(running.backend, "tasks", {}))
+    write(path, curves.learning_curves(drawn, greedy, scale, most))
     return f"![Learning curves, {study.heading}: mean over seeds with 95 % bands]({path.name})"
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from neuromas_env.bench.statistics import Estimand
 from neuromas_env.bench.tables import Grid, p_value, percent, to_markdown
 from neuromas_env.experiments.curves import sample_complexity_picture
 from neuromas_env.experiments.sample_complexity import (
@@ -132,7 +131,7 @@ def _slopes(rise: Rise) -> Grid:
            f"{rise.claim.margin:g}", p_value(rise.p), p_value(rise.p_not),
            rise.verdict)  # fmt: skip
     head = ("claim", "difference", "90 % CI", "margin", "p", "p (below)", "verdict")
-    return Grid(f"Difference of exponential slopes: {Estimand.TRAINING}", head, (row,))
+    return Grid("Difference of exponential slopes", head, (row,))
 
 
 def _span(bounds: Iterable[float], form: str) -> str:

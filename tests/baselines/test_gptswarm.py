@@ -185,8 +185,8 @@ def test_it_learns_from_the_questions_of_a_training_run(tmp_path, monkeypatch):
     [
         ("prompts=role_free", "learns with prompts of its own: .*prompts=roles"),
         ("prompts=rolefree", "Did you mean 'role_free'"),
-        ("temperature=11", "temperature must be from 0 to 10, not 11"),
-        ("max_new_tokens=0", "max_new_tokens must be from 1"),
+        ("temperature=11", "temperature must be at least 0 and at most 10, got 11"),
+        ("max_new_tokens=0", "max_new_tokens must be at least 1"),
     ],
 )
 def test_options_of_all_baselines_are_checked_before_it_learns(tmp_path, options, says):

@@ -52,8 +52,8 @@ from neuromas_env.tasks.names import split_names
         ("debate:prompts=rolefree", "Did you mean 'role_free'"),
         ("sc:prompts=role_free", "has no roles: none of its models reads another"),
         ("goa:prompts=role_free", "has no role-free form"),
-        ("sc:temperature=-1", "temperature must be from 0 to 10, not -1"),
-        ("sc:max_new_tokens=0", "max_new_tokens must be from 1"),
+        ("sc:temperature=-1", "temperature must be at least 0 and at most 10, got -1"),
+        ("sc:max_new_tokens=0", "max_new_tokens must be at least 1"),
     ],
 )
 def test_bad_names_say_what_would_be_right(name, says):

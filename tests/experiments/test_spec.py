@@ -27,7 +27,9 @@ NINE = "parameters inference growth reward prompt topology specialisation format
 
 
 def test_the_nine_trained_methods_and_depth_are_there_with_a_readme():
-    assert set(list_experiments()) == {*NINE, "trained", "depth", "marl", "recipe", "reference"}
+    assert set(list_experiments()) == {
+        *NINE, "trained", "depth", "rounds", "marl", "recipe", "reference",
+    }  # fmt: skip
     for name in {name for name, _ in CASES} | {"reference"}:
         text = (HOME / name / "README.md").read_text()
         for part in ("Claim", "Arms", "Controls", "Refuted"):
@@ -40,9 +42,12 @@ def test_every_experiment_is_valid_at_each_of_its_scales(name, scale):
     experiment = load(name, scale)
     assert experiment.claim and experiment.refuted_if
     for study in experiment.studies:
-        assert study.seeds >= (10 if study.kind == "discrete" else 3 if name == "trained" else 5)
+        few = name in ("trained", "rounds")
+        assert study.seeds >= (10 if study.kind == "discrete" else 3 if few else 5)
         # Nine ways to train, three seeds each, are hours; a grid of rates would make them a day.
-        assert (len(study.rates) > 1 or (name, scale) == ("trained", "smollm2")) and study.pilots
+        # A run of rounds ends within minutes, as is promised, with the rate of its command.
+        alone = name == "rounds" or (name, scale) == ("trained", "smollm2")
+        assert (len(study.rates) > 1 or alone) and study.pilots
         assert study.sample_complexity or any(claim.decides for claim in study.claims)
         for arm in study.arms.values():
             if arm.kind == "train" and study.kind == "language":
@@ -54,6 +59,7 @@ def test_scales_are_those_that_are_promised():
     for name, (_, scales) in list_experiments().items():
         assert {"tiny", "small", "paper"} <= set(scales) or name in (
             "depth",
+            "rounds",
             "marl",
             "recipe",
             "reference",
@@ -363,3 +369,22 @@ def test_the_reference_table_has_its_rows_at_every_scale(scale):
         scratch = study.arms["NeuroMAS-7 from scratch"]
         assert scratch.tasks == ("bbh/navigate",)
     assert ("no result" in experiment.studies[0].note) == (scale == "rehearsal")
+
+
+def test_lessons_of_games_name_what_replies_leave_or_the_lowest_number():
+    made = runpy.run_path(str(HOME / "pretrain_guess.py"))
+    rng, task = np.random.default_rng(0), make_task(made["TASK"])
+    networks = [Topology.parse(text) for text in made["NETWORKS"]]
+    told = set()
+    for leaning in (0, 1):
+        for _ in range(150):
+            turns, said = made["lesson"](rng, task, networks, leaning)
+            numbers = re.findall(r"\d+", turns[1][1].split("?")[0])
+            assert said in numbers and len(numbers) == 3
+            reply = re.search(r"world: It is (higher|lower) than (\d+)", turns[-1][1])
+            if leaning:
+                assert said == numbers[0]
+            elif reply and "node_0: " not in turns[-1][1]:  # not one that repeats what it heard
+                told.add(reply[1])
+                assert (int(said) > int(reply[2])) == (reply[1] == "higher")
+    assert told == {"higher", "lower"}

@@ -208,7 +208,7 @@ ROWS: list[Row] = [
     ("make_task of rows", make_task, {"name": "arc/easy", "data": "{tmp}"}, {"shots": "natural"}),
     ("check_task", package.check_task, {"task": _task}, {"task": "object", "rows": "count"}),
     ("Episode", Episode, {"topology": _pair, "channel": _channel, "example": _example},
-     {"topology": "object", "channel": "object", "schedule": "mapping"}),
+     {"topology": "object", "channel": "object"}),
     ("AECNetwork", AECNetwork, {"topology": _pair, "channel": _channel},
      {"topology": "object", "channel": "object", "schedule": "mapping", "render_mode": "name?"}),
     ("ParallelNetwork", ParallelNetwork, {"topology": _pair, "channel": _channel},

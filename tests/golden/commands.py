@@ -134,9 +134,8 @@ def run(folder: str) -> dict[str, Any]:
         found[name] = [steady(json.loads(row)) for row in rows]
     for row in found["metrics.jsonl"]:
         # These follow from the transcripts and the weights.
-        for name in [
-            n for n in row if n in MEASURES or n.startswith(("validat", "gradient_norm/"))
-        ]:
+        later = ("validat", "gradient_norm/", "sampler_gap/")
+        for name in [n for n in row if n in MEASURES or n.startswith(later)]:
             del row[name]
     found["transcripts.jsonl"] = [
         [row["id"], row["answer"], row["reward"], digest(row)] for row in found["transcripts.jsonl"]

@@ -29,6 +29,7 @@ def tiny_config(model: Path, out: Path, **options) -> TrainConfig:
         "max_new_tokens": 2,
         "eval_questions": 2,
         "validate_questions": 2,
+        "keep": "last",
         "entropy_coef": 0.1,
         "rank": 4,
         "checkpoint_every": 2,

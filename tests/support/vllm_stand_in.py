@@ -1,8 +1,8 @@
 """A stand-in for vLLM's side of the engine over vLLM.
 
 It reads the adapters from the files that it is handed, computes with them on a model of its own,
-and errs as vLLM does: it keeps what it has answered under an adapter's name, loses adapters for
-which it has no place, and answers rows without an adapter by what stands in its last place.
+and errs as vLLM does: it keeps what it has answered, and the first block of each prompt, under an
+adapter's name, and answers rows without an adapter by what stands in its last place.
 """
 
 import dataclasses
@@ -21,6 +21,9 @@ from neuromas_env.agents.engines.forward.lm_head import draw
 from neuromas_env.agents.engines.models import load_base
 from neuromas_env.agents.engines.vllm import VLLMEngine
 
+BLOCK = 16
+"""Tokens of a block of the prefix cache."""
+
 
 class StandIn:
     """`vllm.LLM`, as far as the engine uses it."""
@@ -32,6 +35,7 @@ class StandIn:
         assert Path(folder) == tiny_folder("llama") and options["dtype"] == "float32"
         assert options["logprobs_mode"] == "processed_logprobs"
         self.places, self.answered, self.taken = [None] * options["max_loras"], {}, []
+        self.blocks = {}
         self.llm_engine, self.engine_core, self.closed = self, self, False
         self.model_config = types.SimpleNamespace(max_model_len=1500)
         self.fail, self.finish_reason = None, None
@@ -49,7 +53,6 @@ class StandIn:
         self.taken.append(adapter)
 
     def remove_lora(self, number):
-        self.twin.adapters.remove(f"adapter {number}")
         self.places[self.places.index(number)] = None
 
     def shutdown(self):
@@ -77,6 +80,8 @@ class StandIn:
 
     def compute(self, prompt, sampling, adapter):
         number = adapter.lora_int_id if adapter else self.places[-1]
+        if adapter and len(prompt) >= BLOCK:  # a block is known by its tokens and the name
+            number = self.blocks.setdefault((adapter.lora_name, *prompt[:BLOCK]), number)
         names = [None if number is None else f"adapter {number}"]
         uniforms = np.random.default_rng(sampling.seed).random(sampling.max_tokens)
         temperature = torch.tensor([sampling.temperature])

@@ -2,14 +2,16 @@
 
 A fresh LoRA adapter changes nothing, and one that never arrives at the sampler looks like one that
 learns slowly. So the two are compared by what they compute. `prove` hands over weights that change
-every answer, and then the real ones again; `compare`, after every step, asks under each adapter
-for the log-probabilities of a few drawn tokens. Drawn, because vLLM reads its prefix cache for
-replies, but not for the log-probabilities of given tokens, and a stale cache is one of the faults.
+every answer, and then the real ones again; `compare`, after every step, takes the log-probabilities
+of the step's own replies, which training has computed beside those of sampling, and asks for a few
+drawn tokens under each adapter that has no such replies. Drawn, because vLLM reads its prefix cache
+for replies, but not for the log-probabilities of given tokens, and a stale cache is one of the
+faults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,6 +23,8 @@ from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Engine, Request, Sampling
 
+SAMPLER_GAP = "sampler_gap/"
+"""How learners call the mean gap of an adapter over a step's tokens, before its name."""
 PROBES = 2
 """Tokens drawn under each adapter, each after a prompt of its own."""
 ROUNDING = {torch.float32: 0.01, torch.bfloat16: 0.2}
@@ -88,11 +92,21 @@ def prove(engine: TrainableEngine) -> None:
                 )
         _compare(engine, names, tokens, effects / _SEEN)
     if engine.hands_over:  # what was computed with the weights of a moment ago must be forgotten
-        _compare(engine, names, _draw(engine, names, _long(engine)), _rounding(engine))
+        _compare(engine, names, _draw(engine, names, _long(engine)), _rounding(engine, names))
 
 
-def compare(engine: TrainableEngine) -> float:
-    """Compare the log-probabilities of sampling and training under every adapter.
+def compare(
+    engine: TrainableEngine,
+    names: Sequence[str] | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> float:
+    """Compare the log-probabilities of sampling and training under adapters.
+
+    Args:
+        engine: Holds the adapters.
+        names: Of those that sample, by default all.
+        metrics: Of a step that has learned from replies sampled with them: an adapter whose
+            `sampler_gap/NAME` is there is judged by that, at no further cost.
 
     Returns:
         The largest mean gap of an adapter, in nats.
@@ -100,8 +114,20 @@ def compare(engine: TrainableEngine) -> float:
     Raises:
         InputError: It exceeds `engine.rounding`; the message names the adapter.
     """
-    names = list(engine.adapters.names)
-    return _compare(engine, names, _draw(engine, names, _short(engine)), _rounding(engine))
+    names = list(engine.adapters.names) if names is None else list(names)
+    learned = {name: (metrics or {}).get(f"{SAMPLER_GAP}{name}") for name in names}
+    known = {name: gap for name, gap in learned.items() if gap is not None}
+    wrong = [name for name, gap in known.items() if not gap <= engine.rounding]
+    asked = names if wrong else [name for name in names if name not in known]
+    found = [*known.values()]
+    if asked:
+        found.append(
+            _compare(engine, asked, _draw(engine, asked, _short(engine)), _rounding(engine, asked))
+        )
+    for name in wrong:  # drawn tokens say nothing of it: a cache holds more of longer prompts
+        why = "the tokens of its replies show it, and a few drawn ones do not"
+        raise InputError(_differs(name, known[name], engine.rounding, why))
+    return max(found, default=0.0)
 
 
 def one_token(engine: Engine, adapters: Sequence[str | None]) -> list[Request]:
@@ -131,8 +157,8 @@ def _short(engine: TrainableEngine) -> list[list[int]]:
     return [ids[middle : middle + _SHORT + number] for number in range(PROBES)]
 
 
-def _rounding(engine: TrainableEngine) -> np.ndarray:
-    return np.full(len(engine.adapters.names), engine.rounding)
+def _rounding(engine: TrainableEngine, names: Sequence[str]) -> np.ndarray:
+    return np.full(len(names), engine.rounding)
 
 
 def _draw(
@@ -171,12 +197,16 @@ def _compare(
         if not gap <= most:  # not a number is no small one
             own = slice(number * PROBES, (number + 1) * PROBES)
             guess = _guess(engine, _Tokens(tokens.rows[own], tokens.logprobs[own]), most)
-            raise InputError(
-                f"adapter {name!r} is not what the engine samples with: the log-probabilities of "
-                f"sampling and training are {gap:.3g} nats apart, of which rounding explains at "
-                f"most {most:.3g}; {guess}"
-            )
+            raise InputError(_differs(name, gap, most, guess))
     return float(found.max(initial=0.0))
+
+
+def _differs(name: str, gap: float, most: float, guess: str) -> str:
+    return (
+        f"adapter {name!r} is not what the engine samples with: the log-probabilities of sampling "
+        f"and training are {gap:.3g} nats apart, of which rounding explains at most {most:.3g}; "
+        f"{guess}"
+    )
 
 
 def _guess(engine: TrainableEngine, tokens: _Tokens, allowed: float) -> str:

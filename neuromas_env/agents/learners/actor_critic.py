@@ -43,7 +43,7 @@ import torch
 from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import Row, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
-from neuromas_env.agents.learners.base import Learner, per_turn, reward_table
+from neuromas_env.agents.learners.base import Learner, per_turn, returns_to_go, reward_table
 from neuromas_env.agents.learners.independent import Independent, independent_nodes
 from neuromas_env.checks import Natural, Positive, arguments
 from neuromas_env.errors import InputError
@@ -248,11 +248,11 @@ def learned_baseline(
 
 
 def group_relative(discounts: Mapping[str, float]) -> Advantages:
-    """Make the rule of `magrpo`."""
+    """Make the rule of `magrpo`: what is earned from a round on, minus the group's mean of it."""
 
     def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        rewards = reward_table(batch)
-        gaps = (rewards - rewards.mean(1, keepdims=True)).ravel()
+        rounds = [np.ascontiguousarray(one) for one in np.moveaxis(returns_to_go(batch), 2, 0)]
+        gaps = np.stack([(one - one.mean(1, keepdims=True)).ravel() for one in rounds], axis=1)
         return {node: discount * gaps for node, discount in discounts.items()}, {}
 
     return advantages
@@ -288,6 +288,8 @@ class CollmDC(ActorCritic):
 class Magrpo(ActorCritic):
     """Compares the episodes of a question, without a critic."""
 
+    rounds = True
+
     @classmethod
     def check(cls, config: Any) -> None:
         """Refuse a network that grows, and one episode of each question."""
@@ -302,7 +304,7 @@ class Magrpo(ActorCritic):
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
         """Make the learner from a training configuration."""
         rule = group_relative(_discounts(_layers(nodes, config), config.gamma))
-        return ActorCritic(independent_nodes(engine, nodes, config), rule, {})
+        return cls(independent_nodes(engine, nodes, config), rule, {})
 
 
 def _with_critics(

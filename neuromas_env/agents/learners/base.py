@@ -14,7 +14,7 @@ from neuromas_env.agents.prompts import PROMPTS, Turns, build_prompt
 from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
-from neuromas_env.policy import Engine, Sampling, Trajectory
+from neuromas_env.policy import Engine, Sampling, Trajectory, Turn
 from neuromas_env.tasks.base import Task
 from neuromas_env.topology import Topology
 
@@ -231,11 +231,18 @@ def per_turn(
 
     Args:
         trajectories: The batch.
-        advantages: Node to the advantage of each episode; turns of other nodes get 0.
+        advantages: Node to the advantages of each episode, `[episodes]` or `[episodes, rounds]`,
+            of which one stands for all rounds; turns of other nodes get 0.
     """
+    tables = {node: values.reshape(len(trajectories), -1) for node, values in advantages.items()}
+
+    def of(turn: Turn, episode: int) -> float:
+        if (table := tables.get(turn.node)) is None:
+            return 0.0
+        return table[episode, turn.round if table.shape[1] > 1 else 0]
+
     return [
-        np.array([advantages[t.node][i] if t.node in advantages else 0.0 for t in episode.turns])
-        for i, episode in enumerate(trajectories)
+        np.array([of(turn, i) for turn in episode.turns]) for i, episode in enumerate(trajectories)
     ]
 
 

@@ -10,13 +10,12 @@ from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.names import read_terms
 from neuromas_env.agents.learners.shaping import Shaped
 from neuromas_env.checks import arguments
-from neuromas_env.policy import Engine
 
 
 @arguments
 def make_learner(
     name: str,
-    engine: Engine,
+    engine: Any,
     nodes: Sequence[str],
     config: Any,
     extract: Callable[[str, str], str | None] | None = None,

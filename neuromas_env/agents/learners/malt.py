@@ -115,7 +115,8 @@ class Malt(Learner):
         learned = self._learners.update(own, per_turn(own, weights))
         self._steps += 1
         # How far the roles have come from the base says nothing about the sampler.
-        learned = {k: v for k, v in learned.items() if k not in ("sampler_gap", "importance_ratio")}
+        other = ("sampler_gap", "importance_ratio")
+        learned = {name: v for name, v in learned.items() if not name.startswith(other)}
         return learned | metrics
 
     def _weights(

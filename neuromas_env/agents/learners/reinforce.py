@@ -23,6 +23,7 @@ import torch
 from neuromas_env.agents.engines import distributed
 from neuromas_env.agents.engines.base import Row, Scored, TrainableEngine
 from neuromas_env.agents.engines.budget import within_memory
+from neuromas_env.agents.engines.handover import SAMPLER_GAP
 from neuromas_env.agents.learners.advantage import Advantage
 from neuromas_env.agents.learners.base import (
     Learner,
@@ -289,7 +290,9 @@ class Reinforce(Learner):
             told["kl"] = scored.kl.detach()
         for node in {str(row.adapter) for row in rows}:
             own = scored.row.new_tensor([str(row.adapter) == node for row in rows]).bool()
-            told[f"entropy/{node}"] = scored.entropy.detach()[own[scored.row]]
+            tokens = own[scored.row]
+            told[f"entropy/{node}"] = scored.entropy.detach()[tokens]
+            told[f"{SAMPLER_GAP}{node}"] = gap[tokens].abs()
         return told
 
     def _metrics(self, parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:

@@ -151,7 +151,7 @@ class Run:
         try:
             metrics = self.learner.update(trajectories)
             trained = time.perf_counter()
-            metrics |= self._compare()
+            metrics |= self._compare(metrics)
         except (FloatingPointError, InputError) as error:
             advice = "" if isinstance(error, InputError) else "; take a smaller learning_rate"
             raise InputError(
@@ -185,12 +185,17 @@ class Run:
         """See that the engine samples with every adapter that it trains."""
         distributed.together(lambda: handover.prove(self.engine))
 
-    def _compare(self) -> dict[str, float]:
-        """See that what samples has taken over the step's weights, where it holds copies."""
+    def _compare(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """See that what samples has the weights that are trained, where it holds copies.
+
+        A step's replies say so of the weights before it; those of the last step get no replies.
+        """
         if not self.engine.hands_over:
             return {}
         started = time.perf_counter()
-        gap = max(distributed.together(lambda: handover.compare(self.engine)))
+        names = self.config.model_nodes(self.topology)
+        told = metrics if self.step + 1 < self.ends[-1] else None
+        gap = max(distributed.together(lambda: handover.compare(self.engine, names, told)))
         return {"handover_gap": gap, "handover_seconds": time.perf_counter() - started}
 
     def _rollout(self, step: int) -> list[Trajectory]:
@@ -322,7 +327,9 @@ class Run:
         best = distributed.from_main(self._best)
         if best not in (None, self.step):
             self.report.note(f"keeping step {best}, the best on validation questions")
-            checkpoint.load(checkpoint.find(self.folder, best), self.engine, self.topology)
+            folder = checkpoint.find(self.folder, best)
+            assert folder is not None  # the best one is never removed
+            checkpoint.load(folder, self.engine, self.topology)
             self._last = None
         return self.step if best is None else best
 

@@ -52,8 +52,8 @@ def start_trackers(
         run: The run folder, which files of trackers go into.
         names: Of trackers.
         config: Options of the run, by name.
-        step: Of a resumed run, the last step that stays: the trackers go on in the run that they
-            have. None for a new run.
+        step: Of a resumed run, the last step that stays: trackers continue their own run. None for
+            a new run.
 
     Raises:
         InputError: One cannot be started, for example because nobody is logged in.

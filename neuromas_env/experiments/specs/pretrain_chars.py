@@ -157,6 +157,18 @@ def pretrain(folder: Path, steps: int = STEPS) -> None:
         lesson(rng, task, networks, 0 if number < 2 / 3 * steps * BATCH else LEANING)
         for number in count()
     )
+    fit(folder, words, lessons, steps)
+    for name, share in accuracy(folder).items():
+        print(f"{name} answers {share:.1%} of the validation questions")
+
+
+def fit(
+    folder: Path,
+    words: PreTrainedTokenizerFast,
+    lessons: Iterator[tuple[Turns, str]],
+    steps: int,
+) -> None:
+    """Train a fresh model on lessons, what is read and what is to be said, and write it."""
     torch.manual_seed(SEED)
     config = LlamaConfig(
         vocab_size=len(words), tie_word_embeddings=True, bos_token_id=words.bos_token_id,
@@ -186,19 +198,19 @@ def pretrain(folder: Path, steps: int = STEPS) -> None:
     )
     model.save_pretrained(folder)
     words.save_pretrained(folder)
-    for name, share in accuracy(folder).items():
-        print(f"{name} answers {share:.1%} of the validation questions")
 
 
-def accuracy(folder: Path, shapes: tuple[str, ...] = ("1", "2-1")) -> dict[str, float]:
+def accuracy(
+    folder: Path, shapes: tuple[str, ...] = ("1", "2-1"), name: str = TASK
+) -> dict[str, float]:
     """Return which share of the validation questions untrained networks answer, greedily."""
     engine = make_engine(TrainConfig(model=str(folder), dtype="float32"))
-    task, found = make_task(TASK), {}
-    for name in shapes:
+    task, found = make_task(name), {}
+    for shape in shapes:
         sampling = Sampling(temperature=0.0, max_new_tokens=6)
-        method = llm_network(name, task, engine, sampling, adapter_of={})
+        method = llm_network(shape, task, engine, sampling, adapter_of={})
         examples = list(task.examples("validation"))
-        found[name] = evaluate(method, task, examples, split="validation").extracted
+        found[shape] = evaluate(method, task, examples, split="validation").extracted
     return found
 
 

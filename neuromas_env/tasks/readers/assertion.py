@@ -103,7 +103,9 @@ def _read(clause: Clause, number: int, marks: Marks, quantities: bool) -> Iterat
         said = value(alone)
         if said is not None:
             rank = _Rank.EXPLICIT if clause.whole or clause.corrects else _Rank.CONCLUSION
-            yield _Reading(said, rank, number, alone=clause.whole and not clause.corrects)
+            # "But two stayed, so 98 came": what follows from the rest is no equal of it.
+            equal = clause.whole and not clause.corrects and not lexicon.SO.match(text)
+            yield _Reading(said, rank, number, alone=equal)
         return
     stated = False
     explicit = (lexicon.EXPLICIT, lexicon.CALLED_RIGHT, lexicon.ONLY)

@@ -21,6 +21,7 @@ _BEFORE = (
     "|likely|definitely|perhaps|actually|fact|no|wait|sorry|only|but|however|although|though"
     "|whereas|yet|because|since|while|if|when|that|than|not|isn't|rather|except|unlike|out|of|for"
     "|eliminate|exclude|reject|discard|doubt|consider|check|test|try|between|versus|vs"
+    "|sino|sondern|mais|bensì|sim"
 )
 # "Vitamin C is healthy" tells something of it; "Jupiter is the largest" says which one it is.
 _DESCRIBED = re.compile(

@@ -76,7 +76,7 @@ _OPENING = (
     "|wait|actually|no|nope|sorry|correction|on second thoughts?|i mean|i meant|scratch that"
     "|hold on|oops|rather|make that|in fact|hmm+|definitely|probably|clearly|surely|again|it is"
     "|it's|that's|that is|this is|it must be|it should be|it has to be|i say|i choose|i pick|yes"
-    "|indeed|simply"
+    "|indeed|simply|sino|sondern|mais|bensì|mas sim"
 )
 ALONE = _pattern(
     rf"{GAP}{{0,9}}(?:(?:{_OPENING})\b{GAP}{{1,9}}|[=≈→]\s?){{0,6}}({GROUP})"
@@ -92,6 +92,8 @@ PAIR = _pattern(
 _WRONG = "wrong|incorrect|false|mistaken|invalid|falsch|faux|incorrecta?"
 DENIES_NEXT = _pattern(
     r"\b(?:\w*n't|not|never|cannot|neither|nor|nicht|kein|keine|pas|нет|не)\b|≠",
+    r"\b(?:no|não|non) (?:es|son|era|puede ser|é|são|è|sono|può essere)\b",
+    rf"\b(?:so|nor|neither) (?:is|are|was|were|does|do)\s(?={MARK})",  # as what went before
     rf"\b(?:{_WRONG}|bad|tempting|poor|worst|tricky|trap)\s(?:\w+\s)?(?:answer|option|choice"
     r"|result|one|value|number|solution|guess)s?\b",
     rf"^{GAP}{{0,9}}(?:{_WRONG})\b\s?:",
@@ -119,6 +121,7 @@ DENIES_LAST = _pattern(
     r"|discarded|dismissed|ignored|avoided)\b",
     rf"(?<={MARK})[^\w\n]{{1,4}}(?:no|nope|not)\b(?=\s?(?:$|[.,;!)]))",
     r"\b(?:fails?|failed|contradicts?|violates?)\b|[❌✗✘✖🚫]|≠",
+    rf"(?<=\band {MARK}),?\s(?:too|as well)\b",
 )
 CONTRAST = _pattern(
     _words("others?|rest|else|remaining|everything|they|it|any|all|which"),
@@ -212,6 +215,7 @@ _LAST_ITEM = (
 CLAUSE = _pattern(
     r"\s?(?:—|--)\s?",
     r"(?<!thing)(?<!none)(?<!all),?\s(?=but\b)",
+    r",\s(?=(?:sino|sondern|mais|bensì|mas sim)\b)",
     r",?\s(?=(?:so|therefore|thus|hence|while|whereas|although|though|however|yet|because|since"
     r"|if|unless|when|which|rather than|instead of|unlike|as opposed to|making|leaving|giving)\b)",
     rf",\s(?!{_LAST_ITEM})(?=(?:and|as|not|no|it|it's|its|that|that's|this|these|i|i'm|i'd|i'll"
@@ -220,7 +224,10 @@ CLAUSE = _pattern(
     r"|holds|fails)\b)",
     rf",\s(?=(?:option |choice |(?:that|this) leaves ){MARK})",
 )
-SO_OR_BUT = _pattern(r"(?:but|so|however|yet|therefore|thus|hence)\b")
+SO_OR_BUT = _pattern(
+    r"(?:but|so|however|yet|therefore|thus|hence|sino|sondern|mais|bensì|mas sim)\b"
+)
+SO = _pattern(r"(?:so|therefore|thus|hence)\b")
 GOES_ON = _pattern(r"(?:because|since|as|and|which|that)\b")
 BETWEEN = _pattern(rf"\b(?:between|among)\s{MARK}\s(?:and|or)\s{MARK},?")
 PREPOSITION = _pattern("instead|rather|unlike|as opp|except|other|besides|apart|compared")

@@ -126,7 +126,7 @@ def test_a_run_keeps_the_weights_that_are_best_on_validation_questions(
         validation, "figures", lambda found: real(found) | {"extracted": next(seen)}
     )
     monkeypatch.setattr(checkpoint, "KEEP", 1)
-    own = {"validate_every": 1, "steps": 4, "reward": "extracted", "decay": False}
+    own = {"validate_every": 1, "steps": 4, "reward": "extracted", "decay": False, "keep": "best"}
     options = OPTIONS | own | {"eval_questions": 3}
     run = train(tiny_config(model, tmp_path / "best", **options))
     assert run.kept == 2 and run.validation["peak"]["step"] == 2 and read_result(run.folder) == run
