@@ -26,6 +26,7 @@ from neuromas_env.cli.schema import OPTIONS
 from neuromas_env.config import Options, schema
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "neuromas_env"
 FLOORS = yaml.safe_load(Path(__file__).with_name("rooms.yaml").read_text(encoding="utf-8"))
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "yes or no"}
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
@@ -155,45 +156,62 @@ def rooms() -> str:
 
 
 def face() -> str:
-    """Return the names of the package's face, each with a line about it; modules have no link."""
-    names = _names(ROOT / "neuromas_env" / "__init__.pyi")
-    rows = [
-        (f"`{name}`", _documented(file))
-        if (file := _file(".".join(filter(None, (m, name)))))
-        else (f"[`{name}`][neuromas_env.{m}.{name}]", _about(m, name))
-        for name, m in names.items()
-    ]
-    return table(("name", "what it is"), rows)
+    """Return the names of the package's face with a link and a line each, and its modules."""
+    names, modules = [], []
+    for name, module in _names(PACKAGE / "__init__.pyi").items():
+        path = f"{module}.{name}".lstrip(".")
+        if _source(path).is_file():
+            offered = ", ".join(f"`{one}`" for one in _offered(path))
+            modules.append((f"`{name}`", _first_line(_tree(path)), offered))
+        else:
+            names.append((f"[`{name}`][neuromas_env.{path}]", _about(module, name)))
+    return "\n\n".join(
+        [
+            table(("name", "what it is"), names),
+            "Modules hold what belongs to one subject, as in `testing.check_task`:",
+            table(("module", "what it holds", "names"), modules),
+        ]
+    )
 
 
-def _file(module: str) -> Path | None:
-    """Return the file of a module of the package, None if there is none of the name."""
-    place = ROOT.joinpath("neuromas_env", *module.split("."))
-    files = place / "__init__.py", place.with_suffix(".py")
-    return next((file for file in files if file.is_file()), None)
+def _source(module: str) -> Path:
+    place = PACKAGE.joinpath(*module.split("."))
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
 
 
-def _documented(file: Path) -> str:
-    return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+def _tree(module: str) -> ast.Module:
+    return ast.parse(_source(module).read_text(encoding="utf-8"))
+
+
+def _first_line(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
+    return (ast.get_docstring(node) or "").partition("\n")[0]
 
 
 def _names(file: Path) -> dict[str, str]:
     """Return the names that a file imports from the package, with their modules."""
-    found = (n for n in ast.parse(file.read_text()).body if isinstance(n, ast.ImportFrom))
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    found = (node for node in tree.body if isinstance(node, ast.ImportFrom))
     return {a.name: (n.module or "").removeprefix("neuromas_env.") for n in found for a in n.names}
+
+
+def _offered(module: str) -> list[str]:
+    """Return what a module offers: what its stub imports, else its `__all__`."""
+    stub = _source(module).with_suffix(".pyi")
+    if stub.is_file():
+        return list(_names(stub))
+    found = [n.value for n in _tree(module).body if ast.unparse(n).startswith("__all__ = [")]
+    return ast.literal_eval(found[0]) if found else []
 
 
 def _about(module: str, name: str) -> str:
     """Return the first line of what a module says of one of its names."""
-    file = _file(module)
-    assert file is not None, module
-    body = ast.parse(file.read_text(encoding="utf-8")).body
+    body = _tree(module).body
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
+            return _first_line(node)
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return str(ast.literal_eval(after.value))  # type: ignore[union-attr]
-    return _about(_names(file)[name], name)
+    return _about(_names(_source(module))[name], name)
 
 
 def file(name: str) -> str:

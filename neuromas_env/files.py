@@ -75,7 +75,7 @@ def read_text(path: Path, limit: int = MOST_BYTES, right: str = "") -> str:
     Args:
         path: The file.
         limit: Bytes that it may hold.
-        right: What would be right, for messages.
+        right: What is right, for messages.
 
     Raises:
         InputError: It is missing, no file, too large or no UTF-8.
@@ -96,7 +96,7 @@ def read(path: Path, hint: Any = dict[str, Any], right: str = "") -> Any:
     Args:
         path: The file.
         hint: What it must hold.
-        right: What would be right, for messages.
+        right: What is right, for messages.
 
     Raises:
         InputError: It cannot be read or holds something else; the message names it.

@@ -27,6 +27,7 @@ from neuromas_env.cli import (
     train,
     verify,
 )
+from neuromas_env.cli.options import Command
 from neuromas_env.errors import InputError
 from neuromas_env.extras import EXTRA, missing
 from neuromas_env.scripts import blamed
@@ -60,7 +61,7 @@ app = typer.Typer(
 for _panel, _name, _command, _examples in COMMANDS:
     _head = "Example: " if len(_examples) == 1 else "Examples:\n\n"
     _epilog = _head + "\n\n".join(_examples)
-    app.command(_name, epilog=_epilog, rich_help_panel=_panel)(_command)
+    app.command(_name, cls=Command, epilog=_epilog, rich_help_panel=_panel)(_command)
 app.add_typer(data.app, name="data", rich_help_panel=NAMES)
 
 

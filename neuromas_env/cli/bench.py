@@ -52,9 +52,12 @@ def bench(
     if workers is not None and ray is None:
         raise InputError("--workers is for --ray; with --ray local it works on this machine")
     need("a benchmark", *REPORT, *(MODEL if asked.engine == "transformers" else ()))
-    from neuromas_env.bench.methods import check_names
+    from neuromas_env.bench.methods import check_names, is_trained, read_run
 
     check_names(asked)
+    for name in asked.methods if ray is None else ():  # the workers of a cluster have other disks
+        if is_trained(name):
+            read_run(name)  # a wrong folder is told before torch is loaded
     from neuromas_env.bench.runner import run_benchmark
     from neuromas_env.progress import ConsoleReporter
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from neuromas_env.agents.engines.base import LOADED
 from neuromas_env.agents.engines.models import check_model_name
@@ -49,6 +50,22 @@ _LISTED = {
     "methods": "baselines",
 }
 """Option to the list that holds its names."""
+
+
+class Command(TyperCommand):
+    """Shows a switch as `--[no-]name`: two columns of names leave no room for what they mean."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        switches = [one for one in self.params if one.secondary_opts]
+        names = [(one.opts, one.secondary_opts) for one in switches]
+        for one in switches:
+            one.opts, one.secondary_opts = [one.opts[0].replace("--", "--[no-]", 1)], []
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            for one, before in zip(switches, names, strict=True):
+                one.opts, one.secondary_opts = before
 
 
 def config_options(cls: type[Options], *names: str, **defaults: str) -> Callable[[F], F]:
@@ -141,6 +158,6 @@ def _help(metadata: Mapping[str, Any]) -> str:
 
 
 def _shown(one: Field) -> str | bool:
-    if one.default in (None, False, REQUIRED):
+    if one.default in (None, False, REQUIRED, (), ""):
         return False
     return ",".join(map(str, one.default)) if isinstance(one.default, tuple) else str(one.default)

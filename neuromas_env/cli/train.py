@@ -51,7 +51,11 @@ def train(
     chosen = TrainConfig.from_mapping(filed(config, options))
     check_trackers(chosen.report_to)
     need("training", *MODEL)  # said before rows are fetched
+    from neuromas_env.agents.training import checkpoint as checkpoints
+
     named_task(chosen if resume is None else saved_config(resume))
+    if chosen.grow_from is not None:
+        checkpoints.kept(chosen.grow_from)  # a wrong folder is told before torch is loaded
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
 

@@ -117,7 +117,9 @@ def _reached(running: Running, run: Run) -> Reached:
     facts = running.backend.facts(run.arm, run.task, running.path(run), 1)
     strict, extracted = np.mean(answers, axis=0).tolist()
     return Reached(
-        *(_pair(one) for one in (validated[0]["validation"], best["peak"], best["final"])),
+        _pair(validated[0]["validation"]),
+        _pair(best["peak"]),
+        _pair(best["final"]),
         (strict, extracted),
         facts["majority"],
         float(np.mean(entropies)) if entropies else 0.0,

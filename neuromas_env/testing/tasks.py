@@ -93,9 +93,13 @@ def _first(
     return list(islice(found, 1))
 
 
+_NAME = r"([\w.-]+(/[\w.-]+)?|.*\.py:\w+)(:\S+)?"
+"""Of a task that is registered, or in a file."""
+
+
 def _description(task: Task) -> Iterator[str]:
     name, form = getattr(task, "name", None), getattr(task, "answer_format", None)
-    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:\S+)?", name):
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         yield f"name must be a text such as 'capitals' or 'family/variant:depth=2', not {name!r}"
     if not isinstance(form, str) or not form.strip() or "\n" in form:
         yield (

@@ -86,7 +86,7 @@ def test_the_line_that_says_how_to_look_at_a_run_can_be_pasted(trained, tmp_path
 def test_every_field_of_the_configuration_is_an_option(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert command("train", "--help") == 0
-    out = flat(capsys.readouterr().out)
+    out = flat(capsys.readouterr().out).replace("[no-]", "")
     for option in fields(TrainConfig):
         assert f"--{option.name.replace('_', '-')} " in out
         assert option.metadata["help"] in out

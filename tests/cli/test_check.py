@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from textwrap import dedent
 
 import pytest
@@ -112,6 +113,15 @@ def check(tmp_path, monkeypatch, capsys):
 )
 def test_what_is_sound_has_no_fault(name, kind, check):
     assert check(name) == (0, f"{kind} {name}: no faults\n", "")
+
+
+@pytest.mark.parametrize("name", ["sums", "sums:most=25", "Saying:size=3"])
+def test_a_file_may_have_any_path(name, check, tmp_path):
+    folder = tmp_path / "my tasks"
+    folder.mkdir()
+    file = shutil.move(tmp_path / "mine.py", folder / "mine.py")
+    code, out, _ = check(f"{file}:{name}")
+    assert (code, out.partition(" ")[2]) == (0, f"{file}:{name}: no faults\n")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.bench.config import BenchConfig
-from neuromas_env.cli.app import main
+from neuromas_env.cli.app import COMMANDS, main
 
 HEAVY = ("torch", "transformers", "peft", "scipy", "pandas", "matplotlib", "sklearn", "datasets")
 BENCH = "bench --out o --tasks hierarchy/max --methods direct"
@@ -32,6 +32,8 @@ WRONG = {
     "train --device gpu": "unknown value of device: 'gpu'",
     "train --stepz 3": "No such option: --stepz",
     "train --resume nowhere": "nowhere is no run folder",
+    "train --grow-from nowhere": "no checkpoint in nowhere; give a run folder",
+    "eval --run nowhere": "no checkpoint in nowhere; give a run folder",
     "eval --task hierarchi/max": "unknown task 'hierarchi/max'",
     "eval --split tset": "unknown split 'tset'. Did you mean 'test'",
     "eval --policy golden": "unknown policy 'golden'. Did you mean 'gold'",
@@ -46,6 +48,7 @@ WRONG = {
     f"{BENCH},dirct": "unknown baseline 'dirct'. Did you mean 'direct'",
     f"{BENCH},sc:n=3": "unknown option of baseline 'sc': 'n'",
     f"{BENCH},neuroms@runs/x": "unknown method 'neuroms@runs/x'. Did you mean 'neuromas@RUN'",
+    f"{BENCH},neuromas@nowhere": "method 'neuromas@nowhere': no checkpoint in nowhere",
     "bench --out o --tasks hierarchi/max --methods direct": "unknown task 'hierarchi/max'",
     "adapt gptswrm --out o": "unknown baseline 'gptswrm'. Did you mean 'gptswarm'",
     "adapt gptswarm:agnts=2 --out o": "'agnts'. Did you mean 'agents'",
@@ -197,6 +200,21 @@ def test_commands_and_options_stand_in_panels(monkeypatch, capsys):
     assert "--device" in options["Model"] and "--learner" in options["Learning"]
     assert "--seed" in options["Run"]
     assert list(panels("eval"))[1:4] == ["Task", "Network", "Model"]
+
+
+@pytest.mark.slow
+def test_help_fits_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for _, name, *_ in COMMANDS:
+        for _ in range(2):  # the commands are made once, and their help is the same each time
+            with pytest.raises(SystemExit):
+                main([name, "--help"])
+            out = capsys.readouterr().out
+            assert "…" not in out and "()" not in out, name
+            assert name != "train" or "--[no-]gradient-checkpointing  " in out
+    with pytest.raises(SystemExit):  # and both forms are taken
+        main(["eval", "--skip-bad-rows", "--no-skip-bad-rows", "--task", "hierarchi/max"])
+    assert "unknown task" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [TrainConfig, BenchConfig])

@@ -48,10 +48,10 @@ def test_the_run_is_trained_and_repeated_from_its_folder(place):
 
 @pytest.mark.parametrize("shown", ERRORS)
 def test_errors_are_those_shown(place, capsys, shown):
-    number, option = re.search(r"line (\d+): (?:unknown option )?'?(\w+)", shown).groups()
+    number, option = re.search(r"line (\d+): (\w+)", shown).groups()
     lines = FILES["run.yaml"].splitlines(keepends=True)
-    right = {"rank": "rank: 16", "temprature": "temperature: 0.5"}[option]
-    wrong = {"rank": "rank: 0", "temprature": "temprature: 0.5"}[option]
+    right = {"rank": "rank: 16", "steps": "steps: 30"}[option]
+    wrong = {"rank": "rank: 0", "steps": "steps: many"}[option]
     assert lines[int(number) - 1].startswith(right)
     (place / "run.yaml").write_text(FILES["run.yaml"].replace(right, wrong))
     with pytest.raises(SystemExit) as end:

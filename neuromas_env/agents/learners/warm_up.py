@@ -82,7 +82,8 @@ class WarmUp(Learner):
         self._steps += 1
         del metrics["advantage_std"]
         # How far a bare answer is from the reply that was sampled says nothing of the sampler.
-        metrics = {k: v for k, v in metrics.items() if k not in ("sampler_gap", "importance_ratio")}
+        other = ("sampler_gap", "importance_ratio")
+        metrics = {name: v for name, v in metrics.items() if not name.startswith(other)}
         return metrics | {"imitated": float(np.concatenate(weights).mean())}
 
     def _cut(self, trajectory: Trajectory) -> tuple[Trajectory, np.ndarray]:

@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 
 from neuromas_env.agents.engines.base import TrainableEngine
@@ -76,6 +75,8 @@ def save(
     Raises:
         InputError: It cannot be written; the earlier ones are unharmed then.
     """
+    import torch
+
     folder = run / "checkpoints" / f"step_{state.step:06d}"
     if folder.exists() and read_state(folder).stage != state.stage:
         # Grown since, without a step in between.
@@ -258,6 +259,8 @@ def load_learner(folder: Path, learner: Learner | None = None) -> dict[str, Any]
     Raises:
         InputError: It is missing or broken, or the learner cannot take it.
     """
+    import torch
+
     path = folder / "learner.pt"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

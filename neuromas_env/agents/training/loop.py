@@ -327,7 +327,9 @@ class Run:
         best = distributed.from_main(self._best)
         if best not in (None, self.step):
             self.report.note(f"keeping step {best}, the best on validation questions")
-            checkpoint.load(checkpoint.find(self.folder, best), self.engine, self.topology)
+            folder = checkpoint.find(self.folder, best)
+            assert folder is not None  # the best one is never removed
+            checkpoint.load(folder, self.engine, self.topology)
             self._last = None
         return self.step if best is None else best
 

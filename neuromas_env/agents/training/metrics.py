@@ -55,6 +55,7 @@ METRICS: dict[str, tuple[Metric, ...]] = {
             "nats",
             "largest difference of a token's log-probability between sampling and training",
         ),
+        Metric("sampler_gap/NODE", "nats", "mean absolute difference over the tokens of one node"),
         Metric("importance_ratio", "ratio", "mean of p_trained / p_sampled over the tokens"),
         Metric("importance_capped", "share", "of the tokens whose ratio exceeds the cap"),
     ),

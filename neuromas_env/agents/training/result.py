@@ -77,10 +77,10 @@ class RunResult:
                 )
         if self.after is not None:
             lines.append(f"{'best constant answer':20} {self.after.majority:6.1%}")
-        for name, found in self.validation.items():
+        for name, scores in self.validation.items():
             lines.append(
-                f"{'validation, ' + name:20} {found['extracted']:6.1%} of {found['n']}, strict "
-                f"{found['strict']:.1%}, after step {found['step']}"
+                f"{'validation, ' + name:20} {scores['extracted']:6.1%} of {scores['n']}, strict "
+                f"{scores['strict']:.1%}, after step {scores['step']}"
             )
         if self.kept not in (None, self.steps):
             lines.append(f"these are the weights after step {self.kept}, which is the peak")

@@ -116,7 +116,12 @@ class Watch:
         self._told: set[str] = set()
 
     def step(self, line: Line) -> list[str]:
-        """Take a step's figures; return what the user should be told now."""
+        """Take a step's figures; return what the user should be told now.
+
+        Steps of the warm-up count for nothing: their replies are those of the untrained model.
+        """
+        if "imitated" in line:
+            return []
         entropies = [value for name, value in line.items() if name.startswith("entropy/")]
         entropy = sum(entropies) / len(entropies) if entropies else float("inf")
         line, told = {**line, "entropy": entropy}, []

@@ -15,10 +15,8 @@ from neuromas_env.files import write
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
 
-TRACKERS = (
-    "tensorboard", "wandb", "mlflow", "trackio", "swanlab", "comet_ml", "aim", "clearml", "dvclive",
-)  # fmt: skip
-"""Names of accelerate's trackers, which are those of their packages."""
+TRACKERS = ("tensorboard", "wandb")
+"""Those of accelerate's trackers that are tested; their names are those of their packages."""
 PROJECT = "neuromas"
 SCORES = ("strict", "extracted", "parse_rate")
 
@@ -54,8 +52,8 @@ def start_trackers(
         run: The run folder, which files of trackers go into.
         names: Of trackers.
         config: Options of the run, by name.
-        step: Of a resumed run, the last step that stays: TensorBoard, Weights & Biases and trackio
-            go on in the run that they have, the others start another one. None for a new run.
+        step: Of a resumed run, the last step that stays: trackers continue their own run. None for
+            a new run.
 
     Raises:
         InputError: One cannot be started, for example because nobody is logged in.
@@ -88,11 +86,7 @@ def _options(name: str, run: Path, step: int | None) -> dict[str, Any]:
     """Return what makes a tracker keep a run's figures together, also when it is resumed."""
     if name == "tensorboard":
         return {"purge_step": (step or 0) + 1}
-    if name == "wandb":
-        return {"dir": str(run), "name": run.name, "id": _identity(run), "resume": "allow"}
-    if name == "trackio":
-        return {"name": f"{run.name}-{_identity(run)}", "resume": "allow"}
-    return {"run_name": run.name} if name == "mlflow" else {}
+    return {"dir": str(run), "name": run.name, "id": _identity(run), "resume": "allow"}
 
 
 def _identity(run: Path) -> str:

@@ -73,3 +73,9 @@ def test_a_network_that_is_right_is_left_alone():
         "entropy/node_1": 0.0,
     }  # fmt: skip
     assert not any(watch.step(right) for _ in range(2 * IN_A_ROW))
+
+
+def test_the_warm_up_shows_no_sign():
+    watch, warming = Watch(), FINE | {"equal_groups": 1.0, "imitated": 0.9}
+    assert not any(watch.step(warming) for _ in range(2 * IN_A_ROW))
+    assert not any(watch.step(FINE | {"equal_groups": 1.0}) for _ in range(IN_A_ROW - 1))

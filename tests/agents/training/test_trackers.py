@@ -90,6 +90,6 @@ def test_a_tracker_that_is_not_installed_is_told_before_a_model_is_loaded(tmp_pa
     monkeypatch.setattr("neuromas_env.agents.training.trackers.find_spec", lambda name: None)
     assert read_trackers(None) == ()
     check_trackers("none")
-    with pytest.raises(InputError, match="^report_to: aim is not installed: pip install aim$"):
-        train(tiny_config(tmp_path / "no model", tmp_path / "run", report_to="aim"))
+    with pytest.raises(InputError, match="^report_to: wandb is not installed: pip install wandb$"):
+        train(tiny_config(tmp_path / "no model", tmp_path / "run", report_to="wandb"))
     assert not (tmp_path / "run").exists()
