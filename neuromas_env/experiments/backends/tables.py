@@ -151,7 +151,9 @@ def _update(
     rewards = batch.rewards + shaping(layout, batch, read_terms(options.shaping))
     batch = replace(batch, seen=rows[batch.seen], rewards=rewards)
     learner.update(batch)
-    calls = batch.sent.size + getattr(learner, "replayed", 0)
+    calls = batch.sent.size
+    if isinstance(learner, LeaveOneNodeOut):
+        calls += learner.replayed
     more = {
         "updates": 1, "questions": options.questions, "episodes": network.batch,
         "calls": calls, "tokens": calls * layout.bandwidth,
