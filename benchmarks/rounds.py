@@ -1,11 +1,13 @@
 """Write the page of the experiment `rounds`: how often networks win, against what one round wins.
 
     python benchmarks/rounds.py DIR --out docs/results
+    python benchmarks/rounds.py --tries docs/results/rounds-tries.csv
 
 `DIR` is what `neuromas experiment rounds --out DIR` wrote. Into the other folder go `rounds.md` and
 `rounds.csv`, the share of won games and the seconds of every training step. Test questions that are
 the same game, range and hidden number alike, count once: greedy answers to them are equal, and
-would make an interval too narrow.
+would make an interval too narrow. The second form draws the learning curves of single tries, with
+the columns `try`, `questions` and `won`, beside their file.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from typing import Any, NamedTuple
 from neuromas_env.agents.training.evaluate import wilson
 from neuromas_env.bench.store import FILE, Store
 from neuromas_env.bench.tables import Grid, percent, to_markdown
+from neuromas_env.experiments import curves
 from neuromas_env.experiments.run import HEAD
 from neuromas_env.files import read
 from neuromas_env.tasks import make_task
 
-LEARNED = "two rounds"
-"""The arm of which success is claimed."""
+TASK, LEARNED = "games/guess", "two rounds"
+"""The game, and the arm of which success is claimed."""
 QUERY = "SELECT method, task, seed, row, extracted FROM results WHERE error IS NULL ORDER BY cell"
 PAGE = """# Rounds: results
 
@@ -123,12 +126,29 @@ def page(folder: Path, study: Path, trained: list[dict[str, Any]]) -> str:
     )  # fmt: skip
 
 
+def draw(tries: Path) -> None:
+    """Draw learning curves against what one round and no message win at most."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    with tries.open(newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["try"], []).append((float(row["questions"]), float(row["won"])))
+    runs = {TASK: {name: [curve] for name, curve in found.items()}}
+    lines = curves.bounds({TASK: make_task(TASK)})
+    tries.with_suffix(".svg").write_text(
+        curves.learning_curves(runs, "won in training", bounds=lines)
+    )
+
+
 def main() -> None:
     """Read the folder and write the page and its data."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--tries", type=Path)
     given = parser.parse_args()
+    if given.tries:
+        draw(given.tries)
+        return
     [study] = sorted(path.parent for path in given.folder.glob(f"*/{FILE}"))
     trained = steps(study)
     (given.out / "rounds.md").write_text(page(given.folder, study, trained))

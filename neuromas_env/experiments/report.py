@@ -155,21 +155,20 @@ def _study(running: Running, folder: Path, name: str) -> Section:
     others = [one for one in findings if not one.decides]
     verdict, unit = overall(findings), "points"
     rows = [_summary(study, one) for one in deciding]
-    drawn = {
-        f"{one.claim}{_on(study, one)}": (
-            100 * one.found.difference, *(100 * bound for bound in one.interval),
-            100 * one.claim.threshold,
-        )
-        for one in deciding if one.found is not None
-    }  # fmt: skip
+    drawn: dict[str, tuple[float, float, float, float]] = {}
+    for one in deciding:
+        if one.found is not None:
+            values = (one.found.difference, *one.interval, one.claim.threshold)
+            difference, low, high, margin = (100 * value for value in values)
+            drawn[f"{one.claim}{_on(study, one)}"] = (difference, low, high, margin)
     parts = [f"## {study.heading}", _setting(running), _curves(running, pictures)]
     if study.sample_complexity is not None:
         more, rise = sample_complexity_section(running, scores, pictures)
         parts += more
         verdict, unit = rise.verdict, "difference of slopes"
-        rows, drawn = [(study.heading, *rise_row(rise))], {
-            rise_claim(rise): (rise.difference, *map(float, rise.interval), rise.claim.margin)
-        }  # fmt: skip
+        low, high = map(float, rise.interval)
+        rows = [(study.heading, *rise_row(rise))]
+        drawn = {rise_claim(rise): (rise.difference, low, high, rise.claim.margin)}
     frozen = any(arm.kind == "frozen" for arm in study.arms.values())
     grids = [_deciding(study, deciding)] if deciding else []
     grids += [_exploratory(study, others)] if others else []

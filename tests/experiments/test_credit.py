@@ -251,7 +251,7 @@ def test_a_learner_is_shown_shaped_rewards_if_that_is_asked_for():
 
 def test_the_baseline_of_a_difference_may_be_any_mode():
     kept, topology = Keeps(), Topology.parse("1")
-    learner = Counterfactual(kept, topology.nodes, topology, None, advantage="batch_mean")
+    learner = Counterfactual(kept, topology.nodes, topology, print, advantage="batch_mean")
     rewards = [t.reward for t in BATCH]
     learner.update([episode(t.group, t.reward, node_0="a") for t in BATCH])
     wanted = Advantage("batch_mean")(np.array(rewards).reshape(2, 2)).ravel()
