@@ -37,7 +37,7 @@ PAGE = """# Rounds: results
 Success, said before the runs: of each seed of `{learned}` the answers to the test games have a 95 %
 interval (Wilson) above the most that a network of one round wins. **{verdict}**
 
-In `{task}` one of three numbers is hidden, and after a guess the input node is told whether it
+In `{task}` one of three numbers is hidden, and after a guess the input node reads whether it
 is higher or lower. One guess finds it in {one} % of the games; two different ones in {deaf} %, if
 nobody listens to the reply; two with the middle first and then what the reply leaves in all. Node_1
 of `1-1:rounds=2` acts and hears node_0 alone.
