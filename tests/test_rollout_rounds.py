@@ -153,7 +153,7 @@ def test_counts_and_records_tell_the_round():
     said, texts = read_said(answer.transcript), [turn.text for turn in run.turns]
     assert [one["text"] for one in actions_of(said, 3)] == [texts[1], texts[3], run.answer]
     assert answer_in(said[:-1], 3) == said[-2] and answer_in(said, 3) == said[-1]
-    assert answer_in(said, 1)["text"] == texts[4]  # the last of node_0
+    assert answer_in(said, 1) == said[-1]  # of more nodes than were trained
 
 
 def test_the_turns_of_a_trajectory_are_a_prefix():

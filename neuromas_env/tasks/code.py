@@ -25,12 +25,12 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Hashable, Iterator, Sequence
+from typing import Literal
 
 from neuromas_env.checks import arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import sandbox
 from neuromas_env.tasks.base import SPLITS, Example, Reason, Score, Task
-from neuromas_env.tasks.names import check_choice
 from neuromas_env.tasks.pools import fingerprint
 from neuromas_env.tasks.readers.thoughts import without_thoughts
 from neuromas_env.tasks.sandbox import Program, Verdict
@@ -66,13 +66,12 @@ class CodeTask(Task):
 
     answer_format = "Answer with the Python code of the function only, without explanation."
 
-    def __init__(self, allow_unsandboxed: bool = False) -> None:
+    def __init__(self, allow_unsandboxed: Literal[False, True] = False) -> None:
         """Start the sandbox, so that a machine without one is told of at once.
 
         Raises:
             InputError: Untrusted code cannot be isolated here; see `sandbox.Sandbox`.
         """
-        check_choice("with code", "allow_unsandboxed", allow_unsandboxed, (False, True))
         self._allow_unsandboxed = bool(allow_unsandboxed)
         self._splits: dict[str, list[Example]] = {}
         # A vote is counted again when its ties are.

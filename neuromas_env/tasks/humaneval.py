@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from os import PathLike
+from typing import Literal
 
 from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
@@ -39,7 +40,7 @@ class HumanEval(CodeTask):
     def __init__(
         self,
         data: str | PathLike[str] | None = None,
-        allow_unsandboxed: bool = False,
+        allow_unsandboxed: Literal[False, True] = False,
         skip_bad_rows: bool = False,
     ) -> None:
         """Check that replies can be run; rows are loaded when a split is first asked for.

@@ -20,6 +20,7 @@ import sys
 import warnings
 from functools import lru_cache
 from os import PathLike
+from typing import Literal
 
 from neuromas_env.checks import Natural, arguments
 from neuromas_env.tasks.base import Example
@@ -48,7 +49,7 @@ class Mbpp(CodeTask):
         self,
         data: str | PathLike[str] | None = None,
         shots: Natural = 0,
-        allow_unsandboxed: bool = False,
+        allow_unsandboxed: Literal[False, True] = False,
         skip_bad_rows: bool = False,
     ) -> None:
         """Check that replies can be run; rows are loaded when a split is first asked for.

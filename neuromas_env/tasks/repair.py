@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from neuromas_env.errors import unknown
 from neuromas_env.tasks import humaneval, mbpp, sandbox
@@ -123,7 +123,7 @@ def make_repair(
     benchmark: str = "humaneval",
     rounds: int = 3,
     data: str | PathLike[str] | None = None,
-    allow_unsandboxed: bool = False,
+    allow_unsandboxed: Literal[False, True] = False,
     skip_bad_rows: bool = False,
 ) -> Repair:
     """Make the task; rows are loaded when a split is first asked for.

@@ -112,8 +112,9 @@ def test_decentralised_critics_read_one_prompt_each():
 
 def test_magrpo_compares_the_episodes_of_a_question():
     found, _ = group_relative({"node_0": 0.9, "node_2": 1.0})(BATCH)
-    assert np.allclose(found["node_2"], [0.5, -0.5, 0, 0])
-    assert np.allclose(found["node_0"], [0.45, -0.45, 0, 0])
+    # [episodes, rounds]
+    assert np.allclose(found["node_2"], [[0.5], [-0.5], [0], [0]])
+    assert np.allclose(found["node_0"], [[0.45], [-0.45], [0], [0]])
 
 
 # --- on a tiny model ----------------------------------------------------------------------

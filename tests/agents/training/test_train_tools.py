@@ -77,6 +77,8 @@ def test_options_are_checked(options, said):
 
 
 def test_a_learner_of_what_every_node_says_takes_none(tmp_path):
-    config = TrainConfig(topology="1-1", tools="node_0=python", learner="magrpo", out=str(tmp_path))
-    with pytest.raises(InputError, match="learner 'magrpo' learns from what every node says"):
+    config = TrainConfig(
+        topology="1-1", tools="node_0=python", learner="collm_cc", out=str(tmp_path)
+    )
+    with pytest.raises(InputError, match="learner 'collm_cc' learns from what every node says"):
         train(config)
