@@ -7,9 +7,9 @@ A script is a file beside this one. What it prints for a figure is found by a pa
 script that fails, or prints no figure where one is expected, counts as missed. One that
 needs what is not installed is left out, and the table says so.
 
-Figures go to docs/results/speed.json after every script, so that a killed run keeps its own;
-docs/results/speed.md is made from that file. A run replaces the former one of its size on its
-kind of machine: processor, cores and instruction set, which ATEN_CPU_CAPABILITY can lower.
+Figures go to docs/results/speed.json after every script, so that a killed run keeps its own. A
+run replaces the former one of its size on its kind of machine: processor, cores and instruction
+set, which ATEN_CPU_CAPABILITY can lower.
 """
 
 import argparse
