@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 
@@ -43,3 +44,14 @@ def test_every_pattern_occurs_in_its_script(table):
         text = (FOLDER / f"{row.script}.py").read_text(encoding="utf-8")
         last = re.sub(r"[: ]*N.*$", "", row.pattern).split(".*")[-1].split(": ")[-1]
         assert last in text, (row.script, row.pattern)
+
+
+def test_a_run_replaces_the_former_one_of_its_kind(table, tmp_path):
+    path, kind = tmp_path / "speed.json", {"machine": "a", "instructions": "AVX2", "size": "quick"}
+    for run in (
+        {**kind, "minutes": 1.0},
+        {**kind, "instructions": "AVX2 (emulated)", "minutes": 2.0},
+        {**kind, "minutes": 3.0},
+    ):
+        table.keep(path, run)
+    assert [run["minutes"] for run in json.loads(path.read_text())] == [2.0, 3.0]
