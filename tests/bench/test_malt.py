@@ -128,13 +128,11 @@ def test_a_run_of_malt_is_three_chains_in_a_benchmark(tmp_path, runs):
         direct, line = summarise(store)
     assert line.trainable == read_run(name).trainable > 0 == direct.trainable
     assert line.training == training_of(name) and direct.training == {}
-    titles = {
-        grid.title.partition(": ")[2]: grid for grid in make_grids([direct, line], "extracted")
-    }
-    training = titles["what training took in all"]
+    grids = make_grids([direct, line], "extracted")
+    training = next(grid for grid in grids if grid.title.endswith(": cost of training"))
     [row] = (dict(zip(training.head, row, strict=True)) for row in training.rows)
     assert (row["method"], row["questions"], row["calls"], row["steps"]) == (name, "4", "56", "2")
-    assert any(f"{name}: one training run" in title for title in titles)
+    assert any(f"A single training run: {name};" in grid.note for grid in grids)
     write_report(Console(quiet=True), tmp_path / "out")
     with (tmp_path / "out" / "report.csv").open() as file:
         frozen, trained = csv.DictReader(file)

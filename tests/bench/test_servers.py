@@ -98,8 +98,8 @@ def test_what_a_server_refuses_is_said_once_and_stands_in_the_report(tmp_path):
         turn.get("left_out") == ["seed"] for turns in said for turn in turns if "tokens" in turn
     )
     with Store(tmp_path) as store:
-        title = make_grids(summarise(store), "extracted")[0].title
-    assert title.endswith("; direct: asked without seed; sc:k=2: asked without seed")
+        note = make_grids(summarise(store), "extracted")[0].note
+    assert "direct: asked without seed. sc:k=2: asked without seed." in note
     assert rows(tmp_path, "SELECT DISTINCT settings ->> '$.left_out' AS x FROM cells") == [
         {"x": None}
     ]

@@ -114,7 +114,9 @@ def test_questions_are_drawn_without_replacement_and_by_step_alone():
 
 
 def test_a_failed_episode_ends_the_run_with_its_message(model, tmp_path):
-    config = tiny_config(model, tmp_path / "run", max_new_tokens=5000, eval_questions=0)
+    config = tiny_config(
+        model, tmp_path / "run", max_new_tokens=5000, eval_questions=0, validate_questions=0
+    )
     with pytest.raises(InputError, match="step 1, question 'train/.': node_0: the prompt has"):
         train(config)
 
