@@ -83,9 +83,8 @@ def _print_course(console: Console, result: Values) -> None:
         peak, final = found["peak"], found["final"]
         say(
             console,
-            f"extracted accuracy on {final['n']} validation questions: peak "
-            f"{_percent(peak['extracted'])} after step {peak['step']}, final "
-            f"{_percent(final['extracted'])} after step {final['step']}",
+            f"{final['n']} validation questions, strict and extracted: peak {_both(peak)} after "
+            f"step {peak['step']}, final {_both(final)} after step {final['step']}",
         )
     if (kept := result.get("kept")) not in (None, result["steps"]):
         say(console, f"the weights are those after step {kept}, the best on validation questions")
@@ -231,6 +230,10 @@ def _scores(rows: Mapping[str, Values]) -> Table:
             f"{failed[0]['errors']} failed, counted as wrong: {failed[0]['first_error']}"
         )
     return table
+
+
+def _both(found: Values) -> str:
+    return f"{_percent(found['strict'])} and {_percent(found['extracted'])}"
 
 
 def _percent(share: float) -> str:

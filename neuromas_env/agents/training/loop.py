@@ -138,7 +138,7 @@ class Run:
             cost={p: asdict(self.engine.cost.total(p)) for p in ("train", "eval", "validation")},
             facts={k: v for k, v in read(self.folder / "run.json", Head).items() if k != "stages"},
             kept=kept,
-            validation=validation.peak_and_final(lines, self.config.reward),
+            validation=validation.peak_and_final(lines, self.config.reward) or None,
             gradient_norms=validation.mean_norms(lines, self.topology.name),
         )
         write(self.folder / "result.json", json.dumps(result.to_dict(), indent=1))

@@ -62,6 +62,13 @@ class ValidatedAt(Validated):
     step: Natural
 
 
+class Course(TypedDict):
+    """The best and the last validation of a run."""
+
+    peak: ValidatedAt
+    final: ValidatedAt
+
+
 class Facts(TypedDict):
     """What a run is, in `run.json` and again in its result."""
 
@@ -102,7 +109,7 @@ class Result(TypedDict):
     cost: dict[str, Spent]
     facts: Facts
     kept: NotRequired[Natural]
-    validation: NotRequired[dict[str, ValidatedAt]]
+    validation: NotRequired[Course | None]
     gradient_norms: NotRequired[dict[str, NonNegative]]
 
 

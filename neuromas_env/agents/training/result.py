@@ -41,7 +41,7 @@ class RunResult:
             `keep`.
         validation: `peak` and `final`: the best scores, by the run's reward, and the last ones
             on the `n` validation questions: `strict`, `extracted` and `parse_rate`, with the `step`
-            after which they were had; empty for a task without such questions.
+            after which they were had; None for a task without such questions.
         gradient_norms: Node to the norm of its adapter's gradient before clipping, in the mean of
             the steps of the last network.
     """
@@ -55,7 +55,7 @@ class RunResult:
     cost: dict[str, dict[str, float]]
     facts: dict[str, Any]
     kept: int | None = None
-    validation: dict[str, dict[str, float]] = field(default_factory=dict)
+    validation: dict[str, dict[str, float]] | None = None
     gradient_norms: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class RunResult:
                 )
         if self.after is not None:
             lines.append(f"{'best constant answer':20} {self.after.majority:6.1%}")
-        for name, scores in self.validation.items():
+        for name, scores in (self.validation or {}).items():
             lines.append(
                 f"{'validation, ' + name:20} {scores['extracted']:6.1%} of {scores['n']}, strict "
                 f"{scores['strict']:.1%}, after step {scores['step']}"

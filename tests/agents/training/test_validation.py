@@ -68,7 +68,7 @@ def test_norms_of_nodes_make_up_the_norm_of_all(run):
 @pytest.mark.slow
 def test_training_goes_the_same_way_without_validation(run, model, tmp_path):
     bare = train(tiny_config(model, tmp_path / "bare", **OPTIONS | {"validate_questions": 0}))
-    assert bare.validation == {} and bare.gradient_norms == run.gradient_norms
+    assert bare.validation is None and bare.gradient_norms == run.gradient_norms
     log = untimed(run.folder / "metrics.jsonl")
     assert [row.pop("validation") for row in log if "validation" in row]
     assert log == untimed(bare.folder / "metrics.jsonl")
@@ -84,10 +84,11 @@ def test_every_report_shows_them(run):
     print_run(console, run.folder, None, 0)
     shown = console.file.getvalue()
     peak, final = (run.validation[name] for name in ("peak", "final"))
-    assert (
-        f"extracted accuracy on 3 validation questions: peak {100 * peak['extracted']:.1f} after "
-        f"step {peak['step']}, final {100 * final['extracted']:.1f} after step 3"
-    ) in shown
+    best, last = (
+        f"{100 * found['strict']:.1f} and {100 * found['extracted']:.1f} after step {found['step']}"
+        for found in (peak, final)
+    )
+    assert f"3 validation questions, strict and extracted: peak {best}, final {last}" in shown
     assert f"mean of all steps: node_0 {run.gradient_norms['node_0']:.3g}, node_1 " in shown
     events = EventAccumulator(str(run.folder / "tensorboard"))
     events.Reload()
