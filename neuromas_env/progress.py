@@ -106,7 +106,7 @@ class ConsoleReporter(Reporter):
             self._task = self._progress.add_task(
                 visible(what), total=total, completed=done, figures="", left=None
             )
-        else:
+        elif done < total:
             self.note(f"{what}: {total - done} to do")
 
     def advance(
