@@ -7,7 +7,7 @@
 `rounds.csv`, the share of won games and the seconds of every training step. Test questions that are
 the same game, range and hidden number alike, count once: greedy answers to them are equal, and
 would make an interval too narrow. The second form draws the learning curves of single tries, with
-the columns `try`, `questions` and `won`, beside their file.
+the columns `try`, `questions` and `won`, in the folder of their file.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from neuromas_env.agents.training.records import Metrics
 from neuromas_env.agents.training.validation import peak_and_final
 from neuromas_env.bench.tables import Grid, percent, to_markdown
 from neuromas_env.experiments.curves import learning_curves
-from neuromas_env.experiments.report import LOG, write_log
 from neuromas_env.experiments.spec import Arm, Experiment, slug
 from neuromas_env.experiments.study import Run, Running
+from neuromas_env.experiments.table_report import write_table
 from neuromas_env.files import read_lines, write
 
 NOTES = (
@@ -69,9 +69,7 @@ def write_report(
     made: Sequence[Mapping[str, str]],
 ) -> Path:
     """Write `report.md` and what it links to; return its path. See `report.write_report`."""
-    parts = [f"# {experiment.title}", f"**Shown:** {experiment.claim}"]
-    if experiment.matched:
-        parts.append(f"**Matched:** {experiment.matched}")
+    parts: list[str] = []
     for running in studies:
         found, name = read(running), f"{slug(experiment.name)}-{slug(running.study.name)}"
         write(folder / f"{name}.svg", learning_curves(_curves(found), "strict, validation"))
@@ -85,10 +83,7 @@ def write_report(
             *[to_markdown(reached(arm, found)) for arm in running.study.arms],
             f"![Strict validation scores, mean over seeds with 95 % bands]({name}.svg)",
         ]
-    parts += ["## Method", NOTES, f"Commands, commits and machines: [log]({LOG})."]
-    write_log(experiment, folder, made)
-    write(folder / "report.md", "\n\n".join(part.strip() for part in parts) + "\n")
-    return folder / "report.md"
+    return write_table(experiment, parts, NOTES, folder, made)
 
 
 def read(running: Running) -> dict[tuple[str, str], list[Reached]]:

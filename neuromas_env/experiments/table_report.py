@@ -79,14 +79,34 @@ def write_report(
     made: Sequence[Mapping[str, str]],
 ) -> Path:
     """Write `report.md` and what it links to; return its path. See `report.write_report`."""
-    parts = [f"# {experiment.title}", f"**Shown:** {experiment.claim}"]
-    if experiment.matched:
-        parts.append(f"**Matched:** {experiment.matched}")
+    parts: list[str] = []
     for running in studies:
         name = f"{slug(experiment.name)}-{slug(running.study.name)}"
         parts += _section(running, read(running), folder, name)
     parts += _trainers(folder / TRAINERS)
-    parts += ["## Method", NOTES, f"Commands, commits and machines: [log]({LOG})."]
+    return write_table(experiment, parts, NOTES, folder, made)
+
+
+def write_table(
+    experiment: Experiment,
+    sections: Sequence[str],
+    notes: str,
+    folder: Path,
+    made: Sequence[Mapping[str, str]],
+) -> Path:
+    """Write the report and the log of an experiment that claims nothing; return the report's path.
+
+    Args:
+        experiment: What was run.
+        sections: What is shown, in Markdown.
+        notes: The method.
+        folder: Where both go.
+        made: By which commands, for the log.
+    """
+    parts = [f"# {experiment.title}", f"**Shown:** {experiment.claim}"]
+    if experiment.matched:
+        parts.append(f"**Matched:** {experiment.matched}")
+    parts += [*sections, "## Method", notes, f"Commands, commits and machines: [log]({LOG})."]
     write_log(experiment, folder, made)
     write(folder / "report.md", "\n\n".join(part.strip() for part in parts) + "\n")
     return folder / "report.md"
