@@ -14,6 +14,7 @@ from neuromas_env.agents.engines.devices import precision
 from neuromas_env.agents.engines.models import load_base
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.training.config import PRECISIONS
+from neuromas_env.policy import Engine
 
 THREADS = 2
 RANK = 16
@@ -46,6 +47,17 @@ def make_engine(chosen, nodes, **more):
         engine.adapters.add(f"node_{number}", number)
         engine.adapters.add_noise(f"node_{number}", 0.01, number)
     return engine
+
+
+class Recorder(Engine):
+    """An engine that remembers the batches it was asked."""
+
+    def __init__(self, engine):
+        self.engine, self.cost, self.batches = engine, engine.cost, []
+
+    def generate(self, requests):
+        self.batches.append(list(requests))
+        return self.engine.generate(requests)
 
 
 def random_rows(engine, nodes, questions, rollouts, prompt, completion):

@@ -11,7 +11,7 @@ import copy
 import warnings
 
 import torch
-from model_setup import RANK, alternate, make_engine, options
+from model_setup import RANK, Recorder, alternate, make_engine, options
 from peft import LoraConfig, get_peft_model
 
 from neuromas_env.agents.engines.models import load_base
@@ -23,17 +23,6 @@ from neuromas_env.topology import Topology
 
 TARGET = 0.9
 NETWORKS = ("1", "2-1", "2-2-2-1")
-
-
-class Recorder:
-    """An engine that remembers the batches it was asked."""
-
-    def __init__(self, engine):
-        self.engine, self.cost, self.batches = engine, engine.cost, []
-
-    def generate(self, requests):
-        self.batches.append(list(requests))
-        return self.engine.generate(requests)
 
 
 def record(engine, network, questions, rollouts, new_tokens):

@@ -8,8 +8,9 @@ script that fails, or prints no figure where one is expected, counts as missed. 
 needs what is not installed is left out, and the table says so.
 
 Figures go to docs/results/speed.json after every script, so that a killed run keeps its own. A
-run replaces the former one of its size on its kind of machine: processor, cores and instruction
-set, which ATEN_CPU_CAPABILITY can lower.
+script's figures replace its former ones of the same size on the same kind of machine: processor,
+cores and instruction set, which ATEN_CPU_CAPABILITY can lower. `python docs/make_results.py speed`
+puts them into the page.
 """
 
 import argparse
@@ -148,15 +149,15 @@ def measure(script, quick):
     code, output = run(script, quick)
     print(output.rstrip(), f"\n({time.perf_counter() - started:.0f} s)", flush=True)
     if script in WHOLE:
-        return [(f"{script}: {WHOLE[script]}", "see above", "all", "MISSED" if code else "ok")]
+        return [(f"{script}: {WHOLE[script]}", "", "its own", "MISSED" if code else "ok")]
     rows = list(figures(script, output, quick))
     if code and not any(row[3] == "MISSED" for row in rows):
-        rows.append((f"{script}: a target or an error, see above", "-", "", "MISSED"))
+        rows.append((f"{script}: a target of its own, or an error", "-", "", "MISSED"))
     return rows
 
 
 def setting(size):
-    """What figures hold for: a run replaces the stored one that agrees in the first three."""
+    """What figures hold for: machine, instruction set, size of the work, versions."""
     import torch
 
     lowered = " (emulated)" if "ATEN_CPU_CAPABILITY" in os.environ else ""
@@ -164,19 +165,19 @@ def setting(size):
         "machine": machine(),
         "instructions": torch.backends.cpu.get_cpu_capability() + lowered,
         "size": size,
-        "commit": commit(),
-        "date": datetime.now(UTC).date().isoformat(),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")}
         | {"python": platform.python_version()},
     }
 
 
 def keep(path, run):
-    """Put a run into the file of results, in place of the former one of its kind."""
-    kind = ("machine", "instructions", "size")
+    """Put a run's scripts into the file of results, in place of those measured alike before."""
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    kind = ("machine", "instructions", "size")
     others = [one for one in stored if any(one[key] != run[key] for key in kind)]
-    write(path, json.dumps([*others, run], indent=1) + "\n")
+    same = [one for one in stored if one not in others and one["versions"] == run["versions"]]
+    scripts = {name: found for one in [*same, run] for name, found in one["scripts"].items()}
+    write(path, json.dumps([*others, {**run, "scripts": scripts}], indent=1) + "\n")
 
 
 def main():
@@ -184,29 +185,32 @@ def main():
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--quick", action="store_true", help="smaller work, fewer repeats")
     size.add_argument("--full", action="store_true")
-    parser.add_argument("--only", nargs="+", metavar="SCRIPT", help="these alone, kept nowhere")
+    parser.add_argument("--only", nargs="+", metavar="SCRIPT", help="these alone")
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of results")
     chosen = parser.parse_args()
     names = dict.fromkeys([*(row.script for row in ROWS), *WHOLE])
     names = [name for name in names if (HERE / f"{name}.py").exists()]
     if unknown := set(chosen.only or ()) - set(names):
         raise SystemExit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names)}")
-    started = time.perf_counter()
-    run = setting("quick" if chosen.quick else "full") | {"minutes": 0.0, "rows": []}
+    run = setting("quick" if chosen.quick else "full") | {"scripts": {}}
+    of = {"commit": commit(), "date": datetime.now(UTC).date().isoformat()}
     for name in chosen.only or names:
-        for row in measure(name, chosen.quick):
-            figure = dict(zip(("what", "measured", "target", "verdict"), row, strict=True))
-            run["rows"].append({"script": name, **figure})
-        run["minutes"] = round((time.perf_counter() - started) / 60, 1)
-        if not chosen.only:
-            keep(chosen.out, run)
+        started = time.perf_counter()
+        rows = [
+            dict(zip(("what", "measured", "target", "verdict"), row, strict=True))
+            for row in measure(name, chosen.quick)
+        ]
+        seconds = round(time.perf_counter() - started)
+        run["scripts"][name] = of | {"seconds": seconds, "rows": rows}
+        keep(chosen.out, run)
     print(f"\n{run['machine']}, {run['instructions']}, {run['size']}")
+    rows = [row for script in run["scripts"].values() for row in script["rows"]]
     head = {"what": "what", "measured": "measured", "target": "target", "verdict": ""}
-    for row in (head, *run["rows"]):
+    for row in (head, *rows):
         line = f"{row['what']:58}{row['measured']:>10}{row['target']:>9}  {row['verdict']}"
         print(line.rstrip())
-    print(f"{run['minutes']} minutes")
-    return any(row["verdict"] == "MISSED" for row in run["rows"])
+    print(f"{sum(script['seconds'] for script in run['scripts'].values()) / 60:.1f} minutes")
+    return any(row["verdict"] == "MISSED" for row in rows)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ over anew. Both begin with an empty prefix cache. Needs the environment of docs/
 
 import time
 
-from model_setup import RANK, alternate, options
+from model_setup import RANK, Recorder, alternate, options
 
 from neuromas_env.agents.engines.models import load_base, resolve_model
 from neuromas_env.agents.engines.vllm import VLLMEngine
@@ -23,17 +23,6 @@ from neuromas_env.topology import Topology
 
 TARGET = 0.9
 NETWORK = Topology.parse("2-1")
-
-
-class Recorder:
-    """Remembers what it was asked."""
-
-    def __init__(self, engine):
-        self.engine, self.cost, self.batches = engine, engine.cost, []
-
-    def generate(self, requests):
-        self.batches.append(requests)
-        return self.engine.generate(requests)
 
 
 def make_engine(chosen):

@@ -8,10 +8,12 @@ The part stands between the marks BEGIN and END; what is written by hand around 
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -77,6 +79,37 @@ def verdicts() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def speed() -> str:
+    """Return a table for each kind of machine of what benchmarks/run.py has measured there."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for run in json.loads((RESULTS / "speed.json").read_text(encoding="utf-8")):
+        kinds.setdefault(f"{run['machine']}, {run['instructions']}", []).append(run)
+    return "\n\n".join(f"## {kind}\n\n{_speed(runs)}" for kind, runs in kinds.items())
+
+
+def _speed(runs: list[dict[str, Any]]) -> str:
+    found: dict[str, dict[str, str]] = {}
+    notes = []
+    for run in runs:
+        for script in run["scripts"].values():
+            for row in script["rows"]:
+                value = row["measured"] or {"ok": "reached", "MISSED": "missed"}[row["verdict"]]
+                line = found.setdefault(row["what"], {"target": row["target"]})
+                line[run["size"]] = f"**{value}**" if row["verdict"] == "MISSED" else value
+        commits = dict.fromkeys(script["commit"] for script in run["scripts"].values())
+        minutes = sum(script["seconds"] for script in run["scripts"].values()) / 60
+        versions = ", ".join(f"{name} {one}" for name, one in run["versions"].items())
+        notes.append(
+            f"- {run['size']}: {minutes:.0f} minutes, commit {', '.join(commits)}, {versions}"
+        )
+    sizes = [run["size"] for run in runs]
+    lines = [["what", *sizes, "target"], ["---", *["---:"] * len(sizes), "---"]]
+    lines += [
+        [what, *(row.get(s, "-") for s in sizes), row["target"]] for what, row in found.items()
+    ]
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes])
+
+
 def put(page: Path, text: str) -> None:
     """Write the generated part of a page below its title; a new page has the text's."""
     held = page.read_text(encoding="utf-8") if page.is_file() else ""
@@ -102,6 +135,7 @@ def main(names: list[str]) -> None:
             text = experiment(head, archive, page) if known else benchmark(head, page)
         put(page, text)
     put(RESULTS / "index.md", verdicts())
+    put(RESULTS / "speed.md", speed())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ import sys
 import pytest
 from support.paths import ROOT
 
+sys.path.insert(0, str(ROOT / "docs"))
+import make_results  # noqa: E402
+
 FOLDER = ROOT / "benchmarks"
 
 
@@ -46,12 +49,23 @@ def test_every_pattern_occurs_in_its_script(table):
         assert last in text, (row.script, row.pattern)
 
 
-def test_a_run_replaces_the_former_one_of_its_kind(table, tmp_path):
-    path, kind = tmp_path / "speed.json", {"machine": "a", "instructions": "AVX2", "size": "quick"}
+def test_a_script_replaces_its_former_figures_of_the_same_kind(table, tmp_path):
+    path = tmp_path / "speed.json"
+    kind = {"machine": "a", "instructions": "AVX2", "size": "quick", "versions": {"torch": "2"}}
     for run in (
-        {**kind, "minutes": 1.0},
-        {**kind, "instructions": "AVX2 (emulated)", "minutes": 2.0},
-        {**kind, "minutes": 3.0},
+        {**kind, "scripts": {"peer": {"seconds": 1}, "floor": {"seconds": 1}}},
+        {**kind, "instructions": "AVX2 (emulated)", "scripts": {"peer": {"seconds": 2}}},
+        {**kind, "scripts": {"peer": {"seconds": 3}}},
     ):
         table.keep(path, run)
-    assert [run["minutes"] for run in json.loads(path.read_text())] == [2.0, 3.0]
+    emulated, own = json.loads(path.read_text())
+    assert emulated["scripts"] == {"peer": {"seconds": 2}}
+    assert own["scripts"] == {"peer": {"seconds": 3}, "floor": {"seconds": 1}}
+    # Figures of other versions do not stand in one table with these.
+    table.keep(path, {**kind, "versions": {"torch": "3"}, "scripts": {"floor": {"seconds": 4}}})
+    assert json.loads(path.read_text())[-1]["scripts"] == {"floor": {"seconds": 4}}
+
+
+def test_the_page_has_the_figures_that_are_stored():
+    page = (ROOT / "docs" / "results" / "speed.md").read_text(encoding="utf-8")
+    assert make_results.speed() in page
