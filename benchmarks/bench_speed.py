@@ -36,6 +36,7 @@ class Letters(Task):
     """Which of four letters is the one? Nobody can know."""
 
     name = "letters"
+    disjoint = False
     answer_format = "Answer with the letter only."
     max_new_tokens = 10
 

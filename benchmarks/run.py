@@ -3,9 +3,10 @@
     python benchmarks/run.py --quick     (smaller work, fewer repeats)
     python benchmarks/run.py --full
 
-A script is a file beside this one. What it prints for a figure is found by a pattern; a
-script that fails, or prints no figure where one is expected, counts as missed. One that
-needs what is not installed is left out, and the table says so.
+A script is a file beside this one. What it prints for a figure is found by a pattern; one that
+prints no figure where one is expected counts as missed, one that ends by an error as failed. One
+that needs what is not installed is left out, and the table says so. Exits with 1 if a target is
+missed, with 2 if a script has failed.
 
 Figures go to docs/results/speed.json after every script, so that a killed run keeps its own. A
 script's figures replace its former ones of the same size on the same kind of machine: processor,
@@ -105,6 +106,7 @@ WHOLE = {
 }
 NEEDS = {"vllm_speed": "vllm", "sb3_speed": "stable_baselines3"}
 LONGEST = 1800  # seconds for one script
+FAULT = "Traceback"  # in what a script prints that ends by an error
 
 
 def run(script, quick):
@@ -115,7 +117,7 @@ def run(script, quick):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, cwd=HERE)
     except subprocess.TimeoutExpired:
-        return 1, f"no end after {LONGEST} s"
+        return 1, f"{FAULT}: no end after {LONGEST} s"
     return done.returncode, done.stdout + done.stderr
 
 
@@ -148,11 +150,13 @@ def measure(script, quick):
     print(f"\n== {script}", flush=True)
     code, output = run(script, quick)
     print(output.rstrip(), f"\n({time.perf_counter() - started:.0f} s)", flush=True)
+    if code and FAULT in output:
+        return [(f"{script}: an error", "-", "", "FAILED")]
     if script in WHOLE:
         return [(f"{script}: {WHOLE[script]}", "", "its own", "MISSED" if code else "ok")]
     rows = list(figures(script, output, quick))
     if code and not any(row[3] == "MISSED" for row in rows):
-        rows.append((f"{script}: a target of its own, or an error", "-", "", "MISSED"))
+        rows.append((f"{script}: a target of its own", "-", "", "MISSED"))
     return rows
 
 
@@ -210,7 +214,8 @@ def main():
         line = f"{row['what']:58}{row['measured']:>10}{row['target']:>9}  {row['verdict']}"
         print(line.rstrip())
     print(f"{sum(script['seconds'] for script in run['scripts'].values()) / 60:.1f} minutes")
-    return any(row["verdict"] == "MISSED" for row in rows)
+    verdicts = {row["verdict"] for row in rows}
+    return 2 if "FAILED" in verdicts else int("MISSED" in verdicts)
 
 
 if __name__ == "__main__":

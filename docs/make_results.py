@@ -91,22 +91,24 @@ def _speed(runs: list[dict[str, Any]]) -> str:
     found: dict[str, dict[str, str]] = {}
     notes = []
     for run in runs:
-        for script in run["scripts"].values():
-            for row in script["rows"]:
-                value = row["measured"] or {"ok": "reached", "MISSED": "missed"}[row["verdict"]]
-                line = found.setdefault(row["what"], {"target": row["target"]})
-                line[run["size"]] = f"**{value}**" if row["verdict"] == "MISSED" else value
-        commits = dict.fromkeys(script["commit"] for script in run["scripts"].values())
-        minutes = sum(script["seconds"] for script in run["scripts"].values()) / 60
-        versions = ", ".join(f"{name} {one}" for name, one in run["versions"].items())
-        notes.append(
-            f"- {run['size']}: {minutes:.0f} minutes, commit {', '.join(commits)}, {versions}"
-        )
+        scripts = run["scripts"].values()
+        for row in (row for script in scripts for row in script["rows"]):
+            if row["verdict"] == "left out":
+                continue
+            missed = row["verdict"] == "MISSED"
+            value = row["measured"] or ("missed" if missed else "reached")
+            line = found.setdefault(row["what"], {"target": row["target"]})
+            line[run["size"]] = f"**{value}**" if missed else value
+        seconds = [script["seconds"] for script in scripts]
+        of = [", ".join(f"{name} {one}" for name, one in run["versions"].items())]
+        of.append("commit " + ", ".join(dict.fromkeys(script["commit"] for script in scripts)))
+        if all(seconds):
+            of.append(f"{sum(seconds) / 60:.0f} minutes")
+        notes.append(f"- {run['size']}: {'; '.join(filter(None, of))}")
     sizes = [run["size"] for run in runs]
     lines = [["what", *sizes, "target"], ["---", *["---:"] * len(sizes), "---"]]
-    lines += [
-        [what, *(row.get(s, "-") for s in sizes), row["target"]] for what, row in found.items()
-    ]
+    for what, row in found.items():
+        lines.append([what, *(row.get(size, "-") for size in sizes), row["target"]])
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes])
 
 
