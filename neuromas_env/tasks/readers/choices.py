@@ -15,13 +15,13 @@ from neuromas_env.tasks.readers.plain import plain
 
 # Words after which a bare letter is an answer; after others it is a name ("vitamin C").
 _BEFORE = (
-    "is|be|it's|that's|ist|est|es|chooses?|chose|choosing|pick|picked|picking|select|selected"
+    "is|be|it|it's|that's|ist|est|es|chooses?|chose|choosing|pick|picked|picking|select|selected"
     "|selecting|say|think|guess|believe|mean|meant|answered|get|got|gives|yields|obtain|leaves"
     "|and|or|nor|neither|either|both|so|thus|therefore|hence|ergo|then|also|with|probably|maybe"
     "|likely|definitely|perhaps|actually|fact|no|wait|sorry|only|but|however|although|though"
     "|whereas|yet|because|since|while|if|when|that|than|not|isn't|rather|except|unlike|out|of|for"
     "|eliminate|exclude|reject|discard|doubt|consider|check|test|try|between|versus|vs"
-    "|sino|sondern|mais|bensì|sim"
+    "|to|toward|towards|sino|sondern|mais|bensì|sim|а"
 )
 # "Vitamin C is healthy" tells something of it; "Jupiter is the largest" says which one it is.
 _DESCRIBED = re.compile(
@@ -104,7 +104,7 @@ def _mark_texts(text: str, texts: dict[str, str], marks: Marks) -> str:
 def _literal(form: str, weak: bool) -> re.Pattern[str]:
     words = r"\s".join(map(re.escape, form.split()))
     if weak:  # only where a statement ends with it: "3" is no answer in "3 legs"
-        before, after = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<![^\n]))", r"\s?(?:$|[.!?;,)]|because\b)"
+        before, after = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<=\bbut\s)|(?<=comes to\s)|(?<![^\n]))", r"\s?(?:$|[.!?;,)]|because\b)"
     else:
         before, after = r"(?<!\w)", r"(?!\w)"
     return re.compile(f"{before}{words}(?={after})", re.IGNORECASE | re.MULTILINE)
