@@ -37,6 +37,7 @@ _GOES_ON = re.compile(
     rf"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b|,? (?:and |or )?{MARK}"
 )
 _PREFIX = re.compile(r"A:\s(?=(?i:the (?:\w+ )?answer\b)|\(?[A-Z]\)?[.):])")  # "Q: ... A: ..."
+_GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
 
 
@@ -56,7 +57,7 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     if (whole := normalise(reply)) in labels:
         return labels[whole]
     texts = _texts(tuple(options))
-    text = plain(reply, letters=True)
+    text = _GROUPING.sub("", plain(reply, letters=True))
     if prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     for whole in (normalise(text), normalise(text.lstrip("->•(+ "))):
@@ -85,7 +86,7 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
 def _texts(options: tuple[tuple[str, str], ...]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for label, text in options:
-        form = normalise(plain(text, letters=True))
+        form = normalise(_GROUPING.sub("", plain(text, letters=True)))
         texts[form] = TWO if form in texts else label
     return texts
 
@@ -131,9 +132,13 @@ _ENDS = re.compile(
     r"[)\],;:!?\"'/&—]|\.(?!\w)|\s?$|\n|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌]"
 )
 _ENDS_LINE = re.compile(r"[.:](?!\w)|$|\n")
-_NOUN = re.compile(r"\b(?:options?|choices?|letters?|answers?)\s\(?$", re.IGNORECASE)
+_NOUN = re.compile(
+    r"\b(?:options?|choices?|letters?|answers?|opci[óo]n|opç[ãa]o|opzione|optie|letra)\s\(?$",
+    re.IGNORECASE,
+)
 _STARTS = re.compile(
-    rf"(?:^|\n|(?:[.!?:;,/&\"—(=>→⇒✅✓❌]|{MARK})\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?)$"
+    rf"(?:^|\n|(?:[.!?:;,/&\"—(=>→⇒✅✓❌]|{MARK})\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?"
+    r"|[是为為选選择擇项項案は]\s)$"
 )
 # "A" and "I" are words, but not before these.
 _NO_WORD = re.compile(r"\s(?:and|or|nor)\b|[,.)!?/&;:—]|\s?$|\n|\s[(✅✓❌—]")

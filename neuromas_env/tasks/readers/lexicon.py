@@ -208,7 +208,7 @@ CORRECTS = _pattern(
 AFFIRMS = _pattern(r"\W{0,9}(?:yes|correct|right|indeed|exactly|it is)\b")
 
 # Where sentences and clauses end, and how they hang together.
-SENTENCE = re.compile(r"(?<=[.!?;…])(?<!\be\.g\.)(?<!\bi\.e\.)[\"')\]]{0,3}\s+|\n+|(?<=\?)(?=\w)")
+SENTENCE = re.compile(r"(?<=[.!?;…])(?<!\be\.g\.)[\"')\]]{0,3}\s+|\n+|(?<=\?)(?=\w)")
 _LAST_ITEM = (
     rf"(?:and|or)\s(?:the |option |choice |also ){{0,2}}[(\"']?{MARK}[)\"']?\s?"
     r"(?:$|[,.;:!?)]|and\b|or\b)"
