@@ -9,13 +9,13 @@ from functools import lru_cache, partial
 
 from neuromas_env.tasks.readers.assertion import decide
 from neuromas_env.tasks.readers.grading import normalise
-from neuromas_env.tasks.readers.lexicon import CUE, FILL
+from neuromas_env.tasks.readers.lexicon import CUE, FILL, NOUN
 from neuromas_env.tasks.readers.marks import LABEL, MARK, TEXT, TWO, Marks
 from neuromas_env.tasks.readers.plain import plain
 
 # Words after which a bare letter is an answer; after others it is a name ("vitamin C").
 _BEFORE = (
-    "is|be|it|it's|that's|ist|est|es|chooses?|chose|choosing|pick|picked|picking|select|selected"
+    "is|be|it|it's|that's|ist|est|es|la|dass|chooses?|chose|choosing|pick|picked|picking|select|selected"
     "|selecting|say|think|guess|believe|mean|meant|answered|get|got|gives|yields|obtain|leaves"
     "|and|or|nor|neither|either|both|so|thus|therefore|hence|ergo|then|also|with|probably|maybe"
     "|likely|definitely|perhaps|actually|fact|no|wait|sorry|only|but|however|although|though"
@@ -132,10 +132,7 @@ _ENDS = re.compile(
     r"[)\],;:!?\"'/&—]|\.(?!\w)|\s?$|\n|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌]"
 )
 _ENDS_LINE = re.compile(r"[.:](?!\w)|$|\n")
-_NOUN = re.compile(
-    r"\b(?:options?|choices?|letters?|answers?|opci[óo]n|opç[ãa]o|opzione|optie|letra)\s\(?$",
-    re.IGNORECASE,
-)
+_NOUN = re.compile(rf"\b(?:{NOUN})s?\s\(?$", re.IGNORECASE)
 _STARTS = re.compile(
     rf"(?:^|\n|(?:[.!?:;,/&\"—(=>→⇒✅✓❌]|{MARK})\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?"
     r"|[是为為选選择擇项項案は]\s)$"

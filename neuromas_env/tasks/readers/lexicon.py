@@ -19,21 +19,21 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 
 
 # What announces an answer.
-_NOUN = (
+NOUN = (
     "answer|ans|choice|option|letter|result|solution|conclusion|verdict|antwort|lösung|ergebnis"
-    "|réponse|reponse|respuesta|resposta|risposta|antwoord|odpowiedź|ответ|cevap"
+    "|alternativa|opci[óo]n|opç[ãa]o|opzione|optie|letra|вариант|réponse|reponse|respuesta|resposta|risposta|antwoord|odpowiedź|ответ|cevap"
 )
-_COPULA = "is|are|be|was|equals|ist|lautet|est|es|é|è|jest"
+_COPULA = "is|are|be|was|equals|remains|stays|ist|lautet|est|es|é|è|jest"
 CUE = _pattern(
-    rf"\b(?:{_NOUN})s?\b(?:[^\n.:=;?!]{{0,60}}?(?:\b(?:{_COPULA})\b|'s\b)"
+    rf"\b(?:{NOUN})s?\b(?:[^\n.:=;?!]{{0,60}}?(?:\b(?:{_COPULA})\b|'s\b)"
     r"|\s?[:=]|\s-(?=\s)|\s→)",
-    r"(?:答案|答え|答|正解|정답|답)\s?(?:应该|應該)?(?:是|为|為|は|:|은|는)|(?:应该?|應該?|故|,)\s?[选選](?:择|擇)?",
+    r"(?:答案|答え|答|正解|정답|답)\s?(?:应该|應該)?(?:是|为|為|は|:|은|는)|[选選](?:择|擇)?(?=\s?[(\"']?(?:[A-Z]\b|[\U000f0000-\U000ffffd]))",
 )
 FILL = (
     r"(?:[\s:=(\"']|(?:is|it|it's|its|that|the|an?|option|choice|answer|letter|number|correct"
     r"|right|most|likely|probably|clearly|definitely|therefore|thus|so|indeed|simply|just|surely"
     r"|actually|position|value|statement|about|approximately|roughly|around|exactly|precisely"
-    r"|only|still|always|now|be|to|must|should|would|final|best|of|either|both|equal|word|named|called"
+    r"|only|still|always|now|be|to|must|should|would|final|best|one|label+ed|marked|of|either|both|equal|word|named|called"
     r"|la|le|el|die|der|das|opción|opção|opzione|letra|lettera|lettre)\b){0,20}"
 )
 """What may stand between a cue and its answer."""
@@ -76,7 +76,7 @@ _OPENING = (
     "|wait|actually|no|nope|sorry|correction|on second thoughts?|i mean|i meant|scratch that"
     "|hold on|oops|rather|make that|in fact|hmm+|definitely|probably|clearly|surely|again|it is"
     "|it's|that's|that is|this is|it must be|it should be|it has to be|i say|i choose|i pick|yes"
-    "|indeed|simply|sino|sondern|mais|bensì|mas sim|а|而是|opción|opção|opzione|letra"
+    "|indeed|simply|sino|sondern|mais|bensì|mas sim|а|而是|opción|opção|opzione|letra|es|est|ist|é|è|la"
 )
 ALONE = _pattern(
     rf"{GAP}{{0,9}}(?:(?:{_OPENING})\b{GAP}{{1,9}}|[=≈→]\s?){{0,6}}({GROUP})"
@@ -120,7 +120,7 @@ DENIES_LAST = _pattern(
     r"\b(?:can|could|must|should|may|to)(?: \w+)? be (?:ruled out|eliminated|excluded|rejected"
     r"|discarded|dismissed|ignored|avoided)\b",
     rf"(?<={MARK})[^\w\n]{{1,4}}(?:no|nope|not)\b(?=\s?(?:$|[.,;!)]))",
-    r"\b(?:fails?|failed|contradicts?|violates?)\b|[❌✗✘✖🚫]|≠",
+    r"\b(?:fails?|failed|contradicts?|violates?)\b|[❌✗✘✖🚫]|≠|[错錯][误誤]|不正[确確]|不对|ではな",
     rf"(?<=\band {MARK}),?\s(?:too|as well)\b",
 )
 CONTRAST = _pattern(
@@ -216,7 +216,7 @@ _LAST_ITEM = (
 CLAUSE = _pattern(
     r"\s?(?:—|--)\s?",
     r"(?<!thing)(?<!none)(?<!all),?\s(?=but\b)",
-    r",\s(?=(?:sino|sondern|mais|bensì|mas sim|а)\b)|,\s?(?=而是)",
+    r",\s(?=(?:sino|sondern|mais|bensì|mas sim|а|es|est|ist|é|è)\b)|,\s?(?=而是)",
     r",?\s(?=(?:so|therefore|thus|hence|while|whereas|although|though|however|yet|because|since"
     r"|if|unless|when|which|rather than|instead of|unlike|as opposed to|making|leaving|giving)\b)",
     rf",\s(?!{_LAST_ITEM})(?=(?:and|as|not|no|it|it's|its|that|that's|this|these|i|i'm|i'd|i'll"

@@ -23,7 +23,7 @@ _GROUPED = "|".join(
         *(rf"{_D}{{1,3}}(?:{separator}{_D}{{3}}){{1,12}}" for separator in (",", "'", " ", "_")),
         rf"{_D}{{1,2}}(?:,{_D}{{2}}){{1,9}},{_D}{{3}}",  # as in India
         rf"{_D}{{1,3}}(?:\.{_D}{{3}}){{2,12}}",
-        rf"{_D}{{1,3}}(?:\.{_D}{{3}}){{1,12}},{_D}{{1,9}}",  # a decimal comma
+        rf"{_D}{{1,3}}(?:[. ]{_D}{{3}}){{1,12}},{_D}{{1,2}}",  # a decimal comma
     ]
 )
 _DIGITS = rf"(?:(?:{_GROUPED})(?![0-9_']|,{_D})|{_D}+(?!{_D}))"
@@ -49,6 +49,7 @@ _NO_QUANTITY = re.compile(
     rf"|(?<!{_D}){_DAY} (?:{_MONTHS})(?:,? {_D}{{4}})?\b"
 )
 _DIGIT = re.compile(_D)
+_A_HUNDRED = re.compile(rf"(?<!half )\ban? (?=(?:{'|'.join(SCALES)})\b)", re.IGNORECASE)
 _MINUS = re.compile(rf"(?<![0-9)]\s)\b(?:minus|negative) (?=\W?{_D})", re.IGNORECASE)
 _BULLET = re.compile(r"^[-*•>] (?=\S)", re.MULTILINE)
 _ITEM = re.compile(rf"^({_D}{{1,3}})[.)] (?=[^\W\d_]|\()", re.MULTILINE)
@@ -56,7 +57,14 @@ _COUNTED = re.compile(r"[^\w]{0,3}(?:\n|$)|[,;.](?!\w)")
 
 _OPERATOR = r" ?(?:[-+*/×·÷^%]|\b(?:x|plus|minus|times|divided by)\b) ?"
 _SIDE = rf"\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?|\)){{0,60}}"
-_LEFT_HAND_SIDE = re.compile(rf"{_SIDE} ?[=≈→] ?(?={GAP}{{0,3}}(?:\w|{MARK}))")
+_LEFT_HAND_SIDE = re.compile(
+    rf"{_SIDE}(?: (?!is|was|or|and)[a-z]{{2,20}}){{0,2}} ?[=≈→] ?(?={GAP}{{0,3}}(?:\w|{MARK}))"
+    rf"|{MARK}(?:,? [a-z]{{1,20}}){{0,3}},? round(?:s|ed|ing) (?:(?:it|up|down|off) )?to (?={MARK})"
+)
+# A result before its calculation: "24 = 4 x 6".
+_DERIVED = re.compile(
+    rf"({MARK}) ?[=≈] ?\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?){{1,60}}+(?! ?[=≈→]|\w)"
+)
 # What names several numbers and is none of them: "3 x 4", "3 to 4", "x = 3 or x = 4", "3 h and 4 min".
 _SEVERAL = re.compile(
     rf"{MARK}(?:(?:{_OPERATOR}\(?| ?){MARK}\)?){{1,60}}"
@@ -66,12 +74,14 @@ _SEVERAL = re.compile(
     re.MULTILINE,
 )
 # A calculation in parentheses beside its result: "45 (15 x 3)".
-_ADDED = re.compile(rf"(?<={MARK})((?: \w{{1,20}}){{0,2}}) \({_SEVERAL.pattern}\)", re.MULTILINE)
+_ADDED = re.compile(rf"(?<={MARK})((?: \w{{1,20}}){{0,2}}) \((?:= )?{_SEVERAL.pattern}\)", re.MULTILINE)
 _AND_A = re.compile(rf"({MARK}) and an? (half|third|quarter)\b", re.IGNORECASE)
 _PARTS = {"half": 2, "third": 3, "quarter": 4}
 # Not one number: "2x + 3", "12 + 3i", "√2".
+_UNKNOWN = rf"(?:{_D}{{1,9}}[a-z]|[b-hj-z])"
 _FORMULA = re.compile(
-    rf"{_D}{{0,9}}(?<![a-z])[a-z] ?[-+*/^] ?{MARK}(?! ?[=≈])|{MARK} ?[-+*/^] ?{_D}{{0,9}}(?!x ?{MARK})[a-z](?![\w'])"
+    rf"(?<![a-z0-9]){_UNKNOWN} ?[-+*/^] ?{MARK}(?! ?[=≈])"
+    rf"|{MARK} ?[-+*/^] ?(?!x ?{MARK}){_UNKNOWN}(?![\w'])"
     rf"|√ ?[({{]?{MARK}|{MARK} ?[π√]"
 )
 _BOUND = re.compile(
@@ -110,7 +120,7 @@ def extract_number(reply: str) -> str | None:
     text = _mark(text, marks, cut_off(reply))
     if not marks.values:
         return None
-    text = _LEFT_HAND_SIDE.sub("= ", text)
+    text = _LEFT_HAND_SIDE.sub("= ", _DERIVED.sub(r"\1", text))
     text = _FORMULA.sub(" ~ ", _AND_A.sub(lambda m: marks.add(_with_part(marks[m[1]], m[2])), text))
     text = _SEVERAL.sub(lambda _: marks.add(TWO), _ADDED.sub(r"\1", _BOUND.sub(" ~ ", text)))
     marks.asides = {match[1] or match[2] for match in _ASIDE.finditer(text)}
@@ -136,14 +146,16 @@ def _mark(text: str, marks: Marks, cut: bool) -> str:
         text = _BULLET.sub("", _NO_QUANTITY.sub(" ~ ", text))
         text = _ITEM.sub(lambda match: "" if match.start() or match[1] == "1" else match[0], text)
         text = _NUMBER.sub(digits, text)
-    return WORDS.sub(words, text)
+    return WORDS.sub(words, _A_HUNDRED.sub("one ", text))
 
 
 def _value(match: re.Match[str]) -> str | None:
     """Return a number in plain digits, None if it is too large or no number."""
     digits = match["number"] or match["part"]
-    if digits.count(".") > 1 or digits.find(",") > digits.find(".") > 0:
+    if re.search(r"[. ].*,", digits):
         digits = digits.replace(".", "").replace(",", ".")
+    if digits.count(".") > 1:
+        digits = digits.replace(".", "")
     digits = re.sub(r"[,' _]", "", digits)
     negative = (match["sign"] or match["late"] or "").startswith("-")
     if not any(match[name] for name in ("e", "power", "over", "bottom", "scale")):

@@ -22,7 +22,7 @@ _KEYS = re.compile(
     re.IGNORECASE,
 )
 _OBJECT = re.compile(r"(?<!\S)\{\s{0,9}[\"'](?=[^\n:]{1,60}:)")
-_TAG = re.compile(r"<(/?)(?:final[_ -]?)?(?:answer|result|solution|output)>", re.IGNORECASE)
+_TAG = re.compile(r"[<\[](/?)(?:final|(?:final[_ -]?)?(?:answer|result|solution|output))[>\]]", re.I)
 _FORMAT_TAG = re.compile(
     r"</?(?:b|i|u|em|strong|p|span|code|sub|sup|mark|div|center)(?: [^<>\n]{0,100})?>", re.I
 )

@@ -109,7 +109,7 @@ def _readings(reply: str) -> Iterator[str]:
         opened = _OPENING.match(text)  # "Well, Paris", but not the first of some sorted words
         led = opened and opened[0].rstrip().endswith((",", ":", ".", "!"))
         bare = _unopened(text) if led else text.strip(_EDGES[:-2])
-        yield from [bare.partition(" (")[0], bare, text, *_trimmed(_unopened(text))]
+        yield from [re.split(r" \(| - ", bare, maxsplit=1)[0], bare, text, *_trimmed(_unopened(text))]
         return
     said = list(_statements(text, cut_off(reply)))
     explicit = [s.readings for s in said if s.kind is _Kind.EXPLICIT]
