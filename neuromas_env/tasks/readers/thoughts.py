@@ -30,7 +30,7 @@ _BARE_OPEN, _BARE_CLOSE = re.compile(r"analysis(?=\S)"), "assistantfinal"
 _CLOSED_BY = dict(_DIALECTS)
 # Where a model goes on with a question of its own, as few-shot prompts do.
 _FURTHER = re.compile(
-    r"(?<=[^\s:!])\s*\n\W{0,4}(?:(?:q|question|problem|exercise|human|user)(?: ?\d{1,3})?\W{0,2}:"
+    r"(?<=[^\s:!])\s*\n(?:(?:q|question|problem|exercise|human|user)(?: ?\d{1,3})? ?:"
     r"|<\|im_start\|>user)",
     re.IGNORECASE,
 )
