@@ -16,7 +16,29 @@ FACTS = (
     ("C", "18 meters"),
     ("D", "Not enough information is given"),
 )
-CHOICES = {"planets": PLANETS, "colours": COLOURS, "facts": FACTS}
+# Options that are near to one another, or are dates, amounts, or words of the readers' grammar.
+NEAR = {
+    "near": (("A", "red"), ("B", "dark red"), ("C", "red and blue"), ("D", "none of the above")),
+    "dates": (
+        ("A", "01/02/2003"),
+        ("B", "02/01/2003"),
+        ("C", "12/31/2002"),
+        ("D", "03/01/2003"),
+        ("E", "01/02/1903"),
+    ),
+    "amounts": (("A", "12"), ("B", "1,200"), ("C", "$120"), ("D", "0.12")),
+    "both": (("A", "Only I"), ("B", "Only II"), ("C", "Both I and II"), ("D", "Neither I nor II")),
+    "metal": (("A", "iron"), ("B", "copper"), ("C", "both A and B"), ("D", "none of the above")),
+    "people": (("A", "Alice met Bob"), ("B", "Bob met Alice"), ("C", "Ambiguous")),
+    "truthopt": (("A", "True"), ("B", "False"), ("C", "Not enough information")),
+    "sent": (
+        ("A", "The robin is the oldest"),
+        ("B", "The crow is the oldest"),
+        ("C", "The robin is the newest"),
+    ),
+    "logic": (("A", "It rains."), ("B", "It does not rain."), ("C", "It might rain.")),
+}
+CHOICES = {"planets": PLANETS, "colours": COLOURS, "facts": FACTS, **NEAR}
 WORDS = {
     "yes": ("Yes", "No"),
     "valid": ("valid", "invalid"),

@@ -19,7 +19,7 @@ from neuromas_env.tasks.readers.words import extract_word
 __all__ = ["READERS", "Form", "Reader", "get_reader", "grade_reply"]
 
 READERS = {
-    "neuromas": Reader("neuromas", "3", extract_choice, extract_number, extract_word, extract_text),
+    "neuromas": Reader("neuromas", "4", extract_choice, extract_number, extract_word, extract_text),
     "lm_eval": LM_EVAL,
     "inspect": INSPECT,
 }

@@ -119,8 +119,8 @@ def _read(clause: Clause, number: int, marks: Marks, quantities: bool) -> Iterat
             yield _Reading(said, _Rank.EXPLICIT, number)
     if stated:
         return
-    # A reason is no conclusion.
-    concludes = _Rank.MENTION if lexicon.REASON.match(text) else _Rank.CONCLUSION
+    reason = lexicon.REASON.match(text) and "," not in text  # is no conclusion
+    concludes = _Rank.MENTION if reason else _Rank.CONCLUSION
     for match in lexicon.FRAME.finditer(text):
         said = value(match)
         if said is not None:

@@ -37,6 +37,7 @@ _GOES_ON = re.compile(
     rf"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b|,? (?:and |or )?{MARK}"
 )
 _PREFIX = re.compile(r"A:\s(?=(?i:the (?:\w+ )?answer\b)|\(?[A-Z]\)?[.):])")  # "Q: ... A: ..."
+_NONE = re.compile(r"\bn/a\b", re.IGNORECASE)
 _GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
 
@@ -57,7 +58,7 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     if (whole := normalise(reply)) in labels:
         return labels[whole]
     texts = _texts(tuple(options))
-    text = _GROUPING.sub("", plain(reply, letters=True))
+    text = _NONE.sub("none", _GROUPING.sub("", plain(reply, letters=True)))
     if prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     for whole in (normalise(text), normalise(text.lstrip("->•(+ "))):
@@ -105,7 +106,10 @@ def _mark_texts(text: str, texts: dict[str, str], marks: Marks) -> str:
 def _literal(form: str, weak: bool) -> re.Pattern[str]:
     words = r"\s".join(map(re.escape, form.split()))
     if weak:  # only where a statement ends with it: "3" is no answer in "3 legs"
-        before, after = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<=\bbut\s)|(?<=comes to\s)|(?<![^\n]))", r"\s?(?:$|[.!?;,)]|because\b)"
+        before, after = (
+            r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<=\bbut\s)|(?<=comes to\s)|(?<![^\n]))",
+            r"\s?(?:$|[.!?;,)]|because\b)",
+        )
     else:
         before, after = r"(?<!\w)", r"(?!\w)"
     return re.compile(f"{before}{words}(?={after})", re.IGNORECASE | re.MULTILINE)
@@ -135,7 +139,7 @@ _ENDS_LINE = re.compile(r"[.:](?!\w)|$|\n")
 _NOUN = re.compile(rf"\b(?:{NOUN})s?\s\(?$", re.IGNORECASE)
 _STARTS = re.compile(
     rf"(?:^|\n|(?:[.!?:;,/&\"—(=>→⇒✅✓❌]|{MARK})\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?"
-    r"|[是为為选選择擇项項案は]\s)$"
+    r"|[是为為选選择擇项項案はく]\s)$"
 )
 # "A" and "I" are words, but not before these.
 _NO_WORD = re.compile(r"\s(?:and|or|nor)\b|[,.)!?/&;:—]|\s?$|\n|\s[(✅✓❌—]")

@@ -72,11 +72,12 @@ ONLY = _pattern(
 )
 FRAME = _pattern(rf"(?:\b(?:{_VERB})\b|[:=≈→⇒]){FILL}({GROUP})")
 _OPENING = (
-    "so|thus|therefore|hence|then|ok|okay|well|finally|ergo|option|choice|the|an?|just|but|because"
+    "so|thus|therefore|hence|then|ok|okay|well|finally|ergo|option|choice|the|an?(?![).:])|just|but|because"
     "|wait|actually|no|nope|sorry|correction|on second thoughts?|i mean|i meant|scratch that"
     "|hold on|oops|rather|make that|in fact|hmm+|definitely|probably|clearly|surely|again|it is"
     "|it's|that's|that is|this is|it must be|it should be|it has to be|i say|i choose|i pick|yes"
-    "|indeed|simply|sino|sondern|mais|bensì|mas sim|а|而是|opción|opção|opzione|letra|es|est|ist|é|è|la"
+    "|indeed|simply|sino|sondern|mais|bensì|mas sim|а|而是|opción|opção|opzione|letra|es|est|ist"
+    "|é|è|la"
 )
 ALONE = _pattern(
     rf"{GAP}{{0,9}}(?:(?:{_OPENING})\b{GAP}{{1,9}}|[=≈→]\s?){{0,6}}({GROUP})"
@@ -138,7 +139,8 @@ ONLY_LOOKS_LIKE_DENIAL = _pattern(
         r"(?:there(?:'s| is) )?(?:no|without(?: a| any)?|beyond(?: a| any)?) (?:doubt|question)",
         r"(?:can|could|must) (?:only )?be (?:none other than|nothing (?:else )?(?:but|than))",
         r"none other than|nothing (?:else )?but|no(?:ne)? other (?:\w+ )?than|nothing else",
-        r"(?:can(?:'t|not)|couldn't)(?: possibly)? be anything (?:but|other than|else than)|no wonder|why not",
+        r"(?:can(?:'t|not)|couldn't)(?: possibly)? be anything (?:but|other than|else than)",
+        "no wonder|why not",
         r"(?:not|n't|never) (?:only|just|merely|wrong|incorrect|false|mistaken|impossible)",
         r"whether or not|can(?:'t|not) go wrong with|no problem|not sure(?: but)?",
         r"if (?:i|we) (?:remember|recall|understand|am|'m|have)(?: \w+){0,3}",
@@ -180,7 +182,8 @@ SUPPOSES = _pattern(
 _OTHERS = (
     r"some|many|most(?= (?:people|students|of|say|think|would|might|will)\b)|few|others|other \w+"
     r"|people|students?|someone|somebody|one|critics|he|she|they|you (?:might|may|could)|everyone"
-    r"|everybody|(?:my|a|the|his|her|your) (?:(?!typical|average|ordinary)\w+ )?(?:friend|teacher|student|person|colleague"
+    r"|everybody|(?:my|a|the|his|her|your) (?:(?!typical|average|ordinary)\w+ )?(?:friend|teacher"
+    r"|student|person|colleague|neighbou?r|boss|mother|father"
     r"|brother|sister|reader|book|intuition|instinct)"
 )
 _SAY = (
@@ -216,13 +219,14 @@ _LAST_ITEM = (
 CLAUSE = _pattern(
     r"\s?(?:—|--)\s?",
     r"(?<!thing)(?<!none)(?<!all),?\s(?=but\b)",
-    r",\s(?=(?:sino|sondern|mais|bensì|mas sim|а|es|est|ist|é|è)\b)|,\s?(?=而是)",
+    r",?\s(?=(?:sino|sondern|mais|bensì|mas sim)\b)",
+    r",\s(?=(?:а|es|est|ist|é|è)\b)|,\s?(?=而是|[选選])",
     r",?\s(?=(?:so|therefore|thus|hence|while|whereas|although|though|however|yet|because|since"
     r"|if|unless|when|which|rather than|instead of|unlike|as opposed to|making|leaving|giving)\b)",
     rf",\s(?!{_LAST_ITEM})(?=(?:and|as|not|no|it|it's|its|that|that's|this|these|i|i'm|i'd|i'll"
     r"|we|they|she|he|you|there|the (?:\w+ ){0,3}answer|in fact|actually|wait|sorry|then)\b)",
-    rf"(?:,|,? and)\s(?={MARK}[)\"']?\s(?:is|ist|est|es|was|has|can|could|must|should|would|does|works|fits"
-    r"|holds|fails)\b)",
+    rf"(?:,|,? and)\s(?={MARK}[)\"']?\s(?:is|ist|est|es|was|has|can|could|must|should|would|does"
+    r"|works|fits|holds|fails)\b)",
     rf",\s(?=(?:option |choice |(?:that|this) leaves ){MARK})",
 )
 SO_OR_BUT = _pattern(

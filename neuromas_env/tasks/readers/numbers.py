@@ -65,7 +65,7 @@ _LEFT_HAND_SIDE = re.compile(
 _DERIVED = re.compile(
     rf"({MARK}) ?[=≈] ?\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?){{1,60}}+(?! ?[=≈→]|\w)"
 )
-# What names several numbers and is none of them: "3 x 4", "3 to 4", "x = 3 or x = 4", "3 h and 4 min".
+# What names several numbers and is none: "3 x 4", "3 to 4", "x = 3, y = 4", "3 h and 4 min".
 _SEVERAL = re.compile(
     rf"{MARK}(?:(?:{_OPERATOR}\(?| ?){MARK}\)?){{1,60}}"
     rf"|(?:\b(?:between|from) )?{MARK} ?(?:-|to|and) ?{MARK}"
@@ -74,7 +74,9 @@ _SEVERAL = re.compile(
     re.MULTILINE,
 )
 # A calculation in parentheses beside its result: "45 (15 x 3)".
-_ADDED = re.compile(rf"(?<={MARK})((?: \w{{1,20}}){{0,2}}) \((?:= )?{_SEVERAL.pattern}\)", re.MULTILINE)
+_ADDED = re.compile(
+    rf"(?<={MARK})((?: \w{{1,20}}){{0,2}}) \((?:= )?{_SEVERAL.pattern}\)", re.MULTILINE
+)
 _AND_A = re.compile(rf"({MARK}) and an? (half|third|quarter)\b", re.IGNORECASE)
 _PARTS = {"half": 2, "third": 3, "quarter": 4}
 # Not one number: "2x + 3", "12 + 3i", "√2".
@@ -82,7 +84,7 @@ _UNKNOWN = rf"(?:{_D}{{1,9}}[a-z]|[b-hj-z])"
 _FORMULA = re.compile(
     rf"(?<![a-z0-9]){_UNKNOWN} ?[-+*/^] ?{MARK}(?! ?[=≈])"
     rf"|{MARK} ?[-+*/^] ?(?!x ?{MARK}){_UNKNOWN}(?![\w'])"
-    rf"|√ ?[({{]?{MARK}|{MARK} ?[π√]"
+    rf"|{MARK}? ?√ ?[({{]?{MARK}|{MARK} ?π"
 )
 _BOUND = re.compile(
     rf"(?:[<>≤≥≠]=? ?|\b(?:at least|at most|up to|over|under|above|below|within)\s){MARK}"
@@ -94,7 +96,8 @@ _ASIDE = re.compile(
     r"(?:\b(?:at|per|each|every|in|within|after|during|by|over|from|on|out of|of|step|question"
     r"|number|page|example|equation|case|part|line|problem|times|only|mod|modulo)"
     r" (?:(?:a|the|his|her|its|their|these|those) )?"
-    rf"|@ ?)({MARK})|({MARK}) of (?:which|them|these|those|whom)\b",
+    rf"|@ ?)({MARK})|\bfor ({MARK}) (?:minute|hour|day|week|month|year)s?\b"
+    rf"|({MARK}) of (?:which|them|these|those|whom)\b",
     re.IGNORECASE,
 )
 # How a result is found is none: "18 by adding 9 to 9", "7 left after giving away 5".
@@ -123,7 +126,7 @@ def extract_number(reply: str) -> str | None:
     text = _LEFT_HAND_SIDE.sub("= ", _DERIVED.sub(r"\1", text))
     text = _FORMULA.sub(" ~ ", _AND_A.sub(lambda m: marks.add(_with_part(marks[m[1]], m[2])), text))
     text = _SEVERAL.sub(lambda _: marks.add(TWO), _ADDED.sub(r"\1", _BOUND.sub(" ~ ", text)))
-    marks.asides = {match[1] or match[2] for match in _ASIDE.finditer(text)}
+    marks.asides = {match[match.lastindex or 0] for match in _ASIDE.finditer(text)}
     marks.asides |= {mark for match in _MEANS.finditer(text) for mark in match[1]}
     return decide(text, marks, quantities=True)
 

@@ -22,7 +22,9 @@ _KEYS = re.compile(
     re.IGNORECASE,
 )
 _OBJECT = re.compile(r"(?<!\S)\{\s{0,9}[\"'](?=[^\n:]{1,60}:)")
-_TAG = re.compile(r"[<\[](/?)(?:final|(?:final[_ -]?)?(?:answer|result|solution|output))[>\]]", re.I)
+_TAG = re.compile(
+    r"[<\[](/?)(?:final|(?:final[_ -]?)?(?:answer|result|solution|output))[>\]]", re.I
+)
 _FORMAT_TAG = re.compile(
     r"</?(?:b|i|u|em|strong|p|span|code|sub|sup|mark|div|center)(?: [^<>\n]{0,100})?>", re.I
 )
@@ -34,7 +36,8 @@ _SYMBOLS = {
     for symbol, names in {
         "×": "times", "÷": "div", "*": "cdot ast", "±": "pm", "°": "degree circ", "✓": "checkmark",
         "≈": "approx simeq sim", "≠": "ne neq", "≤": "le leq leqslant", "≥": "ge geq geqslant",
-        "<": "lt", "√": "sqrt", "π": "pi", ">": "gt", "→": "to rightarrow Rightarrow implies", " ": "quad qquad newline",
+        "<": "lt", "√": "sqrt", "π": "pi", ">": "gt",
+        "→": "to rightarrow Rightarrow implies", " ": "quad qquad newline",
         "": "left right displaystyle big Big bigl bigr",
     }.items()
     for name in names.split()

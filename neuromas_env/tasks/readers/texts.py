@@ -38,7 +38,8 @@ _OPENING = re.compile(
 )
 _COMPLEMENT = re.compile(
     r"(?P<subject>.{0,200}?)(?:\b(?:is|are|was|were|been|(?:would|must|should|will) be|equals"
-    r"|(?-i:ist|est|es|é|è|jest)|called|named|use|choose|pick|go with|call it|(?:it|that|what|here|there|he|she)'s)\b(?!n't)"
+    r"|(?-i:ist|est|es|é|è|jest)|called|named|use|choose|pick|go with"
+    r"|call it|(?:it|that|what|here|there|he|she)'s)\b(?!n't)"
     r"|[:=]\s)\s?(?P<rest>.+)",
     re.IGNORECASE,
 )
@@ -54,7 +55,8 @@ _PRONOUN = re.compile(
 )
 _IDENTIFIES = re.compile(r"(?:the|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
 _APPOSITION = re.compile(
-    r"\s(?:\(|(?:who|which|that)\b)|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I
+    r"\s(?:\(|(?:who|which|that)\b)|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)",
+    re.I,
 )
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|do|does|did|can|could|will|would|should|may|might|must"
@@ -109,7 +111,12 @@ def _readings(reply: str) -> Iterator[str]:
         opened = _OPENING.match(text)  # "Well, Paris", but not the first of some sorted words
         led = opened and opened[0].rstrip().endswith((",", ":", ".", "!"))
         bare = _unopened(text) if led else text.strip(_EDGES[:-2])
-        yield from [re.split(r" \(| - ", bare, maxsplit=1)[0], bare, text, *_trimmed(_unopened(text))]
+        yield from [
+            re.split(r" \(| - ", bare, maxsplit=1)[0],
+            bare,
+            text,
+            *_trimmed(_unopened(text)),
+        ]
         return
     said = list(_statements(text, cut_off(reply)))
     explicit = [s.readings for s in said if s.kind is _Kind.EXPLICIT]
