@@ -27,6 +27,7 @@ from neuromas_env.tasks.names import read_options
 from neuromas_env.topology import CONNECTIONS, Topology
 
 IMPORTANCE_CAP = 2.0
+WARM_UP = 6  # steps; see docs/results/recipe.md
 _task, _network, _model, _learning, _run = (
     partial(option, panel=panel) for panel in ("Task", "Network", "Model", "Learning", "Run")
 )
@@ -86,13 +87,13 @@ class TrainConfig(Options):
     questions: int = _learning(16, "questions per step", low=1)
     rollouts: int = _learning(4, "episodes of each question per step", low=1)
     reward: str = _learning(
-        "both", "strict score, extracted score or the mean of both", choices=REWARDS
+        "strict", "strict score, extracted score or the mean of both", choices=REWARDS
     )
     shaping: str = _learning(
         "", "terms added to the reward, such as format=0.2,length=0.1,informative=0.1"
     )
     temperature: float = _learning(
-        0.5, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
+        0.7, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
     )
     advantage: str = _learning(
         "leave_one_out", "what a reward is compared with", choices=ADVANTAGES
@@ -115,13 +116,14 @@ class TrainConfig(Options):
         None, "steps of imitation before those of preferences; by default half of all (malt)", low=0
     )
     learning_rate: float = _learning(1e-3, "of AdamW", above=0)
-    warm_up: int = _learning(
-        0,
-        "first steps, of all, in which nodes imitate the base model's replies cut to their answers",
+    warm_up: int | None = _learning(
+        None,
+        "first steps, of all, in which nodes imitate the base model's replies cut to their "
+        f"answers; by default {WARM_UP}, at most a fifth of all",
         low=0,
     )
     warm_up_rate: float = _learning(1e-3, "learning rate of these steps", above=0)
-    warmup_steps: int = _learning(0, "steps over which the learning rate grows", low=0)
+    warmup_steps: int = _learning(5, "steps over which the learning rate grows", low=0)
     decay: bool = _learning(True, "let the learning rate fall linearly to zero over the run")
     weight_decay: float = _learning(0.0, "of AdamW", low=0)
     clip: float = _learning(1.0, "largest norm of the gradient", above=0)
@@ -259,6 +261,8 @@ class TrainConfig(Options):
 
     def warm_up_steps(self) -> int:
         """Return the steps of imitation, which some learners do without."""
+        if self.warm_up is None:
+            return min(WARM_UP, self.total_steps() // 5)
         return min(self.warm_up, self.total_steps())
 
     def node_names(self, topology: Topology) -> tuple[str, ...]:

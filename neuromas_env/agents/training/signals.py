@@ -54,7 +54,7 @@ SIGNS = (
         "form",
         lambda line: line["strict"] < line["extracted"] - 0.3,
         "answers are right in {extracted:.0%} of the episodes and in the right form in "
-        "{strict:.0%}: take --reward strict, or --shaping format=0.2",
+        "{strict:.0%}: take --warm-up with --reward strict, or --shaping format=0.2",
     ),
     Sign(
         "no entropy",

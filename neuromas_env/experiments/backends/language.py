@@ -34,7 +34,14 @@ from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.ready import check_ready
 
 OUTCOME = "outcome.json"
-SETTINGS: dict[str, Any] = {"validate_questions": 0}
+SETTINGS: dict[str, Any] = {
+    "validate_questions": 0,
+    "warm_up": 0,
+    "warmup_steps": 0,
+    "reward": "both",
+    "temperature": 0.5,
+    "learning_rate": 0.001,
+}
 """Options of runs that claims are about, unless the arm says so, whatever the defaults of training
 are: what they learn is scored from the study's answers, and is the same as ever."""
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")

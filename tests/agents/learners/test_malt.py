@@ -30,7 +30,7 @@ from neuromas_env.rollout import run_episodes
 GENERATOR, VERIFIER, REFINER = CHAIN.nodes
 OPTIONS = TrainConfig(
     learner="malt", topology="1-1-1:skip", rollouts=2, steps=4, learning_rate=1e-2,
-    temperature=0.8, clip=1e9, decay=False, dpo_beta=0.5,
+    temperature=0.8, clip=1e9, decay=False, warmup_steps=0, dpo_beta=0.5,
 )  # fmt: skip
 
 
