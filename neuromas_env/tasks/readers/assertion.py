@@ -52,6 +52,8 @@ def decide(text: str, marks: Marks, quantities: bool = False) -> str | None:
         if not _MARK.search(clause.text):
             if lexicon.TAKES_BACK.fullmatch(clause.text):
                 del readings[since:]
+            elif clause.asserts and lexicon.NO_ANSWER.search(clause.text):
+                readings.append(_Reading(TWO, _Rank.EXPLICIT, number))
             continue
         if clause.asserts:
             since = len(readings)
@@ -117,18 +119,20 @@ def _read(clause: Clause, number: int, marks: Marks, quantities: bool) -> Iterat
             yield _Reading(said, _Rank.EXPLICIT, number)
     if stated:
         return
+    # A reason is no conclusion.
+    concludes = _Rank.MENTION if lexicon.REASON.match(text) else _Rank.CONCLUSION
     for match in lexicon.FRAME.finditer(text):
         said = value(match)
         if said is not None:
             stated = True
-            yield _Reading(said, _Rank.EXPLICIT if clause.corrects else _Rank.CONCLUSION, number)
+            yield _Reading(said, _Rank.EXPLICIT if clause.corrects else concludes, number)
     if stated and quantities:
         return
     left = [m for m in _MARK.finditer(text) if m.start() not in denied and m[0] not in marks.weak]
     if quantities and left:
         firm = [m for m in left if m[0] not in marks.asides]
         if firm and len(re.findall(r"[^\W\d_]{2,}", text)) > 1 and not lexicon.PAIR.search(text):
-            yield _Reading(marks[firm[-1][0]], _Rank.CONCLUSION, number)
+            yield _Reading(marks[firm[-1][0]], concludes, number)
             return
     for match in left:
         yield _Reading(marks[match[0]], _Rank.MENTION, number, aside=match[0] in marks.asides)

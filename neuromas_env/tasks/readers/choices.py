@@ -9,19 +9,19 @@ from functools import lru_cache, partial
 
 from neuromas_env.tasks.readers.assertion import decide
 from neuromas_env.tasks.readers.grading import normalise
-from neuromas_env.tasks.readers.lexicon import CUE, FILL
+from neuromas_env.tasks.readers.lexicon import CUE, FILL, NOUN
 from neuromas_env.tasks.readers.marks import LABEL, MARK, TEXT, TWO, Marks
 from neuromas_env.tasks.readers.plain import plain
 
 # Words after which a bare letter is an answer; after others it is a name ("vitamin C").
 _BEFORE = (
-    "is|be|it's|that's|ist|est|es|chooses?|chose|choosing|pick|picked|picking|select|selected"
+    "is|be|it|it's|that's|ist|est|es|la|dass|chooses?|chose|choosing|pick|picked|picking|select|selected"
     "|selecting|say|think|guess|believe|mean|meant|answered|get|got|gives|yields|obtain|leaves"
     "|and|or|nor|neither|either|both|so|thus|therefore|hence|ergo|then|also|with|probably|maybe"
     "|likely|definitely|perhaps|actually|fact|no|wait|sorry|only|but|however|although|though"
     "|whereas|yet|because|since|while|if|when|that|than|not|isn't|rather|except|unlike|out|of|for"
     "|eliminate|exclude|reject|discard|doubt|consider|check|test|try|between|versus|vs"
-    "|sino|sondern|mais|bensì|sim"
+    "|to|toward|towards|sino|sondern|mais|bensì|sim|а"
 )
 # "Vitamin C is healthy" tells something of it; "Jupiter is the largest" says which one it is.
 _DESCRIBED = re.compile(
@@ -37,6 +37,7 @@ _GOES_ON = re.compile(
     rf"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b|,? (?:and |or )?{MARK}"
 )
 _PREFIX = re.compile(r"A:\s(?=(?i:the (?:\w+ )?answer\b)|\(?[A-Z]\)?[.):])")  # "Q: ... A: ..."
+_GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
 
 
@@ -56,7 +57,7 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     if (whole := normalise(reply)) in labels:
         return labels[whole]
     texts = _texts(tuple(options))
-    text = plain(reply, letters=True)
+    text = _GROUPING.sub("", plain(reply, letters=True))
     if prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     for whole in (normalise(text), normalise(text.lstrip("->•(+ "))):
@@ -85,7 +86,7 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
 def _texts(options: tuple[tuple[str, str], ...]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for label, text in options:
-        form = normalise(plain(text, letters=True))
+        form = normalise(_GROUPING.sub("", plain(text, letters=True)))
         texts[form] = TWO if form in texts else label
     return texts
 
@@ -104,7 +105,7 @@ def _mark_texts(text: str, texts: dict[str, str], marks: Marks) -> str:
 def _literal(form: str, weak: bool) -> re.Pattern[str]:
     words = r"\s".join(map(re.escape, form.split()))
     if weak:  # only where a statement ends with it: "3" is no answer in "3 legs"
-        before, after = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<![^\n]))", r"\s?(?:$|[.!?;,)]|because\b)"
+        before, after = r"(?:(?<=[=:]\s)|(?<=\bis\s)|(?<=\bbut\s)|(?<=comes to\s)|(?<![^\n]))", r"\s?(?:$|[.!?;,)]|because\b)"
     else:
         before, after = r"(?<!\w)", r"(?!\w)"
     return re.compile(f"{before}{words}(?={after})", re.IGNORECASE | re.MULTILINE)
@@ -131,9 +132,10 @@ _ENDS = re.compile(
     r"[)\],;:!?\"'/&—]|\.(?!\w)|\s?$|\n|\s(?:or|and|because|since|but|so)\b|\s[-(—✅✓❌]"
 )
 _ENDS_LINE = re.compile(r"[.:](?!\w)|$|\n")
-_NOUN = re.compile(r"\b(?:options?|choices?|letters?|answers?)\s\(?$", re.IGNORECASE)
+_NOUN = re.compile(rf"\b(?:{NOUN})s?\s\(?$", re.IGNORECASE)
 _STARTS = re.compile(
-    rf"(?:^|\n|(?:[.!?:;,/&\"—(=>→⇒✅✓❌]|{MARK})\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?)$"
+    rf"(?:^|\n|(?:[.!?:;,/&\"—(=>→⇒✅✓❌]|{MARK})\s?|\b[A-Z]\s|\b(?i:{_BEFORE})\s[(\"']?"
+    r"|[是为為选選择擇项項案は]\s)$"
 )
 # "A" and "I" are words, but not before these.
 _NO_WORD = re.compile(r"\s(?:and|or|nor)\b|[,.)!?/&;:—]|\s?$|\n|\s[(✅✓❌—]")

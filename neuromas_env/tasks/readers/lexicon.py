@@ -19,23 +19,22 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 
 
 # What announces an answer.
-_NOUN = (
-    "answer|choice|option|letter|result|solution|conclusion|verdict|antwort|lösung|ergebnis"
-    "|réponse|reponse|respuesta|resposta|risposta|antwoord|odpowiedź|ответ|cevap"
+NOUN = (
+    "answer|ans|choice|option|letter|result|solution|conclusion|verdict|antwort|lösung|ergebnis"
+    "|alternativa|opci[óo]n|opç[ãa]o|opzione|optie|letra|вариант|réponse|reponse|respuesta|resposta|risposta|antwoord|odpowiedź|ответ|cevap"
 )
-_COPULA = "is|are|be|was|equals|ist|lautet|est|es|é|è|jest"
+_COPULA = "is|are|be|was|equals|remains|stays|ist|lautet|est|es|é|è|jest"
 CUE = _pattern(
-    rf"\b(?:{_NOUN})s?\b(?:[^\n.:=;?!]{{0,60}}?(?:\b(?:{_COPULA})\b|'s\b)"
+    rf"\b(?:{NOUN})s?\b(?:[^\n.:=;?!]{{0,60}}?(?:\b(?:{_COPULA})\b|'s\b)"
     r"|\s?[:=]|\s-(?=\s)|\s→)",
-    r"(?:答案|答え|答|정답|답)"
-    r"\s?(?:应该|應該)?(?:是|为|為|は|:|은|는)",
+    r"(?:答案|答え|答|正解|정답|답)\s?(?:应该|應該)?(?:是|为|為|は|:|은|는)|[选選](?:择|擇)?(?=\s?[(\"']?(?:[A-Z]\b|[\U000f0000-\U000ffffd]))",
 )
 FILL = (
     r"(?:[\s:=(\"']|(?:is|it|it's|its|that|the|an?|option|choice|answer|letter|number|correct"
     r"|right|most|likely|probably|clearly|definitely|therefore|thus|so|indeed|simply|just|surely"
     r"|actually|position|value|statement|about|approximately|roughly|around|exactly|precisely"
-    r"|only|still|always|now|be|to|must|should|would|final|best|of|either|both|equal|word|named|called"
-    r"|la|le|el|die|der|das|opción|opção|opzione)\b){0,20}"
+    r"|only|still|always|now|be|to|must|should|would|final|best|one|label+ed|marked|of|either|both|equal|word|named|called"
+    r"|la|le|el|die|der|das|opción|opção|opzione|letra|lettera|lettre)\b){0,20}"
 )
 """What may stand between a cue and its answer."""
 JOIN = (
@@ -53,12 +52,13 @@ _VERB = (
     "is|are|were|was|be|equals?|it's|that's|he's|she's|what's|choose|chose|pick(?:ed)?"
     "|select(?:ed)?|say|think|believe|guess|go(?:ing)? (?:with|for)|went with|leaves|leaving"
     "|becomes?|remains?|stays?|called|named|giv(?:es?|ing)|yields?|mak(?:es?|ing)|totals?|gets?|got"
-    "|answer|answered|obtain|bet on|opt for|settle on"
+    "|answer|answered|obtain|bet on|opt for|settle on|lean(?:ing)? (?:to|towards?)|comes? to"
+    "|(?:chang|switch|revis)ed (?:(?:it|my \\w+) )?to"
 )
 EXPLICIT = _pattern(rf"(?:{CUE.pattern}){FILL}({GROUP})")
-_RIGHT = "correct|right|true|yes"
+_RIGHT = "correct|right|true|yes|richtig|korrekt|correcte?|correct[ao]|corret[ao]"
 CALLED_RIGHT = _pattern(
-    rf"({GROUP})\s?(?:(?:is|was|are|would be|must be|should be|seems|looks|'s)\s"
+    rf"({GROUP})\s?(?:(?:is|was|are|would be|must be|should be|seems|looks|'s|ist|est|es|é|è)\s"
     r"(?:(?:the|my|a|most|likely|only|indeed|also|therefore|thus|clearly|definitely|then"
     rf"|probably|your)\s){{0,4}}(?:(?:{_RIGHT}|answer)\b|(?:best|final|correct|right|only|remaining"
     r"|one|possible|logical|most)(?: \w+){0,2})"
@@ -76,7 +76,7 @@ _OPENING = (
     "|wait|actually|no|nope|sorry|correction|on second thoughts?|i mean|i meant|scratch that"
     "|hold on|oops|rather|make that|in fact|hmm+|definitely|probably|clearly|surely|again|it is"
     "|it's|that's|that is|this is|it must be|it should be|it has to be|i say|i choose|i pick|yes"
-    "|indeed|simply|sino|sondern|mais|bensì|mas sim"
+    "|indeed|simply|sino|sondern|mais|bensì|mas sim|а|而是|opción|opção|opzione|letra|es|est|ist|é|è|la"
 )
 ALONE = _pattern(
     rf"{GAP}{{0,9}}(?:(?:{_OPENING})\b{GAP}{{1,9}}|[=≈→]\s?){{0,6}}({GROUP})"
@@ -89,9 +89,9 @@ PAIR = _pattern(
 )
 
 # How one is denied: before it, after it, or by taking back the clause before.
-_WRONG = "wrong|incorrect|false|mistaken|invalid|falsch|faux|incorrecta?"
+_WRONG = "wrong|incorrect|false|mistaken|invalid|falsch|faux|incorrect[aoe]|incorret[ao]"
 DENIES_NEXT = _pattern(
-    r"\b(?:\w*n't|not|never|cannot|neither|nor|nicht|kein|keine|pas|нет|не)\b|≠",
+    r"\b(?:\w*n't|not|never|cannot|neither|nor|nicht|kein|keine|pas|нет|не)\b|≠|不[是选選]|并非",
     r"\b(?:no|não|non) (?:es|son|era|puede ser|é|são|è|sono|può essere)\b",
     rf"\b(?:so|nor|neither) (?:is|are|was|were|does|do)\s(?={MARK})",  # as what went before
     rf"\b(?:{_WRONG}|bad|tempting|poor|worst|tricky|trap)\s(?:\w+\s)?(?:answer|option|choice"
@@ -111,7 +111,7 @@ _ADVERB = (
     "|thereby|easily|a|an|the|so|very|quite|only|always|now|been"
 )
 DENIES_LAST = _pattern(
-    r"(?:\b(?:is|are|was|were|be|seems?|looks?|sounds?|feels?)\b|'s\b|:)"
+    r"(?:\b(?:is|are|was|were|be|seems?|looks?|sounds?|feels?|ist|est|es|é|è)\b|'s\b|:|\s-)"
     rf"(?:\s(?:{_ADVERB})){{0,3}}\s?(?:not|never|{_WRONG}|impossible|unlikely|out|ruled out"
     r"|excluded|eliminated|rejected|tempting|too \w+|plausible|attractive|appealing|unrelated"
     r"|irrelevant|off|(?:\w+ )?(?:mistake|misconception|trap|distractor|error|decoy|typo))\b",
@@ -120,7 +120,7 @@ DENIES_LAST = _pattern(
     r"\b(?:can|could|must|should|may|to)(?: \w+)? be (?:ruled out|eliminated|excluded|rejected"
     r"|discarded|dismissed|ignored|avoided)\b",
     rf"(?<={MARK})[^\w\n]{{1,4}}(?:no|nope|not)\b(?=\s?(?:$|[.,;!)]))",
-    r"\b(?:fails?|failed|contradicts?|violates?)\b|[❌✗✘✖🚫]|≠",
+    r"\b(?:fails?|failed|contradicts?|violates?)\b|[❌✗✘✖🚫]|≠|[错錯][误誤]|不正[确確]|不对|ではな",
     rf"(?<=\band {MARK}),?\s(?:too|as well)\b",
 )
 CONTRAST = _pattern(
@@ -138,7 +138,7 @@ ONLY_LOOKS_LIKE_DENIAL = _pattern(
         r"(?:there(?:'s| is) )?(?:no|without(?: a| any)?|beyond(?: a| any)?) (?:doubt|question)",
         r"(?:can|could|must) (?:only )?be (?:none other than|nothing (?:else )?(?:but|than))",
         r"none other than|nothing (?:else )?but|no(?:ne)? other (?:\w+ )?than|nothing else",
-        r"(?:can(?:'t|not)|couldn't) be anything (?:but|other than|else than)|no wonder|why not",
+        r"(?:can(?:'t|not)|couldn't)(?: possibly)? be anything (?:but|other than|else than)|no wonder|why not",
         r"(?:not|n't|never) (?:only|just|merely|wrong|incorrect|false|mistaken|impossible)",
         r"whether or not|can(?:'t|not) go wrong with|no problem|not sure(?: but)?",
         r"if (?:i|we) (?:remember|recall|understand|am|'m|have)(?: \w+){0,3}",
@@ -173,17 +173,18 @@ SUPPOSES = _pattern(
     ),
     # Not "the largest that can be found is 84".
     rf"\bcan(?: \w+)? be (?:(?:either|the|an?|option|choice|equal|to) ){{0,2}}[(\"']?{MARK}",
+    r"\b(?:e\.g\.|for (?:example|instance)\b|format\b)",
     r"^(?:consider|check(?:ing)?|test(?:ing)?|try(?:ing)?|case|candidate)\b(?=[^:]{0,20}:)"
     r"(?![^:]{0,20}:\s?(?:correct|right|true))",
 )
 _OTHERS = (
     r"some|many|most(?= (?:people|students|of|say|think|would|might|will)\b)|few|others|other \w+"
     r"|people|students?|someone|somebody|one|critics|he|she|they|you (?:might|may|could)|everyone"
-    r"|everybody|(?:my|a|the|his|her|your) (?:\w+ )?(?:friend|teacher|student|person|colleague"
+    r"|everybody|(?:my|a|the|his|her|your) (?:(?!typical|average|ordinary)\w+ )?(?:friend|teacher|student|person|colleague"
     r"|brother|sister|reader|book|intuition|instinct)"
 )
 _SAY = (
-    r"(?:answer|guess|thought|claim)(?!\s(?:is|are|was|be|to)\b)|says?|said|thinks?|believes?"
+    r"(?:answer|guess|thought|claim)(?!\s(?:is|are|was|be|to)\b|:)|says?|said|thinks?|believes?"
     "|believed|claim(?:s|ed)|argue[sd]?|guess(?:es|ed)|assume[sd]?|suggest(?:s|ed)?"
     "|answer(?:s|ed)|suspects?|gives?|gave"
 )
@@ -207,7 +208,7 @@ CORRECTS = _pattern(
 AFFIRMS = _pattern(r"\W{0,9}(?:yes|correct|right|indeed|exactly|it is)\b")
 
 # Where sentences and clauses end, and how they hang together.
-SENTENCE = re.compile(r"(?<=[.!?;…])[\"')\]]{0,3}\s+|\n+|(?<=\?)(?=\w)")
+SENTENCE = re.compile(r"(?<=[.!?;…])(?<!\be\.g\.)[\"')\]]{0,3}\s+|\n+|(?<=\?)(?=\w)")
 _LAST_ITEM = (
     rf"(?:and|or)\s(?:the |option |choice |also ){{0,2}}[(\"']?{MARK}[)\"']?\s?"
     r"(?:$|[,.;:!?)]|and\b|or\b)"
@@ -215,18 +216,20 @@ _LAST_ITEM = (
 CLAUSE = _pattern(
     r"\s?(?:—|--)\s?",
     r"(?<!thing)(?<!none)(?<!all),?\s(?=but\b)",
-    r",\s(?=(?:sino|sondern|mais|bensì|mas sim)\b)",
+    r",\s(?=(?:sino|sondern|mais|bensì|mas sim|а|es|est|ist|é|è)\b)|,\s?(?=而是)",
     r",?\s(?=(?:so|therefore|thus|hence|while|whereas|although|though|however|yet|because|since"
     r"|if|unless|when|which|rather than|instead of|unlike|as opposed to|making|leaving|giving)\b)",
     rf",\s(?!{_LAST_ITEM})(?=(?:and|as|not|no|it|it's|its|that|that's|this|these|i|i'm|i'd|i'll"
     r"|we|they|she|he|you|there|the (?:\w+ ){0,3}answer|in fact|actually|wait|sorry|then)\b)",
-    rf"(?:,|,? and)\s(?={MARK}[)\"']?\s(?:is|was|has|can|could|must|should|would|does|works|fits"
+    rf"(?:,|,? and)\s(?={MARK}[)\"']?\s(?:is|ist|est|es|was|has|can|could|must|should|would|does|works|fits"
     r"|holds|fails)\b)",
     rf",\s(?=(?:option |choice |(?:that|this) leaves ){MARK})",
 )
 SO_OR_BUT = _pattern(
-    r"(?:but|so|however|yet|therefore|thus|hence|sino|sondern|mais|bensì|mas sim)\b"
+    r"(?:but|so|however|yet|therefore|thus|hence|sino|sondern|mais|bensì|mas sim|а)\b|而是"
 )
+REASON = _pattern(r"(?:because|since|as|given|for)\b")
+NO_ANSWER = _pattern(rf"(?:{CUE.pattern}){FILL}(?:none|unknown|n/a)\b(?! of\b)")
 SO = _pattern(r"(?:so|therefore|thus|hence)\b")
 GOES_ON = _pattern(r"(?:because|since|as|and|which|that)\b")
 BETWEEN = _pattern(rf"\b(?:between|among)\s{MARK}\s(?:and|or)\s{MARK},?")

@@ -23,6 +23,7 @@ _GROUPED = "|".join(
         *(rf"{_D}{{1,3}}(?:{separator}{_D}{{3}}){{1,12}}" for separator in (",", "'", " ", "_")),
         rf"{_D}{{1,2}}(?:,{_D}{{2}}){{1,9}},{_D}{{3}}",  # as in India
         rf"{_D}{{1,3}}(?:\.{_D}{{3}}){{2,12}}",
+        rf"{_D}{{1,3}}(?:[. ]{_D}{{3}}){{1,12}},{_D}{{1,2}}",  # a decimal comma
     ]
 )
 _DIGITS = rf"(?:(?:{_GROUPED})(?![0-9_']|,{_D})|{_D}+(?!{_D}))"
@@ -48,6 +49,7 @@ _NO_QUANTITY = re.compile(
     rf"|(?<!{_D}){_DAY} (?:{_MONTHS})(?:,? {_D}{{4}})?\b"
 )
 _DIGIT = re.compile(_D)
+_A_HUNDRED = re.compile(rf"(?<!half )\ban? (?=(?:{'|'.join(SCALES)})\b)", re.IGNORECASE)
 _MINUS = re.compile(rf"(?<![0-9)]\s)\b(?:minus|negative) (?=\W?{_D})", re.IGNORECASE)
 _BULLET = re.compile(r"^[-*•>] (?=\S)", re.MULTILINE)
 _ITEM = re.compile(rf"^({_D}{{1,3}})[.)] (?=[^\W\d_]|\()", re.MULTILINE)
@@ -55,11 +57,32 @@ _COUNTED = re.compile(r"[^\w]{0,3}(?:\n|$)|[,;.](?!\w)")
 
 _OPERATOR = r" ?(?:[-+*/×·÷^%]|\b(?:x|plus|minus|times|divided by)\b) ?"
 _SIDE = rf"\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?|\)){{0,60}}"
-_LEFT_HAND_SIDE = re.compile(rf"{_SIDE} ?[=≈→] ?(?={GAP}{{0,3}}(?:\w|{MARK}))")
-# What names several numbers and is none of them.
+_LEFT_HAND_SIDE = re.compile(
+    rf"{_SIDE}(?: (?!is|was|or|and)[a-z]{{2,20}}){{0,2}} ?[=≈→] ?(?={GAP}{{0,3}}(?:\w|{MARK}))"
+    rf"|{MARK}(?:,? [a-z]{{1,20}}){{0,3}},? round(?:s|ed|ing) (?:(?:it|up|down|off) )?to (?={MARK})"
+)
+# A result before its calculation: "24 = 4 x 6".
+_DERIVED = re.compile(
+    rf"({MARK}) ?[=≈] ?\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?){{1,60}}+(?! ?[=≈→]|\w)"
+)
+# What names several numbers and is none of them: "3 x 4", "3 to 4", "x = 3 or x = 4", "3 h and 4 min".
 _SEVERAL = re.compile(
     rf"{MARK}(?:(?:{_OPERATOR}\(?| ?){MARK}\)?){{1,60}}"
     rf"|(?:\b(?:between|from) )?{MARK} ?(?:-|to|and) ?{MARK}"
+    rf"|{MARK}[:']{MARK}|\b[a-z] = {MARK}(?:,| or|,? and) [a-z] = {MARK}"
+    rf"|{MARK} [a-z]+ and {MARK}(?= [a-z]+ ?(?:$|[.,;!\n]))",
+    re.MULTILINE,
+)
+# A calculation in parentheses beside its result: "45 (15 x 3)".
+_ADDED = re.compile(rf"(?<={MARK})((?: \w{{1,20}}){{0,2}}) \((?:= )?{_SEVERAL.pattern}\)", re.MULTILINE)
+_AND_A = re.compile(rf"({MARK}) and an? (half|third|quarter)\b", re.IGNORECASE)
+_PARTS = {"half": 2, "third": 3, "quarter": 4}
+# Not one number: "2x + 3", "12 + 3i", "√2".
+_UNKNOWN = rf"(?:{_D}{{1,9}}[a-z]|[b-hj-z])"
+_FORMULA = re.compile(
+    rf"(?<![a-z0-9]){_UNKNOWN} ?[-+*/^] ?{MARK}(?! ?[=≈])"
+    rf"|{MARK} ?[-+*/^] ?(?!x ?{MARK}){_UNKNOWN}(?![\w'])"
+    rf"|√ ?[({{]?{MARK}|{MARK} ?[π√]"
 )
 _BOUND = re.compile(
     rf"(?:[<>≤≥≠]=? ?|\b(?:at least|at most|up to|over|under|above|below|within)\s){MARK}"
@@ -69,10 +92,13 @@ _BOUND = re.compile(
 # What a sentence says beside its result: "18 eggs at $2 each".
 _ASIDE = re.compile(
     r"(?:\b(?:at|per|each|every|in|within|after|during|by|over|from|on|out of|of|step|question"
-    r"|number|page|example|equation|case|part|line|problem|times|only|mod|modulo) (?:a |the )?"
+    r"|number|page|example|equation|case|part|line|problem|times|only|mod|modulo)"
+    r" (?:(?:a|the|his|her|its|their|these|those) )?"
     rf"|@ ?)({MARK})|({MARK}) of (?:which|them|these|those|whom)\b",
     re.IGNORECASE,
 )
+# How a result is found is none: "18 by adding 9 to 9", "7 left after giving away 5".
+_MEANS = re.compile(r"(?<=[^\s.,;:])\s(?:after|by|before) \w+ing\b([^.,;:=\n]{1,200})")
 _EXACT = Context(prec=60)
 
 
@@ -94,9 +120,11 @@ def extract_number(reply: str) -> str | None:
     text = _mark(text, marks, cut_off(reply))
     if not marks.values:
         return None
-    text = _LEFT_HAND_SIDE.sub("= ", text)
-    text = _SEVERAL.sub(lambda _: marks.add(TWO), _BOUND.sub(" ~ ", text))
+    text = _LEFT_HAND_SIDE.sub("= ", _DERIVED.sub(r"\1", text))
+    text = _FORMULA.sub(" ~ ", _AND_A.sub(lambda m: marks.add(_with_part(marks[m[1]], m[2])), text))
+    text = _SEVERAL.sub(lambda _: marks.add(TWO), _ADDED.sub(r"\1", _BOUND.sub(" ~ ", text)))
     marks.asides = {match[1] or match[2] for match in _ASIDE.finditer(text)}
+    marks.asides |= {mark for match in _MEANS.finditer(text) for mark in match[1]}
     return decide(text, marks, quantities=True)
 
 
@@ -118,14 +146,17 @@ def _mark(text: str, marks: Marks, cut: bool) -> str:
         text = _BULLET.sub("", _NO_QUANTITY.sub(" ~ ", text))
         text = _ITEM.sub(lambda match: "" if match.start() or match[1] == "1" else match[0], text)
         text = _NUMBER.sub(digits, text)
-    return WORDS.sub(words, text)
+    return WORDS.sub(words, _A_HUNDRED.sub("one ", text))
 
 
 def _value(match: re.Match[str]) -> str | None:
     """Return a number in plain digits, None if it is too large or no number."""
-    digits = re.sub(r"[,' _]", "", match["number"] or match["part"])
+    digits = match["number"] or match["part"]
+    if re.search(r"[. ].*,", digits):
+        digits = digits.replace(".", "").replace(",", ".")
     if digits.count(".") > 1:
         digits = digits.replace(".", "")
+    digits = re.sub(r"[,' _]", "", digits)
     negative = (match["sign"] or match["late"] or "").startswith("-")
     if not any(match[name] for name in ("e", "power", "over", "bottom", "scale")):
         return _plain(digits, negative)
@@ -148,6 +179,10 @@ def _value(match: re.Match[str]) -> str | None:
     else:
         number *= SCALES[match["scale"].lower()]
     return _plain(_decimal(number), negative)
+
+
+def _with_part(value: str, part: str) -> str:
+    return _plain(_decimal(Fraction(value) + Fraction(1, _PARTS[part.lower()])))
 
 
 def _ten_to(power: int) -> Fraction:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from neuromas_env.tasks.readers.characters import plain_characters
-from neuromas_env.tasks.readers.thoughts import without_thoughts
+from neuromas_env.tasks.readers.thoughts import answering
 
 READ = 20_000
 _KEYS = re.compile(
@@ -22,7 +22,7 @@ _KEYS = re.compile(
     re.IGNORECASE,
 )
 _OBJECT = re.compile(r"(?<!\S)\{\s{0,9}[\"'](?=[^\n:]{1,60}:)")
-_TAG = re.compile(r"<(/?)(?:final[_ -]?)?(?:answer|result|solution|output)>", re.IGNORECASE)
+_TAG = re.compile(r"[<\[](/?)(?:final|(?:final[_ -]?)?(?:answer|result|solution|output))[>\]]", re.I)
 _FORMAT_TAG = re.compile(
     r"</?(?:b|i|u|em|strong|p|span|code|sub|sup|mark|div|center)(?: [^<>\n]{0,100})?>", re.I
 )
@@ -34,7 +34,7 @@ _SYMBOLS = {
     for symbol, names in {
         "×": "times", "÷": "div", "*": "cdot ast", "±": "pm", "°": "degree circ", "✓": "checkmark",
         "≈": "approx simeq sim", "≠": "ne neq", "≤": "le leq leqslant", "≥": "ge geq geqslant",
-        "<": "lt", ">": "gt", "→": "to rightarrow Rightarrow implies", " ": "quad qquad newline",
+        "<": "lt", "√": "sqrt", "π": "pi", ">": "gt", "→": "to rightarrow Rightarrow implies", " ": "quad qquad newline",
         "": "left right displaystyle big Big bigl bigr",
     }.items()
     for name in names.split()
@@ -46,6 +46,7 @@ _WRAPPED = re.compile(
 _FRACTION = re.compile(
     r"\\[dtc]?frac\s?\{([^{}\n]{0,99})\}\s?\{([^{}\n]{0,99})\}|\\[dtc]?frac ?(\d)(\d)"
 )
+_BEFORE_FRACTION = re.compile(r"(?<=\d)(?=\\[dtc]?frac)")  # a mixed number
 _COMMAND = re.compile(r"\\([A-Za-z]{1,20})|\\(.)", re.DOTALL)
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s?\{|\\[{}]|[{}\n]")
 _POWER = re.compile(r"\^\s?\{\s?([+-]?\d{1,9})\s?\}")
@@ -54,6 +55,7 @@ _HIDDEN_DOLLAR = "\x00"  # control characters are gone by then
 
 _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n]*$", re.MULTILINE)
 _RESULT = re.compile(r"^[ \t]*#{4}[ \t]*(?=[-+$€£.]{0,2}\d[^\n]{0,60}$)", re.MULTILINE)
+_STRUCK = re.compile(r"~~(?=[^\s~])[^~\n]{1,300}~~(?!~)")
 _HEADING = re.compile(r"^[ \t]*#{1,6}(?:[ \t]+|$)", re.MULTILINE)
 _ANSWER_LINE = re.compile(rf"^[ \t]*[*_]{{0,3}}(?:{_KEYS.pattern})[*_]{{0,3}}[ \t]*$", re.I | re.M)
 _QUOTED = re.compile(r"^[ \t]*(?:>[ \t]?){1,9}(?=[\w*(\"'$])", re.MULTILINE)
@@ -80,13 +82,14 @@ def plain(reply: str, letters: bool = False) -> str:
         letters: Put a single letter or digit that quotes, brackets or markup set apart into
             parentheses.
     """
-    text = plain_characters(without_thoughts(reply)[-READ:])
+    text = plain_characters(answering(reply)[-READ:])
     if not any(map(str.isalnum, text)):
         return _FENCE.sub("", text).strip("*`_ \n")
     text = _without_json(text)
     if "<" in text or "[" in text:
         text = _TAG.sub(lambda match: "\n" if match[1] else "\nanswer: ", text)
         text = _BREAK.sub("\n", _FORMAT_TAG.sub("", _WORKING.sub("", text)))
+    text = _STRUCK.sub("", text) if "~~" in text else text
     text = _without_markdown(_without_latex(text, letters))
     lines = (" ".join(line.split()) for line in _without_tables(text.split("\n")))
     return "\n".join(filter(None, lines))
@@ -112,7 +115,8 @@ def _without_latex(text: str, letters: bool) -> str:
         text = _LETTER.sub(r" (\1) ", text)
     if "\\" in text or "{" in text:
         text = re.sub(r"\{([,.'])\}", r"\1", _POWER.sub(r"^\1", text))
-        text = _FRACTION.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", unwrapped(text))
+        text = _BEFORE_FRACTION.sub(" ", unwrapped(text))
+        text = _FRACTION.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", text)
         text = _without_boxes(text)
     if "$" in text:
         text = _MATH.sub(r"\1", text)

@@ -16,7 +16,7 @@ from neuromas_env.tasks.readers.clauses import LONGEST, Clause, clauses, denies
 from neuromas_env.tasks.readers.grading import list_form, normalise
 from neuromas_env.tasks.readers.lexicon import CUE
 from neuromas_env.tasks.readers.plain import READ, plain, unwrapped
-from neuromas_env.tasks.readers.thoughts import without_thoughts
+from neuromas_env.tasks.readers.thoughts import answering
 from neuromas_env.tasks.reply import cut_off
 
 _ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])\s+\S|[\w'-]+$")
@@ -38,7 +38,7 @@ _OPENING = re.compile(
 )
 _COMPLEMENT = re.compile(
     r"(?P<subject>.{0,200}?)(?:\b(?:is|are|was|were|been|(?:would|must|should|will) be|equals"
-    r"|called|named|use|choose|pick|go with|call it|(?:it|that|what|here|there|he|she)'s)\b(?!n't)"
+    r"|(?-i:ist|est|es|é|è|jest)|called|named|use|choose|pick|go with|call it|(?:it|that|what|here|there|he|she)'s)\b(?!n't)"
     r"|[:=]\s)\s?(?P<rest>.+)",
     re.IGNORECASE,
 )
@@ -52,17 +52,17 @@ _PRONOUN = re.compile(
     r"(?: \w+)?",
     re.IGNORECASE,
 )
-_IDENTIFIES = re.compile(r"(?:the|an?|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
+_IDENTIFIES = re.compile(r"(?:the|your|my|correct|right|what|who|where)\b", re.IGNORECASE)
 _APPOSITION = re.compile(
-    r"\s\(|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I
+    r"\s(?:\(|(?:who|which|that)\b)|,\s(?=(?:the|an?|in|on|at|located|known|with|as|who|where|of)\b)", re.I
 )
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|do|does|did|can|could|will|would|should|may|might|must"
-    r"|i|it|they|we|you|he|she|this|these|that|there|here|let's)\b|'s\b",
+    r"|(?-i:ist|est|es|é|è|jest)|i|it|they|we|you|he|she|this|these|that|there|here|let's)\b|'s\b",
     re.IGNORECASE,
 )
 _AND = re.compile(r"\b(?:and|first|then|finally|followed by)\b", re.IGNORECASE)
-_BY = re.compile(r"\w+(?:ed|en|wn) by (?=\S)", re.IGNORECASE)
+_BY = re.compile(r"\w+(?:ed|en|wn|ld) (?:by|in|on|at) (?=\S)", re.IGNORECASE)
 _ENDED = re.compile(r"[.!?][\"')]{0,2}$")
 _WORDS = re.compile(r"[^\W\d_][\w'-]*(?:,? [\w'-]+)*")
 _GRAMMAR = re.compile(
@@ -109,7 +109,7 @@ def _readings(reply: str) -> Iterator[str]:
         opened = _OPENING.match(text)  # "Well, Paris", but not the first of some sorted words
         led = opened and opened[0].rstrip().endswith((",", ":", ".", "!"))
         bare = _unopened(text) if led else text.strip(_EDGES[:-2])
-        yield from [bare.partition(" (")[0], bare, text, *_trimmed(_unopened(text))]
+        yield from [re.split(r" \(| - ", bare, maxsplit=1)[0], bare, text, *_trimmed(_unopened(text))]
         return
     said = list(_statements(text, cut_off(reply)))
     explicit = [s.readings for s in said if s.kind is _Kind.EXPLICIT]
@@ -135,7 +135,7 @@ def _bare(text: str) -> str:
 
 
 def _box(reply: str) -> str | None:
-    _, box, after = unwrapped(without_thoughts(reply)[-READ:]).rpartition("\\boxed{")
+    _, box, after = unwrapped(answering(reply)[-READ:]).rpartition("\\boxed{")
     # Up to the last brace of the line, since braces may be what is answered.
     inner, brace, _ = after.partition("\n")[0].rpartition("}")
     return re.sub(r"\\([{}])", r"\1", inner).strip() if box and brace else None

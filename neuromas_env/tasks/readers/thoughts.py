@@ -1,4 +1,4 @@
-"""Thoughts: what a model wrote for itself is not graded, finished or not."""
+"""What of a reply answers: not a thought, finished or not, and no answer to a further question."""
 
 from __future__ import annotations
 
@@ -28,7 +28,23 @@ _DIALECTS = (
 # Harmony's channels after a decoder that drops special tokens.
 _BARE_OPEN, _BARE_CLOSE = re.compile(r"analysis(?=\S)"), "assistantfinal"
 _CLOSED_BY = dict(_DIALECTS)
+# Where a model goes on with a question of its own, as few-shot prompts do.
+_FURTHER = re.compile(
+    r"(?<=[^\s:!])\s*\n(?:(?:q|question|problem|exercise|human|user)(?: ?\d{1,3})? ?:"
+    r"|<\|im_start\|>user)",
+    re.IGNORECASE,
+)
 _MARK = re.compile("|".join(re.escape(mark) for pair in _DIALECTS for mark in pair), re.IGNORECASE)
+
+
+def answering(reply: str) -> str:
+    """Return a reply without its thoughts, up to a further question that it asks itself.
+
+    A question that an announcement leads to ("Let us restate it:") is the one that was asked.
+    """
+    text = without_thoughts(reply)
+    further = _FURTHER.search(text)
+    return text[: further.start()] if further else text
 
 
 def without_thoughts(reply: str) -> str:

@@ -13,7 +13,7 @@ from neuromas_env.tasks.readers.plain import plain
 
 # "No, ..." is a sentence by itself.
 _INTERJECTION = re.compile(
-    rf"((?:^|[.!?;:,]\s|\b(?:so|thus|therefore|well)\s){MARK}),\s", re.M | re.I
+    rf"((?:^|[.!?;:,]\s|\b(?:so|thus|therefore|well)\s){MARK}),\s(?!{MARK})", re.M | re.I
 )
 
 
