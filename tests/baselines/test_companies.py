@@ -97,3 +97,9 @@ def test_calls_of_a_company_that_never_agrees_are_the_closed_form():
     assert len(asked) == 2 * 5 + 1 + 3 * 2 * 2 * 3
     assert trajectory.answer.startswith("tag45x")
     assert make_baseline("chatdev", Sums(), None).calls == 2 * 5 + 1 + 10 * 2 * 2 * 10
+
+
+def test_a_solution_that_reads_as_the_end_of_reviews_is_an_answer():
+    said = dict.fromkeys(range(40), "Finished.")
+    trajectory, _, _ = run("chatdev:turns=1,cycles=1", said)
+    assert trajectory.error is None and trajectory.answer == "Finished."
