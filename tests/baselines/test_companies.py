@@ -35,7 +35,12 @@ def test_documents_go_from_role_to_role():
 
 @pytest.mark.parametrize(
     ("says", "calls", "answer"),
-    [({4: "Fine.\nLGTM"}, 5, "tag3x"), ({6: "LGTM"}, 7, "tag5x"), ({6: "LBTM"}, 8, "tag7x")],
+    [
+        ({4: "Fine.\nLGTM"}, 5, "tag3x"),
+        ({6: "LGTM"}, 7, "tag5x"),
+        ({6: "LBTM"}, 8, "tag7x"),
+        ({4: "I cannot write LGTM yet: a case is missing.\nLBTM"}, 8, "tag7x"),
+    ],
 )
 def test_reviews_end_when_the_solution_passes(says, calls, answer):
     trajectory, asked, _ = run("metagpt", says)
