@@ -8,6 +8,7 @@ import pytest
 import yaml
 from support.tiny_models import symbol_model
 
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import language_table
 from neuromas_env.experiments.language_table import Reached
@@ -70,6 +71,25 @@ def test_a_table_is_trained_asked_once_and_gone_on_with(tmp_path):
         found = list(csv.DictReader(file))
     assert [row | {"seconds": 0} for row in found] == [row | {"seconds": 0} for row in rows]
     assert again.count("| slow | ") == first.count("| slow | ")
+
+
+def validated(step, strict, extracted):
+    return {
+        "step": step, "validation": {"strict": strict, "extracted": extracted}, "cut_off": 0.5,
+        "rollout_seconds": 1.0, "train_seconds": 2.0, "entropy/node_0": 0.25,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("reward", "peak"), [("strict", (0.5, 0.5)), ("extracted", (0.2, 0.9))])
+def test_the_peak_is_that_of_the_weights_that_are_kept(reward, peak):
+    lines = [validated(0, 0.1, 0.1), validated(1, 0.5, 0.5), validated(2, 0.2, 0.9)]
+    lines[0] = {"event": "validation", **lines[0]}
+    config = TrainConfig(reward=reward, questions=4)
+    found = language_table.summarise(lines, config, (0.3, 0.4), 0.25)
+    assert found == Reached(
+        (0.1, 0.1), peak, (0.2, 0.9), (0.3, 0.4), 0.25, 0.25, 0.5, 6.0,
+        [(0, 0.1), (4, 0.5), (8, 0.2)],
+    )  # fmt: skip
 
 
 def run(test, before=(0.1, 0.2), constant=0.3):
