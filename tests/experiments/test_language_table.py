@@ -117,6 +117,44 @@ def test_a_table_tries_no_rates(tmp_path):
         write(tmp_path / "mine", tmp_path, rates=[0.1])
 
 
+def test_what_a_table_cannot_show_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    text = yaml.safe_load((write(mine, tmp_path).folder / "experiment.yaml").read_text())
+
+    def changed(**more):
+        part = text["language"] | more
+        (mine / "experiment.yaml").write_text(yaml.safe_dump(text | {"language": part}))
+        return load(mine, "mini")
+
+    with pytest.raises(InputError, match="validate_questions must be at least 1 in a table, got 0"):
+        changed(arms={"blind": {"validate_questions": 0}})
+    with pytest.raises(InputError, match="a table of language models compares no arms"):
+        changed(compare=[{"better": "slow", "than": "fast"}])
+    discrete = {"tasks": ["xor"], "arms": {"a": {}}}
+    both = {"tiny": {"model": "m", "seeds": 1, "tasks": ["signal"]}}
+    both |= {"other": {"kind": "discrete", "seeds": 1}}
+    (mine / "scales.yaml").write_text(yaml.safe_dump({"mini": both}))
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text | {"discrete": discrete}))
+    with pytest.raises(InputError, match="must be of one kind, got discrete and language"):
+        load(mine, "mini")
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text))
+    signal = type(make_task("signal"))
+    monkeypatch.setattr(
+        signal, "examples", lambda self, split: () if split == "validation" else "ab"
+    )
+    with pytest.raises(InputError, match="'signal' has no validation questions"):
+        run_experiment(load(mine, "mini"), tmp_path / "out")
+
+
+def test_a_folder_takes_no_table_of_another_model(tmp_path):
+    for model, said in (
+        (tmp_path / "one", "no such file"),
+        (tmp_path / "two", "its model of tiny"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run_experiment(write(tmp_path / "mine", model), tmp_path / "out")
+
+
 @pytest.mark.parametrize("scale", ["tiny", "quick"])
 def test_the_recipe_has_all_tasks_and_both_networks(scale):
     [study] = load("recipe", scale).studies
