@@ -277,15 +277,14 @@ def _compared(
     matches: _Matches,
 ) -> Line:
     key = group.cells[0]["task"], group.cells[0]["split"], group.method, group.conditions
-    peers = [g for g in groups if g.task == group.task and g is not group]
+    peers = [g for g in groups if g.task == group.task]
     comparable = [g for g in peers if g.conditions == group.conditions]
     matched = next((g for g in comparable if g.method == matches.get(key)), None)
     reference = next(
-        (g for g in [*comparable, *peers] if g.label == against),
+        (g for g in peers if g.label == against),
         next((g for g in comparable if g.method == against), None),
     )
-    if group.label == against or (group.method == against and reference is None):
-        reference = None
+    reference = None if reference is group else reference
     first = next(g for g in groups if (g.task, g.method) == (group.task, group.method))
     elsewhere = first if first.settings.get("model") != group.settings.get("model") else None
     comparisons = {}

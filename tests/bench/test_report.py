@@ -96,6 +96,19 @@ def test_the_reference_and_the_score_can_be_chosen(tmp_path):
             summarise(store, None, "strickt")
 
 
+def test_a_pair_is_compared_once(tmp_path):
+    """A network that was trained again has the name of the former one and other adapters."""
+    lines = lines_of(
+        tmp_path,
+        (cell("neuromas@a", adapters={"node_0": "1"}), answers(RIGHT)),
+        (cell("neuromas@a", adapters={"node_0": "2"}), answers(FEW)),
+        (cell("direct"), answers(MOST)),
+    )
+    first = "neuromas@a [adapters.node_0=1]"
+    assert [line.reference for line in lines] == [None, first, first]
+    assert {one.family for line in lines for one in line.against.values()} == {2}
+
+
 def test_runs_with_other_settings_are_told_apart_and_never_mixed(tmp_path):
     lines = lines_of(
         tmp_path,
