@@ -136,7 +136,7 @@ class Comparison:
         estimand: What it speaks about.
         estimate: The difference with its error.
         p_holm: p after Holm's correction over a table, None before it.
-        family: Comparisons of that table.
+        family: Comparisons of that table that test something.
     """
 
     n: int
@@ -239,10 +239,17 @@ def mean_interval(scores: ArrayLike, estimand: Estimand) -> tuple[float, float] 
 
 
 def corrected(family: Sequence[Comparison]) -> list[Comparison]:
-    """Correct the p of an exploratory table for the number of its comparisons (Holm, 1979)."""
-    adjusted = holm([one.p for one in family])
+    """Correct the p of an exploratory table for the number of its comparisons (Holm, 1979).
+
+    Comparisons of these answers alone test nothing: they have no p and do not count.
+    """
+    tested = [one for one in family if one.estimand != Estimand.ANSWERS]
+    adjusted = iter(holm([one.p for one in tested]))
     return [
-        replace(one, p_holm=p, family=len(family)) for one, p in zip(family, adjusted, strict=True)
+        replace(one, p_holm=next(adjusted), family=len(tested))
+        if one.estimand != Estimand.ANSWERS
+        else one
+        for one in family
     ]
 
 

@@ -70,9 +70,13 @@ class Language:
         """
         self._study, self._data = study, data
         self.tasks: dict[str, Task] = {name: make_task(name, data) for name in study.tasks}
-        for task in self.tasks.values():
-            for split in ("train", "validation", "test"):
-                task.examples(split)  # rows that are missing are told before hours of work
+        for name, task in self.tasks.items():
+            # Rows that are missing are told before hours of work.
+            rows = {split: task.examples(split) for split in ("train", "validation", "test")}
+            if study.table and not len(rows["validation"]):
+                raise InputError(
+                    f"task {name!r} has no validation questions, whose scores a table shows"
+                )
             check_ready(task)
         if study.sample_complexity is not None:
             for name, task in self.tasks.items():
