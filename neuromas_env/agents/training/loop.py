@@ -233,16 +233,8 @@ class Run:
             seed=derive_seed(self.config.seed, Stream.GROWTH, stage),
             bare=self.config.tool_names(),
         )
-        models = self.config.model_nodes(new)
-        fresh = tuple(node for node in models if node not in names.values())
-        if self.config.freeze_inherited:
-            if not fresh:
-                raise InputError(
-                    f"freeze_inherited: growing from {old.name!r} to {new.name!r} makes no new node"
-                )
-            self.trained = fresh
-        else:
-            self.trained = self.config.node_names(new)
+        frozen = self.config.freeze_inherited
+        self.trained = self.config.new_nodes(old, new) if frozen else self.config.node_names(new)
         self.stage = stage
         self.learner = make_learner(
             self.config.learner, self.engine, self.trained, self.config, self.task.extract

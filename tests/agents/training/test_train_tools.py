@@ -66,6 +66,10 @@ def test_a_network_with_a_tool_grows_in_rounds(model, run, tmp_path):
         ({"tools": "node_0=pyton"}, "unknown tool 'pyton'. Did you mean 'python'?"),
         ({"tools": "node_0=python,node_1=python"}, "tools must leave a node that is trained"),
         (
+            {"tools": "node_0=python", "train_nodes": "node_0"},
+            "train_nodes must name nodes with a model, but node_0 has the tool 'python'",
+        ),
+        (
             {"tools": "node_1=python", "schedule": "1-1:1, 2-1:1"},
             "growing from '1-1' to '2-1' makes node_2 of node_1",
         ),
