@@ -16,6 +16,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling, Trajectory, Turn
 from neuromas_env.tasks.base import Task
+from neuromas_env.tasks.interactive import InteractiveTask
 from neuromas_env.topology import Topology
 
 COMPARING = ("leave_one_out", "group_normalised")
@@ -110,7 +111,7 @@ class Learner:
         tools = {node: make_tool(name) for node, name in config.tool_names().items()}
         for tool in tools.values():
             tool.cost = engine.cost  # one account of a run
-        return with_tools(made, tools)
+        return with_tools(made, tools, goes_on=isinstance(task, InteractiveTask))
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
         """Return a step's episodes, by default `rollouts` of each question with the network."""
