@@ -8,6 +8,7 @@ from neuromas_env.agents.engines import tools
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import resume, train
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 
 OPTIONS = {"topology": "1-1:rounds=3", "tools": "node_0=calculator"}
@@ -38,6 +39,15 @@ def test_only_models_have_adapters_and_count_as_calls(run):
     assert run.cost["train"]["calls"] == 36 and run.after.cost["calls"] == 6
     said = lines(run.folder / "transcripts.jsonl")[0]["messages"]
     assert [turn["node"] for turn in said] == ["node_1", *["node_0", "node_1"] * 2]
+
+
+@pytest.mark.slow
+def test_a_trained_network_is_evaluated_with_its_tools(run, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["eval", "--run", str(run.folder), "--limit", "2"])
+    said = capsys.readouterr()
+    assert end.value.code in (None, 0), said.err
+    assert "trained 1-1:rounds=3" in said.out
 
 
 @pytest.mark.slow
