@@ -91,7 +91,10 @@ class Tool(Policy):
         heard = [message["text"] for message in observation["inbox"] if message["source"] != own]
         if (code := last_block(heard)) is None:
             return NOTHING
-        called = sum(message["source"] == own for message in observation["inbox"])
+        called = sum(
+            message["source"] == own and message["text"] != NOTHING
+            for message in observation["inbox"]
+        )
         if self.most is not None and called >= self.most:
             return f"No call is left of {self.most}."
         return Request((("user", code),), self.engine, seed=seed)

@@ -28,7 +28,7 @@ from neuromas_env.agents.learners.base import Learner, Play
 from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.agents.llm import without_adapters
 from neuromas_env.method import Method
-from neuromas_env.policy import Trajectory
+from neuromas_env.policy import Trajectory, Turn
 
 Extract = Callable[[str, str], str | None]
 """Finds the answer in a reply to a question without the gold answer, as `Task.extract` does."""
@@ -54,13 +54,13 @@ class WarmUp(Learner):
         Args:
             learner: Takes all later steps.
             engine: Holds the adapters.
-            nodes: Whose replies are imitated.
+            nodes: Who imitates; scripts and tools among them do not.
             extract: Finds the answers.
             steps: How many imitate.
             **options: Of `Reinforce`, `learning_rate`, `clip` and `temperature` among them.
         """
         self._learner, self._engine, self._extract = learner, engine, extract
-        self._total, self._steps = steps, 0
+        self._nodes, self._total, self._steps = frozenset(nodes), steps, 0
         self._imitation = Reinforce(engine, nodes, **options)
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
@@ -78,19 +78,23 @@ class WarmUp(Learner):
         if self._steps >= self._total:
             return self._learner.update(trajectories)
         cut, weights = zip(*map(self._cut, trajectories), strict=True)
+        asked = sum(self._imitates(turn) for run in trajectories for turn in run.turns)
         metrics = self._imitation.update(cut, weights)
         self._steps += 1
         del metrics["advantage_std"]
         # How far a bare answer is from the reply that was sampled says nothing of the sampler.
         other = ("sampler_gap", "importance_ratio")
         metrics = {name: v for name, v in metrics.items() if not name.startswith(other)}
-        return metrics | {"imitated": float(np.concatenate(weights).mean())}
+        return metrics | {"imitated": float(np.concatenate(weights).sum() / asked)}
+
+    def _imitates(self, turn: Turn) -> bool:
+        return turn.node in self._nodes and turn.completion is not None
 
     def _cut(self, trajectory: Trajectory) -> tuple[Trajectory, np.ndarray]:
         """Return an episode of bare answers, and which of its turns have one, `[turns]`."""
         turns, found = list(trajectory.turns), np.zeros(len(trajectory.turns))
         for place, turn in enumerate(turns):
-            if turn.completion is None:
+            if not self._imitates(turn):
                 continue
             answer = self._extract(trajectory.example.question, turn.text)
             if answer is not None:

@@ -1,4 +1,4 @@
-"""Start a training run, go on with one, read what one came to."""
+"""Start a training run, go on with one, read the result of one."""
 
 from __future__ import annotations
 

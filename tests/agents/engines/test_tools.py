@@ -135,6 +135,8 @@ def test_a_tool_with_memory_makes_no_more_calls_than_it_may():
     tool, call = Tool(make_tool("calculator"), most=1), (1, "```\n1\n```")
     assert isinstance(tool.request(seen(call), 0), Request)
     assert tool.request(seen(call, (0, "1"), call), 0) == "No call is left of 1."
+    idle = tool.request(seen((1, "no block")), 0)
+    assert isinstance(tool.request(seen((1, "no block"), (0, idle), call), 0), Request)
     assert Tool(tool.engine, most=0).request(seen(call), 0) == "No call is left of 0."
 
 

@@ -133,7 +133,7 @@ def test_a_run_keeps_the_weights_that_are_best_on_validation_questions(
     assert run.kept == 2 and run.validation["peak"]["step"] == 2 and read_result(run.folder) == run
     best, last = checkpoint.kept(run.folder), checkpoint.latest(run.folder)
     assert best.name == "step_000002" and last.name == "step_000004"
-    assert "these are the weights after step 2, which is the peak" in str(run)
+    assert "these are the weights after step 2, the best on validation questions" in str(run)
 
     seen = iter(scores.values())
     other = train(tiny_config(model, tmp_path / "last", **options | {"keep": "last"}))
