@@ -106,8 +106,7 @@ class WarmUp(Learner):
 
     def grow(self, mapping: Mapping[str, str]) -> dict[str, Any]:
         """Return the learner's state for a larger network, whose new nodes are not warmed up."""
-        own = {"imitation": self._imitation.grow(mapping), "steps": self._steps}
-        return {**self._learner.grow(mapping), _KEY: own}
+        return {**self._learner.grow(mapping), _KEY: self._own(self._imitation.grow(mapping))}
 
     def restart(self) -> None:
         """Begin the learner's schedule again; what nodes inherit is not warmed up again."""
@@ -116,13 +115,18 @@ class WarmUp(Learner):
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's state, beside it that of the imitation."""
-        own = {"imitation": self._imitation.state_dict(), "steps": self._steps}
-        return {**self._learner.state_dict(), _KEY: own}
+        return {**self._learner.state_dict(), _KEY: self._own(self._imitation.state_dict())}
+
+    def _own(self, imitation: dict[str, Any]) -> dict[str, Any]:
+        """Return what a state holds of the warm-up: when it is over, the steps alone."""
+        left = {"imitation": imitation} if self._steps < self._total else {}
+        return {"steps": self._steps, **left}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state, also that of a learner that has not been warmed up."""
         left = dict(state)
         if own := left.pop(_KEY, None):
-            self._imitation.load_state_dict(own["imitation"])
             self._steps = own["steps"]
+            if "imitation" in own:
+                self._imitation.load_state_dict(own["imitation"])
         self._learner.load_state_dict(left)

@@ -310,9 +310,14 @@ class Run:
         return {"validation": validation.figures(found)}
 
     def _best(self) -> int | None:
-        """The step after which the last network of the run scored best, None for the last one."""
+        """The step after which the last network of the run scored best, None for the last one.
+
+        The best one has a checkpoint, unless the run went on from an older one.
+        """
         first = self.ends[-2] + 1 if len(self.ends) > 1 else 0
-        return validation.best_step(self.log.lines(), self.config, first)
+        held = checkpoint.steps(self.folder) | {self.step}
+        lines = [line for line in self.log.lines() if line["step"] in held]
+        return validation.best_step(lines, self.config, first)
 
     def _keep(self) -> int:
         """Take the weights that the option `keep` says; return after which step they were had."""
@@ -320,7 +325,7 @@ class Run:
         if best not in (None, self.step):
             self.report.note(f"keeping step {best}, the best on validation questions")
             folder = checkpoint.find(self.folder, best)
-            assert folder is not None  # the best one is never removed
+            assert folder is not None  # `_best` names no other
             checkpoint.load(folder, self.engine, self.topology)
             self._last = None
         return self.step if best is None else best

@@ -57,7 +57,7 @@ class OneLearnerView(views.OneLearnerView):
                 another network.
         """
         self.layout = layout = make_layout(*args, **kwargs)
-        self._best = None
+        self._best: np.ndarray | None = None
         if isinstance(others, np.ndarray):
             self._best, others = _best_messages(others, layout), None
             # Its rows are by the number of an observation, whatever the learner's encoding.
