@@ -28,7 +28,7 @@ from neuromas_env.agents.learners.base import Learner, Play
 from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.agents.llm import without_adapters
 from neuromas_env.method import Method
-from neuromas_env.policy import Trajectory, Turn
+from neuromas_env.policy import Completion, Trajectory, Turn
 
 Extract = Callable[[str, str], str | None]
 """Finds the answer in a reply to a question without the gold answer, as `Task.extract` does."""
@@ -78,7 +78,7 @@ class WarmUp(Learner):
         if self._steps >= self._total:
             return self._learner.update(trajectories)
         cut, weights = zip(*map(self._cut, trajectories), strict=True)
-        asked = sum(self._imitates(turn) for run in trajectories for turn in run.turns)
+        asked = sum(len(self._replies(run)) for run in trajectories)
         metrics = self._imitation.update(cut, weights)
         self._steps += 1
         del metrics["advantage_std"]
@@ -87,19 +87,22 @@ class WarmUp(Learner):
         metrics = {name: v for name, v in metrics.items() if not name.startswith(other)}
         return metrics | {"imitated": float(np.concatenate(weights).sum() / asked)}
 
-    def _imitates(self, turn: Turn) -> bool:
-        return turn.node in self._nodes and turn.completion is not None
+    def _replies(self, trajectory: Trajectory) -> list[tuple[int, Turn, Completion]]:
+        """Return the replies of the nodes that imitate, with the places of their turns."""
+        return [
+            (place, turn, turn.completion)
+            for place, turn in enumerate(trajectory.turns)
+            if turn.node in self._nodes and turn.completion is not None
+        ]
 
     def _cut(self, trajectory: Trajectory) -> tuple[Trajectory, np.ndarray]:
         """Return an episode of bare answers, and which of its turns have one, `[turns]`."""
         turns, found = list(trajectory.turns), np.zeros(len(trajectory.turns))
-        for place, turn in enumerate(turns):
-            if not self._imitates(turn):
-                continue
+        for place, turn, reply in self._replies(trajectory):
             answer = self._extract(trajectory.example.question, turn.text)
             if answer is not None:
                 ids = np.asarray(self._engine.encode_reply(answer))
-                said = replace(turn.completion, ids=ids, logprobs=np.zeros(len(ids), "float32"))
+                said = replace(reply, ids=ids, logprobs=np.zeros(len(ids), "float32"))
                 turns[place] = replace(turn, adapter=turn.node, completion=said)
                 found[place] = 1.0
         return replace(trajectory, turns=tuple(turns)), found
