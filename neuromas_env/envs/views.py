@@ -52,8 +52,8 @@ class View(gymnasium.Env):
         self.network.reset(seed=seed, options=options)
 
     def _send(self, action: Any) -> None:
-        if action is None:  # which the network would take for a dead step
-            self.network.channel.check(self.network.agent_selection, action)
+        if self.network.episode.done:
+            raise InputError("the episode has ended: call reset()")
         self.network.step(action)
 
 
@@ -132,11 +132,20 @@ class OneLearnerView(View):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode and play it up to the learner's turn."""
+        """Start an episode and play it up to the learner's turn.
+
+        Raises:
+            InputError: The episode ends before the learner has a turn, or an option is wrong.
+        """
         self._begin(seed, options)
         if seed is not None:
             self._messages.seed(seed)
         self._play_others()
+        if self.network.episode.done:
+            raise InputError(
+                f"{self._learner}, which learns, has no turn before the episode ends: mask, graph, "
+                "schedule and prefix must leave it one"
+            )
         return self.observe(self._learner), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -154,10 +163,13 @@ class OneLearnerView(View):
     def _play_others(self) -> None:
         network = self.network
         while not network.episode.done and network.agent_selection != self._learner:
-            node = network.agent_selection
-            seen = network.observe(node)
-            network.step(self._random() if self._others is None else self._others[node](seen))
+            network.step(self._message(network.agent_selection))
+
+    def _message(self, node: str) -> Any:
+        """Return what another node sends."""
+        if self._others is None:
+            return self._random()
+        return self._others[node](self.network.observe(node))
 
     def _random(self) -> Any:
-        """Return a random message of another node."""
         return self._messages.sample()

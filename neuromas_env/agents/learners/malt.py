@@ -54,6 +54,7 @@ class Malt(Learner):
 
     prompt = staticmethod(malt)
     deals_parts = False
+    options = ("dpo_beta", "sft_steps")
     own_advantages = True
     warms_up = False  # the base plays all roles
 

@@ -59,7 +59,7 @@ def scatter(
 
 
 Credit = Literal[
-    "leave_one_out", "batch_mean", "moving_average", "group_normalised", "own", "central",
+    "leave_one_out", "batch_mean", "moving_average", "group_normalised", "none", "own", "central",
     "counterfactual",
 ]  # fmt: skip
 

@@ -298,7 +298,7 @@ def test_some_roles_can_be_trained_alone(tmp_path):
         ({"topology": "1-1-1"}, "topology must be '1-1-1:skip', got '1-1-1'"),
         ({"topology": "2-1"}, "generator, a verifier and a refiner"),
         ({"schedule": "1:1, 1-1-1:1"}, "leave out schedule"),
-        ({"rollouts": 1, "advantage": "none"}, "rollouts must be at least 2.*got 1"),
+        ({"rollouts": 1}, "rollouts must be at least 2.*got 1"),
         ({"entropy_coef": 0.1}, "entropy_coef.*loss of its own"),
         ({"importance_cap": 2.0}, "importance_cap.*loss of its own"),
     ],
