@@ -210,7 +210,7 @@ def _about(module: str, name: str) -> str:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return _first_line(node)
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            return str(ast.literal_eval(after.value))  # type: ignore[union-attr]
+            return str(ast.literal_eval(after.value)) if isinstance(after, ast.Expr) else ""
     return _about(_names(_source(module))[name], name)
 
 

@@ -43,7 +43,13 @@ ENGINES: Registry[Callable[..., Engine]] = Registry(
 
 @dataclass(frozen=True)
 class Row:
-    """One completion to train on or to evaluate: exact prompt, exact tokens, adapter."""
+    """One completion to train on or to evaluate.
+
+    Attributes:
+        adapter: Name of the adapter that is trained on it, None for the bare base.
+        prompt_ids: int array `[P]`, the exact prompt.
+        ids: int array `[T]`, the exact tokens of the reply, end-of-turn token included.
+    """
 
     adapter: str | None
     prompt_ids: np.ndarray
@@ -218,7 +224,11 @@ def list_engines() -> dict[str, str]:
 
 
 def check_engine_name(name: str) -> None:
-    """Raise an InputError unless a name is that of an engine or has the form `module:function`."""
+    """Check that a name is that of an engine, or has the form `module:function`.
+
+    Raises:
+        InputError: It is neither.
+    """
     if ":" not in name and name not in ENGINES:
         raise unknown("engine", name, (*ENGINES, "module:function"))
 

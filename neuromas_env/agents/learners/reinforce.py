@@ -101,6 +101,9 @@ class Reinforce(Learner):
                 Framework Secretly Brings You Off-Policy RL Training"). 0 for no weights.
             kl_every: Without `kl_coef`, the divergence is measured every so many steps, on
                 a few rows of each node.
+
+        Raises:
+            InputError: The engine has no adapter of a name.
         """
         self._kl_every = kl_every
         self._engine, self._nodes = engine, tuple(nodes)
