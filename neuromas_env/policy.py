@@ -151,7 +151,14 @@ class Engine(Protocol):
 
 @dataclass
 class Usage:
-    """What calls have cost: calls, prompt and completion tokens, seconds of engine time."""
+    """What calls have cost.
+
+    Attributes:
+        calls: Number of calls.
+        prompt_tokens: Of all prompts, each counted whole.
+        completion_tokens: Of all replies, end-of-turn tokens included.
+        seconds: Time of the engine.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0

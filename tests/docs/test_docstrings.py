@@ -1,4 +1,4 @@
-"""Docstrings of the face say what a caller must know: every argument, field and error."""
+"""Docstrings say what a caller must know: arguments of the face, fields and errors of all pages."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def defined(module: str, name: str) -> tuple[str, ast.stmt] | None:
 
 
 FOUND = {f"{found[0]}.{found[1].name}": found for where in face() if (found := defined(*where))}
+API = sorted(
+    module
+    for page in (ROOT / "docs" / "api").glob("*.md")
+    for module in re.findall(r"^::: neuromas_env\.(\S+)", page.read_text(), re.M)
+)
 VALUES = [where for where in face() if not defined(*where)]
 
 
@@ -56,48 +61,64 @@ def inherited(module: str, node: ast.ClassDef) -> set[str]:
     return known - {"__init__"}
 
 
-def wrong_with(function: ast.FunctionDef, owner: str, *, strict: bool) -> Iterator[str]:
-    """What the docstring of a function, or of the class around it, leaves out.
+def unexplained(function: ast.FunctionDef, owner: str, *, listed: bool) -> Iterator[str]:
+    """The arguments that the docstring of a function, or of the class around it, leaves out.
 
-    A function lists its arguments. A method may name them in its first words instead.
+    A method may name them in its first words instead of a list.
     """
     text = f"{ast.get_docstring(function) or ''}\n{owner}"
     given = function.args
     every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
     for one in (one.arg for one in every if one and one.arg not in ("self", "cls")):
-        listed = re.search(rf"^ +\*{{0,2}}{one}: \S", text, re.M)
-        if not listed and (strict or not re.search(rf"\b{one.rstrip('s')}", text)):
+        in_list = re.search(rf"^ +\*{{0,2}}{one}: \S", text, re.M)
+        if not in_list and (listed or not re.search(rf"\b{one.rstrip('s')}", text)):
             yield f"{function.name} does not explain {one}"
+
+
+def unnamed(function: ast.FunctionDef, owner: str) -> Iterator[str]:
+    """The error that a function raises and does not name."""
+    text = f"{ast.get_docstring(function) or ''}\n{owner}"
     raised = (ast.unparse(node) for node in ast.walk(function) if isinstance(node, ast.Raise))
-    if any(re.search(r"InputError\(|unknown\(", one) for one in raised):
+    if any(re.match(r"raise (InputError|unknown)\(", one) for one in raised):
         if not re.search(r"^ *Raises:\n +InputError: \S", text, re.M):
             yield f"{function.name} does not say when it raises an InputError"
 
 
+def fields(node: ast.ClassDef) -> Iterator[str]:
+    """The fields of a data class that its docstring leaves out; options have a help each."""
+    kinds = {ast.unparse(one).partition("(")[0] for one in [*node.decorator_list, *node.bases]}
+    for one in node.body if kinds & {"dataclass", "NamedTuple"} and "Options" not in kinds else ():
+        if isinstance(one, ast.AnnAssign) and one.target.id[0] != "_":
+            if not re.search(rf"^ +{one.target.id}: \S", ast.get_docstring(node), re.M):
+                yield f"{one.target.id} is no attribute of the docstring of {node.name}"
+
+
 @pytest.mark.parametrize("name", sorted(FOUND))
-def test_docstring_is_whole(name):
+def test_arguments_of_the_face_are_explained(name):
     module, node = FOUND[name]
-    assert ast.get_docstring(node)
     if isinstance(node, ast.FunctionDef):
-        assert not list(wrong_with(node, "", strict=True))
+        assert not list(unexplained(node, "", listed=True))
         return
-    own = ast.get_docstring(node)
-    wrong = [
-        message
-        for method, function in methods(node).items()
-        if method not in inherited(module, node)
-        for message in wrong_with(
-            function, own if method == "__init__" else "", strict=method == "__init__"
-        )
-    ]
-    fields = [one.target.id for one in node.body if isinstance(one, ast.AnnAssign)]
-    if "Options" not in map(ast.unparse, node.bases):  # whose fields have a help each
-        wrong += [
-            f"{one} is no attribute of the docstring" for one in fields if f"{one}: " not in own
-        ]
-    assert not wrong
+    for method, function in methods(node).items():
+        first = method == "__init__"
+        owner = ast.get_docstring(node) if first else ""
+        if method not in inherited(module, node):
+            assert not list(unexplained(function, owner, listed=first))
 
 
 @pytest.mark.parametrize("where", VALUES, ids=".".join)
-def test_value_is_explained(where):
+def test_values_of_the_face_are_explained(where):
     assert PARTS._about(*where)
+
+
+@pytest.mark.parametrize("module", API)
+def test_fields_and_errors_of_a_module_are_named(module):
+    wrong = []
+    for node in PARTS._tree(module).body:
+        if isinstance(node, ast.FunctionDef) and node.name[0] != "_":
+            wrong += unnamed(node, "")
+        elif isinstance(node, ast.ClassDef) and node.name[0] != "_":
+            wrong += fields(node)
+            for function in methods(node).values():
+                wrong += unnamed(function, ast.get_docstring(node))
+    assert not wrong
