@@ -31,8 +31,7 @@ FLOORS = yaml.safe_load(Path(__file__).with_name("rooms.yaml").read_text(encodin
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "yes or no"}
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
 MADE = re.compile(r"<!-- made: (\w+)(.*) -->")
-_DEFAULT = re.compile(r"\s*\[(?:default: \(?(.*?)\)?|required)\]$")
-
+_DEFAULT = re.compile(r"\s*\[(?:default: \(?(.*?)\)?|required)(?:; x>=\d+)?\]$")
 _LEAST = re.compile(r"\s*\[x>=(\d+)\]")
 
 
