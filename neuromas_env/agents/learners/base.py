@@ -215,6 +215,9 @@ def returns_to_go(trajectories: Sequence[Trajectory]) -> np.ndarray:
     It is 0 after an episode's end. Where nothing is earned before the last round, it is the same
     for all rounds and stands there once, as if there were one round.
 
+    Args:
+        trajectories: The batch, the episodes of a question side by side.
+
     Raises:
         InputError: The questions have different numbers of episodes.
     """

@@ -41,7 +41,7 @@ _KL_ROWS = 4  # of each node, to measure the divergence on
 
 @arguments
 class Reinforce(Learner):
-    """The joint learner: one optimiser over the adapters of all nodes.
+    """The joint learner: REINFORCE (Williams 1992), one optimiser over the adapters of all nodes.
 
     The loss of a batch is
 

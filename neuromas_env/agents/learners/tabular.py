@@ -83,7 +83,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 class TabularReinforce(Learner):
-    """REINFORCE (Williams, 1992) by plain gradient ascent on the tables of some nodes."""
+    """REINFORCE (Williams 1992) by plain gradient ascent on the tables of some nodes."""
 
     grows = rounds = True
     warms_up = False
