@@ -47,8 +47,13 @@ def test_a_table_is_trained_asked_once_and_gone_on_with(tmp_path):
     symbols = make_task("signal:symbols=3").symbols
     model = symbol_model(tmp_path / "tiny", symbols, seed=6)
     experiment = write(tmp_path / "mine", model)
-    page = run_experiment(experiment, tmp_path / "out")
+    told = Notes()
+    page = run_experiment(experiment, tmp_path / "out", report=told)
     first = page.read_text()
+    # The time left is known once a run of each kind that is still to do has been timed.
+    assert [" left for this" in note for note in told.notes if "training, " in note] == [
+        False, True, True, True,
+    ]  # fmt: skip
     with (tmp_path / "out" / "mine-tiny.csv").open() as file:
         rows = list(csv.DictReader(file))
     runs = [(row["arm"], row["seed"]) for row in rows]
