@@ -255,8 +255,8 @@ class Topology:
         for key in ("edges", "feedback"):
             if not isinstance(data.get(key, []), list | tuple):
                 raise InputError(f"{key!r} must be a list of pairs, not {data[key]!r}")
-        rounds = data.get("rounds", 1), data.get("feedback", []), data.get("memory", False)
-        return cls.from_edges(data["edges"], data["nodes"]).recurrent(*rounds)
+        several = data.get("rounds", 1), data.get("feedback", []), data.get("memory", False)
+        return cls.from_edges(data["edges"], data["nodes"]).recurrent(*several)
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
