@@ -219,7 +219,14 @@ def _table(scores: ArrayLike) -> np.ndarray:
 def contrast(
     tables: Sequence[np.ndarray], estimand: Estimand, limits: tuple[float, float] = (-1.0, 1.0)
 ) -> Comparison:
-    """Compare by the sum of the means of tables, each of runs of its own; see `estimate`."""
+    """Compare by the sum of the means of tables, each of runs of its own.
+
+    Args:
+        tables: `[questions, runs]` each, the same questions in all; a table that is subtracted
+            has its sign.
+        estimand: What the difference speaks about.
+        limits: Least and largest difference that is possible.
+    """
     runs = min(table.shape[-1] for table in tables)
     return Comparison(len(tables[0]), runs, estimand, estimate(tables, estimand, limits))
 
@@ -254,7 +261,7 @@ def corrected(family: Sequence[Comparison]) -> list[Comparison]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number by Holm's step-down method (1979)."""
+    """Return `p_values` corrected for their number by Holm's step-down method (1979)."""
     from statsmodels.stats.multitest import multipletests
 
     return multipletests(p_values, method="holm")[1].tolist() if len(p_values) else []

@@ -66,6 +66,8 @@ class Line:
         reference: Label of the method that this one is marked against, None for that one itself.
         matched: Label of the self-consistency row with the same budget.
         budget_ratio: Completion tokens of that row over those of this one, None without.
+        topology: The network, as `Topology.to_json` gives it.
+        labels: What its nodes are in the method's own words.
     """
 
     task: str

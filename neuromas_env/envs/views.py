@@ -33,7 +33,14 @@ class View(gymnasium.Env):
         schedule: Schedule | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """Make the network; arguments as in `Network`."""
+        """Make the network.
+
+        Args:
+            topology: The network.
+            channel: What messages are.
+            schedule: As in `Network`.
+            render_mode: As in `Network`.
+        """
         self.render_mode = render_mode
         self.network = AECNetwork(topology, channel, schedule, render_mode)
         self.observation_space = self.network.observation_space(topology.output)
@@ -67,12 +74,12 @@ class TurnView(View):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; arguments as in the AEC environment's `reset`."""
+        """Start an episode; `seed` and `options` are those of the AEC environment's `reset`."""
         self._begin(seed, options)
         return self._seen(), {"agent": self.network.agent_selection}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Send the message of the node whose turn it is.
+        """Send the message of the node whose turn it is: the action.
 
         Raises:
             InputError: It is no message, or the episode has ended.
@@ -134,6 +141,10 @@ class OneLearnerView(View):
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode and play it up to the learner's turn.
 
+        Args:
+            seed: Of the question that is drawn and of random messages.
+            options: As in the AEC environment's `reset`.
+
         Raises:
             InputError: The episode ends before the learner has a turn, or an option is wrong.
         """
@@ -149,7 +160,7 @@ class OneLearnerView(View):
         return self.observe(self._learner), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Send the learner's message and play up to its next turn, or to the end.
+        """Send the learner's message, the action, and play up to its next turn, or to the end.
 
         Raises:
             InputError: It is no message, or the episode has ended.

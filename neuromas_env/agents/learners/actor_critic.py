@@ -306,7 +306,11 @@ class Magrpo(ActorCritic):
 
     @classmethod
     def check(cls, config: Any) -> None:
-        """Refuse a network that grows, and one episode of each question."""
+        """Refuse a network that grows, and one episode of each question.
+
+        Raises:
+            InputError: It is such.
+        """
         super().check(config)
         if config.rollouts < 2:
             raise InputError(

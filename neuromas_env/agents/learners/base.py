@@ -61,12 +61,21 @@ class Learner:
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
-        """Build the learner."""
+        """Build the learner.
+
+        Args:
+            engine: Holds the adapters.
+            nodes: Names of the nodes to train, also of their adapters.
+            config: The `TrainConfig` of the run.
+        """
         return cls(engine, nodes, config)  # type: ignore[call-arg]
 
     @classmethod
     def check(cls, config: Any) -> None:
-        """Refuse options that do not fit, before a model is loaded.
+        """Refuse a configuration that does not fit, before a model is loaded.
+
+        Args:
+            config: The `TrainConfig` of the run.
 
         Raises:
             InputError: The network grows and the learner does not, its nodes act more often than
@@ -132,14 +141,20 @@ class Learner:
         return with_tools(made, tools, goes_on=isinstance(task, InteractiveTask))
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
-        """Return a step's episodes, by default `rollouts` of each question with the network."""
+        """Return a step's episodes, by default `rollouts` of each question with the network.
+
+        Args:
+            play: Runs the step's questions with a method; takes the options of `run_episodes`.
+            method: The network that is trained.
+        """
         return play(method)
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Learn from one batch and return metrics by name, `reward` among them.
 
-        The batch holds the same number of episodes of every question, those of a
-        question side by side, and no failed ones.
+        Args:
+            trajectories: The same number of episodes of every question, those of a question side
+                by side, and no failed ones.
         """
         raise NotImplementedError
 
@@ -159,7 +174,7 @@ class Learner:
         raise NotImplementedError
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` or `grow` gave; nodes that it does not know start afresh."""
+        """Take over a state of `state_dict` or `grow`; nodes that it does not know start afresh."""
         raise NotImplementedError
 
 
@@ -191,7 +206,10 @@ def learner_class(name: str) -> type[Learner]:
 
 
 def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
-    """Arrange the rewards of a batch as `[questions, rollouts]`.
+    """Arrange the rewards of a batch as a float array `[questions, rollouts]`.
+
+    Args:
+        trajectories: The batch, the episodes of a question side by side.
 
     Raises:
         InputError: The questions have different numbers of episodes.
@@ -219,6 +237,9 @@ def returns_to_go(trajectories: Sequence[Trajectory], discount: float = 1.0) -> 
     Args:
         trajectories: The batch.
         discount: What is left of a reward that comes a round later.
+
+    Args:
+        trajectories: The batch, the episodes of a question side by side.
 
     Raises:
         InputError: The questions have different numbers of episodes.
@@ -274,5 +295,10 @@ def per_turn(
 
 
 def renamed(values: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
-    """Return what is known of each old node under the new node's name."""
+    """Return what is known of each old node under the new node's name.
+
+    Args:
+        values: By old node.
+        mapping: Old node to the new node that inherits it; other nodes are left out.
+    """
     return {mapping[node]: value for node, value in values.items() if node in mapping}

@@ -60,7 +60,11 @@ class Malt(Learner):
 
     @classmethod
     def check(cls, config: Any) -> None:
-        """Refuse another network than the chain, and options without a place in the two losses."""
+        """Refuse another network than the chain, and options without a place in the two losses.
+
+        Raises:
+            InputError: There is one of these.
+        """
         super().check(config)
         if config.stages()[0][0] != CHAIN:
             raise InputError(

@@ -192,7 +192,15 @@ class TrainConfig(Options):
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "") -> Self:
-        """Take options by name, as a configuration file holds them; see `Options`."""
+        """Take options by name, as a configuration file holds them.
+
+        Args:
+            values: Option names with `_` or `-`, and their values.
+            where: The file, for messages.
+
+        Raises:
+            InputError: An option is unknown or wrong, or two do not fit together.
+        """
         config = super().from_mapping(values, where)
         if config.learner in FORMER:
             config = replace(config, learner="joint", **FORMER[config.learner])
