@@ -103,7 +103,8 @@ class Learner:
                 f"the episodes of a question, got {config.rollouts}"
             )
         unused = [name for name in OWN_OPTIONS if name not in cls.options]
-        unused += ["advantage"] * cls.own_advantages + ["warm_up"] * (not cls.warms_up)
+        unused += ["advantage"] * cls.own_advantages
+        unused += ["warm_up"] if config.warm_up and not cls.warms_up else []
         defaults = {one.name: one.default for one in fields(config)}
         for name in unused:
             if (value := getattr(config, name)) != defaults[name]:
