@@ -31,8 +31,7 @@ FLOORS = yaml.safe_load(Path(__file__).with_name("rooms.yaml").read_text(encodin
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "yes or no"}
 SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
 MADE = re.compile(r"<!-- made: (\w+)(.*) -->")
-_DEFAULT = re.compile(r"\s*\[(?:default: \(?(.*?)\)?|required)\]$")
-
+_DEFAULT = re.compile(r"\s*\[(?:default: \(?(.*?)\)?|required)(?:; x>=\d+)?\]$")
 _LEAST = re.compile(r"\s*\[x>=(\d+)\]")
 
 
@@ -179,6 +178,7 @@ def _source(module: str) -> Path:
     return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
 
 
+@cache
 def _tree(module: str) -> ast.Module:
     return ast.parse(_source(module).read_text(encoding="utf-8"))
 
@@ -210,7 +210,7 @@ def _about(module: str, name: str) -> str:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return _first_line(node)
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            return str(ast.literal_eval(after.value))  # type: ignore[union-attr]
+            return str(ast.literal_eval(after.value)) if isinstance(after, ast.Expr) else ""
     return _about(_names(_source(module))[name], name)
 
 

@@ -145,6 +145,9 @@ def arguments(thing: T) -> T:
     """Check the arguments of a function, or of a class's constructor, by their hints.
 
     They are passed on as they are.
+
+    Raises:
+        InputError: In a call, whose argument is wrong.
     """
     function: Any = thing.__init__ if isinstance(thing, type) else thing  # type: ignore[misc]
     scope = vars(sys.modules[thing.__module__])

@@ -29,7 +29,11 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
 
 @contextmanager
 def placed(place: str) -> Iterator[None]:
-    """Put a place in front of the message of what is wrong there."""
+    """Put a place in front of the message of what is wrong there.
+
+    Raises:
+        InputError: What is inside raises one; its message then begins with the place.
+    """
     try:
         yield
     except InputError as error:

@@ -87,7 +87,7 @@ class Method:
         return any(policy.sampled for policy in self.policies)
 
     def tied(self, trajectory: Trajectory) -> bool | None:
-        """Say whether a tie had to be broken, None for a method that never counts votes."""
+        """Say whether a tie was broken in a trajectory, None for a method that counts no votes."""
         each = [self._tied(node, trajectory) for node in self.topology.nodes]
         found = [tied for tied in each if tied is not None]
         return any(found) if found else None

@@ -35,7 +35,12 @@ def _no(kind: str) -> np.ndarray:
 @arguments
 @dataclass(frozen=True)
 class Sampling:
-    """How to decode. `temperature=0` is greedy."""
+    """How to decode.
+
+    Attributes:
+        temperature: Tokens are drawn from softmax(logits / temperature); 0 is greedy.
+        max_new_tokens: The length at which a reply is cut off, in tokens.
+    """
 
     temperature: NonNegative = 1.0
     max_new_tokens: Count = 200
@@ -129,11 +134,14 @@ class Engine(Protocol):
     tool: bool = False
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer all requests, in their order; a call that fails is a completion with an error."""
+        """Return a completion for each of the requests, in their order.
+
+        A call that fails is a completion with an `error`; nothing is raised.
+        """
         ...
 
     def as_completed(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """Yield the place of each request and its completion, in any order, when it is there."""
+        """Yield the index of each of the requests with its completion, as soon as it is there."""
         yield from enumerate(self.generate(requests))
 
     def close(self) -> None:
@@ -143,7 +151,14 @@ class Engine(Protocol):
 
 @dataclass
 class Usage:
-    """What calls have cost: calls, prompt and completion tokens, seconds of engine time."""
+    """What calls have cost.
+
+    Attributes:
+        calls: Number of calls.
+        prompt_tokens: Of all prompts, each counted whole.
+        completion_tokens: Of all replies, end-of-turn tokens included.
+        seconds: Time of the engine.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -212,11 +227,16 @@ class Policy:
     scripted: bool = False
 
     def request(self, observation: Observation, seed: int) -> str | Request:
-        """Answer with a ready message, or with a model call."""
+        """Answer with a ready message, or with a model call.
+
+        Args:
+            observation: What the node reads: `question`, `inbox` and `place`.
+            seed: Seeds everything random at this turn, the model's draw included.
+        """
         raise NotImplementedError
 
     def read(self, completion: Completion) -> str:
-        """Make the message of what the engine returned."""
+        """Return the message that a node sends for a completion, by default its text."""
         return completion.message
 
     @property
@@ -225,7 +245,7 @@ class Policy:
         return not self.scripted and not (self.engine is not None and self.engine.tool)
 
     def tied(self, observation: Observation) -> bool | None:
-        """Say whether a vote had to break a tie, None for a node that counts no votes."""
+        """Say whether a vote on an observation ends in a tie, None for a node that counts none."""
         return None
 
 

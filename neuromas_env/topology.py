@@ -85,11 +85,13 @@ class Topology:
     @classmethod
     @arguments
     def parse(cls, text: str | int, connect: str = "dense") -> Topology:
-        """Read layer widths such as `2-2-1`, or `tree-4`, see `tree`, and parts such as `:skip`.
+        """Read a topology from its text.
 
-        The parts follow in any order, each after a colon: `skip` or `dense`, which override
-        `connect`, `rounds=3`, `feedback=output` and `memory` or `memory=none`. With rounds,
-        `feedback=output` and `memory` are what is meant where a text does not say.
+        Args:
+            text: Layer widths such as `2-2-1`, or `tree-4`, see `tree`. Parts follow in any order,
+                each after a colon: `skip` or `dense`, `rounds=3`, `feedback=output`, and `memory`
+                or `memory=none`. With rounds, `feedback=output` and `memory` are the defaults.
+            connect: `skip` or `dense` where the text does not say.
 
         Raises:
             InputError: The text is no topology.
@@ -240,7 +242,7 @@ class Topology:
     @classmethod
     @arguments
     def from_json(cls, data: Mapping[str, Any]) -> Topology:
-        """Read what `to_json` gave.
+        """Read data that `to_json` gave.
 
         Raises:
             InputError: The dict is not a topology.
@@ -253,12 +255,8 @@ class Topology:
         for key in ("edges", "feedback"):
             if not isinstance(data.get(key, []), list | tuple):
                 raise InputError(f"{key!r} must be a list of pairs, not {data[key]!r}")
-        shape = cls.from_edges(data["edges"], data["nodes"])
-        if data.keys().isdisjoint({"rounds", "feedback", "memory"}):
-            return shape
-        return shape.recurrent(
-            data.get("rounds", 1), data.get("feedback", []), data.get("memory", False)
-        )
+        several = data.get("rounds", 1), data.get("feedback", []), data.get("memory", False)
+        return cls.from_edges(data["edges"], data["nodes"]).recurrent(*several)
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:

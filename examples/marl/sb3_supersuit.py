@@ -25,7 +25,7 @@ def main():
     network = discrete_v0.parallel_env(**level(given.level))
     envs = supersuit.pettingzoo_env_to_vec_env_v1(network)
     envs = supersuit.concat_vec_envs_v1(envs, 8, num_cpus=1, base_class="stable_baselines3")
-    # The copies are built anew, so each gets a seed of its own: this one and those after it.
+    # The copies are new environments, so each gets a seed of its own: this one and those after it.
     envs.venv.reset(seed=8 * given.seed)
     model = PPO(
         "MlpPolicy", envs, n_steps=128, batch_size=512, n_epochs=4, learning_rate=3e-3,

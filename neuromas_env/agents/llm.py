@@ -40,7 +40,7 @@ class LLMPolicy(Policy):
         return self.sampling.temperature > 0
 
     def request(self, observation: Observation, seed: int) -> str | Request:
-        """Ask the engine."""
+        """Ask the engine with what the prompt makes of an observation; a text is said as it is."""
         turns = self.prompt(observation)
         if isinstance(turns, str):
             return turns

@@ -70,7 +70,8 @@ def chatdev(setup: Setup, talk: int = 2, turns: int = 10, cycles: int = 10) -> M
         phases += [comment, changes[-1]]
 
     def last(observation: Observation) -> str:
-        return [text for text in texts(observation, solutions) if not _is_finished(text)][-1]
+        first, *changed = texts(observation, solutions)
+        return [first, *(text for text in changed if not _is_finished(text))][-1]
 
     output = net.add("last solution", Script(last), solutions)
 

@@ -13,6 +13,7 @@ later rounds, in which nothing is left to do. Its temperature is 0, theirs a pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from neuromas_env.agents.prompts import Prompt, Turns
@@ -21,7 +22,7 @@ from neuromas_env.baselines.prompts import reasoned, told
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 
-PASSED = "LGTM"
+PASSED, FAILED = "LGTM", "LBTM"
 _ROLES = {
     "requirements": "You are the product manager: say what exactly is asked for and what a good "
     "solution must fulfil, in a few short points.",
@@ -51,7 +52,7 @@ def metagpt(setup: Setup, reviews: int = 2) -> Method:
         review = (
             "You are the engineer who reviews: check the solution against the design and the "
             f"tasks, and say what to change. If nothing is wrong, end with '{PASSED}' alone on a "
-            "line, otherwise with 'LBTM'."
+            f"line, otherwise with '{FAILED}'."
         )
         judges.append(add(f"review {t}", review, [*design, solutions[-1]], control=True))
         rewrite = f"You are the engineer: rewrite the solution as the review says. {final}"
@@ -59,10 +60,14 @@ def metagpt(setup: Setup, reviews: int = 2) -> Method:
     output = net.add("last solution", Script(lambda seen: texts(seen, solutions)[-1]), solutions)
 
     def schedule(messages: Mapping[str, str]) -> Collection[str] | None:
-        passed = any(PASSED in messages.get(judge, "") for judge in judges)
-        return {output} if passed else None
+        return {output} if any(passes(messages.get(judge, "")) for judge in judges) else None
 
     return net.method(schedule=schedule if reviews else None)
+
+
+def passes(review: str) -> bool:
+    """Whether the last of the two marks in a review is that of a solution that passes."""
+    return re.findall(f"{PASSED}|{FAILED}", review)[-1:] == [PASSED]
 
 
 def _about(instruction: str, shown: Mapping[str, str]) -> Prompt:

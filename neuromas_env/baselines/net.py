@@ -21,13 +21,17 @@ REASONING_TOKENS = 200
 @arguments
 @dataclass(frozen=True)
 class Script(Policy):
-    """A node without a model: its message is a function of what it sees."""
+    """A node without a model: its message is a function of what it sees.
+
+    Attributes:
+        say: Observation to message.
+    """
 
     say: Callable[[Observation], str]
     sampled, scripted = False, True
 
     def request(self, observation: Observation, seed: int) -> str:
-        """Answer with the message."""
+        """Answer with the message to an observation."""
         return self.say(observation)
 
 
@@ -99,7 +103,16 @@ class Setup:
         return LLMPolicy(self.engine, prompt, sampling, control=control)
 
     def check(self, low: float, high: float, **options: float) -> None:
-        """Raise an InputError unless all the options are from `low` to `high`."""
+        """Check numbers among the options.
+
+        Args:
+            low: The least that is allowed.
+            high: The most that is allowed.
+            **options: Value by option.
+
+        Raises:
+            InputError: A value is below or above; the message names baseline and option.
+        """
         for option, value in options.items():
             if not low <= value <= high:
                 raise InputError(
@@ -108,7 +121,15 @@ class Setup:
                 )
 
     def choose(self, allowed: Iterable[str], **options: str) -> None:
-        """Raise an InputError unless all the options are among those allowed."""
+        """Check words among the options.
+
+        Args:
+            allowed: The words that are allowed.
+            **options: Value by option.
+
+        Raises:
+            InputError: A value is another word; the message names baseline and option.
+        """
         for option, value in options.items():
             if value not in allowed:
                 raise unknown(f"value of {option} of baseline {self.name!r}:", value, allowed)
@@ -143,7 +164,12 @@ class Fitted:
 
 
 class Net:
-    """Collects nodes, sources before their readers, the output node last."""
+    """Collects nodes, sources before their readers, the output node last.
+
+    Attributes:
+        team: Policy by node.
+        labels: What each node is in the method's own words.
+    """
 
     def __init__(self) -> None:
         """Start without nodes."""
@@ -152,7 +178,13 @@ class Net:
         self._edges: list[tuple[int | str, int | str]] = []
 
     def add(self, label: str, policy: Policy, reads: Iterable[str] = ()) -> str:
-        """Add a node and return its name."""
+        """Add a node and return its name.
+
+        Args:
+            label: What it is in the method's own words.
+            policy: What sits at it.
+            reads: Nodes whose messages it reads.
+        """
         node = f"node_{len(self.team)}"
         self.team[node], self.labels[node] = policy, label
         self._edges += [(source, node) for source in reads]
@@ -161,14 +193,20 @@ class Net:
     def method(self, **rest: Any) -> Method:
         """Return the method over all nodes, which read whole questions.
 
-        `rest` are further fields of it.
+        Args:
+            **rest: Further fields of the `Method`.
         """
         topology = Topology.from_edges(self._edges, len(self.team))
         return Method(topology, self.team, labels=self.labels, deals_parts=False, **rest)
 
 
 def texts(observation: Observation, nodes: Iterable[str]) -> list[str]:
-    """Return what those of the nodes said that spoke, in the order of `nodes`."""
+    """Return what those of the nodes said that spoke.
+
+    Args:
+        observation: What the reader of these nodes sees.
+        nodes: Their names, in the order in which their texts are wanted.
+    """
     said = {message["source"]: message["text"] for message in observation["inbox"]}
     return [said[node] for node in nodes if node in said]
 

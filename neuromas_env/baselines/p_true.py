@@ -8,7 +8,8 @@ no log-probabilities the weight is 1 or 0, and `scores` calls for each solution 
 
 We differ: the source asks how well such weights are calibrated, and compares samples by them;
 the vote weighted by their sums is this suite's. Zero-shot, where its best results show solved
-examples. Its five samples are those that the other calls gave, and not drawn again.
+examples. Its five samples are those that the other calls gave, and not drawn again. The option
+`max_new_tokens` is of the solutions: a score is always one token.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def p_true(
     """Build k solvers, the calls that score each of them, and the weighted vote."""
     setup.check(1, 100, k=k)
     setup.check(1, 20, scores=scores)
-    net, short = Net(), replace(setup, max_new_tokens=setup.max_new_tokens or 1)
+    # A longer reply costs more and says no more: its first token might even be a blank before A.
+    net, short = Net(), replace(setup, max_new_tokens=1)
     ask = setup.ask(solve(setup.task, prompt), 1.0, alike=k > 1, short=prompt == "direct")
     solvers = [net.add(f"solution {i}", ask) for i in range(k)]
     judges = []

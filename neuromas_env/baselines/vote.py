@@ -130,7 +130,11 @@ class Vote(Policy):
     scripted = True
 
     def __post_init__(self) -> None:
-        """Check `ties` and `by`."""
+        """Check `ties` and `by`.
+
+        Raises:
+            InputError: One of them is unknown.
+        """
         if self.ties not in TIES:
             raise unknown("value of ties:", self.ties, TIES)
         if self.by not in VOTES:
@@ -142,12 +146,12 @@ class Vote(Policy):
         return self.ties == "seed"
 
     def request(self, observation: Observation, seed: int) -> str:
-        """Say what the first of the winners said."""
+        """Say what the first of the winners said in an observation's inbox."""
         winner = self._tally(observation, seed).winner
         return "" if winner is None else self._replies(observation)[winner]
 
     def tied(self, observation: Observation) -> bool:
-        """Say whether there is a tie to break."""
+        """Say whether the votes of an observation's inbox are tied."""
         return self._tally(observation, 0).tie
 
     def _tally(self, observation: Observation, seed: int) -> Tally:

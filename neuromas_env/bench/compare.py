@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from neuromas_env.bench.statistics import Comparison, compare, corrected
+from neuromas_env.bench.statistics import Comparison, Estimand, compare, corrected
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import SCORES, Group, both, read_groups
 from neuromas_env.bench.tables import Grid, p_value, percent, points
 from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError, unknown
 
+_Pair = tuple[Group, Group, list[int]]
 _QUESTIONS = "SELECT task, split, row_id, question, target, parts FROM questions"
 NOTE = (
     "Each row compares one method on the questions that both folders hold; intervals are 95 %, "
@@ -45,9 +46,20 @@ def compare_folders(old: str | Path, new: str | Path, score: str = "extracted") 
     found = corrected([_compared(*pair, score) for pair in pairs])
     rows = [_row(*pair, one, score) for pair, one in zip(pairs, found, strict=True)]
     head = ("task", "method", "n", str(old), str(new), "points", "95 % CI", "p (Holm)")
-    return Grid(
-        f"{new} compared with {old}: {score} score, %", head, tuple(rows), names=2, note=NOTE
-    )
+    title = f"{new} compared with {old}: {score} score, %"
+    return Grid(title, head, tuple(rows), names=2, note=f"{NOTE} {_about(pairs, found)}")
+
+
+def _about(pairs: Sequence[_Pair], found: Sequence[Comparison]) -> str:
+    """Say what the rows speak about, and which of them about single training runs."""
+    methods: dict[Estimand, dict[str, None]] = {}
+    for (_, new, _), one in zip(pairs, found, strict=True):
+        methods.setdefault(one.estimand, {})[new.method] = None
+    names = {estimand: f" ({', '.join(each)})" for estimand, each in methods.items()}
+    told = "; ".join(f"{one}{names[one] if len(names) > 1 else ''}" for one in names)
+    single = dict.fromkeys(new.method for old, new, _ in pairs if old.alone or new.alone)
+    alone = f" A single training run: {', '.join(single)}; nothing is said of other runs."
+    return f"Estimand: {told}.{alone if single else ''}"
 
 
 def _check_questions(first: Store, second: Store) -> None:
@@ -60,7 +72,7 @@ def _check_questions(first: Store, second: Store) -> None:
             )
 
 
-def _pairs(old: Sequence[Group], new: Sequence[Group]) -> list[tuple[Group, Group, list[int]]]:
+def _pairs(old: Sequence[Group], new: Sequence[Group]) -> list[_Pair]:
     """Return groups of the same task and method with their common rows, in the order of the new."""
     pairs = []
     for theirs in new:
@@ -73,7 +85,7 @@ def _pairs(old: Sequence[Group], new: Sequence[Group]) -> list[tuple[Group, Grou
 
 def _compared(old: Group, new: Group, rows: Sequence[int], score: str) -> Comparison:
     same = old.seeds == new.seeds or 1 in (len(old.cells), len(new.cells))
-    about = both(new.estimand, old.estimand, len(rows))
+    about = both(new, old, len(rows))
     return compare(new.scores(score, rows), old.scores(score, rows), about, paired=same)
 
 
@@ -82,8 +94,8 @@ def _row(
 ) -> tuple[str, ...]:
     name = old.label if old.label == new.label else f"{new.label} against {old.label}"
     means = (percent(float(group.scores(score, rows).mean())) for group in (old, new))
-    sampled = one.difference != 0 or one.p_holm is not None
+    interval = "-" if one.estimand == Estimand.ANSWERS else points(one.interval)
     return (
-        old.task, name, str(one.n), *means, f"{100 * one.difference:+.1f}",
-        points(one.interval) if sampled else "-", p_value(one.p_holm),
+        old.task, name, str(one.n), *means, f"{100 * one.difference:+.1f}", interval,
+        p_value(one.p_holm),
     )  # fmt: skip

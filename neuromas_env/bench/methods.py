@@ -39,7 +39,7 @@ class TrainedRun:
     """What is known of a run before its weights are loaded.
 
     Attributes:
-        checkpoint: Folder of its last checkpoint.
+        checkpoint: Folder of the checkpoint whose weights the run has kept.
         state: Where the run stood.
         shape: Options that say which shape the adapters have.
         hashes: Node to a hash of its adapter's weights.

@@ -31,7 +31,12 @@ _ORIGINS = "SELECT DISTINCT facts ->> '$.origins' AS origins FROM cells WHERE ta
 
 @dataclass(frozen=True)
 class Job:
-    """Questions of one cell that run at once."""
+    """Questions of one cell that run at once.
+
+    Attributes:
+        cell: Method, task, seed and settings.
+        rows: Numbers of the questions in the split.
+    """
 
     cell: Cell
     rows: tuple[int, ...]

@@ -136,7 +136,7 @@ class Comparison:
         estimand: What it speaks about.
         estimate: The difference with its error.
         p_holm: p after Holm's correction over a table, None before it.
-        family: Comparisons of that table.
+        family: Comparisons of that table that test something.
     """
 
     n: int
@@ -219,7 +219,14 @@ def _table(scores: ArrayLike) -> np.ndarray:
 def contrast(
     tables: Sequence[np.ndarray], estimand: Estimand, limits: tuple[float, float] = (-1.0, 1.0)
 ) -> Comparison:
-    """Compare by the sum of the means of tables, each of runs of its own; see `estimate`."""
+    """Compare by the sum of the means of tables, each of runs of its own.
+
+    Args:
+        tables: `[questions, runs]` each, the same questions in all; a table that is subtracted
+            has its sign.
+        estimand: What the difference speaks about.
+        limits: Least and largest difference that is possible.
+    """
     runs = min(table.shape[-1] for table in tables)
     return Comparison(len(tables[0]), runs, estimand, estimate(tables, estimand, limits))
 
@@ -239,15 +246,22 @@ def mean_interval(scores: ArrayLike, estimand: Estimand) -> tuple[float, float] 
 
 
 def corrected(family: Sequence[Comparison]) -> list[Comparison]:
-    """Correct the p of an exploratory table for the number of its comparisons (Holm, 1979)."""
-    adjusted = holm([one.p for one in family])
+    """Correct the p of an exploratory table for the number of its comparisons (Holm, 1979).
+
+    Comparisons of these answers alone test nothing: they have no p and do not count.
+    """
+    tested = [one for one in family if one.estimand != Estimand.ANSWERS]
+    adjusted = iter(holm([one.p for one in tested]))
     return [
-        replace(one, p_holm=p, family=len(family)) for one, p in zip(family, adjusted, strict=True)
+        replace(one, p_holm=next(adjusted), family=len(tested))
+        if one.estimand != Estimand.ANSWERS
+        else one
+        for one in family
     ]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number by Holm's step-down method (1979)."""
+    """Return `p_values` corrected for their number by Holm's step-down method (1979)."""
     from statsmodels.stats.multitest import multipletests
 
     return multipletests(p_values, method="holm")[1].tolist() if len(p_values) else []

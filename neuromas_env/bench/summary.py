@@ -66,6 +66,8 @@ class Line:
         reference: Label of the method that this one is marked against, None for that one itself.
         matched: Label of the self-consistency row with the same budget.
         budget_ratio: Completion tokens of that row over those of this one, None without.
+        topology: The network, as `Topology.to_json` gives it.
+        labels: What its nodes are in the method's own words.
     """
 
     task: str
@@ -152,6 +154,17 @@ class Group:
         if len(self.rows) < 2:
             return Estimand.ANSWERS
         return Estimand.TRAINING if trained else Estimand.METHOD
+
+    @property
+    def training(self) -> dict[str, int] | None:
+        """What learning took; empty for a frozen method, None where it is not known."""
+        facts = self.cells[-1]["facts"]
+        return facts.get("training", None if facts["trainable"] else {})
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a single training run, and so speaks for that run alone."""
+        return self.training != {} and self.estimand not in (Estimand.TRAINING, Estimand.FINITE)
 
     def scores(self, kind: str, rows: Iterable[int]) -> np.ndarray:
         """Scores `[questions, seeds]` of some of the rows that all seeds have."""
@@ -266,15 +279,14 @@ def _compared(
     matches: _Matches,
 ) -> Line:
     key = group.cells[0]["task"], group.cells[0]["split"], group.method, group.conditions
-    peers = [g for g in groups if g.task == group.task and g is not group]
+    peers = [g for g in groups if g.task == group.task]
     comparable = [g for g in peers if g.conditions == group.conditions]
     matched = next((g for g in comparable if g.method == matches.get(key)), None)
     reference = next(
-        (g for g in [*comparable, *peers] if g.label == against),
+        (g for g in peers if g.label == against),
         next((g for g in comparable if g.method == against), None),
     )
-    if group.label == against or (group.method == against and reference is None):
-        reference = None
+    reference = None if reference is group else reference
     first = next(g for g in groups if (g.task, g.method) == (group.task, group.method))
     elsewhere = first if first.settings.get("model") != group.settings.get("model") else None
     comparisons = {}
@@ -285,7 +297,7 @@ def _compared(
             comparisons[other.label] = compare(
                 group.scores(score, common),
                 other.scores(score, common),
-                both(group.estimand, other.estimand, len(common)),
+                both(group, other, len(common)),
                 paired=same,
             )
     marked = reference.label if reference and reference.label in comparisons else None
@@ -297,11 +309,18 @@ def _compared(
     return replace(line, matched=matched.label, budget_ratio=ratio)
 
 
-def both(ours: Estimand, theirs: Estimand, questions: int) -> Estimand:
-    """Return what a comparison of two groups speaks about."""
-    if questions < 2 and ours != Estimand.FINITE:
+def both(ours: Group, theirs: Group, questions: int) -> Estimand:
+    """Return what a comparison of two groups on so many questions speaks about.
+
+    Several runs of one do not speak for other runs where the other is a single one.
+    """
+    found = {ours.estimand, theirs.estimand}
+    if Estimand.ANSWERS in found or (questions < 2 and Estimand.FINITE not in found):
         return Estimand.ANSWERS
-    return ours if ours in (Estimand.TRAINING, Estimand.FINITE) else theirs
+    if ours.alone or theirs.alone:
+        return Estimand.METHOD
+    runs = found & {Estimand.TRAINING, Estimand.FINITE}
+    return runs.pop() if runs else Estimand.METHOD
 
 
 def _line(group: Group) -> Line:
@@ -341,7 +360,7 @@ def _line(group: Group) -> Line:
         seconds=mean("seconds"),
         money=(prompt * prices[0] + completion * prices[1]) / 1e6 if prices else None,
         trainable=facts["trainable"],
-        training=facts.get("training", None if facts["trainable"] else {}),
+        training=group.training,
         sandbox=next((a["sandbox"] for a in whole if a["sandbox"]), None),
         skipped=len(facts.get("skipped_rows", ())),
         left_out=", ".join(sorted(set().union(*(cell["left_out"] for cell in group.cells)))),

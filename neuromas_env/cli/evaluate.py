@@ -36,7 +36,8 @@ _OPTIONS = (
     "max_new_tokens", "chunk_rows", "engine", "vllm_cache",
 )  # fmt: skip
 _RUN_OPTIONS = (
-    "rank", "alpha", "targets", "learner", "prompt", "whole_questions", "max_news",
+    "rank", "alpha", "targets", "learner", "prompt", "whole_questions", "max_news", "tools",
+    "schedule",
 )  # fmt: skip
 
 

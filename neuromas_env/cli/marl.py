@@ -39,7 +39,7 @@ def bench_marl(
     levels: Annotated[
         str | None,
         typer.Option(
-            help="names, as in xor-easy-v0,relay-easy-v0; by default all",
+            help="names, as in xor-easy-v0,relay-easy-v0; by default the twelve of one round",
             autocompletion=offering_names("levels"),
         ),
     ] = None,

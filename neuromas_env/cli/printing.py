@@ -37,7 +37,7 @@ def stop(text: str) -> NoReturn:
 
 
 def print_training(console: Console, result: Values) -> None:
-    """Print what a training run came to.
+    """Print the result of a training run.
 
     Args:
         console: Where.

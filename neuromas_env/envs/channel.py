@@ -35,11 +35,17 @@ class Channel(Protocol):
     world: InteractiveTask | None
 
     def draw(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Any:
-        """Return the question that the options pick, or else a random one."""
+        """Return the question that the options pick, or else one that `rng` draws."""
         ...
 
     def deal(self, example: Any, topology: Topology, wiring: Wiring) -> Any:
-        """Return what an episode keeps for `observe` as `dealt`; refuse what does not fit."""
+        """Return what an episode keeps for `observe` as `dealt`; refuse what does not fit.
+
+        Args:
+            example: The question.
+            topology: The network.
+            wiring: Who takes part, and who reads whom in this episode.
+        """
         ...
 
     def check(self, node: str, message: Any) -> Any:
@@ -47,11 +53,11 @@ class Channel(Protocol):
         ...
 
     def observe(self, episode: Episode, node: str) -> Any:
-        """Return what a node sees now. Free of side effects."""
+        """Return what a node sees now in an episode. Free of side effects."""
         ...
 
     def state(self, episode: Episode) -> Any:
-        """Return what a critic that sees all is shown."""
+        """Return what a critic is shown that sees all of an episode."""
         ...
 
     def score(self, episodes: Sequence[Episode]) -> list[Score]:
@@ -63,15 +69,15 @@ class Channel(Protocol):
         ...
 
     def outcome(self, episode: Episode) -> dict[str, Any]:
-        """Return what the nodes' infos say when the episode has ended."""
+        """Return what the nodes' infos say when an episode has ended."""
         ...
 
     def spaces(self, topology: Topology) -> Spaces:
-        """Make the spaces, the same for every node."""
+        """Make the spaces of a topology, the same for every node."""
         ...
 
     def question(self, example: Any) -> str:
-        """Return a question as text, for a picture."""
+        """Return the question of an example as text, for a picture."""
         ...
 
     def write(self, message: Any) -> str:
@@ -91,6 +97,11 @@ def rounds_note(task: Task, topology: Topology) -> str:
 
 
 def horizon(channel: Channel, topology: Topology) -> int:
-    """Return the number of rounds after which an episode has ended, whatever happens in it."""
+    """Return the number of rounds after which an episode has ended, whatever happens in it.
+
+    Args:
+        channel: Holds the task; one that replies may be over earlier.
+        topology: The network.
+    """
     world = channel.world
     return topology.rounds if world is None else min(topology.rounds, world.rounds)

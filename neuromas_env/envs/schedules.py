@@ -40,7 +40,7 @@ class Messages(dict[str, Any]):
     """
 
     def __init__(self, said: Mapping[str, Any], past: tuple[dict[str, Any], ...] = ()) -> None:
-        """Copy the messages of this round."""
+        """Copy what was said in this round, and keep `past`."""
         super().__init__(said)
         self.past = past
 
@@ -63,6 +63,9 @@ Schedule = Callable[[Messages], Collection[str] | None]
 @arguments
 def output_last(topology: Topology) -> Schedule:
     """Let the output node speak in the last round alone, as in a debate or a consensus.
+
+    Args:
+        topology: The network, whose nodes and rounds count.
 
     Raises:
         InputError: No other node is there to speak in the rounds before.

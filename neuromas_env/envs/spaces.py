@@ -18,7 +18,13 @@ _MAX_NAME = 64
 
 
 class Spaces(NamedTuple):
-    """The spaces of one node's observations and messages, and of the state that critics see."""
+    """The spaces of a network.
+
+    Attributes:
+        observation: Of what a node sees.
+        action: Of its messages.
+        state: Of what critics see: `env.state()`.
+    """
 
     observation: Space
     action: Space

@@ -33,7 +33,14 @@ class View(gymnasium.Env):
         schedule: Schedule | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """Make the network; arguments as in `Network`."""
+        """Make the network.
+
+        Args:
+            topology: The network.
+            channel: What messages are.
+            schedule: As in `Network`.
+            render_mode: As in `Network`.
+        """
         self.render_mode = render_mode
         self.network = AECNetwork(topology, channel, schedule, render_mode)
         self.observation_space = self.network.observation_space(topology.output)
@@ -52,8 +59,8 @@ class View(gymnasium.Env):
         self.network.reset(seed=seed, options=options)
 
     def _send(self, action: Any) -> None:
-        if action is None:  # which the network would take for a dead step
-            self.network.channel.check(self.network.agent_selection, action)
+        if self.network.episode.done:
+            raise InputError("the episode has ended: call reset()")
         self.network.step(action)
 
 
@@ -67,12 +74,12 @@ class TurnView(View):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; arguments as in the AEC environment's `reset`."""
+        """Start an episode; `seed` and `options` are those of the AEC environment's `reset`."""
         self._begin(seed, options)
         return self._seen(), {"agent": self.network.agent_selection}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Send the message of the node whose turn it is.
+        """Send the message of the node whose turn it is: the action.
 
         Raises:
             InputError: It is no message, or the episode has ended.
@@ -132,15 +139,28 @@ class OneLearnerView(View):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode and play it up to the learner's turn."""
+        """Start an episode and play it up to the learner's turn.
+
+        Args:
+            seed: Of the question that is drawn and of random messages.
+            options: As in the AEC environment's `reset`.
+
+        Raises:
+            InputError: The episode ends before the learner has a turn, or an option is wrong.
+        """
         self._begin(seed, options)
         if seed is not None:
             self._messages.seed(seed)
         self._play_others()
+        if self.network.episode.done:
+            raise InputError(
+                f"{self._learner}, which learns, has no turn before the episode ends: mask, graph, "
+                "schedule and prefix must leave it one"
+            )
         return self.observe(self._learner), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Send the learner's message and play up to its next turn, or to the end.
+        """Send the learner's message, the action, and play up to its next turn, or to the end.
 
         Raises:
             InputError: It is no message, or the episode has ended.
@@ -154,10 +174,13 @@ class OneLearnerView(View):
     def _play_others(self) -> None:
         network = self.network
         while not network.episode.done and network.agent_selection != self._learner:
-            node = network.agent_selection
-            seen = network.observe(node)
-            network.step(self._random() if self._others is None else self._others[node](seen))
+            network.step(self._message(network.agent_selection))
+
+    def _message(self, node: str) -> Any:
+        """Return what another node sends."""
+        if self._others is None:
+            return self._random()
+        return self._others[node](self.network.observe(node))
 
     def _random(self) -> Any:
-        """Return a random message of another node."""
         return self._messages.sample()

@@ -105,6 +105,10 @@ def _heard(
 def named_edges(topology: Topology, graph: Iterable[Iterable[int | str]]) -> Edges:
     """Read edges by number or name (`3` or `node_3`) over a topology's nodes.
 
+    Args:
+        topology: Has the nodes.
+        graph: `(source, reader)` pairs.
+
     Raises:
         InputError: An edge is no pair of nodes, or names one that the topology lacks.
     """

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.records import Metrics
 from neuromas_env.agents.training.validation import peak_and_final
+from neuromas_env.bench.store import Store
 from neuromas_env.bench.tables import Grid, percent, to_markdown
 from neuromas_env.experiments.curves import learning_curves
 from neuromas_env.experiments.spec import Arm, Experiment, slug
-from neuromas_env.experiments.study import Run, Running
+from neuromas_env.experiments.study import Running
 from neuromas_env.experiments.table_report import write_table
+from neuromas_env.experiments.verdict import read_scores
 from neuromas_env.files import read_lines, write
 
 NOTES = (
@@ -89,38 +92,52 @@ def write_report(
 def read(running: Running) -> dict[tuple[str, str], list[Reached]]:
     """Read the results of a study's runs."""
     found: dict[tuple[str, str], list[Reached]] = {}
+    with Store(running.folder) as store:
+        scores = read_scores(store, running.cells)
     for run in running.runs():
-        found.setdefault((run.arm.name, run.task), []).append(_reached(running, run))
+        folder, asked = running.path(run), len(running.backend.questions(run.task))
+        own = scores[run.arm.name, run.task]  # perhaps of more questions, of a former run
+        test = [kind[:asked, run.seed].mean().item() for kind in (own.strict, own.extracted)]
+        one = summarise(
+            read_lines(folder / "metrics.jsonl", Metrics),
+            TrainConfig.from_mapping(run.arm.options),
+            (test[0], test[1]),
+            running.backend.facts(run.arm, run.task, folder, 1)["majority"],
+        )
+        found.setdefault((run.arm.name, run.task), []).append(one)
     return found
 
 
-def _reached(running: Running, run: Run) -> Reached:
-    lines = read_lines(running.path(run) / "metrics.jsonl", Metrics)
+def summarise(
+    lines: Sequence[Mapping[str, Any]],
+    config: TrainConfig,
+    test: tuple[float, float],
+    constant: float,
+) -> Reached:
+    """Return what a run has reached.
+
+    Args:
+        lines: Its metrics, with at least one validation.
+        config: Its options. The peak is the best by the score that is the reward, as it is for the
+            weights that a run keeps.
+        test: Strict and extracted score on test questions.
+        constant: The best constant answer to those.
+    """
     steps = [line for line in lines if "event" not in line]
     validated = [line for line in lines if "validation" in line]
-    best = peak_and_final(lines)
+    best = peak_and_final(lines, config.reward)
     last: Mapping[str, Any] = steps[-1] if steps else {}
     entropies = [value for name, value in last.items() if name.startswith("entropy/")]
-    questions = run.arm.options.get("questions", 16)
-    answers = [
-        (row["strict"], row["extracted"])
-        for row in running.answers(
-            run.arm.name, run.task, "strict, extracted, results.seed AS seed"
-        )
-        if row["seed"] == run.seed
-    ]
-    facts = running.backend.facts(run.arm, run.task, running.path(run), 1)
-    strict, extracted = np.mean(answers, axis=0).tolist()
     return Reached(
         _pair(validated[0]["validation"]),
         _pair(best["peak"]),
         _pair(best["final"]),
-        (strict, extracted),
-        facts["majority"],
+        test,
+        constant,
         float(np.mean(entropies)) if entropies else 0.0,
         last.get("cut_off", 0.0),
         sum(line["rollout_seconds"] + line["train_seconds"] for line in steps),
-        [(line["step"] * questions, line["validation"]["strict"]) for line in validated],
+        [(line["step"] * config.questions, line["validation"]["strict"]) for line in validated],
     )
 
 

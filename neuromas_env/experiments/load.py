@@ -9,6 +9,7 @@ from os.path import isfile
 from pathlib import Path
 from typing import Any
 
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.checks import Count, arguments, shown
 from neuromas_env.config import REQUIRED, Section, checked, option, read_config
 from neuromas_env.errors import InputError, placed, unknown
@@ -98,6 +99,11 @@ def load(
         raise InputError(
             f"{text.place}: {' or '.join(KINDS)} must have arms for scale {scale!r}, got none"
         )
+    kinds = sorted({study.kind for study in studies})
+    if "table" in text and len(kinds) > 1:
+        raise InputError(
+            f"{text.place}: all studies of a table must be of one kind, got {' and '.join(kinds)}"
+        )
     return Experiment(
         folder.name, folder, scale, str(text["title"]), _line(text[said[0]]),
         _line(text.get("refuted_if", "")), tuple(studies), _line(text.get("matched", "")),
@@ -146,6 +152,8 @@ def _study(
         _sample_complexity(part.inner("sample_complexity"), arms) if by_size else None,
         chosen.note, table, chosen.title,
     )  # fmt: skip
+    if table and study.claims and study.kind == "language":
+        raise InputError(f"{part.at('compare')}: a table of language models compares no arms")
     with placed(part.at("probes")):
         trained = [arm.name for arm in arms.values() if arm.kind == "train"]
         if study.probes is not None and study.probes not in trained:
@@ -238,8 +246,8 @@ def _sample_complexity(entry: Section, arms: Mapping[str, Arm]) -> SampleComplex
 def _check_arm(study: Study, arm: Arm) -> None:
     """Check what an arm says of others, and that a discrete network fits its tasks."""
     trained = {one.name: one for one in study.trained() if one.kind == "train"}
-    if study.table and arm.name not in trained:
-        raise InputError(f"a table must have trained arms, got one of kind {arm.kind}")
+    if study.table:
+        _check_shown(study, arm)
     for other, among in ((arm.source, trained), (arm.budget, study.arms)):
         if other is not None and other not in among:
             raise unknown("arm", str(other), among)
@@ -262,6 +270,14 @@ def _check_arm(study: Study, arm: Arm) -> None:
         raise InputError(f"only a network of one node votes, got {arm.source!r}")
     if study.kind == "discrete":
         _check_layouts(arm, trained.get(arm.source or arm.name))
+
+
+def _check_shown(study: Study, arm: Arm) -> None:
+    """Check that a table can show an arm."""
+    if arm.kind != "train":
+        raise InputError(f"a table must have trained arms, got one of kind {arm.kind}")
+    if study.kind == "language" and not TrainConfig.from_mapping(arm.options).validate_questions:
+        raise InputError("validate_questions must be at least 1 in a table, got 0")
 
 
 def _check_layouts(arm: Arm, source: Arm | None) -> None:

@@ -27,7 +27,7 @@ def marl_experiment(
     Args:
         scale: `tiny` or `quick`.
         algorithms: Names, perhaps with options, instead of this package's.
-        levels: Names instead of all.
+        levels: Names instead of the twelve of one round.
         updates: Of a run on a level, instead of the scale's; growth has half as many again.
         seeds: Instead of the scale's.
         growth_seeds: Of growth alone. Growth is left out where algorithms or levels are chosen

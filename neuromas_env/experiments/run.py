@@ -102,7 +102,10 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
     if not all(study.table for study in experiment.studies):
         wanted["scale"] = experiment.scale
     for study in experiment.studies:
-        if study.table:  # whose folders of runs are named by all that they are made with
+        if study.script:  # another script makes another model
+            wanted[f"script of {study.name}"] = digest(_home(experiment) / study.script)
+        if study.table:  # whose folders of runs are named by all options, but not by the model
+            wanted |= {f"model of {study.name}": study.model} if study.model else {}
             continue
         held = asdict(study)
         # Neither a claim nor a heading changes a run.
@@ -119,8 +122,6 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
             if arm.partner is None:
                 del held["arms"][name]["partner"]
         wanted[f"study {study.name}"] = json.loads(json.dumps(held))
-        if study.script:  # another script makes another model
-            wanted[f"script of {study.name}"] = digest(_home(experiment) / study.script)
     known = read(head) if head.is_file() else {}
     for key, value in wanted.items():
         if known.get(key, value) != value:
@@ -128,7 +129,8 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
                 f"{head.parent} holds results of another experiment: its {key} is another; "
                 "give another folder with --out"
             )
-    write(head, json.dumps(known | wanted, indent=1))
+    # A table may be gone on with at another scale, and its report is then of that one.
+    write(head, json.dumps(known | wanted | {"scale": experiment.scale}, indent=1))
 
 
 def _note_start(head: Path, experiment: Experiment, command: str | None) -> list[dict[str, str]]:

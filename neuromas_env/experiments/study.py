@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 from neuromas_env.agents.tables.registry import settings
+from neuromas_env.agents.training.config import read_schedule
 from neuromas_env.baselines import matched_self_consistency
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.methods import Training
@@ -23,6 +25,7 @@ from neuromas_env.experiments.rates import choose
 from neuromas_env.experiments.spec import Arm, Reached, Study, slug
 from neuromas_env.progress import Reporter, duration
 from neuromas_env.tasks.base import Example
+from neuromas_env.topology import Topology
 
 FIRST_PILOT = 1000
 """Seed of the first pilot: pilots share no seed with results."""
@@ -189,12 +192,11 @@ class Running:
         if self.study.table and self.study.kind == "discrete" and todo:
             self._train_table(todo, len(runs))
             return
-        weights = [_weight(run) for run in todo]
-        started, done = time.monotonic(), 0.0
-        for number, (run, weight) in enumerate(zip(todo, weights, strict=True)):
-            left = ""
-            if done:
-                seconds = (time.monotonic() - started) / done * (sum(weights) - done)
+        spent = defaultdict[str, list[float]](list)  # by kind of arm: seconds a unit of work
+        for number, run in enumerate(todo):
+            left, ahead = "", [(spent[one.arm.kind], _weight(one)) for one in todo[number:]]
+            if all(known for known, _ in ahead):
+                seconds = sum(weight * fmean(known) for known, weight in ahead)
                 left = f", about {duration(seconds)} left for this"
             rate = "" if run.rate is None else f", rate {run.rate:g}"
             self._report.note(
@@ -203,10 +205,11 @@ class Running:
             )
             if not run.pilot:
                 self._forget(run)
+            started = time.monotonic()
             self.backend.train(
                 run.arm, run.task, run.seed, run.rate, self.path(run), run.pilot, self._report
             )
-            done += weight
+            spent[run.arm.kind].append((time.monotonic() - started) / _weight(run))
 
     def _train_table(self, todo: Sequence[Run], total: int) -> None:
         """Train runs of seconds each, of which one bar tells."""
@@ -356,16 +359,14 @@ def _setup(arm: Arm, kind: str) -> str:
 
 
 def _weight(run: Run) -> float:
-    """How much work a run is, next to others of its study: its updates times its episodes."""
+    """How much work a run is, next to others of its kind: its updates times its turns."""
     options = run.arm.options
     if run.arm.kind == "adapt":
         return float(options["iterations"])
-    stages = [
-        part.rpartition(":") for part in str(options.get("schedule") or "").split(",") if part
-    ]
-    steps = sum(int(stage[2]) for stage in stages) or options.get(
-        "steps", options.get("updates", 30)
-    )
-    shape = stages[-1][0] if stages else str(options.get("topology", "2-1"))
-    nodes = sum(int(width) for width in re.findall(r"\d+", shape))
-    return 1.0 + steps * options.get("questions", 16) * options.get("rollouts", 4) * nodes
+    if options.get("schedule"):
+        stages = read_schedule(options["schedule"])
+    else:
+        steps = options.get("steps", options.get("updates", 30))
+        stages = [(Topology.parse(options.get("topology", "2-1")), steps)]
+    turns = sum(steps * len(topology) * topology.rounds for topology, steps in stages)
+    return 1.0 + turns * options.get("questions", 16) * options.get("rollouts", 4)

@@ -215,21 +215,23 @@ def differences(running: Running, found: Reached) -> Grid:
     Where every difference is zero p can only be 1, so that such a comparison does not count in
     the correction (Tarone 1990).
     """
-    arms, gains = running.study.arms, {}
-    for claim in running.study.claims:
-        [task] = arms[claim.better].tasks
-        gains[claim.better, claim.than] = (
-            found.scores[claim.better, task] - found.scores[claim.than, task]
-        )
+    arms = running.study.arms
+    pairs = {(one.better, one.than): arms[one.better].tasks for one in running.study.claims}
+    gains = {
+        (better, than, task): found.scores[better, task] - found.scores[than, task]
+        for (better, than), tasks in pairs.items()
+        for task in tasks
+    }
     tested = {key: over_runs(gain) for key, gain in gains.items() if gain.any()}
     tested = dict(zip(tested, corrected(list(tested.values())), strict=True))
     rows = []
-    for (better, than), gain in gains.items():
-        [task] = arms[better].tasks
+    for key, gain in gains.items():
+        better, than, task = key
+        name = f"{better} ({task})" if len(pairs[better, than]) > 1 else better
         means = (f"{found.scores[arm, task].mean():.2f}" for arm in (better, than))
-        one = tested.get((better, than))
+        one = tested.get(key)
         p = ("-", "-") if one is None else (p_value(one.p), p_value(one.p_holm))
-        rows.append((better, than, *means, _span(*mean_interval(gain), "+.2f"), *p))
+        rows.append((name, than, *means, _span(*mean_interval(gain), "+.2f"), *p))
     head = ("arm", "reference", "mean", "of reference", "difference [95 % CI]", "p", "p (Holm)")
     return Grid("Paired differences", head, tuple(rows), names=2)
 

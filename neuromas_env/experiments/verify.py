@@ -210,7 +210,6 @@ def _check_answers(
         place = f"{where}, row {row['row']}"
         example = examples[row["row"]] if row["row"] < len(examples) else None
         said = read_said(row["transcript"])
-        last = answer_in(said, nodes)
         if example is None or example.id != row["row_id"]:
             audit.faults.append(f"{place}: {row['row_id']!r} is not there in the task")
         elif (last := answer_in(said, nodes)) is None or _answer(last["text"], task) != row[
@@ -272,7 +271,10 @@ def remake(folder: Path, data: str | Path | None = None) -> Path:
     """
     head = read(folder / HEAD)
     rows = str(data) if data else head.get("data")
-    experiment = load(head["name"], head.get("scale", "tiny"), _seeds(head["made"]))
+    experiment = load(head["name"], scale := head.get("scale", "tiny"))
+    usual = max(study.seeds for study in experiment.studies)
+    if (seeds := _seeds(head["made"], usual)) != usual:
+        experiment = load(head["name"], scale, seeds)
     for running in open_studies(experiment, folder, rows, Reporter()):
         for run in (*running.pilots(), *running.runs()):
             if not running.backend.finished(run.arm, running.path(run)):
@@ -280,10 +282,10 @@ def remake(folder: Path, data: str | Path | None = None) -> Path:
     return run_experiment(experiment, folder, data=rows)
 
 
-def _seeds(made: Sequence[Mapping[str, str]]) -> int | None:
-    """Return the number of seeds that was asked for instead of the scale's, None if none was."""
+def _seeds(made: Sequence[Mapping[str, str]], usual: int) -> int:
+    """Return the most seeds of any command; one that names no number has those of the scale."""
     given = [re.search(r"--seeds[= ](\d+)", run.get("command", "")) for run in made]
-    return max((int(found[1]) for found in given if found), default=None)
+    return max((int(found[1]) if found else usual for found in given), default=usual)
 
 
 def _check_page(page: Path, made: Sequence[str], audit: Audit) -> None:

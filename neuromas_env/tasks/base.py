@@ -24,6 +24,7 @@ from neuromas_env.tasks.rows import Rows
 __all__ = ["REWARDS", "SPLITS", "Example", "Reason", "Reply", "Score", "Task", "listed_options"]
 
 SPLITS = ("train", "validation", "test")
+"""Which rows a task has: to train on, to choose by, to report."""
 REWARDS = ("both", "strict", "extracted")
 """What an answer earns: one of its scores, or the mean of both."""
 _MAJORITY_ROWS = 10_000
@@ -55,7 +56,7 @@ class Example:
     extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
-@lru_cache(maxsize=64)  # asked anew for every reply that is read
+@lru_cache(maxsize=64)  # asked again for every reply that is read
 def listed_options(question: str) -> tuple[tuple[str, str], ...]:
     """Return the options at the end of a question, listed as `A. text` or `(A) text`."""
     options: list[tuple[str, str]] = []
@@ -99,7 +100,10 @@ class Task:
     reader: Reader = READERS["neuromas"]
 
     def examples(self, split: str) -> Sequence[Example]:
-        """Return the rows of `train`, `validation` or `test`, in fixed order.
+        """Return the rows of a split, in fixed order.
+
+        Args:
+            split: `train`, `validation` or `test`.
 
         Raises:
             InputError: The split is unknown, or its data is missing or broken.
@@ -107,7 +111,7 @@ class Task:
         raise NotImplementedError
 
     def note(self, rows: Rows) -> None:
-        """Keep what is to be told of the rows of a table: those left out, and their origin."""
+        """Keep what results say of the rows of a table: which are left out, and their origin."""
         self.skipped = [*self.skipped, *rows.skipped]
         self.origins = {**self.origins, **rows.origins}
 
@@ -125,7 +129,12 @@ class Task:
     def score(self, example: Example, reply: str) -> Score:
         """Compare the answer that the reader finds in a reply with the target.
 
-        Returns scores from 0 to 1, and never raises. A wrong answer earns its `credit`.
+        Args:
+            example: The question with its target.
+            reply: Any text; a `Reply` knows whether it was cut off.
+
+        Returns:
+            Scores from 0 to 1; a wrong answer earns its `credit`. Never raises.
         """
         if self.answer_form is None:
             raise NotImplementedError
@@ -143,7 +152,11 @@ class Task:
     def credit(self, example: Example, answer: str) -> float:
         """Return what an answer that is not the target is worth, from 0 to 1: partial credit.
 
-        The answer has the form of `answer_form`, such as a number in plain digits. Never raises.
+        Never raises.
+
+        Args:
+            example: The question with its target.
+            answer: In the form of `answer_form`, such as a number in plain digits.
         """
         return 0.0
 
@@ -155,6 +168,10 @@ class Task:
     def score_many(self, examples: Sequence[Example], replies: Sequence[str]) -> list[Score]:
         """Score a reply to each example, as `score` does; some tasks do it at once.
 
+        Args:
+            examples: The questions.
+            replies: One for each of them.
+
         Raises:
             InputError: A score is none, such as one above 1; the message names the example.
         """
@@ -165,7 +182,7 @@ class Task:
         return scores
 
     def gold(self, example: Example) -> str:
-        """Return the reply that must score 1: the reference solution, else the target."""
+        """Return the reply to an example that must score 1: its solution, else its target."""
         return example.extra.get("solution", example.target)
 
     def extract(self, question: str, reply: str) -> str | None:
@@ -174,6 +191,10 @@ class Task:
         Scripted nodes such as votes read replies by it. The default scores the reply to a
         stand-in that has the question's text and the options listed in it; a task whose
         `score` needs more than that has an `extract` of its own. Never raises.
+
+        Args:
+            question: The question's text.
+            reply: Any text.
         """
         example = Example("", question, "", options=listed_options(question))
         return self.score(example, reply).answer
@@ -184,6 +205,10 @@ class Task:
         A reply without an answer has None, which abstains. The default is the form in which
         extracted answers are compared; a task whose answers are equal in another sense, such
         as programs by what they return, says so here. Knows no gold answer; never raises.
+
+        Args:
+            question: The question's text.
+            replies: Those that vote on it.
 
         Returns:
             A key for each reply, or None if nothing tells whether answers to this question agree:
@@ -207,7 +232,7 @@ class Task:
         return majority_share(e.target for e in islice(self.examples(split), _MAJORITY_ROWS))
 
     def blind_accuracy(self, split: str) -> float | None:
-        """Accuracy of the best answer that no dealt part has told, None where it is not known."""
+        """Accuracy on a split of the best answer without dealt parts, None where not known."""
         return None
 
     def chance(self) -> float | None:

@@ -29,13 +29,21 @@ class Generated(Task):
         raise NotImplementedError
 
     def examples(self, split: str) -> Sequence[Example]:
-        """Return 100,000 train, 512 validation or 512 test questions, made on access."""
+        """Return 100,000 train, 512 validation or 512 test questions, made on access.
+
+        Raises:
+            InputError: There is no such split.
+        """
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         return _Items(self, split)
 
     def find(self, split: str, id: str) -> int:
-        """Return the index in an id such as `train/57`."""
+        """Return the index in an id such as `train/57`.
+
+        Raises:
+            InputError: The split has no such id.
+        """
         count, (start, _, number) = len(self.examples(split)), id.partition("/")
         if start == split and number.isdecimal():
             index = int(number[:9])

@@ -1,4 +1,4 @@
-"""Procedural trees of operations, so that hierarchical decomposition can be dialled.
+"""Procedural trees of operations of a chosen depth and width.
 
 A question is an exact tree: `depth` levels of operations, every operation above
 the lowest level has `branching` arguments, and the lowest ones share `leaves` small

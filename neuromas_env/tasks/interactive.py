@@ -51,40 +51,58 @@ class InteractiveTask(Task):
     rounds: int
 
     def reply(self, example: Example, actions: tuple[str, ...]) -> Response:
-        """Return what the world says to the last of all actions so far, at least one.
+        """Return what the world says to the last action.
 
         Pure, for any text as an action, and never raises.
+
+        Args:
+            example: The question.
+            actions: All actions so far, at least one.
         """
         raise NotImplementedError
 
     def reply_many(
         self, examples: Sequence[Example], actions: Sequence[tuple[str, ...]]
     ) -> list[Response]:
-        """Return a response for each example, as `reply` does; some tasks do it at once."""
+        """Return a response for each example, as `reply` does; some tasks do it at once.
+
+        Args:
+            examples: The question of each episode.
+            actions: All actions so far of each.
+        """
         return [self.reply(e, taken) for e, taken in zip(examples, actions, strict=True)]
 
     def outcome(self, example: Example, actions: tuple[str, ...]) -> Score:
-        """Score an episode by its actions, at least one; by default the last is the answer.
+        """Score an episode by its actions; by default the last one is the answer.
 
         Never raises.
+
+        Args:
+            example: The question.
+            actions: All actions of the episode, at least one.
         """
         return self.score(example, actions[-1])
 
     def outcome_many(
         self, examples: Sequence[Example], actions: Sequence[tuple[str, ...]]
     ) -> list[Score]:
-        """Score the episode of each example, as `outcome` does; some tasks do it at once."""
+        """Score the episode of each example, as `outcome` does; some tasks do it at once.
+
+        Args:
+            examples: The question of each episode.
+            actions: All actions of each.
+        """
         return [self.outcome(e, taken) for e, taken in zip(examples, actions, strict=True)]
 
     def play(self, example: Example) -> tuple[str, ...]:
-        """Return actions that must score 1, one for each round that is needed.
+        """Return actions that must score 1 on an example, one for each round that is needed.
 
         By default it is the reference answer at once.
         """
         return (self.gold(example),)
 
     def one_round_accuracy(self, split: str) -> float | None:
-        """Best accuracy of a network that acts once, None where it is not known."""
+        """Best accuracy on a split of a network that acts once, None where it is not known."""
         return None
 
 

@@ -167,7 +167,11 @@ class QuestionAnswer(Task):
         return target
 
     def examples(self, split: str) -> Sequence[Example]:
-        """Return the rows of a split, in the order of their table."""
+        """Return the rows of a split, in the order of their table.
+
+        Raises:
+            InputError: There is no such split.
+        """
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
         return self._examples[split]

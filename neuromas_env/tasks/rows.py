@@ -58,7 +58,14 @@ class Rows(list[Row]):
                 raise InputError(self.skipped[-1]) from error
 
     def checked(self, place: str) -> Rows:
-        """Return these rows; an InputError says that there are none."""
+        """Return these rows.
+
+        Args:
+            place: Where they come from, for the message.
+
+        Raises:
+            InputError: There are none.
+        """
         if not self:
             broken = f"; the first is broken: {self.skipped[0]}" if self.skipped else ""
             raise InputError(f"{place} holds no rows{broken}")

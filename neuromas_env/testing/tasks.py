@@ -32,6 +32,7 @@ ODD_REPLIES = {
     "1 MB of one word": "answer " * 150_000,
     "1 MB without a space": "(" * 1_000_000,
 }
+"""What a reply may be at worst, by what is odd about it; a scorer must bear each."""
 _SLOW_SECONDS = 10.0
 _TEXT = Message(MAX_QUESTION, min_length=1)
 

@@ -35,7 +35,12 @@ def test_documents_go_from_role_to_role():
 
 @pytest.mark.parametrize(
     ("says", "calls", "answer"),
-    [({4: "Fine.\nLGTM"}, 5, "tag3x"), ({6: "LGTM"}, 7, "tag5x"), ({6: "LBTM"}, 8, "tag7x")],
+    [
+        ({4: "Fine.\nLGTM"}, 5, "tag3x"),
+        ({6: "LGTM"}, 7, "tag5x"),
+        ({6: "LBTM"}, 8, "tag7x"),
+        ({4: "I cannot write LGTM yet: a case is missing.\nLBTM"}, 8, "tag7x"),
+    ],
 )
 def test_reviews_end_when_the_solution_passes(says, calls, answer):
     trajectory, asked, _ = run("metagpt", says)
@@ -97,3 +102,9 @@ def test_calls_of_a_company_that_never_agrees_are_the_closed_form():
     assert len(asked) == 2 * 5 + 1 + 3 * 2 * 2 * 3
     assert trajectory.answer.startswith("tag45x")
     assert make_baseline("chatdev", Sums(), None).calls == 2 * 5 + 1 + 10 * 2 * 2 * 10
+
+
+def test_a_solution_that_reads_as_the_end_of_reviews_is_an_answer():
+    said = dict.fromkeys(range(40), "Finished.")
+    trajectory, _, _ = run("chatdev:turns=1,cycles=1", said)
+    assert trajectory.error is None and trajectory.answer == "Finished."

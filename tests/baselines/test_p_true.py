@@ -53,6 +53,9 @@ def test_who_reads_what():
     assert text.endswith("Possible answers:\n1. 5\n2. 5\n3. 6\n4. no idea\n\nProposed answer: 6")
     sampling = asked["score 2.0"].sampling
     assert (sampling.temperature, sampling.max_new_tokens) == (1.0, 1)
+    method, _, requests = ask_one("p_true:k=4,max_new_tokens=32", Sure([("A", 0.5)] * 4))
+    lengths = [request.sampling.max_new_tokens for request in requests.values()]
+    assert lengths == [32] * 4 + [1] * 4
     method, _, requests = ask_one("p_true:k=4,show=false", Sure([("A", 0.5)] * 4))
     assert "Possible answers" not in text_of(by_label(method, requests)["score 2.0"])
 

@@ -5,8 +5,10 @@ from contextlib import closing
 
 import pytest
 from support.bench_runs import run
+from support.stored import answers, cell, fill
 
 from neuromas_env.bench.compare import compare_folders
+from neuromas_env.bench.statistics import Estimand
 from neuromas_env.bench.store import FILE
 from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
@@ -37,6 +39,32 @@ def test_one_folder_against_itself_is_no_difference(folders):
     rows = compare_folders(folders[0], folders[0]).rows
     assert [row[1] for row in rows] == ["direct", "sc:k=3"]
     assert all(row[3] == row[4] and float(row[5]) == 0 for row in rows)
+
+
+def test_an_answer_to_one_question_has_neither_interval_nor_p(folders, tmp_path):
+    run(tmp_path / "one", "right=1", limit=1, methods=("direct",))
+    grid = compare_folders(folders[0], tmp_path / "one")
+    [row] = grid.rows
+    assert row[2] == "1" and row[6:] == ("-", "-")
+    assert grid.note.endswith("Estimand: these answers.")
+
+
+TRAINED = {"trainable": 9, "training": {"steps": 3}}
+OTHER_RUNS = {(0, 1): Estimand.TRAINING, (0,): Estimand.METHOD}
+
+
+@pytest.mark.parametrize(("seeds", "estimand"), OTHER_RUNS.items())
+@pytest.mark.parametrize("model", ["m", "coded"])
+def test_several_runs_say_nothing_of_others_next_to_a_single_one(tmp_path, seeds, estimand, model):
+    run = {"study": "chars", "adapters": {"arm": "x"}, "model": model}
+    for name, some in (("old", seeds), ("new", (0, 1))):
+        parts = [(cell("arm", s, facts=TRAINED, **run), answers([0, 1, s])) for s in some]
+        fill(tmp_path / name, *parts).close()
+    grid = compare_folders(tmp_path / "old", tmp_path / "new")
+    if model == "coded":
+        estimand = Estimand.FINITE if len(seeds) > 1 else Estimand.ANSWERS
+    assert f"Estimand: {estimand}." in grid.note
+    assert ("A single training run: arm;" in grid.note) == (len(seeds) == 1)
 
 
 def test_what_cannot_be_compared_is_said(folders, tmp_path):

@@ -3,9 +3,10 @@
 import io
 
 import pytest
-from bench.test_report import FEW, MOST, RIGHT, answers, cell, fill
+from bench.test_report import FEW, MOST, RIGHT
 from rich.console import Console
 from support.bench_runs import configure, run
+from support.stored import answers, cell, fill
 
 from neuromas_env.bench.overview import TASKS, about, make_matrix
 from neuromas_env.bench.report import write_report

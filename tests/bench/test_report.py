@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from support.stored import SAID, answers, cell, fill
 
 from neuromas_env.bench import tables
 from neuromas_env.bench.page import make_page
@@ -21,47 +22,13 @@ from neuromas_env.bench.plots import accuracy_against_parameters, pareto_front, 
 from neuromas_env.bench.plots import accuracy_against_tokens as against_tokens
 from neuromas_env.bench.report import write_report
 from neuromas_env.bench.statistics import Estimand, compare, holm
-from neuromas_env.bench.store import Answer, Cell, Store
+from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
 from neuromas_env.errors import InputError
-from neuromas_env.tasks import Example
-from neuromas_env.topology import Topology
 
 pytestmark = pytest.mark.slow
 
-FACTS = {
-    "topology": Topology.parse("1").to_json(), "labels": {"node_0": "solver"}, "calls": 1,
-    "trainable": 0, "questions": 6, "asked": 6, "majority": 0.25, "blind": None, "prices": None,
-    "versions": {},
-}  # fmt: skip
-SAID = '[{"node": "node_0", "text": "<b>hi & bye</b></script>", "tokens": 2, "prompt_tokens": 4}]'
 ODD = "we_ird|<me>thod & 100% $x$ {y}"
-
-
-def answers(scores, **changes):
-    base = Answer(
-        0, "q0", "x", 0.0, 0.0, "wrong", None, None, 2, 0, 4, 2, 0.5, None, SAID
-    )  # fmt: skip
-    return [
-        replace(
-            base, row=i, row_id=f"q{i}", strict=0.0, extracted=float(score),
-            reason="ok" if score else "wrong", **changes,
-        )
-        for i, score in enumerate(scores)
-    ]  # fmt: skip
-
-
-def cell(method, seed=None, task="t", facts=None, **settings):
-    return Cell(method, task, "test", seed, {"model": "m"} | settings, FACTS | (facts or {}), 6)
-
-
-def fill(folder, *parts):
-    with Store(folder, write=True) as store:
-        store.add_questions("t", "test", [Example(f"q{i}", f"Why {i}?", "x") for i in range(6)])
-        store.add_questions("u", "test", [Example(f"q{i}", f"How {i}?", "x") for i in range(6)])
-        for part, rows in parts:
-            store.add(store.cell(part), rows)
-    return Store(folder)
 
 
 def lines_of(folder, *parts, **options):
@@ -127,6 +94,19 @@ def test_the_reference_and_the_score_can_be_chosen(tmp_path):
             summarise(store, "dirct")
         with pytest.raises(InputError, match="unknown score 'strickt'. Did you mean 'strict'"):
             summarise(store, None, "strickt")
+
+
+def test_a_pair_is_compared_once(tmp_path):
+    """A network that was trained again has the name of the former one and other adapters."""
+    lines = lines_of(
+        tmp_path,
+        (cell("neuromas@a", adapters={"node_0": "1"}), answers(RIGHT)),
+        (cell("neuromas@a", adapters={"node_0": "2"}), answers(FEW)),
+        (cell("direct"), answers(MOST)),
+    )
+    first = "neuromas@a [adapters.node_0=1]"
+    assert [line.reference for line in lines] == [None, first, first]
+    assert {one.family for line in lines for one in line.against.values()} == {2}
 
 
 def test_runs_with_other_settings_are_told_apart_and_never_mixed(tmp_path):

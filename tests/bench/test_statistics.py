@@ -149,6 +149,13 @@ def test_holm_steps_down():
     assert holm([]) == [] and corrected([]) == []
 
 
+def test_what_has_no_p_counts_in_no_family():
+    tested = compare(draws(0.9, (40, 1)), draws(0.4, (40, 1), 1), Estimand.METHOD)
+    counted = compare(column(1.0), column(0.0), Estimand.ANSWERS)
+    one, none = corrected([tested, counted])
+    assert one.p_holm == tested.p and (none.p_holm, one.family) == (None, 1)
+
+
 @pytest.mark.slow
 def test_a_detectable_difference_has_its_power():
     power = scipy.stats.nct(59, nc := 2.85).sf(scipy.stats.t.ppf(0.975, 59))

@@ -108,10 +108,17 @@ def single():
     return gymnasium.make("neuromas/Task-v0", task="hierarchy/max")
 
 
+_XOR = np.eye(2)[[0, 1, 0, 1, *[(i // 3 > 1) ^ (i % 3 > 1) for i in range(9)]]]
+"""The table of a network that solves `xor`: what node_0 and node_1 see is the bit, node_2 both."""
+
 SINGLE = {
     "one question": (single, "57"),
     "turns": (lambda: TurnView("xor", "2-1"), 1),
     "one learner": (lambda: OneLearnerView("xor", "2-1"), None),
+    "one learner beside a table": (
+        lambda: OneLearnerView("xor", "2-1", learner="node_1", others=_XOR),
+        1,
+    ),
     "vector": (
         lambda: SyncVectorEnv(
             [lambda: single().unwrapped] * 2, autoreset_mode=AutoresetMode.SAME_STEP

@@ -138,6 +138,23 @@ def test_a_node_of_a_frozen_network_is_stepped_once_a_round():
     assert (reward, ends) == (0.0, [True, False])
 
 
+def test_a_view_says_what_to_do_where_no_turn_is_left():
+    env = gymnasium.make("neuromas/OneLearner-v0", task=Whole(), topology="2-1").unwrapped
+    with pytest.raises(InputError, match=r"no episode yet: call reset\(\) first"):
+        env.step("yes")
+    with pytest.raises(InputError, match="node_0, which learns, has no turn before the episode"):
+        env.reset(options={"mask": {"node_0": False}})
+    for view in (env, gymnasium.make("neuromas/Turns-v0", task=Whole(), topology="1").unwrapped):
+        view.reset(seed=0)
+        assert view.step("yes")[2]
+        for action in ("yes", None):
+            with pytest.raises(InputError, match=r"the episode has ended: call reset\(\)"):
+                view.step(action)
+        view.reset(seed=0)
+        with pytest.raises(InputError, match="the message of node_0 must be a text, not NoneType"):
+            view.step(None)
+
+
 @pytest.mark.parametrize("id", ["neuromas/Turns-v0", "neuromas/OneLearner-v0"])
 @pytest.mark.parametrize("topology", ["1", "2-1", "2-1:rounds=3", "1:rounds=2:feedback=none"])
 def test_gymnasium_finds_no_fault_in_views(id, topology):

@@ -143,6 +143,8 @@ def test_the_learner_trains_a_tiny_model_and_books_its_calls():
     assert engine.cost.total("train").calls == 12 + 4 * 2
     with pytest.raises(InputError, match="belongs to one network"):
         Counterfactual.check(TrainConfig(learner="counterfactual", schedule="1:1, 2-1:1"))
+    with pytest.raises(InputError, match="shaping must be left out with learner 'counterfactual'"):
+        Counterfactual.check(TrainConfig(learner="counterfactual", shaping="format=0.2"))
 
 
 def expected_reward(layout, table, rows):

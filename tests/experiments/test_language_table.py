@@ -8,6 +8,7 @@ import pytest
 import yaml
 from support.tiny_models import symbol_model
 
+from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import language_table
 from neuromas_env.experiments.language_table import Reached
@@ -47,8 +48,13 @@ def test_a_table_is_trained_asked_once_and_gone_on_with(tmp_path):
     symbols = make_task("signal:symbols=3").symbols
     model = symbol_model(tmp_path / "tiny", symbols, seed=6)
     experiment = write(tmp_path / "mine", model)
-    page = run_experiment(experiment, tmp_path / "out")
+    told = Notes()
+    page = run_experiment(experiment, tmp_path / "out", report=told)
     first = page.read_text()
+    # The time left is known once a run of each kind that is still to do has been timed.
+    assert [" left for this" in note for note in told.notes if "training, " in note] == [
+        False, True, True, True,
+    ]  # fmt: skip
     with (tmp_path / "out" / "mine-tiny.csv").open() as file:
         rows = list(csv.DictReader(file))
     runs = [(row["arm"], row["seed"]) for row in rows]
@@ -70,6 +76,25 @@ def test_a_table_is_trained_asked_once_and_gone_on_with(tmp_path):
         found = list(csv.DictReader(file))
     assert [row | {"seconds": 0} for row in found] == [row | {"seconds": 0} for row in rows]
     assert again.count("| slow | ") == first.count("| slow | ")
+
+
+def validated(step, strict, extracted):
+    return {
+        "step": step, "validation": {"strict": strict, "extracted": extracted}, "cut_off": 0.5,
+        "rollout_seconds": 1.0, "train_seconds": 2.0, "entropy/node_0": 0.25,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("reward", "peak"), [("strict", (0.5, 0.5)), ("extracted", (0.2, 0.9))])
+def test_the_peak_is_that_of_the_weights_that_are_kept(reward, peak):
+    lines = [validated(0, 0.1, 0.1), validated(1, 0.5, 0.5), validated(2, 0.2, 0.9)]
+    lines[0] = {"event": "validation", **lines[0]}
+    config = TrainConfig(reward=reward, questions=4)
+    found = language_table.summarise(lines, config, (0.3, 0.4), 0.25)
+    assert found == Reached(
+        (0.1, 0.1), peak, (0.2, 0.9), (0.3, 0.4), 0.25, 0.25, 0.5, 6.0,
+        [(0, 0.1), (4, 0.5), (8, 0.2)],
+    )  # fmt: skip
 
 
 def run(test, before=(0.1, 0.2), constant=0.3):
@@ -95,6 +120,44 @@ def test_targets_are_counted_by_strict_test_scores():
 def test_a_table_tries_no_rates(tmp_path):
     with pytest.raises(InputError, match="rates must be left out of a table"):
         write(tmp_path / "mine", tmp_path, rates=[0.1])
+
+
+def test_what_a_table_cannot_show_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    text = yaml.safe_load((write(mine, tmp_path).folder / "experiment.yaml").read_text())
+
+    def changed(**more):
+        part = text["language"] | more
+        (mine / "experiment.yaml").write_text(yaml.safe_dump(text | {"language": part}))
+        return load(mine, "mini")
+
+    with pytest.raises(InputError, match="validate_questions must be at least 1 in a table, got 0"):
+        changed(arms={"blind": {"validate_questions": 0}})
+    with pytest.raises(InputError, match="a table of language models compares no arms"):
+        changed(compare=[{"better": "slow", "than": "fast"}])
+    discrete = {"tasks": ["xor"], "arms": {"a": {}}}
+    both = {"tiny": {"model": "m", "seeds": 1, "tasks": ["signal"]}}
+    both |= {"other": {"kind": "discrete", "seeds": 1}}
+    (mine / "scales.yaml").write_text(yaml.safe_dump({"mini": both}))
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text | {"discrete": discrete}))
+    with pytest.raises(InputError, match="must be of one kind, got discrete and language"):
+        load(mine, "mini")
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text))
+    signal = type(make_task("signal"))
+    monkeypatch.setattr(
+        signal, "examples", lambda self, split: () if split == "validation" else "ab"
+    )
+    with pytest.raises(InputError, match="'signal' has no validation questions"):
+        run_experiment(load(mine, "mini"), tmp_path / "out")
+
+
+def test_a_folder_takes_no_table_of_another_model(tmp_path):
+    for model, said in (
+        (tmp_path / "one", "no such file"),
+        (tmp_path / "two", "its model of tiny"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run_experiment(write(tmp_path / "mine", model), tmp_path / "out")
 
 
 @pytest.mark.parametrize("scale", ["tiny", "quick"])

@@ -224,6 +224,22 @@ def test_a_table_takes_trained_discrete_arms_alone(tmp_path):
             write(part, kind)
 
 
+def test_an_arm_is_compared_on_each_of_its_tasks(tmp_path):
+    part = {
+        "tasks": ["xor-easy-v0", "lewis-easy-v0"],
+        "options": {"start": "own", "evaluated_on": "all", "updates": 2, "questions": 4},
+        "arms": {"IQL": {"learner": "IQL"}, "VDN": {"learner": "VDN"}},
+        "compare": [{"better": "IQL", "than": "VDN"}],
+    }
+    text = {"title": "Mine", "table": "it.", "scales": ["s"], "study": part}
+    (tmp_path / "experiment.yaml").write_text(json.dumps(text))
+    scales = {"s": {"study": {"kind": "discrete", "seeds": 2}}}
+    (tmp_path / "scales.yaml").write_text(json.dumps(scales))
+    page = run_experiment(load(tmp_path, "s"), tmp_path / "out").read_text()
+    for task in part["tasks"]:
+        assert f"| IQL ({task}) | VDN | " in page
+
+
 def test_training_learns_and_records_its_curve():
     options = {"learner": "IQL", "updates": 80, "start": "own", "evaluated_on": "all"}
     done = tables.train(DiscreteOptions.from_mapping(options), "xor-easy-v0", 0, None)

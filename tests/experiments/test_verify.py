@@ -6,6 +6,7 @@ import sqlite3
 import tarfile
 
 import pytest
+import yaml
 from rich.console import Console
 from support.bench_runs import run
 from support.paths import ROOT
@@ -14,6 +15,8 @@ from neuromas_env.bench.report import write_report
 from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import verify as module
+from neuromas_env.experiments.load import load
+from neuromas_env.experiments.run import run_experiment
 from neuromas_env.experiments.verify import verify
 
 RESULTS = ROOT / "docs" / "results"
@@ -161,3 +164,28 @@ def test_answers_of_several_rounds_and_of_games_give_their_scores_again(tmp_path
     assert not found.faults and not found.skipped and found.same == 16
     change(tmp_path, "UPDATE answers SET strict = 1 - strict WHERE row = 2 AND cell = 1")
     assert "scored again as" in verify(tmp_path).faults[0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_table_is_made_again_at_the_scale_and_with_the_seeds_of_its_last_run(
+    tmp_path, monkeypatch
+):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    part = {"tasks": ["xor-easy-v0"], "arms": {"IQL": {"learner": "IQL", "start": "own"}}}
+    text = {"title": "Mine", "table": "it.", "scales": ["tiny", "long"], "study": part}
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text))
+    updates = {"tiny": 1, "long": 2}
+    scales = {
+        scale: {"study": {"kind": "discrete", "seeds": 3, "options": {"updates": count}}}
+        for scale, count in updates.items()
+    }
+    (mine / "scales.yaml").write_text(yaml.safe_dump(scales))
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    run_experiment(load("mine", "long", 2), out, command="neuromas experiment --seeds 2")
+    page = run_experiment(load("mine", "long"), out, command="neuromas experiment")
+    first = page.read_text()
+    assert "3 seeds; a run has 2 updates" in first
+    assert module.remake(out).read_text() == first

@@ -43,7 +43,13 @@ ENGINES: Registry[Callable[..., Engine]] = Registry(
 
 @dataclass(frozen=True)
 class Row:
-    """One completion to train on or to evaluate: exact prompt, exact tokens, adapter."""
+    """One completion to train on or to evaluate.
+
+    Attributes:
+        adapter: Name of the adapter that is trained on it, None for the bare base.
+        prompt_ids: int array `[P]`, the exact prompt.
+        ids: int array `[T]`, the exact tokens of the reply, end-of-turn token included.
+    """
 
     adapter: str | None
     prompt_ids: np.ndarray
@@ -77,27 +83,38 @@ class Adapters(Protocol):
     names: list[str]
 
     def add(self, name: str, seed: int) -> None:
-        """Add an adapter that starts as the bare base."""
+        """Add an adapter that starts as the bare base.
+
+        Args:
+            name: A new name.
+            seed: Of the matrix that is random at first; the other one is zero.
+        """
         ...
 
     def remove(self, name: str) -> None:
-        """Forget an adapter."""
+        """Forget the adapter of a name."""
         ...
 
     def copy(self, source: str, target: str) -> None:
-        """Give one adapter the weights of another."""
+        """Give the adapter `target` the weights of the adapter `source`."""
         ...
 
     def add_noise(self, name: str, scale: float, seed: int) -> None:
-        """Add Gaussian noise of `scale` times the weights' own size."""
+        """Add Gaussian noise to an adapter's weights.
+
+        Args:
+            name: Which adapter.
+            scale: Standard deviation, over the root mean square of the weights.
+            seed: Of the noise.
+        """
         ...
 
     def parameters(self, name: str) -> dict[str, torch.nn.Parameter]:
-        """Return the trainable weights of one adapter, by a name without the adapter's."""
+        """Return the trainable weights of an adapter, by a name without the adapter's."""
         ...
 
     def digest(self, name: str) -> str:
-        """Return a hash of the weights of one adapter."""
+        """Return a hash of the weights of the adapter of a name."""
         ...
 
     def initial(self, seed: int) -> str:
@@ -105,11 +122,11 @@ class Adapters(Protocol):
         ...
 
     def save(self, name: str, folder: Path) -> None:
-        """Write one adapter into a folder."""
+        """Write the adapter of a name into a folder."""
         ...
 
     def load(self, name: str, folder: Path) -> None:
-        """Read what `save` wrote into an existing adapter."""
+        """Read what `save` wrote into a folder, into the existing adapter of a name."""
         ...
 
 
@@ -154,17 +171,26 @@ class TrainableEngine(Engine, Protocol):
         ...
 
     def encode_reply(self, text: str) -> list[int]:
-        """Return the tokens of a reply, the one that ends its turn included."""
+        """Return the tokens of a reply's text, the one that ends its turn included."""
         ...
 
     def draw(
         self, adapters: Sequence[str | None], prompts: Sequence[Sequence[int]]
     ) -> list[Completion]:
-        """Draw a token at temperature 1 after each prompt, the way that replies are drawn."""
+        """Draw a token at temperature 1 after each prompt, the way that replies are drawn.
+
+        Args:
+            adapters: Names of the adapters that draw, None for the bare base, one for each prompt.
+            prompts: Token ids.
+        """
         ...
 
     def micro_batches(self, rows: Sequence[Row], budget: int | None = None) -> list[list[int]]:
-        """Cut rows into micro-batches within a token budget; indices into `rows`."""
+        """Cut rows into micro-batches within a token budget, by default the engine's own.
+
+        Returns:
+            For each micro-batch the indices of its `rows`.
+        """
         ...
 
     def computed(self, rows: Sequence[Row]) -> int:
@@ -184,13 +210,29 @@ class TrainableEngine(Engine, Protocol):
         kl_gradient: bool = True,
         entropy_gradient: bool = False,
     ) -> AbstractContextManager[Scored]:
-        """Compute the log-probabilities of the rows' completions, ready for `backward`."""
+        """Compute the log-probabilities of the rows' completions, ready for `backward`.
+
+        Args:
+            rows: Prompts with replies, one micro-batch.
+            temperature: Log-probabilities are those of softmax(logits / temperature).
+            with_kl: Whether the divergence from the base model is computed as well.
+            kl_gradient: Whether that has a gradient.
+            entropy_gradient: Whether the entropy has a gradient.
+        """
         ...
 
     def read(
         self, adapter: str, prompts: Sequence[np.ndarray]
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Yield indices into `prompts` and hidden states `[prompts, d]` at their last tokens."""
+        """Yield hidden states at the last tokens of prompts, as the base with an adapter has them.
+
+        Args:
+            adapter: Name of the adapter.
+            prompts: Int arrays `[P]` of token ids.
+
+        Yields:
+            Indices into `prompts`, and the states `[indices, d]`.
+        """
         ...
 
 
@@ -218,7 +260,11 @@ def list_engines() -> dict[str, str]:
 
 
 def check_engine_name(name: str) -> None:
-    """Raise an InputError unless a name is that of an engine or has the form `module:function`."""
+    """Check that a name is that of an engine, or has the form `module:function`.
+
+    Raises:
+        InputError: It is neither.
+    """
     if ":" not in name and name not in ENGINES:
         raise unknown("engine", name, (*ENGINES, "module:function"))
 

@@ -91,7 +91,10 @@ class Tool(Policy):
         heard = [message["text"] for message in observation["inbox"] if message["source"] != own]
         if (code := last_block(heard)) is None:
             return NOTHING
-        called = sum(message["source"] == own for message in observation["inbox"])
+        called = sum(
+            message["source"] == own and message["text"] != NOTHING
+            for message in observation["inbox"]
+        )
         if self.most is not None and called >= self.most:
             return f"No call is left of {self.most}."
         return Request((("user", code),), self.engine, seed=seed)
@@ -105,7 +108,7 @@ def last_block(texts: Sequence[str]) -> str | None:
     return None
 
 
-def with_tools(method: Method, tools: Mapping[str, ToolEngine]) -> Method:
+def with_tools(method: Method, tools: Mapping[str, ToolEngine], *, goes_on: bool = False) -> Method:
     """Return a network of models with tools at some nodes.
 
     The models that a tool hears are told how to use it, in their system turn. For the schedule
@@ -114,6 +117,7 @@ def with_tools(method: Method, tools: Mapping[str, ToolEngine]) -> Method:
     Args:
         method: With a policy at every node.
         tools: Node to its tool.
+        goes_on: As in `when_used`; for a task that replies.
     """
     topology, team = method.topology, dict(method.team)
     for node, engine in tools.items():
@@ -121,7 +125,7 @@ def with_tools(method: Method, tools: Mapping[str, ToolEngine]) -> Method:
             if isinstance(policy := team[source], LLMPolicy) and engine.use:
                 team[source] = replace(policy, prompt=partial(_told, policy.prompt, engine.use))
     team |= {node: Tool(engine) for node, engine in tools.items()}
-    return replace(method, team=team, schedule=when_used(topology, tools), calls=0)
+    return replace(method, team=team, schedule=when_used(topology, tools, goes_on), calls=0)
 
 
 def _told(prompt: Prompt, use: str, observation: Observation) -> Turns | str:
@@ -132,17 +136,23 @@ def _told(prompt: Prompt, use: str, observation: Observation) -> Turns | str:
     return ((role, f"{text}\n{use}"), *rest)
 
 
-def when_used(topology: Topology, tools: Collection[str]) -> Schedule:
+def when_used(topology: Topology, tools: Collection[str], goes_on: bool = False) -> Schedule:
     """Leave out tools that have heard no fenced block in this round.
 
     Where tools hear feedback alone, as in ReAct, the episode ends before a round in which none
     of them has anything to run.
+
+    Args:
+        topology: The network.
+        tools: The nodes with a tool.
+        goes_on: Whether the other nodes then act all the same: of a task that replies, a round
+            without a tool is a move like any other.
     """
-    return partial(_when_used, topology, tuple(tools))
+    return partial(_when_used, topology, tuple(tools), goes_on)
 
 
 def _when_used(
-    topology: Topology, tools: Collection[str], said: Messages
+    topology: Topology, tools: Collection[str], goes_on: bool, said: Messages
 ) -> Collection[str] | None:
     before = said.past[-1] if said.past else {}
 
@@ -153,7 +163,7 @@ def _when_used(
 
     idle = {node for node in tools if not runs(node)}
     late = any(topology.sources(node) for node in tools)
-    if said.past and len(idle) == len(tools) and not late:
+    if said.past and len(idle) == len(tools) and not (late or goes_on):
         return ()
     return [node for node in topology.nodes if node not in idle]
 

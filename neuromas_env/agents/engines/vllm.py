@@ -101,7 +101,7 @@ class VLLMEngine(TransformersEngine):
             base: The model; changed in place.
             folder: Where vLLM finds the same model, see `resolve_model`.
             nodes: Adapters to make room for from the start. More are possible, but vLLM
-                starts anew for them.
+                restarts for them.
             cache_gib: Size of vLLM's key-value cache. A context that does not fit in it is
                 cut.
             rank: Of the adapters.
@@ -113,7 +113,7 @@ class VLLMEngine(TransformersEngine):
         """
         self.version = vllm_version()
         if rank > _RANKS[-1]:
-            raise InputError(f"rank: {rank} is too high for vLLM; {_RANKS[-1]} or less is right")
+            raise InputError(f"rank must be at most {_RANKS[-1]} with engine vllm, got {rank}")
         super().__init__(base, rank=rank, chunk_rows=chunk_rows, **options)
         self.versions = {**self.versions, "vllm": self.version}
         self._folder, self._rank, self._slots = folder, rank, nodes

@@ -19,7 +19,8 @@ All three estimate the policy gradient of the joint learner: a baseline that doe
 node's action changes the variance and not the mean. MAGRPO's mean is (G - 1)/G of it with G
 episodes of a question, which AdamW undoes. CoLLM's advantages are standardised over the batch, as
 in the authors' code (`standardise`), so that batches in which little differs count as much as
-others. `gamma` below 1 discounts by the number of layers that follow.
+others. `gamma` below 1 discounts by the number of layers that act before the reward comes, those
+of later rounds included.
 
 The critic does not read `env.state()`: prompts are what the authors' critic reads, to the token,
 and a learner sees episodes, never the environment. What an earlier layer alone has read, such as
@@ -49,6 +50,8 @@ from neuromas_env.checks import Natural, Positive, arguments
 from neuromas_env.errors import InputError
 from neuromas_env.policy import Trajectory
 from neuromas_env.seeds import derive_seed
+
+_CRITIC = ("gamma", "value_coef", "critic_learning_rate", "critic_scale", "standardise")
 
 Advantages = Callable[[Sequence[Trajectory]], tuple[dict[str, np.ndarray], dict[str, float]]]
 """Batch of N episodes to the advantage `[N]` of every node, and metrics."""
@@ -247,11 +250,17 @@ def learned_baseline(
     return advantages
 
 
-def group_relative(discounts: Mapping[str, float]) -> Advantages:
-    """Make the rule of `magrpo`: what is earned from a round on, minus the group's mean of it."""
+def group_relative(discounts: Mapping[str, float], by_round: float = 1.0) -> Advantages:
+    """Make the rule of `magrpo`: what is earned from a round on, minus the group's mean of it.
+
+    Args:
+        discounts: Node to what is left for it of a reward of its round.
+        by_round: What is left of a reward that comes a round later.
+    """
 
     def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        rounds = [np.ascontiguousarray(one) for one in np.moveaxis(returns_to_go(batch), 2, 0)]
+        returns = returns_to_go(batch, by_round)
+        rounds = [np.ascontiguousarray(one) for one in np.moveaxis(returns, 2, 0)]
         gaps = np.stack([(one - one.mean(1, keepdims=True)).ravel() for one in rounds], axis=1)
         return {node: discount * gaps for node, discount in discounts.items()}, {}
 
@@ -266,6 +275,8 @@ def standardised(values: np.ndarray) -> np.ndarray:
 class CollmCC(ActorCritic):
     """CoLLM with one centralised critic."""
 
+    options = _CRITIC
+
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
         """Make the learner from a training configuration."""
@@ -276,6 +287,8 @@ class CollmCC(ActorCritic):
 
 class CollmDC(ActorCritic):
     """CoLLM with a critic for every node."""
+
+    options = _CRITIC
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
@@ -288,11 +301,16 @@ class CollmDC(ActorCritic):
 class Magrpo(ActorCritic):
     """Compares the episodes of a question, without a critic."""
 
+    options = ("gamma",)
     rounds = True
 
     @classmethod
     def check(cls, config: Any) -> None:
-        """Refuse a network that grows, and one episode of each question."""
+        """Refuse a network that grows, and one episode of each question.
+
+        Raises:
+            InputError: It is such.
+        """
         super().check(config)
         if config.rollouts < 2:
             raise InputError(
@@ -303,7 +321,8 @@ class Magrpo(ActorCritic):
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
         """Make the learner from a training configuration."""
-        rule = group_relative(_discounts(_layers(nodes, config), config.gamma))
+        layers = len(config.stages()[0][0].layers)
+        rule = group_relative(_discounts(nodes, config), _gamma(config) ** layers)
         return cls(independent_nodes(engine, nodes, config), rule, {})
 
 
@@ -314,7 +333,7 @@ def _with_critics(
     readers: Sequence[tuple[Critic, Sequence[Sequence[str]]]],
     critics: Mapping[str, Critic],
 ) -> ActorCritic:
-    discounts = _discounts(_layers(nodes, config), config.gamma)
+    discounts = _discounts(nodes, config)
     rule = learned_baseline(readers, discounts, config.value_coef, config.standardise)
     return ActorCritic(independent_nodes(engine, nodes, config), rule, critics)
 
@@ -334,9 +353,15 @@ def _layers(nodes: Sequence[str], config: Any) -> list[tuple[str, ...]]:
     return [layer for layer in trained if layer]
 
 
-def _discounts(layers: Sequence[Sequence[str]], gamma: float | None) -> dict[str, float]:
-    last, gamma = len(layers) - 1, 1.0 if gamma is None else gamma
-    return {node: gamma ** (last - i) for i, layer in enumerate(layers) for node in layer}
+def _discounts(nodes: Sequence[str], config: Any) -> dict[str, float]:
+    """Return what is left for each node of a reward at the end of its round."""
+    topology = config.stages()[0][0]
+    last = topology.layer_of(topology.output)
+    return {node: _gamma(config) ** (last - topology.layer_of(node)) for node in nodes}
+
+
+def _gamma(config: Any) -> float:
+    return 1.0 if config.gamma is None else config.gamma
 
 
 def _prompt(episode: Trajectory, node: str) -> np.ndarray:

@@ -31,6 +31,9 @@ class Advantage:
         Args:
             mode: One of `ADVANTAGES`.
             decay: Of the moving average: how much of it stays after a batch.
+
+        Raises:
+            InputError: The mode is unknown.
         """
         if mode not in ADVANTAGES:
             raise unknown("advantage", mode, ADVANTAGES)
@@ -87,7 +90,7 @@ class Advantage:
         return {"average": self._averages[0] if self._averages else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of an earlier run."""
+        """Take over a state of `state_dict`."""
         average = state["average"]
         listed = average if isinstance(average, list) else [average]
         self._averages = [value for value in listed if value is not None]

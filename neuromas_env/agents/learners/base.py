@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,17 @@ from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Engine, Sampling, Trajectory, Turn
 from neuromas_env.tasks.base import Task
+from neuromas_env.tasks.interactive import InteractiveTask
 from neuromas_env.topology import Topology
 
 COMPARING = ("leave_one_out", "group_normalised")
 """Advantages that compare the episodes of a question with one another."""
+
+OWN_OPTIONS = (
+    "gamma", "value_coef", "critic_learning_rate", "critic_scale", "standardise", "dpo_beta",
+    "sft_steps",
+)  # fmt: skip
+"""Options of a training configuration that few learners have; see `Learner.options`."""
 
 Play = Callable[..., list[Trajectory]]
 """`play(method, ...)` runs a step's questions with a method and the options of `run_episodes`."""
@@ -36,6 +44,7 @@ class Learner:
         prompt: Writes the chat turns of its networks' nodes, unless the option `prompt` says
             otherwise.
         deals_parts: Whether input nodes read the parts that a task deals.
+        options: Which of `OWN_OPTIONS` it has; the others are refused.
         own_advantages: Whether it finds advantages itself and does without the option `advantage`.
         grows: Whether a trained network can become a larger one, see `grow`.
         rounds: Whether it learns from nodes that act more than once.
@@ -44,6 +53,7 @@ class Learner:
 
     prompt: Callable[..., Turns] = staticmethod(build_prompt)
     deals_parts: bool = True
+    options: tuple[str, ...] = ()
     own_advantages: bool = False
     grows: bool = False
     rounds: bool = False
@@ -51,17 +61,26 @@ class Learner:
 
     @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
-        """Build the learner."""
+        """Build the learner.
+
+        Args:
+            engine: Holds the adapters.
+            nodes: Names of the nodes to train, also of their adapters.
+            config: The `TrainConfig` of the run.
+        """
         return cls(engine, nodes, config)  # type: ignore[call-arg]
 
     @classmethod
     def check(cls, config: Any) -> None:
-        """Refuse options that do not fit, before a model is loaded.
+        """Refuse a configuration that does not fit, before a model is loaded.
+
+        Args:
+            config: The `TrainConfig` of the run.
 
         Raises:
             InputError: The network grows and the learner does not, its nodes act more often than
-                the learner can learn from, or there is one episode of a question where several
-                are compared.
+                the learner can learn from, there is one episode of a question where several
+                are compared, or an option is given that the learner has no use for.
         """
         for topology, _ in config.stages():
             if topology.rounds > 1 and not cls.rounds:
@@ -83,6 +102,16 @@ class Learner:
                 f"rollouts must be at least 2 with advantage {config.advantage!r}, which compares "
                 f"the episodes of a question, got {config.rollouts}"
             )
+        unused = [name for name in OWN_OPTIONS if name not in cls.options]
+        unused += ["advantage"] * cls.own_advantages
+        unused += ["warm_up"] if config.warm_up and not cls.warms_up else []
+        defaults = {one.name: one.default for one in fields(config)}
+        for name in unused:
+            if (value := getattr(config, name)) != defaults[name]:
+                raise InputError(
+                    f"{name} must be left out with learner {config.learner!r}, which has no use "
+                    f"for it, got {value!r}"
+                )
 
     @classmethod
     def method(
@@ -110,17 +139,23 @@ class Learner:
         tools = {node: make_tool(name) for node, name in config.tool_names().items()}
         for tool in tools.values():
             tool.cost = engine.cost  # one account of a run
-        return with_tools(made, tools)
+        return with_tools(made, tools, goes_on=isinstance(task, InteractiveTask))
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
-        """Return a step's episodes, by default `rollouts` of each question with the network."""
+        """Return a step's episodes, by default `rollouts` of each question with the network.
+
+        Args:
+            play: Runs the step's questions with a method; takes the options of `run_episodes`.
+            method: The network that is trained.
+        """
         return play(method)
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Learn from one batch and return metrics by name, `reward` among them.
 
-        The batch holds the same number of episodes of every question, those of a
-        question side by side, and no failed ones.
+        Args:
+            trajectories: The same number of episodes of every question, those of a question side
+                by side, and no failed ones.
         """
         raise NotImplementedError
 
@@ -140,7 +175,7 @@ class Learner:
         raise NotImplementedError
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` or `grow` gave; nodes that it does not know start afresh."""
+        """Take over a state of `state_dict` or `grow`; nodes that it does not know start afresh."""
         raise NotImplementedError
 
 
@@ -172,7 +207,10 @@ def learner_class(name: str) -> type[Learner]:
 
 
 def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
-    """Arrange the rewards of a batch as `[questions, rollouts]`.
+    """Arrange the rewards of a batch as a float array `[questions, rollouts]`.
+
+    Args:
+        trajectories: The batch, the episodes of a question side by side.
 
     Raises:
         InputError: The questions have different numbers of episodes.
@@ -191,21 +229,32 @@ def reward_table(trajectories: Sequence[Trajectory]) -> np.ndarray:
     return np.array([trajectory.reward for trajectory in trajectories]).reshape(count, -1)
 
 
-def returns_to_go(trajectories: Sequence[Trajectory]) -> np.ndarray:
+def returns_to_go(trajectories: Sequence[Trajectory], discount: float = 1.0) -> np.ndarray:
     """Arrange what each episode earns from each round on as `[questions, rollouts, rounds]`.
 
-    It is 0 after an episode's end. Where nothing is earned before the last round, it is the same
-    for all rounds and stands there once, as if there were one round.
+    It is 0 after an episode's end. Where nothing is earned before the last round, nor anything
+    discounted, it is the same for all rounds and stands there once, as if there were one round.
+
+    Args:
+        trajectories: The batch.
+        discount: What is left of a reward that comes a round later.
+
+    Args:
+        trajectories: The batch, the episodes of a question side by side.
 
     Raises:
         InputError: The questions have different numbers of episodes.
     """
     table = reward_table(trajectories)
-    if not any(any(trajectory.rewards[:-1]) for trajectory in trajectories):
+    if discount == 1 and not any(any(trajectory.rewards[:-1]) for trajectory in trajectories):
         return table[:, :, None]
-    found = np.zeros((len(trajectories), max(len(t.rewards) for t in trajectories)))
-    for row, trajectory in zip(found, trajectories, strict=True):
-        row[: len(trajectory.rewards)] = np.cumsum(trajectory.rewards[::-1])[::-1]
+    # A task that does not reply pays in the last round.
+    paid = [t.rewards or (*[0.0] * t.turns[-1].round, t.reward) for t in trajectories]
+    found = np.zeros((len(trajectories), max(map(len, paid))))
+    for row, rewards in zip(found, paid, strict=True):
+        later = 0.0
+        for at in reversed(range(len(rewards))):
+            later = row[at] = rewards[at] + discount * later
     return found.reshape(*table.shape, -1)
 
 
@@ -247,5 +296,10 @@ def per_turn(
 
 
 def renamed(values: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
-    """Return what is known of each old node under the new node's name."""
+    """Return what is known of each old node under the new node's name.
+
+    Args:
+        values: By old node.
+        mapping: Old node to the new node that inherits it; other nodes are left out.
+    """
     return {mapping[node]: value for node, value in values.items() if node in mapping}

@@ -108,6 +108,16 @@ class Counterfactual(Learner):
     """Gives every node the credit of what it alone has brought."""
 
     @classmethod
+    def check(cls, config: Any) -> None:
+        """Refuse shaped rewards: an episode played again has none, so they would not compare."""
+        super().check(config)
+        if config.shaping:
+            raise InputError(
+                "shaping must be left out with learner 'counterfactual', whose differences are of "
+                f"the task's reward, got {config.shaping!r}"
+            )
+
+    @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
         """Make the learner from a training configuration."""
         from neuromas_env.agents.learners.reinforce import Reinforce

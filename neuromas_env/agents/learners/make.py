@@ -34,15 +34,14 @@ def make_learner(
         InputError: No such learner, or a package's learner cannot be imported.
     """
     kind = learner_class(name)
-    steps = config.warm_up_steps() if extract and kind.warms_up else 0
-    if not steps or extract is None:
+    if extract is None or not kind.warms_up or config.warm_up == 0:
         return _shaped(kind.make(engine, nodes, replace(config, warm_up=0)), config)
     from neuromas_env.agents.learners.warm_up import WarmUp  # needs torch
 
     return WarmUp(
-        _shaped(kind.make(engine, nodes, config), config), engine, nodes, extract, steps=steps,
-        learning_rate=config.warm_up_rate, weight_decay=config.weight_decay, clip=config.clip,
-        temperature=config.temperature,
+        _shaped(kind.make(engine, nodes, config), config), engine, nodes, extract,
+        steps=config.warm_up_steps(), learning_rate=config.warm_up_rate,
+        weight_decay=config.weight_decay, clip=config.clip, temperature=config.temperature,
     )  # fmt: skip
 
 

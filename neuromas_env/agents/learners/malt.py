@@ -54,12 +54,17 @@ class Malt(Learner):
 
     prompt = staticmethod(malt)
     deals_parts = False
+    options = ("dpo_beta", "sft_steps")
     own_advantages = True
     warms_up = False  # the base plays all roles
 
     @classmethod
     def check(cls, config: Any) -> None:
-        """Refuse another network than the chain, and options without a place in the two losses."""
+        """Refuse another network than the chain, and options without a place in the two losses.
+
+        Raises:
+            InputError: There is one of these.
+        """
         super().check(config)
         if config.stages()[0][0] != CHAIN:
             raise InputError(

@@ -40,7 +40,11 @@ def list_learners() -> dict[str, str]:
 
 
 def check_learner_name(name: str) -> None:
-    """Raise an InputError unless a name is that of a learner, which is not imported."""
+    """Check that a name is that of a learner, which is not imported.
+
+    Raises:
+        InputError: It is not.
+    """
     if name not in LEARNERS:
         raise unknown("learner", name, LEARNERS)
 

@@ -41,7 +41,7 @@ _KL_ROWS = 4  # of each node, to measure the divergence on
 
 @arguments
 class Reinforce(Learner):
-    """The joint learner: one optimiser over the adapters of all nodes.
+    """The joint learner: REINFORCE (Williams 1992), one optimiser over the adapters of all nodes.
 
     The loss of a batch is
 
@@ -101,6 +101,9 @@ class Reinforce(Learner):
                 Framework Secretly Brings You Off-Policy RL Training"). 0 for no weights.
             kl_every: Without `kl_coef`, the divergence is measured every so many steps, on
                 a few rows of each node.
+
+        Raises:
+            InputError: The engine has no adapter of a name.
         """
         self._kl_every = kl_every
         self._engine, self._nodes = engine, tuple(nodes)

@@ -38,6 +38,9 @@ class TabularEngine(Engine):
     def __init__(self, words: str | Sequence[str]) -> None:
         """Start with the uniform distribution everywhere.
 
+        Args:
+            words: The code book: different words, or a text of different characters.
+
         Raises:
             InputError: There are no words, or one of them twice.
         """
@@ -80,7 +83,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 class TabularReinforce(Learner):
-    """REINFORCE by plain gradient ascent on the tables of some nodes."""
+    """REINFORCE (Williams 1992) by plain gradient ascent on the tables of some nodes."""
 
     grows = rounds = True
     warms_up = False

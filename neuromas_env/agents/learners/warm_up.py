@@ -28,7 +28,7 @@ from neuromas_env.agents.learners.base import Learner, Play
 from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.agents.llm import without_adapters
 from neuromas_env.method import Method
-from neuromas_env.policy import Trajectory
+from neuromas_env.policy import Completion, Trajectory, Turn
 
 Extract = Callable[[str, str], str | None]
 """Finds the answer in a reply to a question without the gold answer, as `Task.extract` does."""
@@ -54,13 +54,13 @@ class WarmUp(Learner):
         Args:
             learner: Takes all later steps.
             engine: Holds the adapters.
-            nodes: Whose replies are imitated.
+            nodes: Who imitates; scripts and tools among them do not.
             extract: Finds the answers.
             steps: How many imitate.
             **options: Of `Reinforce`, `learning_rate`, `clip` and `temperature` among them.
         """
         self._learner, self._engine, self._extract = learner, engine, extract
-        self._total, self._steps = steps, 0
+        self._nodes, self._total, self._steps = frozenset(nodes), steps, 0
         self._imitation = Reinforce(engine, nodes, **options)
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
@@ -78,32 +78,38 @@ class WarmUp(Learner):
         if self._steps >= self._total:
             return self._learner.update(trajectories)
         cut, weights = zip(*map(self._cut, trajectories), strict=True)
+        asked = sum(len(self._replies(run)) for run in trajectories)
         metrics = self._imitation.update(cut, weights)
         self._steps += 1
         del metrics["advantage_std"]
         # How far a bare answer is from the reply that was sampled says nothing of the sampler.
         other = ("sampler_gap", "importance_ratio")
         metrics = {name: v for name, v in metrics.items() if not name.startswith(other)}
-        return metrics | {"imitated": float(np.concatenate(weights).mean())}
+        return metrics | {"imitated": float(np.concatenate(weights).sum() / asked)}
+
+    def _replies(self, trajectory: Trajectory) -> list[tuple[int, Turn, Completion]]:
+        """Return the replies of the nodes that imitate, with the places of their turns."""
+        return [
+            (place, turn, turn.completion)
+            for place, turn in enumerate(trajectory.turns)
+            if turn.node in self._nodes and turn.completion is not None
+        ]
 
     def _cut(self, trajectory: Trajectory) -> tuple[Trajectory, np.ndarray]:
         """Return an episode of bare answers, and which of its turns have one, `[turns]`."""
         turns, found = list(trajectory.turns), np.zeros(len(trajectory.turns))
-        for place, turn in enumerate(turns):
-            if turn.completion is None:
-                continue
+        for place, turn, reply in self._replies(trajectory):
             answer = self._extract(trajectory.example.question, turn.text)
             if answer is not None:
                 ids = np.asarray(self._engine.encode_reply(answer))
-                said = replace(turn.completion, ids=ids, logprobs=np.zeros(len(ids), "float32"))
+                said = replace(reply, ids=ids, logprobs=np.zeros(len(ids), "float32"))
                 turns[place] = replace(turn, adapter=turn.node, completion=said)
                 found[place] = 1.0
         return replace(trajectory, turns=tuple(turns)), found
 
     def grow(self, mapping: Mapping[str, str]) -> dict[str, Any]:
         """Return the learner's state for a larger network, whose new nodes are not warmed up."""
-        own = {"imitation": self._imitation.grow(mapping), "steps": self._steps}
-        return {**self._learner.grow(mapping), _KEY: own}
+        return {**self._learner.grow(mapping), _KEY: self._own(self._imitation.grow(mapping))}
 
     def restart(self) -> None:
         """Begin the learner's schedule again; what nodes inherit is not warmed up again."""
@@ -112,13 +118,18 @@ class WarmUp(Learner):
 
     def state_dict(self) -> dict[str, Any]:
         """The learner's state, beside it that of the imitation."""
-        own = {"imitation": self._imitation.state_dict(), "steps": self._steps}
-        return {**self._learner.state_dict(), _KEY: own}
+        return {**self._learner.state_dict(), _KEY: self._own(self._imitation.state_dict())}
+
+    def _own(self, imitation: dict[str, Any]) -> dict[str, Any]:
+        """Return what a state holds of the warm-up: when it is over, the steps alone."""
+        left = {"imitation": imitation} if self._steps < self._total else {}
+        return {"steps": self._steps, **left}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state, also that of a learner that has not been warmed up."""
         left = dict(state)
         if own := left.pop(_KEY, None):
-            self._imitation.load_state_dict(own["imitation"])
             self._steps = own["steps"]
+            if "imitation" in own:
+                self._imitation.load_state_dict(own["imitation"])
         self._learner.load_state_dict(left)

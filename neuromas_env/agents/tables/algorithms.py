@@ -59,7 +59,7 @@ def scatter(
 
 
 Credit = Literal[
-    "leave_one_out", "batch_mean", "moving_average", "group_normalised", "own", "central",
+    "leave_one_out", "batch_mean", "moving_average", "group_normalised", "none", "own", "central",
     "counterfactual",
 ]  # fmt: skip
 
@@ -73,7 +73,8 @@ class PolicyGradient:
     - `leave_one_out`, `batch_mean`, `moving_average`, `group_normalised`, `none`: the same for
       all turns of an episode, by the very code that serves language models (`Advantage`);
     - `own`: each node's own average reward at what it saw (independent actor-critic);
-    - `central`: a critic that sees the question and all earlier messages (as in MAPPO);
+    - `central`: a critic that sees the question and all earlier messages (as in MAPPO, Yu et al.
+      2022);
     - `counterfactual`: the critic's value of the message minus its mean over the node's other
       messages, the rest unchanged (COMA, Foerster et al. 2018).
 
@@ -175,7 +176,7 @@ class PolicyGradient:
 
 
 class QLearning:
-    """Independent Q-learning: every node learns the average reward of its messages alone.
+    """Independent Q-learning (Tan 1993): every node learns the mean reward of its own messages.
 
     The target of every turn is the reward of its episode, so nothing is bootstrapped. With
     `negative` below 1, disappointments move a value less than good news (hysteretic

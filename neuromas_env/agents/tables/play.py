@@ -45,18 +45,32 @@ class TableLearner(Protocol):
     table: np.ndarray
 
     def act(self, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Choose messages with exploration: observations `[...]` to messages `[...]`."""
+        """Choose messages with exploration.
+
+        Args:
+            seen: int64 array `[...]`, numbers of observations.
+            rng: The only source of randomness.
+
+        Returns:
+            int64 array of the same shape, the messages.
+        """
         ...
 
     def update(self, batch: Batch) -> None:
-        """Learn from one batch."""
+        """Learn from a batch."""
         ...
 
 
 def play(
     network: VectorNetwork, act: Callable[[np.ndarray], np.ndarray], rollouts: int = 1
 ) -> Batch:
-    """Play the episodes of a network that was just reset."""
+    """Play the episodes of a network that was just reset.
+
+    Args:
+        network: The environment.
+        act: Numbers of observations, int64 `[turns, episodes]`, to messages of the same shape.
+        rollouts: How many of the episodes belong to each question, side by side.
+    """
     layout = network.layout
     shape = layout.topology.rounds * len(layout.topology), network.batch
     seen, sent = np.empty(shape, np.int64), np.empty(shape, np.int64)

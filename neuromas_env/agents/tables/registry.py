@@ -70,7 +70,17 @@ ALGORITHMS: Registry[MakeAlgorithm] = Registry(
 
 @arguments
 def register_algorithm(name: str, make: MakeAlgorithm | None = None, *, about: str = "") -> Any:
-    """Let a name stand for an algorithm in this process; see `Registry.register`."""
+    """Make an algorithm known under a name, for `neuromas bench-marl --algorithms NAME`.
+
+    Args:
+        name: A plain word that no algorithm of this project has.
+        make: A function or class that makes a `TableLearner`: `make(layout, *, seed, updates,
+            **options)`. Left out, what comes back is a decorator.
+        about: One line for lists; by default the first line of the docstring.
+
+    Raises:
+        InputError: The name is no plain word, or is one of this project's.
+    """
     return ALGORITHMS.register(name, make, about=about)
 
 

@@ -17,7 +17,11 @@ from neuromas_env.tasks.base import Example, Score
 
 
 def code_words(layout: Layout) -> list[str]:
-    """The words with which an engine names the messages: their numbers."""
+    """Return the words with which an engine names messages: their numbers.
+
+    Args:
+        layout: The network.
+    """
     return [str(message) for message in range(layout.messages)]
 
 

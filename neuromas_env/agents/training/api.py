@@ -1,4 +1,4 @@
-"""Start a training run, go on with one, read what one came to."""
+"""Start a training run, go on with one, read the result of one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from neuromas_env.agents.engines.devices import described, place_of, precision
 from neuromas_env.agents.learners.base import Learner, learner_class
 from neuromas_env.agents.learners.make import make_learner
 from neuromas_env.agents.training import checkpoint as checkpoints
-from neuromas_env.agents.training.config import TrainConfig, check_tools_stay, saved_config
+from neuromas_env.agents.training.config import TrainConfig, saved_config
 from neuromas_env.agents.training.evaluate import Evaluation
 from neuromas_env.agents.training.folder import check_free, locked, make
 from neuromas_env.agents.training.lengths import lengths_note
@@ -104,9 +104,8 @@ def _prepare(config: TrainConfig, report: Reporter) -> _Parts:
     if config.grow_from is not None:
         source = checkpoints.kept(config.grow_from)
         old = checkpoints.read_state(source).topology
-        old.grow_to(stages[0][0])
         _check_source(config, source)
-        check_tools_stay(config.tool_names(), old, stages[0][0])
+        config.check_stage(old, stages[0][0])
         stages = [(old, 0), *stages]  # growth is what happens between two stages
     _check_splits(config, task)
     for shape, steps in stages:

@@ -134,18 +134,20 @@ def _scores(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return (
         f"{table}\n\n{after['n']} questions of the {config['eval_split']} split, greedy decoding. "
         f"The best constant answer has {_percent(after['majority'])}{blind or ''}."
-        f"{_course(result.get('validation'))}"
+        f"{_course(result)}"
     )
 
 
-def _course(found: Mapping[str, Any] | None) -> str:
-    if not found:
+def _course(result: Mapping[str, Any]) -> str:
+    """Say how validation questions were answered as the run went on, and which weights stay."""
+    if not (found := result.get("validation")):
         return ""
-    peak, final = found["peak"], found["final"]
+    peak, final, kept = found["peak"], found["final"], result.get("kept")
+    best = f" The weights are those after step {kept}, the best on these questions."
     return (
         f"\n\nOn {final['n']} validation questions the highest extracted accuracy of the run was "
         f"{_percent(peak['extracted'])}, after step {peak['step']}, and the last "
-        f"{_percent(final['extracted'])}."
+        f"{_percent(final['extracted'])}.{best if kept not in (None, result['steps']) else ''}"
     )
 
 

@@ -166,6 +166,11 @@ def find(run: Path, wanted: str | Path | int | None = None) -> Path | None:
     )
 
 
+def steps(run: Path) -> set[int]:
+    """Return the steps after which a run folder holds checkpoints."""
+    return {_place(folder)[0] for folder in _checkpoints(run)}
+
+
 @contextmanager
 def naming_older(run: Path, folder: Path) -> Iterator[None]:
     """Let an error about a checkpoint say from which older one the run can go on.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -27,6 +27,7 @@ from neuromas_env.tasks.names import read_options
 from neuromas_env.topology import CONNECTIONS, Topology
 
 IMPORTANCE_CAP = 2.0
+WARM_UP = 6  # steps; see docs/results/recipe.md
 _task, _network, _model, _learning, _run = (
     partial(option, panel=panel) for panel in ("Task", "Network", "Model", "Learning", "Run")
 )
@@ -86,13 +87,13 @@ class TrainConfig(Options):
     questions: int = _learning(16, "questions per step", low=1)
     rollouts: int = _learning(4, "episodes of each question per step", low=1)
     reward: str = _learning(
-        "both", "strict score, extracted score or the mean of both", choices=REWARDS
+        "strict", "strict score, extracted score or the mean of both", choices=REWARDS
     )
     shaping: str = _learning(
         "", "terms added to the reward, such as format=0.2,length=0.1,informative=0.1"
     )
     temperature: float = _learning(
-        0.5, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
+        0.7, "of the policy that is sampled and trained: softmax of logits / temperature", above=0
     )
     advantage: str = _learning(
         "leave_one_out", "what a reward is compared with", choices=ADVANTAGES
@@ -115,13 +116,14 @@ class TrainConfig(Options):
         None, "steps of imitation before those of preferences; by default half of all (malt)", low=0
     )
     learning_rate: float = _learning(1e-3, "of AdamW", above=0)
-    warm_up: int = _learning(
-        0,
-        "first steps, of all, in which nodes imitate the base model's replies cut to their answers",
+    warm_up: int | None = _learning(
+        None,
+        "first steps, of all, in which nodes imitate the base model's replies cut to their "
+        f"answers; by default {WARM_UP}, at most a fifth of all",
         low=0,
     )
     warm_up_rate: float = _learning(1e-3, "learning rate of these steps", above=0)
-    warmup_steps: int = _learning(0, "steps over which the learning rate grows", low=0)
+    warmup_steps: int = _learning(5, "steps over which the learning rate grows", low=0)
     decay: bool = _learning(True, "let the learning rate fall linearly to zero over the run")
     weight_decay: float = _learning(0.0, "of AdamW", low=0)
     clip: float = _learning(1.0, "largest norm of the gradient", above=0)
@@ -190,7 +192,15 @@ class TrainConfig(Options):
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "") -> Self:
-        """Take options by name, as a configuration file holds them; see `Options`."""
+        """Take options by name, as a configuration file holds them.
+
+        Args:
+            values: Option names with `_` or `-`, and their values.
+            where: The file, for messages.
+
+        Raises:
+            InputError: An option is unknown or wrong, or two do not fit together.
+        """
         config = super().from_mapping(values, where)
         if config.learner in FORMER:
             config = replace(config, learner="joint", **FORMER[config.learner])
@@ -226,10 +236,49 @@ class TrainConfig(Options):
                 if node not in final.nodes:
                     raise unknown("node in train_nodes:", node, (*final.nodes, "all"))
         self._check_tools()
-        if self.freeze_inherited and self.schedule is None and self.grow_from is None:
+        self._check_growth()
+
+    def _check_growth(self) -> None:
+        grows = self.schedule is not None or self.grow_from is not None
+        if self.freeze_inherited and not grows:
             raise InputError(
                 "freeze_inherited must be false without grow_from or schedule, got true"
             )
+        if self.grow_init != "zero" and not grows:
+            raise InputError(
+                f"grow_init must be left out without grow_from or schedule, got {self.grow_init!r}"
+            )
+        if self.freeze_inherited and self.train_nodes != "all":
+            raise InputError(
+                "train_nodes must be 'all' with freeze_inherited, which trains the new nodes "
+                f"alone, got {self.train_nodes!r}"
+            )
+        for (old, _), (new, _) in pairwise(self.stages()):
+            self.check_stage(old, new)
+
+    def check_stage(self, old: Topology, new: Topology) -> None:
+        """Refuse growth that the options do not allow.
+
+        Raises:
+            InputError: A tool becomes a model, or the reverse, or no node is left to train.
+        """
+        inherits = old.grow_to(new)
+        tools = self.tool_names()
+        for before, after in inherits.items():
+            if (before in tools or after in tools) and before != after:
+                raise InputError(
+                    "tools: a node with a tool must stay where it is, but growing from "
+                    f"{old.name!r} to {new.name!r} makes {after} of {before}"
+                )
+        if self.freeze_inherited and not self.new_nodes(old, new):
+            raise InputError(
+                f"freeze_inherited: growing from {old.name!r} to {new.name!r} makes no new node"
+            )
+
+    def new_nodes(self, old: Topology, new: Topology) -> tuple[str, ...]:
+        """Return the nodes of a grown network whose adapters are new."""
+        inherited = set(old.grow_to(new).values())
+        return tuple([node for node in self.model_nodes(new) if node not in inherited])
 
     def _check_tools(self) -> None:
         tools, topologies = self.tool_names(), [topology for topology, _ in self.stages()]
@@ -238,10 +287,15 @@ class TrainConfig(Options):
                 topology.layer_of(node)
             if tool not in TOOLS:
                 raise unknown("tool", tool, TOOLS)
-        if not self.node_names(topologies[0]):
+        trained = self.node_names(topologies[0])
+        if not trained:
             raise InputError(f"tools must leave a node that is trained, got {self.tools!r}")
-        for old, new in pairwise(topologies):
-            check_tools_stay(tools, old, new)
+        for node in tools:
+            if node in trained:
+                raise InputError(
+                    f"train_nodes must name nodes with a model, but {node} has the tool "
+                    f"{tools[node]!r}"
+                )
 
     def stages(self) -> list[tuple[Topology, int]]:
         """Return the topologies of the run with their numbers of steps, one unless scheduled.
@@ -258,7 +312,11 @@ class TrainConfig(Options):
         return sum(steps for _, steps in self.stages())
 
     def warm_up_steps(self) -> int:
-        """Return the steps of imitation, which some learners do without."""
+        """Return the steps of imitation; what is inherited from another run has had its own."""
+        if self.grow_from is not None:
+            return 0
+        if self.warm_up is None:
+            return min(WARM_UP, self.total_steps() // 5)
         return min(self.warm_up, self.total_steps())
 
     def node_names(self, topology: Topology) -> tuple[str, ...]:
@@ -309,20 +367,6 @@ def saved_config(run: Path) -> TrainConfig:
             f"{shlex.quote(str(run))}` begins a run there"
         )
     return TrainConfig.from_mapping(read_config(run / "config.yaml"))
-
-
-def check_tools_stay(tools: Collection[str], old: Topology, new: Topology) -> None:
-    """Refuse growth in which a tool becomes a model, or the reverse.
-
-    Raises:
-        InputError: It is such.
-    """
-    for before, after in old.grow_to(new).items():
-        if (before in tools or after in tools) and before != after:
-            raise InputError(
-                f"tools: a node with a tool must stay where it is, but growing from {old.name!r} "
-                f"to {new.name!r} makes {after} of {before}"
-            )
 
 
 def read_schedule(text: str, connect: str = "dense") -> list[tuple[Topology, int]]:

@@ -136,6 +136,14 @@ def communication_ablation(
 
     Over several rounds it stays wherever it is heard: it is the action that a task replies to.
 
+    Args:
+        method: The network.
+        task: Scores the answers.
+        examples: Questions of the task, at least two.
+        split: Their split, for the bounds of the evaluation.
+        seed: Of sampled replies and of the shuffling.
+        progress: Shows a bar.
+
     Returns:
         `blanked`: every hidden message is empty. `shuffled`: every question gets the
         hidden messages of another one of its chunk.
@@ -201,7 +209,13 @@ def _taken(node: str, output: str, nodes: Collection[str] | None) -> bool:
 
 
 def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the Wilson score interval of a share (Wilson 1927); 95 % with the default z."""
+    """Return the score interval of a share (Wilson 1927).
+
+    Args:
+        successes: How many; scores with partial credit need not be whole.
+        n: Of how many, at least 1.
+        z: Quantile of the normal distribution; the default is that of 95 %.
+    """
     share, shrink = successes / n, 1 + z * z / n
     centre = (share + z * z / (2 * n)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -233,16 +233,8 @@ class Run:
             seed=derive_seed(self.config.seed, Stream.GROWTH, stage),
             bare=self.config.tool_names(),
         )
-        models = self.config.model_nodes(new)
-        fresh = tuple(node for node in models if node not in names.values())
-        if self.config.freeze_inherited:
-            if not fresh:
-                raise InputError(
-                    f"freeze_inherited: growing from {old.name!r} to {new.name!r} makes no new node"
-                )
-            self.trained = fresh
-        else:
-            self.trained = self.config.node_names(new)
+        frozen = self.config.freeze_inherited
+        self.trained = self.config.new_nodes(old, new) if frozen else self.config.node_names(new)
         self.stage = stage
         self.learner = make_learner(
             self.config.learner, self.engine, self.trained, self.config, self.task.extract
@@ -318,9 +310,14 @@ class Run:
         return {"validation": validation.figures(found)}
 
     def _best(self) -> int | None:
-        """The step after which the last network of the run scored best, None for the last one."""
+        """The step after which the last network of the run scored best, None for the last one.
+
+        The best one has a checkpoint, unless the run went on from an older one.
+        """
         first = self.ends[-2] + 1 if len(self.ends) > 1 else 0
-        return validation.best_step(self.log.lines(), self.config, first)
+        held = checkpoint.steps(self.folder) | {self.step}
+        lines = [line for line in self.log.lines() if line["step"] in held]
+        return validation.best_step(lines, self.config, first)
 
     def _keep(self) -> int:
         """Take the weights that the option `keep` says; return after which step they were had."""
@@ -328,7 +325,7 @@ class Run:
         if best not in (None, self.step):
             self.report.note(f"keeping step {best}, the best on validation questions")
             folder = checkpoint.find(self.folder, best)
-            assert folder is not None  # the best one is never removed
+            assert folder is not None  # `_best` names no other
             checkpoint.load(folder, self.engine, self.topology)
             self._last = None
         return self.step if best is None else best

@@ -14,7 +14,13 @@ PLACES = {"NODE": r"node_\d+", "ROLE": "generator|verifier|refiner"}
 
 
 class Metric(NamedTuple):
-    """A figure of a training step."""
+    """A figure of a training step.
+
+    Attributes:
+        name: In `metrics.jsonl`; `NODE` in it stands for a node's name.
+        unit: Such as `share` or `nats`.
+        about: What it is, in a few words.
+    """
 
     name: str
     unit: str

@@ -83,5 +83,7 @@ class RunResult:
                 f"{scores['strict']:.1%}, after step {scores['step']}"
             )
         if self.kept not in (None, self.steps):
-            lines.append(f"these are the weights after step {self.kept}, which is the peak")
+            lines.append(
+                f"these are the weights after step {self.kept}, the best on validation questions"
+            )
         return "\n".join(lines)

@@ -35,8 +35,9 @@ SIGNS = (
     Sign(
         "no difference",
         lambda line: line["equal_groups"] >= 0.9 and line["reward"] < 0.9,
-        "{equal_groups:.0%} of the questions earn the same in all their episodes, so that nothing "
-        "is learned from them: raise --rollouts or --temperature, or take an easier level",
+        "{equal_groups:.0%} of the questions earn the same in all their episodes, so that the "
+        "task's reward tells none of these apart: raise --rollouts or --temperature, or take an "
+        "easier level",
     ),
     Sign(
         "one reply",
@@ -54,7 +55,7 @@ SIGNS = (
         "form",
         lambda line: line["strict"] < line["extracted"] - 0.3,
         "answers are right in {extracted:.0%} of the episodes and in the right form in "
-        "{strict:.0%}: take --reward strict, or --shaping format=0.2",
+        "{strict:.0%}: take --warm-up with --reward strict, or --shaping format=0.2",
     ),
     Sign(
         "no entropy",

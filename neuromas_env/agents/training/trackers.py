@@ -37,7 +37,14 @@ def read_trackers(text: str | None) -> tuple[str, ...]:
 
 
 def check_trackers(text: str | None) -> None:
-    """Raise an InputError if the package of a tracker is not installed."""
+    """Check that the packages of trackers are installed.
+
+    Args:
+        text: Names of trackers, as `report_to` has them.
+
+    Raises:
+        InputError: One is not.
+    """
     for name in read_trackers(text):
         if find_spec(name) is None:
             raise InputError(f"report_to: {name} is not installed: pip install {name}")

@@ -50,6 +50,9 @@ def list_levels() -> dict[str, str]:
 def level(name: str) -> dict[str, Any]:
     """Return a level's arguments: `discrete_v0.env(**level("xor-easy-v0"))`.
 
+    Args:
+        name: One of `list_levels`.
+
     Raises:
         InputError: There is no such level.
     """

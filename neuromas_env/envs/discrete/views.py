@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from neuromas_env.checks import arguments
 from neuromas_env.envs import views
 from neuromas_env.envs.discrete.channel import DiscreteChannel
-from neuromas_env.envs.discrete.layout import make_layout
+from neuromas_env.envs.discrete.layout import Layout, make_layout
 from neuromas_env.envs.views import Act
 from neuromas_env.errors import InputError
 
@@ -57,30 +56,34 @@ class OneLearnerView(views.OneLearnerView):
             InputError: There is no such node, a policy is missing or too many, or the table is of
                 another network.
         """
-        self.layout = make_layout(*args, **kwargs)
+        self.layout = layout = make_layout(*args, **kwargs)
+        self._best: np.ndarray | None = None
         if isinstance(others, np.ndarray):
-            others = self._frozen(others, learner)
+            self._best, others = _best_messages(others, layout), None
+            # Its rows are by the number of an observation, whatever the learner's encoding.
+            self._numbers = DiscreteChannel(layout, "discrete")
         super().__init__(
-            self.layout.topology, DiscreteChannel(self.layout, observation),
+            layout.topology, DiscreteChannel(layout, observation),
             render_mode=render_mode, learner=learner, others=others,
         )  # fmt: skip
+
+    def _message(self, node: str) -> Any:
+        if self._best is None:
+            return super()._message(node)
+        seen = self._numbers.observe(self.network.episode, node)
+        symbols = self.layout.symbols(int(self._best[seen]))
+        return symbols if self.layout.bandwidth > 1 else symbols[0]
 
     def _random(self) -> Any:
         return self.np_random.integers(getattr(self.action_space, "nvec", self.layout.codebook))
 
-    def _frozen(self, table: np.ndarray, learner: str) -> dict[str, Act]:
-        layout = self.layout
-        shape = sum(layout.sizes), layout.messages
-        if table.shape != shape or table.dtype.kind not in "iuf":
-            raise InputError(
-                f"the table of the others must hold numbers in shape {shape}, got {table.dtype} in "
-                f"shape {table.shape}"
-            )
-        # Rows are by the number of an observation, whatever the encoding that the learner sees.
-        numbers, best = DiscreteChannel(layout, "discrete"), table.argmax(1)
 
-        def act(node: str, seen: Any) -> Any:
-            symbols = layout.symbols(int(best[numbers.observe(self.network.episode, node)]))
-            return symbols if layout.bandwidth > 1 else symbols[0]
-
-        return {node: partial(act, node) for node in layout.topology.nodes if node != learner}
+def _best_messages(table: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return the best message of a table at each observation, `[observations]`."""
+    shape = sum(layout.sizes), layout.messages
+    if table.shape != shape or table.dtype.kind not in "iuf":
+        raise InputError(
+            f"the table of the others must hold numbers in shape {shape}, got {table.dtype} in "
+            f"shape {table.shape}"
+        )
+    return table.argmax(1)

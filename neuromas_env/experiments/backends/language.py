@@ -34,7 +34,14 @@ from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.ready import check_ready
 
 OUTCOME = "outcome.json"
-SETTINGS: dict[str, Any] = {"validate_questions": 0}
+SETTINGS: dict[str, Any] = {
+    "validate_questions": 0,
+    "warm_up": 0,
+    "warmup_steps": 0,
+    "reward": "both",
+    "temperature": 0.5,
+    "learning_rate": 0.001,
+}
 """Options of runs that claims are about, unless the arm says so, whatever the defaults of training
 are: what they learn is scored from the study's answers, and is the same as ever."""
 _LOADED = ("model", "dtype", "device", "rank", "alpha", "targets", "chunk_rows")
@@ -63,9 +70,13 @@ class Language:
         """
         self._study, self._data = study, data
         self.tasks: dict[str, Task] = {name: make_task(name, data) for name in study.tasks}
-        for task in self.tasks.values():
-            for split in ("train", "validation", "test"):
-                task.examples(split)  # rows that are missing are told before hours of work
+        for name, task in self.tasks.items():
+            # Rows that are missing are told before hours of work.
+            rows = {split: task.examples(split) for split in ("train", "validation", "test")}
+            if study.table and not len(rows["validation"]):
+                raise InputError(
+                    f"task {name!r} has no validation questions, whose scores a table shows"
+                )
             check_ready(task)
         if study.sample_complexity is not None:
             for name, task in self.tasks.items():

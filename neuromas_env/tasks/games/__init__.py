@@ -1,4 +1,4 @@
-"""Games of several rounds: what a network does is answered, and what it does next depends on it.
+"""Games of several rounds, in which the world replies to each action.
 
 After each round the world reads the output node's message, the action, and shows the input
 nodes its effect. An episode scores 1 if the game is won within the task's rounds; there are no

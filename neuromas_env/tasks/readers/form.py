@@ -74,7 +74,14 @@ class Form:
             raise unknown("kind of answer", self.kind, KINDS)
 
     def read(self, reader: Reader, reply: str, options: Options = (), gold: str = "") -> str | None:
-        """Return the answer that a reader finds."""
+        """Return the answer that a reader finds in a reply, None for none.
+
+        Args:
+            reader: By whose rules.
+            reply: Any text.
+            options: `(label, text)` of each option of the question, by default those of the form.
+            gold: The gold answer; a free text that asserts it is read as it.
+        """
         match self.kind:
             case "choice":
                 return reader.choice(reply, options or self.options)
@@ -85,7 +92,7 @@ class Form:
         return reader.text(reply, gold or None)
 
     def compare(self, answer: str) -> str:
-        """Return the form in which answers are compared for equality."""
+        """Return an answer in the form in which answers are compared for equality."""
         if self.kind == "number":
             answer = extract_number(answer) or answer
         return list_form(answer) if self.kind == "text" else normalise(answer)

@@ -6,9 +6,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.toy_tasks import Whole
+from support.toy_tasks import Counts, Whole
 
-from neuromas_env import Method, Topology
+from neuromas_env import Method, Topology, TrainConfig
 from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.engines.toolbox import calculate, each
 from neuromas_env.agents.engines.tools import (
@@ -19,11 +19,12 @@ from neuromas_env.agents.engines.tools import (
     make_tool,
     register_tool,
 )
+from neuromas_env.agents.learners.base import learner_class
 from neuromas_env.agents.llm import LLMPolicy
 from neuromas_env.agents.training.evaluate import evaluate
 from neuromas_env.bench.worker import answer_of
 from neuromas_env.errors import InputError
-from neuromas_env.policy import Request
+from neuromas_env.policy import Request, Sampling
 from neuromas_env.rollout import opening, run_episodes
 from neuromas_env.testing import check_policy
 
@@ -134,6 +135,8 @@ def test_a_tool_with_memory_makes_no_more_calls_than_it_may():
     tool, call = Tool(make_tool("calculator"), most=1), (1, "```\n1\n```")
     assert isinstance(tool.request(seen(call), 0), Request)
     assert tool.request(seen(call, (0, "1"), call), 0) == "No call is left of 1."
+    idle = tool.request(seen((1, "no block")), 0)
+    assert isinstance(tool.request(seen((1, "no block"), (0, idle), call), 0), Request)
     assert Tool(tool.engine, most=0).request(seen(call), 0) == "No call is left of 0."
 
 
@@ -159,6 +162,20 @@ def test_calls_of_a_layer_are_one_batch_and_no_model_calls(network):
     assert {turn.completion for run in runs for turn in run.by_node("node_1")} == {None}
     assert [r.engine for r in opening(method, Whole(), Whole.rows[0])] == [model]
     assert answer_of(0, runs[0], 0.0, method).calls == 2
+
+
+def test_a_game_goes_on_without_a_call_of_a_tool():
+    """In ReAct a message without a call is the last; in a task that replies it is a move."""
+    config, task = TrainConfig(topology="1-1:rounds=3", tools="node_0=calculator"), Counts()
+    made = learner_class("joint").method(
+        config, config.stages()[0][0], task, MockEngine(["yes"]), Sampling(0.0, 4)
+    )
+    run = run_episodes(made, task, Counts.rows[:1])[0]
+    assert [(turn.node, turn.round) for turn in run.turns] == [("node_1", at) for at in range(3)]
+    other = learner_class("joint").method(
+        config, config.stages()[0][0], Whole(), MockEngine(["yes"]), Sampling(0.0, 4)
+    )
+    assert len(run_episodes(other, Whole(), Whole.rows[:1])[0].turns) == 1
 
 
 def test_an_evaluation_counts_the_calls_of_models(network):

@@ -141,7 +141,7 @@ def test_what_it_cannot_do_is_refused(vllm, monkeypatch):
     monkeypatch.setattr(StandIn, "__init__", lambda *_, **__: 1 / 0)
     with pytest.raises(InputError, match="vLLM cannot serve .*: ZeroDivisionError"):
         engine.generate([dataclasses.replace(ask, sampling=Sampling(0.0, 4))])
-    with pytest.raises(InputError, match="rank: 1000 is too high for vLLM; 512 or less"):
+    with pytest.raises(InputError, match="rank must be at most 512 with engine vllm, got 1000"):
         VLLMEngine(
             load_base(str(tiny_folder("llama")), quiet=True), tiny_folder("llama"), rank=1000
         )

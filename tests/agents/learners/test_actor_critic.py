@@ -16,6 +16,7 @@ from support.engines import (
     tiny_folder,
 )
 from support.tiny_runs import At, Killed, assert_same_end, kill, lines, tiny_config
+from support.toy_engine import ToyEngine
 
 from neuromas_env.agents.engines.base import Row
 from neuromas_env.agents.learners.actor_critic import (
@@ -115,6 +116,28 @@ def test_magrpo_compares_the_episodes_of_a_question():
     # [episodes, rounds]
     assert np.allclose(found["node_2"], [[0.5], [-0.5], [0], [0]])
     assert np.allclose(found["node_0"], [[0.45], [-0.45], [0], [0]])
+
+
+def test_a_discount_counts_the_layers_that_act_before_a_reward():
+    def played(*rewards, rounds=1):
+        turns = [Turn(n, "", round=at) for at in range(rounds) for n in ("node_0", "node_2")]
+        return Trajectory(None, 0, 0, tuple(turns), "", None, sum(rewards),
+                          rewards=rewards if rounds == len(rewards) else ())  # fmt: skip
+
+    engine = ToyEngine()
+    for node in ("node_0", "node_2"):
+        engine.adapters.add(node, 0)
+    options = {"topology": "2-1:rounds=3", "learner": "magrpo", "gamma": 0.5}
+    learner = Magrpo.make(engine, ("node_0", "node_2"), TrainConfig(**options))
+    batch = [played(0.0, 8.0, rounds=2), played(16.0, rounds=3), played(0.0), played(0.0)]
+    found, _ = learner._advantages(batch)
+    # Two layers a round: of the 8 of round 1 a quarter is left in round 0, of the 16 of round 2
+    # that is paid at the end alone a sixteenth.
+    returns = np.array([[2, 8, 0], [1, 4, 16], [0, 0, 0], [0, 0, 0]])
+    assert np.allclose(found["node_2"], returns - returns.mean(0))
+    assert np.allclose(found["node_0"], found["node_2"] / 2)
+    alone = Magrpo.make(engine, ["node_0"], TrainConfig(**options))
+    assert np.allclose(alone._advantages(batch)[0]["node_0"], found["node_0"])
 
 
 # --- on a tiny model ----------------------------------------------------------------------

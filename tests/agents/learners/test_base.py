@@ -90,3 +90,28 @@ def test_the_learners_for_language_models_train_every_node(name):
     assert metrics["reward"] == 1 / 8
     for node in NODES:
         assert before[node] != [p.sum().item() for p in engine.adapters.parameters(node).values()]
+
+
+@pytest.mark.parametrize(
+    ("learner", "options"),
+    [
+        ("joint", {"gamma": 0.9}),
+        ("magrpo", {"standardise": False}),
+        ("magrpo", {"advantage": "batch_mean"}),
+        ("independent", {"advantage": "none"}),
+        ("collm_cc", {"dpo_beta": 0.2}),
+        ("malt", {"critic_scale": 1.0, "topology": "1-1-1:skip"}),
+        ("malt", {"warm_up": 3, "topology": "1-1-1:skip"}),
+    ],
+)
+def test_an_option_that_a_learner_has_no_use_for_is_refused(learner, options):
+    name = next(iter(options))
+    config = TrainConfig.from_mapping({"learner": learner, **options})
+    said = f"{name} must be left out with learner '{learner}', which has no use for it, got "
+    with pytest.raises(InputError, match=said):
+        door.learner_class(learner).check(config)
+    fits = {"magrpo": {"gamma": 0.9}, "collm_cc": {"standardise": False}, "malt": {"dpo_beta": 0.2}}
+    config = TrainConfig.from_mapping(
+        {"learner": learner, **options, name: getattr(TrainConfig, name), **fits.get(learner, {})}
+    )
+    door.learner_class(learner).check(config)

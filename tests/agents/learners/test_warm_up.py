@@ -160,6 +160,26 @@ def test_what_nodes_inherit_is_not_warmed_up_again():
     assert grown.state_dict()["steps"] == 1
 
 
+def test_a_state_holds_no_optimiser_that_is_not_used_any_more():
+    engine = toy()
+    learner = made("joint", engine, steps=2)
+    learner.update(episodes(engine))
+    assert learner.state_dict()["warm_up"].keys() == {"steps", "imitation"}
+    learner.update(episodes(engine))
+    grown = learner.grow({node: node for node in NODES})
+    assert learner.state_dict()["warm_up"] == grown["warm_up"] == {"steps": 2}
+
+
+def test_replies_of_nodes_that_are_not_trained_do_not_count():
+    engine, config = toy(), TrainConfig(warm_up=1)
+    learner = make_learner("joint", engine, NODES[:1], config, first_half)
+    batch = episodes(engine, learner=learner)
+    kept = weights(engine)
+    told = learner.update(batch)
+    assert told["imitated"] == np.mean([run.turns[0].text in WORDS[:4] for run in batch])
+    assert torch.equal(kept["node_1"], weights(engine)["node_1"])
+
+
 def test_malt_does_without():
     config = TrainConfig(learner="malt", topology="1-1-1:skip", warm_up=3)
     engine = toy()

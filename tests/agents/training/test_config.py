@@ -86,6 +86,15 @@ def test_an_empty_file_holds_no_options(tmp_path):
         ({"schedule": "2-1:10, 1:10"}, "cannot grow"),
         ({"schedule": "1:2", "train_nodes": "node_0"}, "train_nodes must be 'all' with a schedule"),
         ({"freeze_inherited": True}, "freeze_inherited must be false"),
+        ({"grow_init": "noise"}, "grow_init must be left out without grow_from or schedule"),
+        (
+            {"freeze_inherited": True, "grow_from": "run", "train_nodes": "node_0"},
+            "train_nodes must be 'all' with freeze_inherited, which trains the new nodes alone",
+        ),
+        (
+            {"freeze_inherited": True, "schedule": "1-1:1, 1-1:rounds=2:1"},
+            "freeze_inherited: growing from '1-1' to '1-1:rounds=2' makes no new node",
+        ),
         ({"steps": 1, "st-eps": 2}, "unknown option"),
         ({"chunk_rows": 1, "chunk-rows": 2}, "chunk_rows must be given once"),
     ],

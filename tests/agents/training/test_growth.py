@@ -148,12 +148,28 @@ def test_frozen_inherited_nodes_do_not_move(model, tmp_path):
     state, new, _ = run_state(tmp_path / "grown")
     assert state.trained == ("node_1",)
     assert new["node_0"] == old["node_0"] and new["node_2"] == old["node_1"]
-    with pytest.raises(InputError, match="holds the topology|makes no new node"):
+    with pytest.raises(InputError, match="growing from '1-1' to '1-1' makes no new node"):
         train(
             tiny_config(
                 model, tmp_path / "x", freeze_inherited=True, **options | {"topology": "1-1"}
             )
         )
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_a_grown_network_is_not_warmed_up_and_its_rate_falls_over_all_of_its_steps(model, tmp_path):
+    own = {"eval_questions": 0, "validate_questions": 0, "warm_up": 2}
+    train(tiny_config(model, tmp_path / "small", steps=3, **own))
+    more = own | {"topology": "2-1", "grow_from": str(tmp_path / "small")}
+    train(tiny_config(model, tmp_path / "grown", steps=4, checkpoint_every=1, **more))
+    learners = [
+        checkpoint.load_learner(checkpoint.find(tmp_path / "grown", step)) for step in (3, 4)
+    ]
+    rates = [one["optimisers"]["node_0"]["param_groups"][0]["lr"] for one in learners]
+    assert rates == [pytest.approx(1e-3 * share) for share in (0.5, 0.25)]
+    steps = [row for row in lines(tmp_path / "grown/metrics.jsonl") if "event" not in row]
+    assert not any("imitated" in row for row in steps)
 
 
 def test_growing_into_a_smaller_network_is_refused_before_anything_is_written(model, tmp_path):

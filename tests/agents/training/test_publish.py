@@ -13,6 +13,7 @@ from support.tiny_runs import tiny_config
 
 from neuromas_env.agents.training import checkpoint, publish
 from neuromas_env.agents.training.api import train
+from neuromas_env.agents.training.card import model_card
 from neuromas_env.agents.training.publish import push, run_folder
 from neuromas_env.bench.methods import read_run
 from neuromas_env.cli.app import main
@@ -80,6 +81,14 @@ def test_what_is_uploaded_is_the_network_and_says_what_it_is(run, hub, capsys):
     assert f"[{low}, {high}]" in card.text and "neuromas eval --run me/net" in card.text
     assert f"| eval | {result['cost']['eval']['calls']} |" in card.text
     assert result["facts"]["versions"]["torch"] in card.text
+
+
+def test_a_card_says_which_step_the_weights_are_of(run):
+    config, result = (run / "config.yaml", run / "result.json")
+    held = yaml.safe_load(config.read_text()), json.loads(result.read_text())
+    for kept, said in ((1, False), (0, True)):
+        card = model_card("me/net", "org/base", held[0], held[1] | {"kept": kept})
+        assert ("The weights are those after step 0, the best on these" in card) == said
 
 
 def test_a_base_of_the_hub_is_named_in_the_metadata(run, hub, tmp_path):

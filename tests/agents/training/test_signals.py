@@ -16,7 +16,7 @@ SIGNS = {
     "equal_groups": (0.95, "raise --rollouts or --temperature"),
     "same_answer": (0.9, "lower --learning-rate"),
     "cut_off": (0.5, "raise --max-new-tokens"),
-    "strict": (0.1, "take --reward strict, or --shaping format=0.2"),
+    "strict": (0.1, "take --warm-up with --reward strict, or --shaping format=0.2"),
 }
 
 

@@ -97,5 +97,3 @@ def test_a_schedule_adds_rounds_and_a_shorter_network_is_told(model, tmp_path):
     assert run.steps == 2 and run.growth[0]["new"] == "1-1:rounds=2"
     note = "games/guess takes up to 2 actions and 1-1 has 1 round: an episode ends after 1"
     assert notes.said.count(note) == 1
-    with pytest.raises(InputError, match="makes no new node"):
-        train(tiny_config(model, tmp_path / "frozen", freeze_inherited=True, **options))

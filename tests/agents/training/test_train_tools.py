@@ -8,6 +8,7 @@ from neuromas_env.agents.engines import tools
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import resume, train
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.cli.app import main
 from neuromas_env.errors import InputError
 
 OPTIONS = {"topology": "1-1:rounds=3", "tools": "node_0=calculator"}
@@ -41,6 +42,15 @@ def test_only_models_have_adapters_and_count_as_calls(run):
 
 
 @pytest.mark.slow
+def test_a_trained_network_is_evaluated_with_its_tools(run, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["eval", "--run", str(run.folder), "--limit", "2"])
+    said = capsys.readouterr()
+    assert end.value.code in (None, 0), said.err
+    assert "trained 1-1:rounds=3" in said.out
+
+
+@pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_was_not(model, run, tmp_path):
     with pytest.raises(Killed):
         train(tiny_config(model, tmp_path / "killed", **OPTIONS), report=At(3, kill))
@@ -65,6 +75,10 @@ def test_a_network_with_a_tool_grows_in_rounds(model, run, tmp_path):
         ({"tools": "node_2=python"}, "unknown node of topology '1-1' 'node_2'"),
         ({"tools": "node_0=pyton"}, "unknown tool 'pyton'. Did you mean 'python'?"),
         ({"tools": "node_0=python,node_1=python"}, "tools must leave a node that is trained"),
+        (
+            {"tools": "node_0=python", "train_nodes": "node_0"},
+            "train_nodes must name nodes with a model, but node_0 has the tool 'python'",
+        ),
         (
             {"tools": "node_1=python", "schedule": "1-1:1, 2-1:1"},
             "growing from '1-1' to '2-1' makes node_2 of node_1",

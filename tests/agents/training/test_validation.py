@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.tiny_models import symbol_model
-from support.tiny_runs import lines, tiny_config, untimed
+from support.tiny_runs import At, Killed, kill, lines, tiny_config, untimed
 
 from neuromas_env.agents.training import checkpoint, validation
-from neuromas_env.agents.training.api import read_result, train
+from neuromas_env.agents.training.api import read_result, resume, train
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.cli.printing import print_run
 from neuromas_env.tasks import make_task
@@ -133,7 +133,7 @@ def test_a_run_keeps_the_weights_that_are_best_on_validation_questions(
     assert run.kept == 2 and run.validation["peak"]["step"] == 2 and read_result(run.folder) == run
     best, last = checkpoint.kept(run.folder), checkpoint.latest(run.folder)
     assert best.name == "step_000002" and last.name == "step_000004"
-    assert "these are the weights after step 2, which is the peak" in str(run)
+    assert "these are the weights after step 2, the best on validation questions" in str(run)
 
     seen = iter(scores.values())
     other = train(tiny_config(model, tmp_path / "last", **options | {"keep": "last"}))
@@ -144,6 +144,24 @@ def test_a_run_keeps_the_weights_that_are_best_on_validation_questions(
     seen = iter(scores.values())
     short = train(tiny_config(model, tmp_path / "short", **options | {"steps": 2}))
     assert replace(run.after, cost={}) == replace(short.after, cost={})
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_from_an_older_checkpoint_keeps_what_is_left(
+    model, tmp_path, monkeypatch
+):
+    """The third step is the best, so the first one's weights are removed; then it is not."""
+    seen, real = iter((0.5, 0.4, 0.6, 0.3, 0.45, 0.3)), validation.figures
+    monkeypatch.setattr(
+        validation, "figures", lambda found: real(found) | {"extracted": next(seen)}
+    )
+    own = {"validate_every": 1, "checkpoint_every": 1, "keep": "best", "reward": "extracted"}
+    options = OPTIONS | own | {"eval_questions": 0, "steps": 3}
+    with pytest.raises(Killed):
+        train(tiny_config(model, tmp_path / "run", **options), report=At(3, kill))
+    assert checkpoint.steps(tmp_path / "run") == {1, 2}
+    run = resume(tmp_path / "run", checkpoint=1)
+    assert run.kept == 2 and run.validation["peak"]["step"] == 0
 
 
 def test_the_weights_that_are_kept_are_the_last_networks():

@@ -171,6 +171,9 @@ class AdapterSet:
 
         Casting to the base's precision happens here, once, inside the graph: the
         adapters themselves stay in float32.
+
+        Raises:
+            InputError: There is no adapter of a name.
         """
         self._used = tuple(dict.fromkeys(name for name in names if name is not None))
         for name in self._used:

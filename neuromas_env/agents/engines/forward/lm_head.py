@@ -19,7 +19,7 @@ class _ChosenLogprobs(torch.autograd.Function):
     """Log-probability of each token's target, and the entropy, which gets no gradient.
 
     The gradient with respect to the hidden state, (onehot - p) W / temperature, is taken in
-    the forward pass, while the piece's probabilities are at hand, so no logits are kept.
+    the forward pass, where the probabilities of the piece are known, so no logits are kept.
     """
 
     @staticmethod
