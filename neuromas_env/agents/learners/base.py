@@ -103,7 +103,9 @@ class Learner:
                 f"the episodes of a question, got {config.rollouts}"
             )
         unused = [name for name in OWN_OPTIONS if name not in cls.options]
-        unused += ["advantage"] * cls.own_advantages + ["warm_up"] * (not cls.warms_up)
+        unused += ["advantage"] * cls.own_advantages
+        # No warm-up at all is what such a learner has.
+        unused += ["warm_up"] * (not cls.warms_up and config.warm_up != 0)
         defaults = {one.name: one.default for one in fields(config)}
         for name in unused:
             if (value := getattr(config, name)) != defaults[name]:

@@ -34,7 +34,7 @@ def make_learner(
         InputError: No such learner, or a package's learner cannot be imported.
     """
     kind = learner_class(name)
-    if extract is None or not (kind.warms_up and config.warm_up):
+    if extract is None or not kind.warms_up or config.warm_up == 0:
         return _shaped(kind.make(engine, nodes, replace(config, warm_up=0)), config)
     from neuromas_env.agents.learners.warm_up import WarmUp  # needs torch
 
