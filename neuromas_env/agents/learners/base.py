@@ -104,8 +104,7 @@ class Learner:
             )
         unused = [name for name in OWN_OPTIONS if name not in cls.options]
         unused += ["advantage"] * cls.own_advantages
-        # No warm-up at all is what such a learner has.
-        unused += ["warm_up"] * (not cls.warms_up and config.warm_up != 0)
+        unused += ["warm_up"] if config.warm_up and not cls.warms_up else []
         defaults = {one.name: one.default for one in fields(config)}
         for name in unused:
             if (value := getattr(config, name)) != defaults[name]:
