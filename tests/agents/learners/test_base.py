@@ -115,3 +115,9 @@ def test_an_option_that_a_learner_has_no_use_for_is_refused(learner, options):
         {"learner": learner, **options, name: getattr(TrainConfig, name), **fits.get(learner, {})}
     )
     door.learner_class(learner).check(config)
+
+
+def test_a_learner_without_a_warm_up_may_be_told_to_have_none():
+    for steps in (None, 0):
+        config = TrainConfig(learner="malt", topology="1-1-1:skip", warm_up=steps)
+        door.learner_class("malt").check(config)

@@ -76,6 +76,14 @@ def test_first_steps_imitate_what_the_reader_finds_in_the_bases_replies(name):
     assert "imitated" not in learner.update(after)
 
 
+def test_by_default_a_fifth_of_the_steps_imitate():
+    engine = toy()
+    config = TrainConfig(steps=5)
+    learner = make_learner("joint", engine, NODES, config, first_half)
+    told = [learner.update(episodes(engine, seed)) for seed in range(2)]
+    assert ["imitated" in metrics for metrics in told] == [True, False]
+
+
 def test_all_learners_are_warmed_up_alike():
     found = []
     for name in LEARNERS:
