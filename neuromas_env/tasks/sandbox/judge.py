@@ -152,7 +152,8 @@ def judge(
         A message of the shape `protocol.said`, and whether this process is what it was before.
     """
     session = Session(read, write)
-    session.start({key: program[key] for key in ("readings", "free", "names")})
+    asked = {key: program[key] for key in ("readings", "free", "names")}
+    session.start(asked | {"tested": bool(program["tests"])})
     found: dict[str, Any] = {"detail": "", "reading": None, "returned": ""}
     unchanged = True
     try:

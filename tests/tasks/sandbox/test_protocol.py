@@ -101,7 +101,7 @@ def test_what_a_judge_asks_is_answered(question):
     """Judge to candidate."""
     wire = bytearray()
     request = {"readings": [["def f(*given, **named): return given, named"]], "free": False,
-               "names": ["f"]}  # fmt: skip
+               "names": ["f"], "tested": False}  # fmt: skip
     with pytest.raises(ClosedError):
         candidate.serve(request, stream(question), lambda data: wire.extend(data) or len(data))
     answers = partial(receive, stream_of(wire))
