@@ -102,7 +102,7 @@ def _speed(runs: list[dict[str, Any]]) -> str:
         seconds = [script["seconds"] for script in scripts]
         of = [", ".join(f"{name} {one}" for name, one in run["versions"].items())]
         of.append("commit " + ", ".join(dict.fromkeys(script["commit"] for script in scripts)))
-        if all(seconds):
+        if None not in seconds:
             of.append(f"{sum(seconds) / 60:.0f} minutes")
         notes.append(f"- {run['size']}: {'; '.join(filter(None, of))}")
     sizes = [run["size"] for run in runs]
