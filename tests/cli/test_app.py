@@ -63,7 +63,7 @@ def test_training_reports_accuracy_cost_and_where_the_run_lies(trained, capsys):
         assert label in out
     assert f"cost, train: {result['cost']['train']['calls']} calls" in out
     assert f"neuromas show {trained}" in out
-    assert "seed 0, reward both" in out
+    assert "seed 0, reward strict" in out
 
 
 @pytest.mark.parametrize("name", ["plain", "two words", "it's; $HOME", "-x"])

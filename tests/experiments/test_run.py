@@ -278,7 +278,7 @@ LANGUAGE = {
         "network": {"topology": "1-1"},
         "grown": {"grow": ["1", "1-1"]},
         "role": {"topology": "1-1", "learner": "joint_roles"},
-        "left out": {"topology": "1-1", "learner": "counterfactual", "shaping": "format=0.1"},
+        "left out": {"topology": "1-1", "learner": "counterfactual"},
         "critic": {"topology": "1-1", "learner": "collm_dc"},
         "untrained": {"topology": "1-1", "steps": 0},
         "vote": {"vote": "single", "tokens_of": "network"},
