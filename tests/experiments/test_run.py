@@ -277,7 +277,7 @@ LANGUAGE = {
         "single": {"topology": "1", "parameters_of": "1-1"},
         "network": {"topology": "1-1"},
         "grown": {"grow": ["1", "1-1"]},
-        "role": {"topology": "1-1", "learner": "joint_roles"},
+        "role": {"topology": "1-1", "learner": "joint_roles", "shaping": "format=0.1"},
         "left out": {"topology": "1-1", "learner": "counterfactual"},
         "critic": {"topology": "1-1", "learner": "collm_dc"},
         "untrained": {"topology": "1-1", "steps": 0},
@@ -342,7 +342,7 @@ def test_language_models_train_resume_and_answer(language, undrawn, tmp_path):
     assert lines["swarm"]["questions"] == 2 and lines["swarm"]["trained_tokens"] == 0
     saved = yaml.safe_load((out / "tiny/single/seed_0/config.yaml").read_text())
     assert (saved["rank"], saved["alpha"], saved["eval_questions"]) == (8, 16.0, 0)
-    facts = json.loads((out / "tiny/left-out/seed_0/run.json").read_text())
+    facts = json.loads((out / "tiny/role/seed_0/run.json").read_text())
     assert facts["reward"] == "both with format=0.1"
 
 
