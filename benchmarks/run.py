@@ -59,6 +59,7 @@ class Row:
 
 ROWS = (
     Row("env_speed", "environment steps/s, over a bare text environment", "ratio: N", 0.7),
+    Row("env_speed", "turns/s of three rounds without memory, over one", "over one: N", 0.9),
     Row("attention", "attention while decoding, over the fused kernel", "decode: .*ratio N", None),
     Row("attention", "attention in training, over the fused kernel", "train: .*ratio N", None),
     Row("attention", "the same for long prompts, left to that kernel", "prompt: .*ratio N", None),
