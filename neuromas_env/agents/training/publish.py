@@ -80,6 +80,9 @@ def _gather(run: Path, repo: str, folder: Path) -> None:
     nodes = tuple(checkpoint.read_state(source).adapters)
     config, result = read_config(run / "config.yaml"), read(run / "result.json")
     kept = {name: value for name, value in config.items() if name not in OWN_PLACES}
+    if (smaller := kept.get("grow_from")) and Path(smaller).exists():
+        # Its training cost is not known elsewhere, so that the option stays; its place does not.
+        kept["grow_from"] = Path(smaller).resolve().name
     try:
         for name in FILES[:2]:
             shutil.copyfile(run / name, folder / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -81,6 +82,14 @@ def test_what_is_uploaded_is_the_network_and_says_what_it_is(run, hub, capsys):
     assert f"[{low}, {high}]" in card.text and "neuromas eval --run me/net" in card.text
     assert f"| eval | {result['cost']['eval']['calls']} |" in card.text
     assert result["facts"]["versions"]["torch"] in card.text
+
+
+def test_of_a_smaller_network_the_name_is_uploaded_not_the_place(run, hub, capsys, tmp_path):
+    grown = shutil.copytree(run, tmp_path / "grown")
+    config = yaml.safe_load((grown / "config.yaml").read_text())
+    (grown / "config.yaml").write_text(yaml.safe_dump(config | {"grow_from": str(run)}))
+    assert neuromas(capsys, "push", grown, "me/grown")[0] == 0
+    assert yaml.safe_load(hub.files["me/grown"]["config.yaml"])["grow_from"] == run.name
 
 
 def test_a_card_says_which_step_the_weights_are_of(run):
