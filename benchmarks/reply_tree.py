@@ -48,7 +48,7 @@ def tree(rows):
 
 
 class Drafts:
-    """Counts what the last replies to the same prompts would have foretold of a step's replies."""
+    """Counts the tokens of a step's replies that drafts from earlier steps would have right."""
 
     def __init__(self):
         self.last = {}  # adapter and prompt: replies of the last step that asked
@@ -56,21 +56,25 @@ class Drafts:
     def line(self, name, runs):
         """A line about a step's replies, which are the next step's drafts."""
         turns = [turn for run in runs for turn in run.turns]
-        told, known, tokens, now, whole, left = 0, 0, 0, {}, {}, {}
+        seen = accepted = tokens = 0
+        replies, longest, remaining = {}, {}, {}
         for turn in turns:
             key = (turn.adapter, turn.completion.prompt_ids.tobytes())
             ids = tuple(turn.completion.ids.tolist())
             same = max((common_prefix(ids, old) for old in self.last.get(key, ())), default=0)
-            known, told, tokens = known + (key in self.last), told + same, tokens + len(ids)
-            whole[turn.node] = max(whole.get(turn.node, 0), len(ids))
+            seen += key in self.last
+            accepted += same
+            tokens += len(ids)
+            longest[turn.node] = max(longest.get(turn.node, 0), len(ids))
             # A pass that verifies a draft also yields the token after what it accepts.
-            left[turn.node] = max(left.get(turn.node, 0), max(1, len(ids) - same))
-            now.setdefault(key, []).append(ids)
-        self.last |= now
+            left = max(1, len(ids) - same)
+            remaining[turn.node] = max(remaining.get(turn.node, 0), left)
+            replies.setdefault(key, []).append(ids)
+        self.last |= replies
         return (
-            f"{name}: prompts asked before {known / len(turns):.1%}, tokens foretold at most "
-            f"{told / tokens:.1%}, decoding steps {sum(whole.values())} of all nodes, with drafts "
-            f"{sum(left.values())}"
+            f"{name}: {seen / len(turns):.1%} of the prompts asked before, at most "
+            f"{accepted / tokens:.1%} of the tokens accepted, decoding steps of all nodes "
+            f"{sum(longest.values())}, with drafts {sum(remaining.values())}"
         )
 
 
@@ -103,9 +107,9 @@ def main():
     def watched_update(learner, runs):
         seen.clear()
         metrics = update(learner, runs)
-        step, rows = next(steps), max(seen, key=len)
+        step, rows = next(steps), max(seen, key=len, default=[])
         print(drafts.line(f"step {step}", runs), flush=True)
-        if step in chosen.steps:
+        if rows and step in chosen.steps:
             print(line(f"step {step}", learner._engine, rows), flush=True)
         return metrics
 

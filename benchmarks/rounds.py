@@ -54,11 +54,11 @@ def table(scores: Mapping[str, Sequence[float]]) -> str:
 
 def steps(run: Path) -> list[dict[str, Any]]:
     """Return the training steps of a run: share of won games, validation, seconds."""
-    found = []
+    found, seed = [], saved_config(run).seed
     for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
         if "reward" in line:
             found.append({
-                "seed": saved_config(run).seed,
+                "seed": seed,
                 "step": line["step"],
                 "won": line["strict"],
                 "validation": line.get("validation", {}).get("strict", ""),

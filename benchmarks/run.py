@@ -3,7 +3,7 @@
     python benchmarks/run.py --quick     (smaller work, fewer repeats)
     python benchmarks/run.py --full
 
-A script is a file beside this one. What it prints for a figure is found by a pattern; one that
+A script is a file of this folder. What it prints for a figure is found by a pattern; one that
 prints no figure where one is expected counts as missed, one that ends by an error as failed. One
 that needs what is not installed is left out, and the table says so. Exits with 1 if a target is
 missed, with 2 if a script has failed.

@@ -95,7 +95,7 @@ def _speed(runs: list[dict[str, Any]]) -> str:
         for row in (row for script in scripts for row in script["rows"]):
             if row["verdict"] == "left out":
                 continue
-            missed = row["verdict"] == "MISSED"
+            missed = row["verdict"] in ("MISSED", "FAILED")
             value = row["measured"] or ("missed" if missed else "reached")
             line = found.setdefault(row["what"], {"target": row["target"]})
             line[run["size"]] = f"**{value}**" if missed else value

@@ -56,10 +56,10 @@ def _about(pairs: Sequence[_Pair], found: Sequence[Comparison]) -> str:
     for (_, new, _), one in zip(pairs, found, strict=True):
         methods.setdefault(one.estimand, {})[new.method] = None
     names = {estimand: f" ({', '.join(each)})" for estimand, each in methods.items()}
-    told = "; ".join(f"{one}{names[one] if len(names) > 1 else ''}" for one in names)
+    estimands = "; ".join(f"{one}{names[one] if len(names) > 1 else ''}" for one in names)
     single = dict.fromkeys(new.method for old, new, _ in pairs if old.alone or new.alone)
     alone = f" A single training run: {', '.join(single)}; nothing is said of other runs."
-    return f"Estimand: {told}.{alone if single else ''}"
+    return f"Estimand: {estimands}.{alone if single else ''}"
 
 
 def _check_questions(first: Store, second: Store) -> None:

@@ -71,7 +71,7 @@ class Language:
         self._study, self._data = study, data
         self.tasks: dict[str, Task] = {name: make_task(name, data) for name in study.tasks}
         for name, task in self.tasks.items():
-            # Rows that are missing are told before hours of work.
+            # Missing rows are an error before hours of work, not after.
             rows = {split: task.examples(split) for split in ("train", "validation", "test")}
             if study.table and not len(rows["validation"]):
                 raise InputError(

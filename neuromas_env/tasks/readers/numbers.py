@@ -73,7 +73,7 @@ _SEVERAL = re.compile(
     rf"|{MARK} [a-z]+ and {MARK}(?= [a-z]+ ?(?:$|[.,;!\n]))",
     re.MULTILINE,
 )
-# A calculation in parentheses beside its result: "45 (15 x 3)".
+# A calculation in parentheses after its result: "45 (15 x 3)".
 _ADDED = re.compile(
     rf"(?<={MARK})((?: \w{{1,20}}){{0,2}}) \((?:= )?{_SEVERAL.pattern}\)", re.MULTILINE
 )
