@@ -112,8 +112,10 @@ def evaluate(
         done: list[Trajectory] = []
         # Of equal size, so that no chunk is left with one question, which could not be shuffled.
         for part in np.array_split(np.arange(len(examples)), math.ceil(len(examples) / CHUNK)):
-            chunk = [examples[int(i)] for i in part]
-            done += play(method, task, chunk, seed=seed + len(done), intervene=intervene)
+            numbers = part.tolist()
+            chunk = [examples[number] for number in numbers]
+            # By a question's own number: no chunk has the seeds of another, nor of another seed's.
+            done += play(method, task, chunk, seed=seed, numbers=numbers, intervene=intervene)
             if progress is not None:
                 progress(len(done), len(examples))
         spent = _difference(_total(costs, phase), before)
