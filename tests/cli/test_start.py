@@ -20,6 +20,8 @@ WRONG = {
     "train --task hierarchi/max": "unknown task 'hierarchi/max'. Did you mean 'hierarchy/max'",
     "train --task hierarchy/max:leafs=4": "'leafs'. Did you mean 'leaves'",
     "train --learner jiont": "unknown learner 'jiont'. Did you mean 'joint'",
+    "train --learner tabular": "learner 'tabular' trains a TabularEngine from Python",
+    "train --learner counterfactual --shaping length=1": "shaping must be left out with learner",
     "train --engine transfomers": "unknown engine 'transfomers'. Did you mean 'transformers'",
     "train --topology 2-x": "'2-x' is not a topology",
     "train --schedule 1:x": "schedule must hold topology:steps",
