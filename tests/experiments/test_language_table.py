@@ -97,11 +97,25 @@ def test_the_peak_is_that_of_the_weights_that_are_kept(reward, peak):
     )  # fmt: skip
 
 
-def run(test, before=(0.1, 0.2), constant=0.3):
-    return Reached(before, test, test, test, constant, 0.1, 0.0, 5.0, [(0, 0.1), (9, test[0])])
+def run(test, before=(0.1, 0.2), constant=0.3, final=None):
+    final = final or test
+    return Reached(before, test, final, test, constant, 0.1, 0.0, 5.0, [(0, 0.1), (9, test[0])])
 
 
-def test_targets_are_counted_by_strict_test_scores():
+def test_a_start_is_compared_with_the_end_on_validation_questions_alone():
+    found = {
+        ("arm", "fell"): [run((0.5, 0.5), before=(0.9, 0.9), final=(0.8, 0.8))],
+        ("arm", "harder test questions"): [run((0.5, 0.5), before=(0.9, 0.9), final=(0.9, 0.9))],
+    }
+    grid = language_table.targets({"arm": None}, found)
+    assert (
+        dict(zip(grid.head, grid.rows[0], strict=True))["below its start or a constant answer"]
+        == "1"
+    )
+    assert "both on validation questions" in grid.note
+
+
+def test_targets_are_counted_by_strict_scores():
     found = {
         ("arm", "good"): [run((0.5, 0.5)), run((0.4, 0.5))],
         ("arm", "worse than a constant"): [run((0.2, 0.9)), run((0.2, 0.9))],
