@@ -7,10 +7,9 @@ a workflow has them in the order reflect, debate, aggregate, with at most `budge
 
 1. For the predictor, then for `reflect` and `debate` around it, `candidates=10` instructions that
    the model proposes are tried in the smallest workflow that has the block.
-2. Influence I of a block is the score of that workflow over the predictor's, both of what was best
-   before the questions were drawn: the better of two on their own questions would score too high,
-   and `aggregate`, of which one is tried, would lose by it. `topologies=10`
-   workflows are tried, each with a block where u < softmax(I / 0.05), u uniform, in a size drawn.
+2. Influence I of a block is the score of that workflow over the predictor's, both with what was best
+   before the questions were drawn (the better of two on these would score too high, and there are
+   not two of `aggregate`). `topologies=10` workflows are tried, each with a block where u < softmax(I / 0.05), u uniform, in a size drawn.
 3. Instructions are tried again, in the best workflow.
 
 An iteration of `neuromas adapt` tries one: on its `batch=8` questions what is best so far and what
@@ -93,7 +92,8 @@ class MassLearning:
     Attributes:
         questions: On which the best so far and what is tried run.
         state: The `prompts` by block; the `workflow`: its columns and rounds of reflection and of
-            debate; the `scores` by block of the smallest workflow that was the best so far; the `steps` made.
+            debate; the `scores` of the smallest workflows by block, with what was best before;
+            the `steps` made.
     """
 
     def __init__(
