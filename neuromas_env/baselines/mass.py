@@ -7,9 +7,10 @@ a workflow has them in the order reflect, debate, aggregate, with at most `budge
 
 1. For the predictor, then for `reflect` and `debate` around it, `candidates=10` instructions that
    the model proposes are tried in the smallest workflow that has the block.
-2. Influence I of a block is the score of that workflow over the predictor's, both with what was best
-   before the questions were drawn (the better of two on these would score too high, and there are
-   not two of `aggregate`). `topologies=10` workflows are tried, each with a block where u < softmax(I / 0.05), u uniform, in a size drawn.
+2. Influence I of a block is the score of that workflow over the predictor's, both with what was
+   best before the questions were drawn (the better of two on these would score too high, and there
+   are not two of `aggregate`). `topologies=10` workflows are tried, each with a block where
+   u < softmax(I / 0.05), u uniform, in a size drawn.
 3. Instructions are tried again, in the best workflow.
 
 An iteration of `neuromas adapt` tries one: on its `batch=8` questions what is best so far and what
