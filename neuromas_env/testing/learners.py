@@ -37,9 +37,8 @@ def check_learner(
 
     What the class declares is checked first: its flags, its `options`, and that `check` refuses the
     options of other learners alone. It learns twice from eight episodes of the network `2-1` on
-    `signal`. Between the two, another
-    one of its class takes its state over; both must then do the same. One that declares `rounds`
-    also learns from episodes of two rounds.
+    `signal`. Between the two, another one of its class takes its state over; both must then do the
+    same. One that declares `rounds` also learns from episodes of two rounds.
 
     Args:
         learner: A subclass of `Learner`.
