@@ -131,6 +131,17 @@ def test_targets_are_counted_by_strict_scores():
     )  # fmt: skip
 
 
+def test_what_a_learner_refuses_is_said_before_any_arm_is_trained(tmp_path):
+    mine, out = tmp_path / "mine", tmp_path / "out"
+    write(mine, tmp_path / "nowhere")
+    text = yaml.safe_load((mine / "experiment.yaml").read_text())
+    text["language"]["arms"]["alone"] = {"learner": "counterfactual", "shaping": "length=1"}
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(InputError, match="arm 'alone': shaping must be left out with learner"):
+        run_experiment(load(mine, "mini"), out)
+    assert not (out / "experiment.json").exists()  # what is mended may be run there
+
+
 def test_a_table_tries_no_rates(tmp_path):
     with pytest.raises(InputError, match="rates must be left out of a table"):
         write(tmp_path / "mine", tmp_path, rates=[0.1])
