@@ -102,7 +102,7 @@ def _refused(learner: type[Learner], config: TrainConfig) -> bool:
     return False
 
 
-def _another(value: float | None) -> float | bool:
+def _another(value: Any) -> Any:
     """Return another value than that of an option."""
     if isinstance(value, bool):
         return not value

@@ -181,11 +181,11 @@ def run_episodes(
             method, task, examples, intervene=intervene, numbers=numbers, **options
         )
     own = np.array_split(np.arange(len(examples)), size())[number()].tolist()
+    chosen, theirs = [examples[i] for i in own], [numbers[i] for i in own]
     costs = method.costs
     before = [{key: replace(usage) for key, usage in cost.usage.items()} for cost in costs]
 
     def play() -> tuple[list[Trajectory], list[dict[tuple[str, str], Usage]]]:
-        chosen, theirs = [examples[i] for i in own], [numbers[i] for i in own]
         runs = rollout.run_episodes(method, task, chosen, numbers=theirs, **options)
         runs = [replace(run, group=own[run.group]) for run in runs]
         spent = [

@@ -126,11 +126,12 @@ def test_questions_keep_their_numbers_whichever_process_plays_them(monkeypatch):
     questions, numbers = task.examples("test")[:3], [5, 7, 9]
     whole = run_episodes(method, task, questions, seed=1, numbers=numbers)
     monkeypatch.setattr(distributed, "size", lambda: 2)
+    idle = ([], [{} for _ in method.costs])
     found = []
     for process in (0, 1):
         monkeypatch.setattr(distributed, "number", lambda process=process: process)
         monkeypatch.setattr(
-            distributed, "together", lambda play, at=process: [([], [])] * at + [play()]
+            distributed, "together", lambda play, at=process: [idle] * at + [play()]
         )
         found += distributed.run_episodes(method, task, questions, seed=1, numbers=numbers)
     assert [run.seed for run in found] == [run.seed for run in whole]
