@@ -86,9 +86,7 @@ class Run:
         self.learner, self.trained = learner, state.trained
         self.step, self.stage = state.step, state.stage
         self.log = self._open(state.log, state.step)
-        for line in distributed.from_main(lambda: self.log.lines()):
-            if "event" not in line:
-                self._watch.step(line)  # what it shows was told when the step was taken
+        self._watch.resume(distributed.from_main(lambda: self.log.lines()))
         for phase, adapter, *usage in state.cost:
             self.engine.cost.usage[phase, adapter] = Usage(*usage)
 
