@@ -93,7 +93,8 @@ def evaluate(
         task: Scores the answers.
         examples: The questions.
         split: Where the questions come from, for the constant and the blind baseline.
-        seed: For policies that sample.
+        seed: For policies that sample; the seeds of a question derive from it and from the question's
+            place among all.
         intervene: Replaces messages between layers.
         progress: Told after every chunk of questions.
         play: Runs the episodes, as `run_episodes` does.
