@@ -93,7 +93,7 @@ def evaluate(
         task: Scores the answers.
         examples: The questions.
         split: Where the questions come from, for the constant and the blind baseline.
-        seed: For policies that sample; the seeds of a question derive from it and from the question's
+        seed: For policies that sample; a question's seeds derive from it and from the question's
             place among all.
         intervene: Replaces messages between layers.
         progress: Told after every chunk of questions.
