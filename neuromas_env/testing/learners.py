@@ -87,10 +87,10 @@ def _declared(learner: type[Learner], config: Any) -> Iterator[str]:
     if not isinstance(config, TrainConfig) or _refused(learner, config):
         return
     for name in OWN_OPTIONS:
-        other = replace(config, **{name: _another(getattr(config, name))})
-        if _refused(learner, other) and name in options:
+        refused = _refused(learner, replace(config, **{name: _another(getattr(config, name))}))
+        if refused and name in options:
             yield f"check() refuses {name}, which options has"
-        elif not _refused(learner, other) and name not in options:
+        elif not refused and name not in options:
             yield f"check() must refuse {name}, which options lacks; call super().check(config)"
 
 

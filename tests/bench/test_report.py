@@ -237,7 +237,7 @@ def test_what_training_took_is_the_mean_of_several_trainings(tmp_path):
         (cell("direct"), answers(FEW)),
     )
     assert [line.training and line.training["calls"] for line in lines] == [9004 / 3, None, 70, {}]
-    [grid] = [one for one in tables.make_grids(lines, "extracted") if "training" in one.title]
+    [grid] = [g for g in tables.make_grids(lines, "extracted") if "cost of training" in g.title]
     rows = [dict(zip(grid.head, row, strict=True)) for row in grid.rows]
     assert [(row["calls"], row["steps"]) for row in rows] == [
         ("3,001", "4"), ("?", "?"), ("70", "4"),
