@@ -1,6 +1,6 @@
 """Functions of this room that are imported when they are first called.
 
-Their patterns take a fifth of a second to compile, which a command that reads no answer spares.
+Their patterns take time to compile, which a command that reads no answer spares.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def later(path: str) -> Callable[..., Any]:
     return partial(_call, f"{__package__}.{path}")
 
 
-def _call(path: str, *args: Any) -> Any:
-    return _found(path)(*args)
+def _call(path: str, *args: Any, **options: Any) -> Any:
+    return _found(path)(*args, **options)
 
 
 _found = cache(resolve_name)
