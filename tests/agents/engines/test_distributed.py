@@ -122,7 +122,7 @@ def test_whole_groups_are_dealt_and_the_idle_ones_last(monkeypatch):
 
 def test_questions_keep_their_numbers_whichever_process_plays_them(monkeypatch):
     task = make_task("signal")
-    method = make_baseline("sc:samples=2", task, MockEngine())
+    method = make_baseline("sc:k=2", task, MockEngine())
     questions, numbers = task.examples("test")[:3], [5, 7, 9]
     whole = run_episodes(method, task, questions, seed=1, numbers=numbers)
     monkeypatch.setattr(distributed, "size", lambda: 2)
