@@ -7,8 +7,10 @@ a workflow has them in the order reflect, debate, aggregate, with at most `budge
 
 1. For the predictor, then for `reflect` and `debate` around it, `candidates=10` instructions that
    the model proposes are tried in the smallest workflow that has the block.
-2. Influence I of a block is the score of that workflow over the predictor's. `topologies=10`
-   workflows are tried, each with a block where u < softmax(I / 0.05), u uniform, in a size drawn.
+2. Influence I of a block is the score of that workflow over the predictor's, both with what was
+   best before the questions were drawn (the better of two on these would score too high, and there
+   are not two of `aggregate`). `topologies=10` workflows are tried, each with a block where
+   u < softmax(I / 0.05), u uniform, in a size drawn.
 3. Instructions are tried again, in the best workflow.
 
 An iteration of `neuromas adapt` tries one: on its `batch=8` questions what is best so far and what
@@ -91,7 +93,8 @@ class MassLearning:
     Attributes:
         questions: On which the best so far and what is tried run.
         state: The `prompts` by block; the `workflow`: its columns and rounds of reflection and of
-            debate; the `scores` of the smallest workflows by block; the `steps` made.
+            debate; the `scores` of the smallest workflows by block, with what was best before;
+            the `steps` made.
     """
 
     def __init__(
@@ -129,11 +132,12 @@ class MassLearning:
             self.state["workflow"] = shape
         if stage in SMALLEST:
             before = self.state["scores"].get(stage, [])
-            self.state["scores"] = {**self.state["scores"], stage: [*before, scores[won]]}
+            # Not that of the winner, which these questions have chosen.
+            self.state["scores"] = {**self.state["scores"], stage: [*before, scores[0]]}
         return {"reward": scores[won], "calls": float(calls(shape)), "changed": float(won > 0)}
 
     def _tried(self, stage: str, example: Example, seed: int) -> list[tuple[Prompts, Shape]]:
-        """Return instructions and workflow of the best so far and, last, of what is tried."""
+        """Return instructions and workflow of the best so far, then of what is tried."""
         prompts, shape = self.state["prompts"], self.state["workflow"]
         if stage == "workflow":
             rng = np.random.default_rng(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import mean as average
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ class Line:
         seconds: In the engine.
         money: By the prices that were given, None without.
         trainable: Trained parameters.
-        training: What learning took in all, by `methods.Training`'s names; empty for a frozen
-            method, None where it is not known.
+        training: What learning took in all, by `methods.Training`'s names, the mean where seeds are
+            trainings; empty for a frozen method, None where it is not known.
         sandbox: What isolated the code that was run.
         skipped: Broken rows of the task's files that were left out.
         left_out: What a server refused, so that calls were made without, comma separated.
@@ -91,7 +92,7 @@ class Line:
     seconds: float
     money: float | None
     trainable: int
-    training: dict[str, int] | None
+    training: dict[str, float] | None
     sandbox: str | None
     skipped: int
     left_out: str
@@ -156,10 +157,17 @@ class Group:
         return Estimand.TRAINING if trained else Estimand.METHOD
 
     @property
-    def training(self) -> dict[str, int] | None:
-        """What learning took; empty for a frozen method, None where it is not known."""
-        facts = self.cells[-1]["facts"]
-        return facts.get("training", None if facts["trainable"] else {})
+    def training(self) -> dict[str, float] | None:
+        """What learning took, the mean of several trainings.
+
+        Empty for a frozen method, None where it is not known of each of them.
+        """
+        every = [cell["facts"] for cell in self.cells]
+        took = [facts.get("training", None if facts["trainable"] else {}) for facts in every]
+        if None in took:
+            return None
+        names = [name for name in took[-1] if all(name in one for one in took)]
+        return {name: average(one[name] for one in took) for name in names}
 
     @property
     def alone(self) -> bool:

@@ -170,11 +170,13 @@ def _trainings(task: str, lines: Sequence[Line]) -> Grid:
         for line in lines
         if line.training != {}
     ]
-    return Grid(f"{task}: cost of training", ("method", *_TRAINING), tuple(rows))
+    several = any(line.training != {} and not line.alone for line in lines)
+    note = "The mean of a row's training runs." if several else ""
+    return Grid(f"{task}: cost of training", ("method", *_TRAINING), tuple(rows), note=note)
 
 
 def _spent(line: Line, key: str) -> str:
-    return f"{line.training[key]:,}" if line.training and key in line.training else "?"
+    return f"{round(line.training[key]):,}" if line.training and key in line.training else "?"
 
 
 def _comparisons(task: str, found: Sequence[tuple[Line, str, Comparison]], score: str) -> Grid:

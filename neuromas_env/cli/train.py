@@ -51,11 +51,15 @@ def train(
     chosen = TrainConfig.from_mapping(filed(config, options))
     check_trackers(chosen.report_to)
     need("training", *MODEL)  # said before rows are fetched
+    from neuromas_env.agents.learners.base import learner_class
     from neuromas_env.agents.training import checkpoint as checkpoints
 
     named_task(chosen if resume is None else saved_config(resume))
+    # What is wrong is told before torch is loaded, unless the learner itself needs it.
     if chosen.grow_from is not None:
-        checkpoints.kept(chosen.grow_from)  # a wrong folder is told before torch is loaded
+        checkpoints.kept(chosen.grow_from)
+    if resume is None:
+        learner_class(chosen.learner).check(chosen)
     from neuromas_env.agents.training import api as training
     from neuromas_env.progress import ConsoleReporter
 

@@ -28,6 +28,10 @@ def verify_(
     page: Annotated[
         Path | None, typer.Option(help="page whose tables the stored answers must give")
     ] = None,
+    experiment: Annotated[
+        Path | None,
+        typer.Option(help="with --page: folder of an experiment of your own"),
+    ] = None,
     reader: Annotated[
         str | None, typer.Option(help="whose scores the page has; by default the stored ones")
     ] = None,
@@ -35,7 +39,10 @@ def verify_(
     """Audit results: score every stored answer again, and make the tables of a page again."""
     from neuromas_env.experiments.verify import verify
 
-    found = verify(place, data=data, page=page, reader=reader, report=ConsoleReporter())
+    found = verify(
+        place, data=data, page=page, experiment=experiment, reader=reader,
+        report=ConsoleReporter(),
+    )  # fmt: skip
     tell = partial(say, Console())
     tell(
         f"{found.stores} {'store' if found.stores == 1 else 'stores'}, {found.cells:,} cells: "

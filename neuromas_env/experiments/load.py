@@ -276,6 +276,11 @@ def _check_shown(study: Study, arm: Arm) -> None:
     """Check that a table can show an arm."""
     if arm.kind != "train":
         raise InputError(f"a table must have trained arms, got one of kind {arm.kind}")
+    if study.kind == "discrete" and not study.claims and set(arm.tasks) != set(study.tasks):
+        raise InputError(
+            "a table that compares no arms ranks them over all its tasks: this one must have "
+            f"{', '.join(study.tasks)}, got {', '.join(arm.tasks)}"
+        )
     if study.kind == "language" and not TrainConfig.from_mapping(arm.options).validate_questions:
         raise InputError("validate_questions must be at least 1 in a table, got 0")
 

@@ -58,9 +58,11 @@ def run_experiment(
 
     out, report = Path(out), report or Reporter()
     with lock(out / LOCK, out):
-        _check_same(out / HEAD, experiment, data)
-        made = _note_start(out / HEAD, experiment, command)
+        held = _checked(out / HEAD, experiment, data)
         studies = open_studies(experiment, out, data, report)
+        # Written when nothing is wrong with the studies: else another --data would be refused.
+        write(out / HEAD, json.dumps(held, indent=1))
+        made = _note_start(out / HEAD, experiment, command)
         for running in studies:
             running.go()
         return write_report(experiment, studies, out, made)
@@ -96,8 +98,8 @@ def _home(experiment: Experiment) -> Path:
     return next((place for place in places if (place / SCALES).is_file()), HOME)
 
 
-def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
-    """Note what a folder holds, and refuse to mix it with something else; seeds may be added."""
+def _checked(head: Path, experiment: Experiment, data: str | None) -> dict[str, Any]:
+    """Return what a folder holds, and refuse to mix it with something else; seeds may be added."""
     wanted: dict[str, Any] = {"name": experiment.name, "data": data}
     if not all(study.table for study in experiment.studies):
         wanted["scale"] = experiment.scale
@@ -130,7 +132,7 @@ def _check_same(head: Path, experiment: Experiment, data: str | None) -> None:
                 "give another folder with --out"
             )
     # A table may be gone on with at another scale, and its report is then of that one.
-    write(head, json.dumps(known | wanted | {"scale": experiment.scale}, indent=1))
+    return known | wanted | {"scale": experiment.scale}
 
 
 def _note_start(head: Path, experiment: Experiment, command: str | None) -> list[dict[str, str]]:

@@ -21,8 +21,9 @@ from neuromas_env.bench.store import FILE, Cell, Store
 from neuromas_env.bench.stored import actions_of, answer_in, read_said
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import answers
-from neuromas_env.experiments.load import load
+from neuromas_env.experiments.load import list_experiments, load
 from neuromas_env.experiments.run import HEAD, open_studies, run_experiment
+from neuromas_env.experiments.spec import FILE as YAML
 from neuromas_env.files import read
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks import Example, Task, make_task
@@ -73,6 +74,7 @@ def verify(
     *,
     data: str | Path | None = None,
     page: str | Path | None = None,
+    experiment: str | Path | None = None,
     reader: str | None = None,
     report: Reporter | None = None,
 ) -> Audit:
@@ -86,12 +88,14 @@ def verify(
         place: A folder with results, or an archive of one: `.tar.xz`, or `.sqlite.xz` of a store.
         data: Folder with benchmark rows, for tasks that need them.
         page: A page, each row of whose tables the stored answers must give.
+        experiment: For a page of an experiment that is not of this package, the folder of its
+            `experiment.yaml`.
         reader: Reader whose scores the page has, None for the stored ones.
         report: Told how the work goes on.
 
     Raises:
-        InputError: The place holds no results, a file of it cannot be read, or a reader is
-            unknown.
+        InputError: The place holds no results, a file of it cannot be read, a reader is unknown, or
+            an experiment is given without need or is not known.
     """
     audit, report = Audit(), report or Reporter()
     with unpacked(Path(place)) as folder:
@@ -99,12 +103,14 @@ def verify(
         heads = sorted(folder.rglob(HEAD))
         if not files and not heads:
             raise InputError(f"{place} holds no results; give a folder with {FILE} or {HEAD}")
+        if experiment is not None and (page is None or not heads):
+            raise InputError("experiment must be left out without a page of an experiment")
         for file in files:
             # A copy is of the present version, whatever the file's.
             with Store(file.parent) as stored, stored.copy() as store:
                 _check_store(store, str(file.relative_to(folder)), data, audit, report)
         if page is not None:
-            made = [_experiment(head.parent, data) for head in heads] or [
+            made = [_experiment(head.parent, data, experiment) for head in heads] or [
                 make_markdown(file.parent, reader=reader, data=data) for file in files
             ]
             _check_page(Path(page), made, audit)
@@ -251,35 +257,50 @@ def _answer(message: str, task: Task | None) -> str:
     return symbols[vote(symbols).winner or 0] if symbols else ""
 
 
-def _experiment(folder: Path, data: str | Path | None) -> str:
+def _experiment(folder: Path, data: str | Path | None, experiment: str | Path | None) -> str:
     """Make the report of an experiment again, in a copy."""
     with tempfile.TemporaryDirectory() as made:
         copy = Path(made) / folder.name
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
-        return remake(copy, data).read_text(encoding="utf-8")
+        return remake(copy, data, experiment).read_text(encoding="utf-8")
 
 
-def remake(folder: Path, data: str | Path | None = None) -> Path:
+def remake(
+    folder: Path, data: str | Path | None = None, experiment: str | Path | None = None
+) -> Path:
     """Write the report of a finished experiment again, without any training; return its path.
 
     Args:
         folder: Of the experiment, as `neuromas experiment` left it.
         data: Folder with benchmark rows, by default the one that was used.
+        experiment: Folder of its `experiment.yaml`, by default found by its name.
 
     Raises:
-        InputError: Results are missing.
+        InputError: Results are missing, or no experiment has its name.
     """
     head = read(folder / HEAD)
     rows = str(data) if data else head.get("data")
-    experiment = load(head["name"], scale := head.get("scale", "tiny"))
-    usual = max(study.seeds for study in experiment.studies)
+    scale = head.get("scale", "tiny")
+    place = _place(head["name"]) if experiment is None else experiment
+    found = load(place, scale)
+    usual = max(study.seeds for study in found.studies)
     if (seeds := _seeds(head["made"], usual)) != usual:
-        experiment = load(head["name"], scale, seeds)
-    for running in open_studies(experiment, folder, rows, Reporter()):
+        found = load(place, scale, seeds)
+    for running in open_studies(found, folder, rows, Reporter()):
         for run in (*running.pilots(), *running.runs()):
             if not running.backend.finished(run.arm, running.path(run)):
                 raise InputError(f"{folder} lacks a result: {running.path(run).name}")
-    return run_experiment(experiment, folder, data=rows)
+    return run_experiment(found, folder, data=rows)
+
+
+def _place(name: str) -> str:
+    """Return the name of an experiment, where it can be found by it."""
+    if name not in list_experiments() and not (Path(name) / YAML).is_file():
+        raise InputError(
+            f"the experiment {name!r} is not one of this package; give the folder that holds its "
+            f"{YAML} with --experiment"
+        )
+    return name
 
 
 def _seeds(made: Sequence[Mapping[str, str]], usual: int) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from neuromas_env.checks import Share, check, shown
 from neuromas_env.errors import InputError, unknown
 
@@ -78,10 +76,15 @@ class Score:
         """Check the values, and make plain floats of truth values and numpy's numbers."""
         for name in ("strict", "extracted"):
             if type(value := getattr(self, name)) is not float or not 0.0 <= value <= 1.0:
-                plain = bool(value) if isinstance(value, np.bool_) else value
-                plain = float(plain) if isinstance(plain, bool) else plain
-                object.__setattr__(self, name, check(name, plain, Share))
+                object.__setattr__(self, name, check(name, _plain(value), Share))
         if self.reason not in _REASONS:
             raise unknown("reason", self.reason, _REASONS)
         if self.answer is not None:
             check("answer", self.answer, str)
+
+
+def _plain(value: object) -> object:
+    """Return a truth value, also one of numpy's, as a float; numpy is loaded for it alone."""
+    import numpy as np
+
+    return float(value) if isinstance(value, bool | np.bool_) else value

@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from neuromas_env.agents.engines.base import TrainableEngine
-from neuromas_env.agents.learners.base import Learner
+from neuromas_env.agents.learners.base import OWN_OPTIONS, Learner
 from neuromas_env.agents.learners.tabular import TabularEngine
 from neuromas_env.agents.llm import llm_network
 from neuromas_env.agents.training.config import TrainConfig
+from neuromas_env.errors import InputError
 from neuromas_env.policy import Engine, Sampling, Trajectory
 from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
@@ -22,6 +23,7 @@ from neuromas_env.testing.faults import equal, guarded, short, tell
 from neuromas_env.topology import Topology
 
 _TOPOLOGY, _ROUNDS = Topology.parse("2-1"), Topology.parse("2-1:rounds=2")
+_FLAGS = ("deals_parts", "own_advantages", "grows", "rounds", "warms_up")
 _PLAIN = (str, int, float, bool, type(None))
 """What a checkpoint holds besides tensors, tables and lists."""
 
@@ -33,9 +35,10 @@ def check_learner(
 ) -> None:
     """Check that a learner keeps its contract, and say everything that is wrong with it.
 
-    It learns twice from eight episodes of the network `2-1` on `signal`. Between the two, another
-    one of its class takes its state over; both must then do the same. One that declares `rounds`
-    also learns from episodes of two rounds.
+    What the class declares is checked first: its flags, its `options`, and that `check` refuses the
+    options of other learners alone. It learns twice from eight episodes of the network `2-1` on
+    `signal`. Between the two, another one of its class takes its state over; both must then do the
+    same. One that declares `rounds` also learns from episodes of two rounds.
 
     Args:
         learner: A subclass of `Learner`.
@@ -63,7 +66,47 @@ def check_learner(
     def faults() -> Iterator[str]:
         yield from _faults(learner.make(engine, _TOPOLOGY.nodes, options), engine, again)
 
-    tell(name, guarded("learning", faults))
+    declared = guarded("check()", lambda: _declared(learner, options))
+    tell(name, [*declared, *guarded("learning", faults)])
+
+
+def _declared(learner: type[Learner], config: Any) -> Iterator[str]:
+    """Yield what is wrong with the attributes of a class and with what it refuses."""
+    for name in _FLAGS:
+        if not isinstance(value := getattr(learner, name), bool):
+            yield f"{name} must be True or False, not {short(value)}"
+    if not callable(learner.prompt):
+        yield f"prompt must be a function, not {short(learner.prompt)}"
+    options = learner.options
+    if not isinstance(options, tuple | list | set | frozenset):
+        yield f"options must be a tuple of names such as ('gamma',), not {short(options)}"
+        return
+    for name in options:
+        if name not in OWN_OPTIONS:
+            yield f"options must be of {', '.join(OWN_OPTIONS)}, not {short(name)}"
+    if not isinstance(config, TrainConfig) or _refused(learner, config):
+        return
+    for name in OWN_OPTIONS:
+        refused = _refused(learner, replace(config, **{name: _another(getattr(config, name))}))
+        if refused and name in options:
+            yield f"check() refuses {name}, which options has"
+        elif not refused and name not in options:
+            yield f"check() must refuse {name}, which options lacks; call super().check(config)"
+
+
+def _refused(learner: type[Learner], config: TrainConfig) -> bool:
+    try:
+        learner.check(config)
+    except InputError:
+        return True
+    return False
+
+
+def _another(value: Any) -> Any:
+    """Return another value than that of an option."""
+    if isinstance(value, bool):
+        return not value
+    return value / 2 if value else 1
 
 
 def _faults(

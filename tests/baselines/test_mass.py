@@ -57,6 +57,11 @@ def test_stages_follow_one_another_and_the_better_stays(tmp_path):
     assert trajectory.score.extracted == 1 and len(requests) == 1
 
 
+def test_a_block_is_scored_on_questions_that_have_not_chosen_its_instruction(tmp_path):
+    # The better instruction wins on the first questions, and counts from the next ones on.
+    assert learn(3, tmp_path).state["scores"] == {"predict": [0.0, 1.0], "aggregate": [1.0]}
+
+
 @pytest.mark.slow
 def test_a_workflow_that_is_better_replaces_the_best_so_far(tmp_path):
     def debaters(request, number):

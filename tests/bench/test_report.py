@@ -219,6 +219,32 @@ def test_a_line_says_what_it_speaks_about(tmp_path):
     assert all(len(grid.head) <= 8 for grid in grids)
 
 
+def test_what_training_took_is_the_mean_of_several_trainings(tmp_path):
+    run = {"study": "chars", "adapters": {"arm": "x"}}
+
+    def trained(name, *calls, **settings):
+        each = [{"calls": count, "steps": 4} if count else None for count in calls]
+        return [
+            (cell(name, seed, facts={"trainable": 9, "training": took}, **settings), answers(MOST))
+            for seed, took in enumerate(each)
+        ]
+
+    lines = lines_of(
+        tmp_path,
+        *trained("arm", 1001, 3001, 5002, **run),
+        *trained("unknown", 1001, None, **run),
+        *trained("neuromas@a", 70, 70),
+        (cell("direct"), answers(FEW)),
+    )
+    assert [line.training and line.training["calls"] for line in lines] == [9004 / 3, None, 70, {}]
+    [grid] = [g for g in tables.make_grids(lines, "extracted") if "cost of training" in g.title]
+    rows = [dict(zip(grid.head, row, strict=True)) for row in grid.rows]
+    assert [(row["calls"], row["steps"]) for row in rows] == [
+        ("3,001", "4"), ("?", "?"), ("70", "4"),
+    ]  # fmt: skip
+    assert grid.note == "The mean of a row's training runs."
+
+
 def test_trainings_are_paired_by_their_seeds(tmp_path):
     run = {"study": "chars", "adapters": {"arm": "x"}}
     lines = lines_of(

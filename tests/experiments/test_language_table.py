@@ -97,11 +97,25 @@ def test_the_peak_is_that_of_the_weights_that_are_kept(reward, peak):
     )  # fmt: skip
 
 
-def run(test, before=(0.1, 0.2), constant=0.3):
-    return Reached(before, test, test, test, constant, 0.1, 0.0, 5.0, [(0, 0.1), (9, test[0])])
+def run(test, before=(0.1, 0.2), constant=0.3, final=None):
+    final = final or test
+    return Reached(before, test, final, test, constant, 0.1, 0.0, 5.0, [(0, 0.1), (9, test[0])])
 
 
-def test_targets_are_counted_by_strict_test_scores():
+def test_a_start_is_compared_with_the_end_on_validation_questions_alone():
+    found = {
+        ("arm", "fell"): [run((0.5, 0.5), before=(0.9, 0.9), final=(0.8, 0.8))],
+        ("arm", "harder test questions"): [run((0.5, 0.5), before=(0.9, 0.9), final=(0.9, 0.9))],
+    }
+    grid = language_table.targets({"arm": None}, found)
+    assert (
+        dict(zip(grid.head, grid.rows[0], strict=True))["below its start or a constant answer"]
+        == "1"
+    )
+    assert "both on validation questions" in grid.note
+
+
+def test_targets_are_counted_by_strict_scores():
     found = {
         ("arm", "good"): [run((0.5, 0.5)), run((0.4, 0.5))],
         ("arm", "worse than a constant"): [run((0.2, 0.9)), run((0.2, 0.9))],
@@ -115,6 +129,17 @@ def test_targets_are_counted_by_strict_test_scores():
         ("good", "30.0", "10.0, 20.0", "50.0, 75.0", "50.0, 75.0", "50.0, 75.0", "-", "0.100",
          "0.0", "5"),
     )  # fmt: skip
+
+
+def test_what_a_learner_refuses_is_said_before_any_arm_is_trained(tmp_path):
+    mine, out = tmp_path / "mine", tmp_path / "out"
+    write(mine, tmp_path / "nowhere")
+    text = yaml.safe_load((mine / "experiment.yaml").read_text())
+    text["language"]["arms"]["alone"] = {"learner": "counterfactual", "shaping": "length=1"}
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(InputError, match="arm 'alone': shaping must be left out with learner"):
+        run_experiment(load(mine, "mini"), out)
+    assert not (out / "experiment.json").exists()  # what is mended may be run there
 
 
 def test_a_table_tries_no_rates(tmp_path):

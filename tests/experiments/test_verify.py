@@ -166,12 +166,8 @@ def test_answers_of_several_rounds_and_of_games_give_their_scores_again(tmp_path
     assert "scored again as" in verify(tmp_path).faults[0]
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
-def test_a_table_is_made_again_at_the_scale_and_with_the_seeds_of_its_last_run(
-    tmp_path, monkeypatch
-):
-    mine = tmp_path / "mine"
+def own_table(mine):
+    """A discrete experiment of one's own."""
     mine.mkdir()
     part = {"tasks": ["xor-easy-v0"], "arms": {"IQL": {"learner": "IQL", "start": "own"}}}
     text = {"title": "Mine", "table": "it.", "scales": ["tiny", "long"], "study": part}
@@ -182,6 +178,29 @@ def test_a_table_is_made_again_at_the_scale_and_with_the_seeds_of_its_last_run(
         for scale, count in updates.items()
     }
     (mine / "scales.yaml").write_text(yaml.safe_dump(scales))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_the_page_of_an_experiment_of_ones_own_is_made_again_from_its_folder(tmp_path, capsys):
+    own_table(tmp_path / "mine")
+    out = tmp_path / "out"
+    page = run_experiment(load(tmp_path / "mine"), out)
+    with pytest.raises(InputError, match="give the folder that holds its experiment.yaml"):
+        verify(out, page=page)
+    with pytest.raises(SystemExit, match="0"):
+        main(["verify", str(out), "--page", str(page), "--experiment", str(tmp_path / "mine")])
+    assert "rows of tables stand in" in capsys.readouterr().out
+    with pytest.raises(InputError, match="experiment must be left out without a page"):
+        verify(out, experiment=tmp_path / "mine")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_table_is_made_again_at_the_scale_and_with_the_seeds_of_its_last_run(
+    tmp_path, monkeypatch
+):
+    own_table(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     run_experiment(load("mine", "long", 2), out, command="neuromas experiment --seeds 2")

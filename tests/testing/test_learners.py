@@ -46,7 +46,38 @@ class Unstorable(Counter):
         return {"seen": self.state["seen"], "loss": float("nan")}
 
 
-@pytest.mark.parametrize("make", [Counter, TabularReinforce])
+class Discounting(Counter):
+    options = ("gamma",)
+
+
+class Misdeclared(Counter):
+    """Declares what is none, and forgets the checks of the base class."""
+
+    options = ("gama", "rank")
+    rounds = "two"
+
+    @classmethod
+    def check(cls, config):
+        pass
+
+
+class Refusing(Counter):
+    """Refuses what it declares."""
+
+    options = ("gamma",)
+
+    @classmethod
+    def check(cls, config):
+        super().check(config)
+        if config.gamma is not None:
+            raise InputError("gamma must be left out")
+
+
+class Lone(Counter):
+    options = "gamma"
+
+
+@pytest.mark.parametrize("make", [Counter, Discounting, TabularReinforce])
 def test_sound_learners_have_no_fault(make):
     check_learner(make)
 
@@ -63,6 +94,18 @@ def test_learners_of_language_models_have_no_fault(make):
     [
         (dict, ["must be a subclass of neuromas_env.Learner"]),
         (Forgetful, ["state_dict() is not what load_state_dict() was given", "loses something"]),
+        (
+            Misdeclared,
+            [
+                "options must be of gamma, value_coef, ",
+                "sft_steps, not 'gama'",
+                "sft_steps, not 'rank'",
+                "rounds must be True or False, not 'two'",
+                "check() must refuse dpo_beta, which options lacks; call super().check(config)",
+            ],
+        ),
+        (Refusing, ["check() refuses gamma, which options has"]),
+        (Lone, ["options must be a tuple of names such as ('gamma',), not 'gamma'"]),
         (
             Unstorable,
             [

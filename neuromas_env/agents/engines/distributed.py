@@ -159,6 +159,7 @@ def run_episodes(
     examples: Sequence[Example],
     *,
     intervene: rollout.Intervene | None = None,
+    numbers: Sequence[int] | None = None,
     **options: Any,
 ) -> list[Trajectory]:
     """Run episodes as `rollout.run_episodes` does, each process those of some questions.
@@ -171,17 +172,21 @@ def run_episodes(
         examples: The questions.
         intervene: Replaces messages. It may mix the episodes of a batch, so with it every
             process runs all of them.
+        numbers: What stands for a question in the seeds, by default its place in the list.
         options: Further arguments of `rollout.run_episodes`.
     """
+    numbers = range(len(examples)) if numbers is None else numbers
     if size() == 1 or intervene is not None:
-        return rollout.run_episodes(method, task, examples, intervene=intervene, **options)
+        return rollout.run_episodes(
+            method, task, examples, intervene=intervene, numbers=numbers, **options
+        )
     own = np.array_split(np.arange(len(examples)), size())[number()].tolist()
+    chosen, theirs = [examples[i] for i in own], [numbers[i] for i in own]
     costs = method.costs
     before = [{key: replace(usage) for key, usage in cost.usage.items()} for cost in costs]
 
     def play() -> tuple[list[Trajectory], list[dict[tuple[str, str], Usage]]]:
-        chosen = [examples[i] for i in own]
-        runs = rollout.run_episodes(method, task, chosen, numbers=own, **options)
+        runs = rollout.run_episodes(method, task, chosen, numbers=theirs, **options)
         runs = [replace(run, group=own[run.group]) for run in runs]
         spent = [
             {key: _spent(usage, old.get(key)) for key, usage in cost.usage.items()}

@@ -23,6 +23,10 @@ from neuromas_env.policy import Completion, Cost, Engine, Request, Trajectory, U
 
 Key = tuple[str, bytes]
 """An adapter's name and the bytes of a prompt."""
+_NO_TABLE = (
+    "learner 'tabular' trains a TabularEngine from Python; "
+    "for language models take 'joint' or 'independent'"
+)
 
 
 class TabularEngine(Engine):
@@ -89,6 +93,15 @@ class TabularReinforce(Learner):
     warms_up = False
 
     @classmethod
+    def check(cls, config: Any) -> None:
+        """Refuse a training run, whose engine generates with a language model.
+
+        Raises:
+            InputError: Always; `make` takes an engine that has a table.
+        """
+        raise InputError(_NO_TABLE)
+
+    @classmethod
     def make(cls, engine: Any, nodes: Sequence[str], config: Any) -> Learner:
         """Make the learner from a training configuration.
 
@@ -96,10 +109,7 @@ class TabularReinforce(Learner):
             InputError: The engine has no table.
         """
         if not isinstance(engine, TabularEngine):
-            raise InputError(
-                "learner 'tabular' trains a TabularEngine from Python; "
-                "for language models take 'joint' or 'independent'"
-            )
+            raise InputError(_NO_TABLE)
         return cls(
             engine,
             nodes,

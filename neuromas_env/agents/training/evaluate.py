@@ -93,7 +93,8 @@ def evaluate(
         task: Scores the answers.
         examples: The questions.
         split: Where the questions come from, for the constant and the blind baseline.
-        seed: For policies that sample.
+        seed: For policies that sample; a question's seeds derive from it and from the question's
+            place among all.
         intervene: Replaces messages between layers.
         progress: Told after every chunk of questions.
         play: Runs the episodes, as `run_episodes` does.
@@ -112,8 +113,10 @@ def evaluate(
         done: list[Trajectory] = []
         # Of equal size, so that no chunk is left with one question, which could not be shuffled.
         for part in np.array_split(np.arange(len(examples)), math.ceil(len(examples) / CHUNK)):
-            chunk = [examples[int(i)] for i in part]
-            done += play(method, task, chunk, seed=seed + len(done), intervene=intervene)
+            numbers = part.tolist()
+            chunk = [examples[number] for number in numbers]
+            # By a question's own number: no chunk has the seeds of another, nor of another seed's.
+            done += play(method, task, chunk, seed=seed, numbers=numbers, intervene=intervene)
             if progress is not None:
                 progress(len(done), len(examples))
         spent = _difference(_total(costs, phase), before)

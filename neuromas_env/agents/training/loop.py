@@ -86,6 +86,7 @@ class Run:
         self.learner, self.trained = learner, state.trained
         self.step, self.stage = state.step, state.stage
         self.log = self._open(state.log, state.step)
+        self._watch.resume(distributed.from_main(lambda: self.log.lines()))
         for phase, adapter, *usage in state.cost:
             self.engine.cost.usage[phase, adapter] = Usage(*usage)
 

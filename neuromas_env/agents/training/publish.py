@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,8 @@ def push(run: str | Path, repo: str, private: bool = False) -> str:
     if not (run / "config.yaml").is_file():
         raise InputError(f"{run} is no run folder: it holds no config.yaml")
     if not (run / "result.json").is_file():
-        raise InputError(f"{run} has no result yet; end it with: neuromas train --resume {run}")
+        end = f"neuromas train --resume {shlex.quote(str(run))}"
+        raise InputError(f"{run} has no result yet; end it with: {end}")
     from huggingface_hub import HfApi
 
     api = HfApi(library_name="neuromas-env")

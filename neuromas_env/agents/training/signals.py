@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,7 @@ SIGNS = (
 """What is watched, in the order in which it is told."""
 MEASURES = ("cut_off", "equal_groups", "same_answer", "same_target")
 """The figures of `measures`."""
+_STEP = {"reward", "strict", "extracted", *MEASURES}
 
 
 def summary(trajectories: Sequence[Trajectory]) -> dict[str, float]:
@@ -115,6 +116,12 @@ class Watch:
         """Begin with nothing told."""
         self._lasted: Counter[str] = Counter()
         self._told: set[str] = set()
+
+    def resume(self, lines: Iterable[Line]) -> None:
+        """Take the log of a run that goes on: what its steps show was told when they were taken."""
+        for line in lines:
+            if line.keys() >= _STEP:  # other lines are events
+                self.step(line)
 
     def step(self, line: Line) -> list[str]:
         """Take a step's figures; return what the user should be told now.

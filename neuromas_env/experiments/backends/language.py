@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+from neuromas_env.agents.learners.base import learner_class
 from neuromas_env.agents.training.config import TrainConfig
 from neuromas_env.agents.training.evaluate import blank, shuffle
 from neuromas_env.agents.training.records import Metrics, Network, Result
@@ -23,7 +24,7 @@ from neuromas_env.bench.worker import answer_of
 from neuromas_env.checks import Natural
 from neuromas_env.config import read_config
 from neuromas_env.downloads import build_once, cache_dir
-from neuromas_env.errors import InputError
+from neuromas_env.errors import InputError, placed
 from neuromas_env.experiments.bound import Bound
 from neuromas_env.experiments.spec import Arm, Reached, Study, digest
 from neuromas_env.files import read, read_lines, write
@@ -66,9 +67,14 @@ class Language:
             data: Folder with benchmark rows.
 
         Raises:
-            InputError: A task's rows are missing, or two of its splits share questions.
+            InputError: A learner refuses the options of an arm, a task's rows are missing, or two
+                of its splits share questions.
         """
         self._study, self._data = study, data
+        self._usual: dict[str, Any] = {} if study.table else SETTINGS
+        for arm in study.trained():
+            with placed(f"arm {arm.name!r}"):
+                self._check(arm)
         self.tasks: dict[str, Task] = {name: make_task(name, data) for name in study.tasks}
         for name, task in self.tasks.items():
             # Missing rows are an error before hours of work, not after.
@@ -98,9 +104,14 @@ class Language:
         """
         more: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
         more |= {"eval_split": "validation"} if pilot else {"eval_questions": 0}
-        shared = {} if self._study.table else SETTINGS
         more |= {"task": task, "seed": seed, "out": str(out), "model": self.model}
-        return TrainConfig.from_mapping({**shared, **arm.options, **more, "data": self._data})
+        return TrainConfig.from_mapping({**self._usual, **arm.options, **more, "data": self._data})
+
+    def _check(self, arm: Arm) -> None:
+        """Refuse what a learner refuses, before any arm is trained."""
+        if arm.kind == "train":
+            config = TrainConfig.from_mapping({**self._usual, **arm.options})
+            learner_class(config.learner).check(config)
 
     def train(
         self, arm: Arm, task: str, seed: int, rate: float | None, out: Path, pilot: bool,

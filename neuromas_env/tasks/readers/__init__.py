@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from neuromas_env.checks import arguments
 from neuromas_env.errors import unknown
-from neuromas_env.tasks.readers.choices import extract_choice
 from neuromas_env.tasks.readers.form import Form, Reader, grade_reply
 from neuromas_env.tasks.readers.inspect_evals import INSPECT
+from neuromas_env.tasks.readers.later import later
 from neuromas_env.tasks.readers.lm_eval import LM_EVAL
-from neuromas_env.tasks.readers.numbers import extract_number
-from neuromas_env.tasks.readers.texts import extract_text
-from neuromas_env.tasks.readers.words import extract_word
 
 __all__ = ["READERS", "Form", "Reader", "get_reader", "grade_reply"]
 
 READERS = {
-    "neuromas": Reader("neuromas", "4", extract_choice, extract_number, extract_word, extract_text),
+    "neuromas": Reader(
+        "neuromas",
+        "4",
+        choice=later("choices:extract_choice"),
+        number=later("numbers:extract_number"),
+        word=later("words:extract_word"),
+        text=later("texts:extract_text"),
+    ),
     "lm_eval": LM_EVAL,
     "inspect": INSPECT,
 }

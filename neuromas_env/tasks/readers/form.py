@@ -9,11 +9,12 @@ from typing import Protocol
 from neuromas_env.checks import arguments
 from neuromas_env.errors import unknown
 from neuromas_env.tasks.readers.grading import grade, list_form, normalise
-from neuromas_env.tasks.readers.numbers import extract_number
+from neuromas_env.tasks.readers.later import later
 from neuromas_env.tasks.reply import Score
 
 Options = tuple[tuple[str, str], ...]
 KINDS = ("choice", "number", "word", "text")
+_extract_number = later("numbers:extract_number")
 
 
 class _ReadText(Protocol):
@@ -94,7 +95,7 @@ class Form:
     def compare(self, answer: str) -> str:
         """Return an answer in the form in which answers are compared for equality."""
         if self.kind == "number":
-            answer = extract_number(answer) or answer
+            answer = _extract_number(answer) or answer
         return list_form(answer) if self.kind == "text" else normalise(answer)
 
 

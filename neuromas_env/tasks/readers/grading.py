@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from neuromas_env.tasks.readers.characters import plain_characters
-from neuromas_env.tasks.readers.plain import without_markup
+from neuromas_env.tasks.readers.later import later
 from neuromas_env.tasks.reply import Score
 
+_without_markup = later("plain:without_markup")
 _SINGLE = re.compile(r"\(?\s?(\w)\s?\)")
 _LISTED = re.compile(r"^[ \t]*(?:[-*•>]|\d+[.)])\s+", re.MULTILINE)
 _SEPARATOR = re.compile(r"[\s,;|\[\]\"→<>]+|->")
@@ -67,7 +68,7 @@ def list_form(text: str) -> str:
         return "".join(normalise(text.replace(",", " ")).split())
     if re.match(r"\s*1[.)]\s", text):
         text = re.sub(r"(?<!\S)\d{1,3}[.)]\s", " ", text)
-    text = normalise(_LISTED.sub(" ", without_markup(plain_characters(text))))
+    text = normalise(_LISTED.sub(" ", _without_markup(plain_characters(text))))
     if "," in text:
         text = _LAST_ITEM.sub(", ", text)
     words = _SEPARATOR.split(text)

@@ -16,9 +16,13 @@ from support.tiny_runs import lines, tiny_config
 
 import neuromas_env
 from neuromas_env.agents.engines import distributed
+from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.agents.training import checkpoint
 from neuromas_env.agents.training.api import train
+from neuromas_env.baselines import make_baseline
 from neuromas_env.errors import InputError
+from neuromas_env.rollout import run_episodes
+from neuromas_env.tasks import make_task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -114,6 +118,23 @@ def test_whole_groups_are_dealt_and_the_idle_ones_last(monkeypatch):
     assert parts == [[0, 1, 2, 3], [4, 5, 6, 7]]
     busy = [{groups[i] for i in part if np.array(work)[i]} for part in parts]
     assert busy == [{1}, {3}]
+
+
+def test_questions_keep_their_numbers_whichever_process_plays_them(monkeypatch):
+    task = make_task("signal")
+    method = make_baseline("sc:k=2", task, MockEngine())
+    questions, numbers = task.examples("test")[:3], [5, 7, 9]
+    whole = run_episodes(method, task, questions, seed=1, numbers=numbers)
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    idle = ([], [{} for _ in method.costs])
+    found = []
+    for process in (0, 1):
+        monkeypatch.setattr(distributed, "number", lambda process=process: process)
+        monkeypatch.setattr(
+            distributed, "together", lambda play, at=process: [idle] * at + [play()]
+        )
+        found += distributed.run_episodes(method, task, questions, seed=1, numbers=numbers)
+    assert [run.seed for run in found] == [run.seed for run in whole]
 
 
 def test_a_launcher_that_starts_one_process_of_several_is_refused(monkeypatch):

@@ -168,7 +168,7 @@ def test_who_learns_from_one_turn_a_node_says_so(name):
         f"learner {name!r} learns from one turn of each node: topology must have 1 round, "
         "got '2-1:rounds=2'"
     )
-    for other in ("joint", "independent", "magrpo", "tabular"):
+    for other in ("joint", "independent", "magrpo"):
         learner_class(other).check(replace(config, learner=other))
 
 

@@ -89,6 +89,26 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(model, tmp_path):
     assert_same_end(tmp_path / "straight", run)
 
 
+def test_a_sign_is_told_once_in_a_run_however_often_it_is_stopped(model, tmp_path):
+    told = []
+
+    class Stopping(At):
+        def note(self, text):
+            told.append(text) if "of the replies are cut off" in text else None
+
+    def stop(step):
+        return Stopping(step, lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(tiny_config(model, run, steps=7), report=stop(3))
+    assert not told
+    with pytest.raises(Interrupted):
+        resume(run, report=stop(6))
+    resume(run, report=stop(None))
+    assert [text.partition(":")[0] for text in told] == ["step 5"]
+
+
 def test_named_nodes_are_trained_alone(model, tmp_path):
     train(tiny_config(model, tmp_path / "run", train_nodes="node_1"))
     end = checkpoint.latest(tmp_path / "run")

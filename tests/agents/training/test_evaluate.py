@@ -19,6 +19,7 @@ from neuromas_env.agents.training.evaluate import (
 from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Completion, Cost, Engine, Policy, Request, Usage
+from neuromas_env.rollout import run_episodes
 from neuromas_env.tasks import make_task
 from neuromas_env.topology import Topology
 
@@ -121,6 +122,29 @@ def test_progress_can_stop_an_evaluation():
     with pytest.raises(KeyboardInterrupt):
         evaluate(echo_team(), task, examples * 40, progress=progress)
     assert seen[0][1] == 160 and 0 < seen[0][0] <= CHUNK
+
+
+class Noting(Echo):
+    """Says its part, and keeps the seeds that it is given."""
+
+    def __init__(self):
+        self.seeds = []
+
+    def request(self, observation, seed):
+        self.seeds.append(seed)
+        return super().request(observation, seed)
+
+
+def test_no_seed_of_an_evaluation_is_drawn_twice_nor_by_another_ones_seed():
+    task, examples = signal()
+    questions, single = examples * 33, Topology.parse("1")  # 132 of them, in chunks of 44
+    first, other, whole = Noting(), Noting(), Noting()
+    evaluate(Method(single, {"node_0": first}), task, questions, seed=0)
+    evaluate(Method(single, {"node_0": other}), task, questions, seed=44)
+    assert len({*first.seeds, *other.seeds}) == 2 * len(questions)
+    # They are those of each question's own number, however many run at once.
+    run_episodes(Method(single, {"node_0": whole}), task, questions, seed=0)
+    assert first.seeds == whole.seeds
 
 
 def test_an_evaluation_survives_json():

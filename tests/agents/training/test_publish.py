@@ -172,9 +172,11 @@ def test_no_network(run, hub, capsys, monkeypatch):
 def test_what_is_no_finished_run_is_refused(run, hub, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is no run folder: it holds no config.yaml"):
         push(tmp_path, "me/net")
-    (tmp_path / "config.yaml").touch()
-    with pytest.raises(InputError, match=f"no result yet; .*train --resume {tmp_path}"):
-        push(tmp_path, "me/net")
+    unfinished = tmp_path / "my run"
+    unfinished.mkdir()
+    (unfinished / "config.yaml").touch()
+    with pytest.raises(InputError, match=f"no result yet; .*train --resume '{unfinished}'"):
+        push(unfinished, "me/net")
     assert not hub.asked
 
 

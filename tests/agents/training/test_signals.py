@@ -52,6 +52,17 @@ def test_a_sign_is_told_once_when_it_has_lasted(name):
     assert says in line and f"for {IN_A_ROW} steps" in line and "{" not in line
 
 
+def test_a_run_that_goes_on_is_told_what_is_new_alone():
+    cut = FINE | {"cut_off": 1.0}
+    log = [{"event": "before", "step": 0, "evaluation": None}, *[cut] * (IN_A_ROW - 1)]
+    stopped, later = Watch(), Watch()
+    stopped.resume(log)
+    [told] = stopped.step(cut)  # the steps of the log count
+    assert "cut off" in told
+    later.resume([*log, cut])
+    assert not any(later.step(cut) for _ in range(2 * IN_A_ROW))
+
+
 def test_a_sign_that_does_not_last_is_not_told():
     watch = Watch()
     for step in range(40):
