@@ -38,7 +38,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """Replace what arithmatex has marked; let figures, small on a phone, lead to their full size."""
+    """Replace what arithmatex has marked; let a figure lead to its full size."""
     return _FIGURE.sub(r'<a href="\1">\g<0></a>', _MATH.sub(_formula, html))
 
 

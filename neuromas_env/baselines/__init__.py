@@ -78,14 +78,14 @@ _BUILT_IN = {
         "Least-to-Most: sub-questions in turn, each with the answers before it",
     ),
     "tot": ("tot:tot", "Tree of Thoughts: propose, rate and prune next steps, then answer"),
-    "react": ("react:react", "ReAct: reason, call a tool, read what it returns, and go on"),
+    "react": ("react:react", "ReAct: reason, call a tool, read what it returns, continue"),
     "autogen": ("autogen:autogen", "AutoGen: an assistant and a proxy that runs what it writes"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
     "goa_longctx": (
         "goa_longctx:goa_longctx",
         "chains of workers read a long document in chunks; direct prompting on short questions",
     ),
-    "self_check": ("self_check:self_check", "votes weighted by deriving every step anew"),
+    "self_check": ("self_check:self_check", "votes weighted by deriving every step again"),
     "self_check_two_stage": (
         "self_check:self_check_two_stage",
         "the same with one checking call per solution",
@@ -103,7 +103,7 @@ _BUILT_IN = {
         "agentnet.method:AGENTNET",
         "AgentNet: agents pass on, split or solve, as learned",
     ),
-    "dylan": ("dylan:DYLAN", "DyLAN: layers of agents that rate one another, the best go on"),
+    "dylan": ("dylan:DYLAN", "DyLAN: layers of agents that rate one another, the best continue"),
     "mass": ("mass:MASS", "MASS: prompts, a workflow and its prompts, learned in turn"),
 }
 

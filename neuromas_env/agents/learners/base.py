@@ -237,7 +237,7 @@ def returns_to_go(trajectories: Sequence[Trajectory], discount: float = 1.0) -> 
 
     Args:
         trajectories: The batch.
-        discount: What is left of a reward that comes a round later.
+        discount: Factor of a reward that comes a round later.
 
     Args:
         trajectories: The batch, the episodes of a question side by side.
