@@ -8,10 +8,10 @@ and its options with their canonical values as defaults, and returns a `Method`:
     options          optional function of the question's text: mask or graph of its episode
     labels, name     for people
     calls, sampled   most model calls per question; whether the seed matters (if not, run once)
-    run(task, examples, seed=...)   trajectories, by the loop that runs trained networks
-    tied(trajectory)                whether a tie was broken; None if nothing is voted on
+    tied(trajectory) whether a tie was broken; None if nothing is voted on
 
-`make_baseline("sc:k=5,temperature=0.7", task, engine)` builds one. Besides its own
+`make_baseline("sc:k=5,temperature=0.7", task, engine)` builds one, and
+`run_episodes` runs it as it runs trained networks. Besides its own
 options every baseline takes `temperature` (of all nodes), `max_new_tokens` (of every
 reply) and, where models read one another, `prompts=role_free` for the prompt of trained
 networks in place of the method's own. What is not given is canonical.

@@ -77,7 +77,7 @@ def adapt(
         task: What it is adapted to.
         engine: Serves all nodes; its cost is counted under the phase `train`.
         iterations: How many are to be done in all.
-        out: Folder of the result; one that holds fewer iterations of the same is gone on with.
+        out: Folder of the result; one that holds fewer iterations of the same is continued.
         seed: Iteration i depends on it and i alone. Its questions are those of a training step
             of as many questions with this seed.
         report: Shows how far it is.
