@@ -27,6 +27,7 @@ from workload import Ours
 from neuromas_env.agents.engines.forward.prefix import common_prefix
 from neuromas_env.agents.engines.transformers import TransformersEngine
 from neuromas_env.agents.learners.reinforce import Reinforce
+from neuromas_env.agents.learners.warm_up import WarmUp
 from neuromas_env.cli.app import main as neuromas
 
 WORTH = 0.15
@@ -55,7 +56,7 @@ class Drafts:
 
     def line(self, name, runs):
         """A line about a step's replies, which are the next step's drafts."""
-        turns = [turn for run in runs for turn in run.turns]
+        turns = [turn for run in runs for turn in run.turns if turn.completion is not None]
         seen = accepted = tokens = 0
         replies, longest, remaining = {}, {}, {}
         for turn in turns:
@@ -97,18 +98,23 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     chosen, options = parser.parse_known_args()
     torch.set_num_threads(chosen.threads)
-    cut, update, steps, seen = TransformersEngine.micro_batches, Reinforce.update, count(1), []
-    drafts = Drafts()
+    cut, update, gather = TransformersEngine.micro_batches, Reinforce.update, WarmUp.gather
+    steps, seen, sampled, drafts = count(1), [], [], Drafts()
 
     def watched_cut(engine, rows, budget=None):
         seen.append(list(rows))
         return cut(engine, rows, budget)
 
-    def watched_update(learner, runs):
+    def watched_gather(learner, *arguments):
+        sampled[:] = gather(learner, *arguments)
+        return list(sampled)
+
+    def watched_update(learner, runs, *weights):
         seen.clear()
-        metrics = update(learner, runs)
+        metrics = update(learner, runs, *weights)
         step, rows = next(steps), max(seen, key=len, default=[])
-        print(drafts.line(f"step {step}", runs), flush=True)
+        # A warm-up trains on replies that are cut to their answers; drafts follow what was sampled.
+        print(drafts.line(f"step {step}", sampled or runs), flush=True)
         if rows and step in chosen.steps:
             print(line(f"step {step}", learner._engine, rows), flush=True)
         return metrics
@@ -116,6 +122,7 @@ def main():
     with (
         patch.object(TransformersEngine, "micro_batches", watched_cut),
         patch.object(Reinforce, "update", watched_update),
+        patch.object(WarmUp, "gather", watched_gather),
     ):
         if chosen.job == "comlrl":
             ours = Ours(3)
