@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS, _STEP, _MARKERS = 3, 7.0, "osD^v"
-_WIDE, _HIGH, _ENTRY, _LINE = 4.3, 4.0, 2.8, 0.17
-"""Inches: a panel's width and height, those of an entry of the legend."""
+_WIDE, _HIGH, _MARK, _LETTER, _LINE = 4.3, 4.0, 0.5, 0.065, 0.17
+"""Inches: width and height of a panel; of the legend the mark, a letter and the height of a line."""
 
 
 def accuracy_against_tokens(lines: Sequence[Line], score: str) -> Figure:
@@ -72,7 +72,8 @@ def _panels(
         axes = figure.add_subplot(height, width, number)
         entries |= _panel(axes, [li for li in lines if li.task == task], score, cost, front, looks)
         axes.set(title=_literal(task), xlabel=name, ylabel=f"{score} score, %")
-    columns = max(1, int(_WIDE * width / _ENTRY))
+    entry = _MARK + _LETTER * max(map(len, entries))
+    columns = max(1, int(_WIDE * width / entry))
     below = _LINE * (ceil(len(entries) / columns) + 1)
     figure.set_size_inches(_WIDE * width, _HIGH * height + below)
     figure.legend(

@@ -352,7 +352,9 @@ def test_plots_show_every_method_and_are_reproducible(tmp_path):
 
 def test_a_long_legend_stays_within_its_figure(tmp_path):
     [line, *_] = sample(tmp_path)
-    figure = against_tokens([replace(line, method=f"method:k={n}") for n in range(40)], "extracted")
+    names = [f"network:topology=2-1,prompts=role_free,k={n}" for n in range(40)]
+    lines = [replace(line, method=name, task=task) for task in "tu" for name in names]
+    figure = against_tokens(lines, "extracted")
     figure.draw_without_rendering()
     [legend] = figure.legends
     assert len(legend.get_texts()) >= 40
