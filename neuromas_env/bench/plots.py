@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _COLUMNS, _STEP, _MARKERS = 3, 7.0, "osD^v"
 _WIDE, _HIGH, _MARK, _LETTER, _LINE = 4.3, 4.0, 0.5, 0.065, 0.17
-"""Inches: width and height of a panel; of the legend the mark, a letter and the height of a line."""
+"""Inches: width and height of a panel; of the legend a mark, a letter and a line's height."""
 
 
 def accuracy_against_tokens(lines: Sequence[Line], score: str) -> Figure:
