@@ -84,10 +84,22 @@ def llm_network(
     return Method(shape, team, deals_parts=deals_parts)
 
 
-def without_adapters(method: Method) -> Method:
-    """Return the method with the bare base model at every node."""
-    bare = {
-        node: replace(policy, adapter=None) if isinstance(policy, LLMPolicy) else policy
+def without_adapters(
+    method: Method, decode: Callable[[Sampling], Sampling] | None = None
+) -> Method:
+    """Return the method with the bare base model at every node.
+
+    Args:
+        method: Whose nodes lose their adapters.
+        decode: Makes how the base decodes from how a node does, by default the same.
+    """
+
+    def bare(policy: LLMPolicy) -> LLMPolicy:
+        sampling = decode(policy.sampling) if decode else policy.sampling
+        return replace(policy, adapter=None, sampling=sampling)
+
+    team = {
+        node: bare(policy) if isinstance(policy, LLMPolicy) else policy
         for node, policy in method.team.items()
     }
-    return replace(method, team=bare)
+    return replace(method, team=team)

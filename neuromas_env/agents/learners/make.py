@@ -40,8 +40,9 @@ def make_learner(
 
     return WarmUp(
         _shaped(kind.make(engine, nodes, config), config), engine, nodes, extract,
-        steps=config.warm_up_steps(), learning_rate=config.warm_up_rate,
-        weight_decay=config.weight_decay, clip=config.clip, temperature=config.temperature,
+        steps=config.warm_up_steps(), base_temperature=config.warm_up_temperature,
+        learning_rate=config.warm_up_rate, weight_decay=config.weight_decay,
+        clip=config.clip, temperature=config.temperature,
     )  # fmt: skip
 
 

@@ -6,10 +6,14 @@ imitates the replies of the untrained model, each cut to the answer that the tas
 
     loss = -1/N sum_episodes sum_nodes log p(answer, end of turn | prompt)
 
-with p the softmax of logits / temperature from which the replies are sampled, and N the number of
-episodes. Replies without an answer are left out. The gold answer is never consulted: it is STaR's
-imitation (Zelikman et al., arXiv 2203.14465) without its selection of right answers. A network that
-imitated its own replies instead would drift, as mistakes become what is imitated next.
+with p the softmax of logits / temperature from which the learner samples later, and N the number of
+episodes. The gold answer is never consulted: it is STaR's imitation (Zelikman et al., arXiv
+2203.14465) without its selection of right answers. A network that imitated its own replies instead
+would drift, as mistakes become what is imitated next.
+
+The base decodes at a low temperature, where its answers are better, but not at 0, where a task
+whose greedy answers are all alike would leave nothing to explore. Its replies have room to end:
+one that is cut off, or has no answer, is left out.
 
 The steps have an optimiser of their own at a constant rate. The learner takes over with a fresh
 one, and its schedule begins then: what follows is the same for all learners.
@@ -28,12 +32,14 @@ from neuromas_env.agents.learners.base import Learner, Play
 from neuromas_env.agents.learners.reinforce import Reinforce
 from neuromas_env.agents.llm import without_adapters
 from neuromas_env.method import Method
-from neuromas_env.policy import Completion, Trajectory, Turn
+from neuromas_env.policy import Completion, Sampling, Trajectory, Turn
 
 Extract = Callable[[str, str], str | None]
 """Finds the answer in a reply to a question without the gold answer, as `Task.extract` does."""
 
 _KEY = "warm_up"
+_ROOM = 48  # tokens in which a sentence of the base ends, where a bare answer needs a few
+_SHARE = 16  # a reply's room is at most this part of the context, which also holds the messages
 
 
 class WarmUp(Learner):
@@ -47,6 +53,7 @@ class WarmUp(Learner):
         extract: Extract,
         *,
         steps: int,
+        base_temperature: float,
         **options: Any,
     ) -> None:
         """Wrap a learner.
@@ -57,17 +64,23 @@ class WarmUp(Learner):
             nodes: Who imitates; scripts and tools among them do not.
             extract: Finds the answers.
             steps: How many imitate.
+            base_temperature: With which the base decodes what is imitated.
             **options: Of `Reinforce`, `learning_rate`, `clip` and `temperature` among them.
         """
         self._learner, self._engine, self._extract = learner, engine, extract
         self._nodes, self._total, self._steps = frozenset(nodes), steps, 0
+        self._base_temperature = base_temperature
         self._imitation = Reinforce(engine, nodes, **options)
 
     def gather(self, play: Play, method: Method) -> list[Trajectory]:
         """Play the step's questions, at first with the bare base at every node."""
         if self._steps < self._total:
-            return play(without_adapters(method))
+            return play(without_adapters(method, self._decode))
         return self._learner.gather(play, method)
+
+    def _decode(self, own: Sampling) -> Sampling:
+        room = min(_ROOM, (self._engine.context_length or _ROOM * _SHARE) // _SHARE)
+        return Sampling(self._base_temperature, max(own.max_new_tokens, room))
 
     def update(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Imitate, or in later steps let the learner learn; see `Learner.update`.
@@ -100,7 +113,7 @@ class WarmUp(Learner):
         turns, found = list(trajectory.turns), np.zeros(len(trajectory.turns))
         for place, turn, reply in self._replies(trajectory):
             answer = self._extract(trajectory.example.question, turn.text)
-            if answer is not None:
+            if answer is not None and reply.finished:
                 ids = np.asarray(self._engine.encode_reply(answer))
                 said = replace(reply, ids=ids, logprobs=np.zeros(len(ids), "float32"))
                 turns[place] = replace(turn, adapter=turn.node, completion=said)

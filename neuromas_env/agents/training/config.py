@@ -123,6 +123,9 @@ class TrainConfig(Options):
         low=0,
     )
     warm_up_rate: float = _learning(1e-3, "learning rate of these steps", above=0)
+    warm_up_temperature: float = _learning(
+        0.3, "with which the base decodes the replies that are imitated", low=0
+    )
     warmup_steps: int = _learning(
         3, "steps, after those of warm_up, over which the learning rate grows", low=0
     )

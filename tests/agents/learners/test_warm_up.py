@@ -45,6 +45,15 @@ def episodes(engine, seed=0, rollouts=8, learner=None):
     return [replace(run, reward=float(i % 2)) for i, run in enumerate(runs)]
 
 
+def marked(runs, finished):
+    """The same episodes, whose replies were cut off or not."""
+
+    def marked_turn(turn):
+        return replace(turn, completion=replace(turn.completion, finished=finished))
+
+    return [replace(run, turns=tuple(map(marked_turn, run.turns))) for run in runs]
+
+
 def weights(engine):
     return {n: engine.adapters.parameters(n)["logits"].detach().clone() for n in NODES}
 
@@ -74,6 +83,29 @@ def test_first_steps_imitate_what_the_reader_finds_in_the_bases_replies(name):
     after = episodes(engine, rollouts=4, learner=learner)
     assert all(turn.adapter == turn.node for run in after for turn in run.turns)
     assert "imitated" not in learner.update(after)
+
+
+@pytest.mark.parametrize(("context", "room"), [(None, 48), (2048, 48), (256, 16), (64, 9)])
+def test_the_base_has_room_to_end_its_sentences_where_the_context_has(monkeypatch, context, room):
+    asked = []
+    engine = toy()
+    engine.context_length = context
+    generate = engine.generate
+    monkeypatch.setattr(engine, "generate", lambda r: asked.extend(r) or generate(r))
+    network = llm_network("2-1", TASK, engine, Sampling(0.9, 9))
+    made("joint", engine, warm_up_temperature=0.4).gather(
+        lambda method: run_episodes(method, TASK, TASK.examples("train")[:2]), network
+    )
+    assert {request.sampling for request in asked} == {Sampling(0.4, room)}
+    assert {request.adapter for request in asked} == {None}
+
+
+def test_a_reply_that_is_cut_off_teaches_nothing():
+    engine = toy()
+    before = weights(engine)
+    runs = marked(episodes(engine), False)
+    assert made("joint", engine, extract=lambda question, reply: "a").update(runs)["imitated"] == 0
+    assert all(torch.equal(before[node], now) for node, now in weights(engine).items())
 
 
 def test_by_default_a_fifth_of_the_steps_imitate():
@@ -201,7 +233,7 @@ def test_a_step_goes_along_the_gradient_of_the_bare_answers():
 
     engine = tiny_engine("llama")
     network = llm_network("2-1", TASK, engine, Sampling(0.7, 6))
-    runs = run_episodes(network, TASK, TASK.examples("train"), seed=1, rollouts=2)
+    runs = marked(run_episodes(network, TASK, TASK.examples("train"), seed=1, rollouts=2), True)
     turns = [turn for run in runs for turn in run.turns]
     said = {turn.text: "ABCD"[i % 4] for i, turn in enumerate(turns)}
     rows = [
