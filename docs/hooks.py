@@ -14,6 +14,8 @@ from latex2mathml.converter import convert
 from reference_pages import filled
 
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+_FIGURE = re.compile(r'<img [^>]*src="([^"]+\.svg)"[^>]*>')
+_OPTION = re.compile(r"<code>(?=--[^<]{1,28}</code>)")
 _PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
@@ -37,8 +39,9 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """Replace what arithmatex has marked."""
-    return _MATH.sub(_formula, html)
+    """Replace what arithmatex has marked; let figures lead to their full size; mark options."""
+    html = _FIGURE.sub(r'<a href="\1">\g<0></a>', _MATH.sub(_formula, html))
+    return _OPTION.sub('<code class="option">', html)
 
 
 def _formula(match: re.Match[str]) -> str:

@@ -45,7 +45,8 @@ def experiment(head: Path, archive: Path, page: Path) -> str:
     known = read(head)
     scale = known.get("scale", "tiny")
     command = f"neuromas experiment {known['name']}{'' if scale == 'tiny' else f' --scale {scale}'}"
-    check = f"neuromas verify {archive.relative_to(ROOT)} --page {page.relative_to(ROOT)}"
+    checked = f"neuromas verify {archive.relative_to(ROOT)}"
+    check = f"{checked} \\\n        --page {page.relative_to(ROOT)}"
     return (
         f"{text}\nAll answers and outcomes: [{archive.name}]({archive.name}). Unpacked, the first "
         "command makes this report from them; the second checks the page against its archive:\n\n"

@@ -87,6 +87,7 @@ def _console(lines: Iterable[str]) -> str:
 def _split(option: str, about: str) -> tuple[str, str, str]:
     found = _DEFAULT.search(about)
     default = "" if found is None else f"`{found[1]}`" if found[1] else "must be given"
+    option = option.replace("<int range>", "<int>").replace("<Path>", "<path>")
     return f"`{option}`", _LEAST.sub(r", at least \1", _DEFAULT.sub("", about)), default
 
 

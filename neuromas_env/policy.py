@@ -118,7 +118,7 @@ class Engine(Protocol):
         cost: What calls have cost so far.
         name: Of the model, empty where none is known.
         weights_hash: Of the model's weights, empty where they are not known, as at a server.
-        settings: What else can change a reply, for JSON: stored answers are told apart by it.
+        settings: What else can change a reply, for JSON: stored answers are distinguished by it.
         versions: Of the packages that compute.
         paid: Whether a call costs money or somebody else's time, so that a benchmark keeps every
             reply as soon as it is there.
@@ -181,7 +181,7 @@ class Cost:
     """Usage per phase and adapter, kept by an engine.
 
     Attributes:
-        phase: The account that calls are booked on now, such as `train` or `eval`.
+        phase: The account that calls are counted on now, such as `train` or `eval`.
         usage: `(phase, adapter) -> Usage`.
     """
 

@@ -163,7 +163,7 @@ def _fork(run: _Run, count: int) -> list[_Run]:
 
 
 def _ask_nodes(runs: Sequence[_Run], team: Team) -> dict[_Run, dict[str, str]]:
-    """Let the nodes of a layer speak; return what they said in the episodes that go on.
+    """Let the nodes of a layer speak; return what they said in the episodes that continue.
 
     The layer of a failed episode is incomplete, so it goes neither on nor into others.
     """

@@ -6,7 +6,7 @@ question so share the longest possible beginning. Outside of the two controls a 
 told to be a planner, a critic or anything else. The line of structure is terse because small
 models lose the question behind a wordy one (`docs/first-run.md` has the figures).
 
-The first round's turns are those of a network without rounds. A node with memory then goes on in
+The first round's turns are those of a network without rounds. A node with memory then continues
 the same conversation: its own message, and a user turn that names the round and tells what is
 new. So each of its prompts begins with the one before. A node without memory reads the question
 and its news, and the round last.
@@ -114,4 +114,4 @@ PROMPTS: dict[str, Callable[..., Turns]] = {
     "none": unplaced_prompt,
     "roles": role_prompt,
 }
-"""What a node is told of itself: its place, nothing, or a role."""
+"""What a node reads of itself: its place, nothing, or a role."""

@@ -8,10 +8,10 @@ and its options with their canonical values as defaults, and returns a `Method`:
     options          optional function of the question's text: mask or graph of its episode
     labels, name     for people
     calls, sampled   most model calls per question; whether the seed matters (if not, run once)
-    run(task, examples, seed=...)   trajectories, by the loop that runs trained networks
-    tied(trajectory)                whether a tie was broken; None if nothing is voted on
+    tied(trajectory) whether a tie was broken; None if nothing is voted on
 
-`make_baseline("sc:k=5,temperature=0.7", task, engine)` builds one. Besides its own
+`make_baseline("sc:k=5,temperature=0.7", task, engine)` builds one, and
+`run_episodes` runs it as it runs trained networks. Besides its own
 options every baseline takes `temperature` (of all nodes), `max_new_tokens` (of every
 reply) and, where models read one another, `prompts=role_free` for the prompt of trained
 networks in place of the method's own. What is not given is canonical.
@@ -78,14 +78,14 @@ _BUILT_IN = {
         "Least-to-Most: sub-questions in turn, each with the answers before it",
     ),
     "tot": ("tot:tot", "Tree of Thoughts: propose, rate and prune next steps, then answer"),
-    "react": ("react:react", "ReAct: reason, call a tool, read what it returns, and go on"),
+    "react": ("react:react", "ReAct: reason, call a tool, read what it returns, continue"),
     "autogen": ("autogen:autogen", "AutoGen: an assistant and a proxy that runs what it writes"),
     "goa": ("goa:goa", "Graph-of-Agents: chosen cards answer, rate and refine by rank"),
     "goa_longctx": (
         "goa_longctx:goa_longctx",
         "chains of workers read a long document in chunks; direct prompting on short questions",
     ),
-    "self_check": ("self_check:self_check", "votes weighted by deriving every step anew"),
+    "self_check": ("self_check:self_check", "votes weighted by deriving every step again"),
     "self_check_two_stage": (
         "self_check:self_check_two_stage",
         "the same with one checking call per solution",
@@ -103,7 +103,7 @@ _BUILT_IN = {
         "agentnet.method:AGENTNET",
         "AgentNet: agents pass on, split or solve, as learned",
     ),
-    "dylan": ("dylan:DYLAN", "DyLAN: layers of agents that rate one another, the best go on"),
+    "dylan": ("dylan:DYLAN", "DyLAN: layers of agents that rate one another, the best continue"),
     "mass": ("mass:MASS", "MASS: prompts, a workflow and its prompts, learned in turn"),
 }
 

@@ -2,7 +2,7 @@
 
 `adapt` lets one learn on training questions and keeps what it has learned, as JSON, in
 `adapted.json` of a folder, written whole after every iteration: a run that was killed
-goes on with the next one. The baseline then takes the folder as its option `state`.
+continues with the next one. The baseline then takes the folder as its option `state`.
 """
 
 from __future__ import annotations
@@ -70,17 +70,17 @@ def adapt(
     seed: int = 0,
     report: Reporter | None = None,
 ) -> Adapted:
-    """Adapt a baseline on its task's training questions, or go on with it.
+    """Adapt a baseline on its task's training questions, or continue that.
 
     Args:
         name: The baseline with its options, such as `gptswarm:agents=3,graphs=4`.
         task: What it is adapted to.
-        engine: Serves all nodes; its cost is booked under the phase `train`.
+        engine: Serves all nodes; its cost is counted under the phase `train`.
         iterations: How many are to be done in all.
-        out: Folder of the result; one that holds fewer iterations of the same is gone on with.
+        out: Folder of the result; one that holds fewer iterations of the same is continued.
         seed: Iteration i depends on it and i alone. Its questions are those of a training step
             of as many questions with this seed.
-        report: Told how it goes on.
+        report: Shows how far it is.
 
     Raises:
         InputError: The baseline does not learn, there are no training questions, the folder

@@ -1,4 +1,4 @@
-"""DyLAN: agents in layers read and rate one another, the best go on, and a team is chosen so.
+"""DyLAN: agents in layers read and rate one another, the best continue, and a team is chosen so.
 
 Source: Liu et al., 2023 (arXiv 2310.02170) and the authors' code. Agents answer; in later rounds
 they read the answers of the round before, rate each from 1 to 5, and answer again. It ends when

@@ -39,7 +39,7 @@ class NoEngine(Engine):
     """Stands at the nodes of a baseline that is made to be checked and counted, not to be run."""
 
     def __init__(self) -> None:
-        """Open an account in which nothing will be booked."""
+        """Open an account in which nothing will be counted."""
         self.cost = Cost()
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -136,7 +136,7 @@ class Setup:
 
 
 class Learning(Protocol):
-    """What learns: made from a setup and options, it goes on from its `state`."""
+    """What learns: made from a setup and options, it continues from its `state`."""
 
     questions: int
     """How many training questions an iteration takes."""

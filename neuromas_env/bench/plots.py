@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS, _STEP, _MARKERS = 3, 7.0, "osD^v"
+_WIDE, _HIGH, _MARK, _LETTER, _LINE = 4.3, 4.0, 0.5, 0.065, 0.17
+"""Inches: width and height of a panel; of the legend a mark, a letter and a line's height."""
 
 
 def accuracy_against_tokens(lines: Sequence[Line], score: str) -> Figure:
@@ -64,13 +66,19 @@ def _panels(
         method: {"color": f"C{number % 10}", "marker": _MARKERS[number // 10 % len(_MARKERS)]}
         for number, method in enumerate(dict.fromkeys(line.method for line in lines))
     }
-    figure = Figure(figsize=(5.5 * width + 2, 4.5 * height), layout="constrained")
+    figure = Figure(layout="constrained")
     entries: dict[str, Any] = {}
     for number, task in enumerate(tasks, start=1):
         axes = figure.add_subplot(height, width, number)
         entries |= _panel(axes, [li for li in lines if li.task == task], score, cost, front, looks)
         axes.set(title=_literal(task), xlabel=name, ylabel=f"{score} score, %")
-    figure.legend(entries.values(), entries.keys(), loc="outside right upper", fontsize=8)
+    entry = _MARK + _LETTER * max(map(len, entries))
+    columns = max(1, int(_WIDE * width / entry))
+    below = _LINE * (ceil(len(entries) / columns) + 1)
+    figure.set_size_inches(_WIDE * width, _HIGH * height + below)
+    figure.legend(
+        entries.values(), entries.keys(), loc="outside lower center", ncols=columns, fontsize=8
+    )
     return figure
 
 

@@ -76,7 +76,7 @@ def run_benchmark(
     Args:
         config: What to do.
         team: Who answers, by default this process.
-        report: Told how far it is.
+        report: Shows how far it is.
 
     Raises:
         InputError: Something given is wrong, another process writes to the directory, it

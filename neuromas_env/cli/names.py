@@ -15,7 +15,7 @@ TOPOLOGIES = {
     "2-2-2-1": "seven nodes",
 }
 MODELS = {
-    "smollm2-135m": "embedded default, fetched from the package index",
+    "smollm2-135m": "the default, fetched from the package index",
     "<folder>": "as written by save_pretrained",
     "<file>.gguf": "converted once into the cache",
     "<organisation>/<name>": "from the Hugging Face hub",

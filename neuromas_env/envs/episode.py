@@ -109,7 +109,7 @@ class Episode:
     def active(self) -> tuple[str, ...]:
         """The nodes of the current layer that have still to act, in their order.
 
-        Empty when the episode has ended. It is set as the episode goes on, but while it waits for
+        Empty when the episode has ended. It is set as the episode continues, but while it waits for
         the task's reply, on which it depends; so the task is asked when it is first read.
 
         Raises:
@@ -162,7 +162,7 @@ class Episode:
         self._advance()
 
     def answered(self, response: Response) -> None:
-        """Take what the task replied to the round that is over, and go on or end.
+        """Take what the task replied to the round that is over, and continue or end.
 
         Raises:
             InputError: No reply is awaited.
@@ -367,7 +367,7 @@ class Episode:
 
 
 def ask_worlds(episodes: Iterable[Episode]) -> list[InputError | None]:
-    """Let the task reply to all episodes that wait for it, at once; they go on.
+    """Let the task reply to all episodes that wait for it, at once; they continue.
 
     Args:
         episodes: Of one channel. Those that do not wait stay as they are.

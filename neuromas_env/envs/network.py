@@ -28,7 +28,7 @@ RESET_OPTIONS = ("mask", "graph", "prefix")
 class Network:
     """A topology whose nodes send messages through a channel, an episode at a time.
 
-    A copy, by `copy.deepcopy` or by pickle, goes on where the original stands. PettingZoo's
+    A copy, by `copy.deepcopy` or by pickle, continues where the original stands. PettingZoo's
     usual `EzPickle` would make a new environment of the same arguments instead.
 
     Attributes:

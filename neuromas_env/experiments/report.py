@@ -128,7 +128,7 @@ def write_report(
 def write_log(experiment: Experiment, folder: Path, made: Sequence[Mapping[str, str]]) -> None:
     """Write `log.md`: by what results were made, as it was noted when each run began."""
     rows = tuple((one["command"], one["commit"] or "-", one["machine"]) for one in made)
-    grid = Grid("Runs that worked on the results", ("command", "commit", "machine"), rows, names=3)
+    grid = Grid("Commands behind the results", ("command", "commit", "machine"), rows, names=3)
     write(folder / LOG, f"# {experiment.title}: log\n\n{to_markdown(grid)}")
 
 

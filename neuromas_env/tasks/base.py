@@ -81,7 +81,7 @@ class Task:
         disjoint: Whether no question may be in two splits; False for a task in which there is
             nothing to generalise. Training and benchmarks refuse a task that does not keep it.
         origins: What results depend on: a file of one's own to its digest, a data set of the hub
-            to its commit once its rows are loaded. Results hold it, and go on under the same alone.
+            to its commit once its rows are loaded. Results hold it, and continue under it alone.
         skipped: What is wrong with each broken row that was left out on request.
         flaws: Id of a row that is wrong in the benchmark itself to what is wrong with it.
         answer_form: What kind of answer is read out of a reply; None where `score` is the
@@ -218,7 +218,7 @@ class Task:
         return [None if answer is None else list_form(answer) for answer in found]
 
     def split_sizes(self) -> dict[str, int]:
-        """Return how many rows each split has; one whose rows cannot be had is left out."""
+        """Return how many rows each split has; one whose rows are not available is left out."""
         sizes = {}
         for split in SPLITS:
             try:

@@ -62,7 +62,7 @@ class Hierarchy(Generated):
     """Questions of one kind, such as `max`.
 
     Attributes:
-        variant: The kind.
+        variant: The kind of tree: see the table of kinds below.
         depth: Levels of operations, 1 to 6.
         branching: Arguments of every operation above the lowest level, 2 to 8.
         leaves: Values in the whole tree, up to 64: a multiple of

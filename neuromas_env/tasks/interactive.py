@@ -118,7 +118,7 @@ def responses(
 
     Returns:
         Of each episode the response, with a plain float as its reward, or the error that names
-        what is wrong with it; the other episodes go on.
+        what is wrong with it; the other episodes continue.
     """
     try:
         found: Sequence[Any] = task.reply_many(examples, actions)

@@ -4,7 +4,7 @@ Near is a row that shares 60 % of its word pairs with a reported one (Jaccard; t
 of options and pairs that are common in the benchmark do not count): the same question
 asked again, also in another subject or configuration, or another question about the
 same passage. Kept as data, because whether a row is trained on must not depend on which
-other rows are at hand, and because looking for them takes seconds. The tests look again.
+other rows are available, and because looking for them takes seconds. The tests look again.
 
 Code rows are near if either what is to be done or the reference solution is; MBPP's were
 compared with the test rows of MBPP and of HumanEval, which is trained on them.

@@ -376,6 +376,19 @@ def test_plots_show_every_method_and_are_reproducible(tmp_path):
     assert second.get_title() == "u"
 
 
+def test_a_long_legend_stays_within_its_figure(tmp_path):
+    [line, *_] = sample(tmp_path)
+    names = [f"network:topology=2-1,prompts=role_free,k={n}" for n in range(40)]
+    lines = [replace(line, method=name, task=task) for task in "tu" for name in names]
+    figure = against_tokens(lines, "extracted")
+    figure.draw_without_rendering()
+    [legend] = figure.legends
+    assert len(legend.get_texts()) >= 40
+    box, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 and box.x1 <= whole.x1
+    assert whole.y0 <= box.y0 and box.y1 <= whole.y1
+
+
 def test_page_is_one_file_that_asks_for_nothing(tmp_path):
     lines = sample(tmp_path)
     with Store(tmp_path) as store:

@@ -1,7 +1,7 @@
 """Tools as engines: what stands at a node is a program, and its calls are batched and counted.
 
 A `Tool` is the policy of a node that sends the last fenced block of what it has heard to a
-`ToolEngine` and says what comes back. Calls of all episodes run at once, are booked under
+`ToolEngine` and says what comes back. Calls of all episodes run at once, are counted under
 `tool:NAME`, and are no model calls: they have no tokens and no adapter, so nothing trains on them.
 A call that fails, hangs or prints without end has an answer that says so; it ends no episode.
 
@@ -40,7 +40,7 @@ class ToolEngine(Engine):
 
     Attributes:
         cost: Calls and seconds, under `tool:NAME`.
-        use: What models are told that a tool of theirs does.
+        use: What the prompts of models say that their tool does.
         tool: True: no model answers.
     """
 
@@ -111,7 +111,7 @@ def last_block(texts: Sequence[str]) -> str | None:
 def with_tools(method: Method, tools: Mapping[str, ToolEngine], *, goes_on: bool = False) -> Method:
     """Return a network of models with tools at some nodes.
 
-    The models that a tool hears are told how to use it, in their system turn. For the schedule
+    The models that a tool hears read how to use it in their system turn. For the schedule
     see `when_used`.
 
     Args:

@@ -1,6 +1,6 @@
 """The engine over transformers and PEFT: batched generation and training passes.
 
-Generation goes on from computed prompts (`decoding`), training takes the log-probabilities of
+Generation continues from computed prompts (`decoding`), training takes the log-probabilities of
 given completions; both compute once what rows share, packed where the model can take that
 (`packing`), else padded (`prefix`). Nothing is tokenised twice.
 """

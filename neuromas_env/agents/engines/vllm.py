@@ -231,7 +231,7 @@ class VLLMEngine(TransformersEngine):
     def hand_over(self, names: Collection[str]) -> dict[str, Any]:
         """Return vLLM's `LoRARequest` for each adapter, after giving it those that it has not.
 
-        They are told apart by their weights alone, so no learner need say that it took a step.
+        They differ by their weights alone, so no learner need say that it took a step.
         `generate` does this before every batch.
 
         Raises:

@@ -225,7 +225,7 @@ def learned_baseline(
     Args:
         readers: Critics, each with groups of nodes; it predicts the return of a group from its
             prompts, one after the other.
-        discounts: Node to what is left of the reward for it.
+        discounts: Node to the discount of its reward.
         weight: Of a critic's squared error.
         standardise: Whether a group's advantages get mean 0 and standard deviation 1.
     """
@@ -255,7 +255,7 @@ def group_relative(discounts: Mapping[str, float], by_round: float = 1.0) -> Adv
 
     Args:
         discounts: Node to what is left for it of a reward of its round.
-        by_round: What is left of a reward that comes a round later.
+        by_round: Factor of a reward that comes a round later.
     """
 
     def advantages(batch: Sequence[Trajectory]) -> tuple[dict[str, np.ndarray], dict[str, float]]:

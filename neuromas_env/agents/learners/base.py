@@ -236,11 +236,8 @@ def returns_to_go(trajectories: Sequence[Trajectory], discount: float = 1.0) -> 
     discounted, it is the same for all rounds and stands there once, as if there were one round.
 
     Args:
-        trajectories: The batch.
-        discount: What is left of a reward that comes a round later.
-
-    Args:
         trajectories: The batch, the episodes of a question side by side.
+        discount: Factor of a reward that comes a round later.
 
     Raises:
         InputError: The questions have different numbers of episodes.

@@ -1,4 +1,4 @@
-"""Start a training run, go on with one, read the result of one."""
+"""Start a training run, resume one, read its result."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def train(config: TrainConfig, *, report: Reporter | None = None) -> RunResult:
 
     Args:
         config: The options.
-        report: Told how the run goes on; by default a progress bar in a terminal or notebook.
+        report: Shows how far the run is; by default a progress bar in a terminal or notebook.
 
     Raises:
         InputError: An option is wrong, an episode or a file failed, another process writes into
@@ -178,7 +178,7 @@ def resume(
 
 
 def _go_on(folder: Path, config: TrainConfig, source: Path, report: Reporter) -> RunResult:
-    """Do what is left of a run after a checkpoint, in a folder that is locked."""
+    """Do the rest of a run after a checkpoint, in a folder that is locked."""
     with checkpoints.naming_older(folder, source):
         state = checkpoints.read_state(source)
         distributed.from_main(lambda: check_lengths(folder, state.log))
@@ -271,7 +271,7 @@ def make_engine(config: TrainConfig) -> TrainableEngine:
 
 
 def _resolved(config: TrainConfig) -> TrainConfig:
-    """Return the options with what `auto` stands for here, so that a run goes on with it."""
+    """Return the options with what `auto` stands for here, so that a run continues with it."""
     rollout = config.rollout_device
     return replace(
         config,

@@ -133,7 +133,7 @@ def kept(folder: str | Path) -> Path:
 
 
 def find(run: Path, wanted: str | Path | int | None = None) -> Path | None:
-    """Return the checkpoint of a run folder from which it goes on, None for its start.
+    """Return the checkpoint from which a run folder resumes, None for its start.
 
     Args:
         run: The run folder.
@@ -173,7 +173,7 @@ def steps(run: Path) -> set[int]:
 
 @contextmanager
 def naming_older(run: Path, folder: Path) -> Iterator[None]:
-    """Let an error about a checkpoint say from which older one the run can go on.
+    """Let an error about a checkpoint say from which older one the run can resume.
 
     Raises:
         InputError: The one of the block, with the command.

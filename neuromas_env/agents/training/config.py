@@ -52,7 +52,7 @@ class TrainConfig(Options):
     connect: str = _network(
         "dense", "which layers a node reads: the one before or all", choices=CONNECTIONS
     )
-    model: str = _model("smollm2-135m", "embedded model, folder, .gguf file or hub id")
+    model: str = _model("smollm2-135m", "smollm2-135m, a folder, a .gguf file or a hub id")
     dtype: str = _model(
         "auto",
         "precision of the frozen base; auto: bfloat16 where the device is fast in it, else float32",
@@ -74,7 +74,7 @@ class TrainConfig(Options):
         choices=PROMPTS,
     )
     max_news: int | None = _network(
-        None, "characters that a prompt shows of each message it tells; by default all", low=1
+        None, "characters of each message that a prompt shows; by default all", low=1
     )
     whole_questions: bool = _network(
         False, "let every node read the whole question, also where the task deals parts"
@@ -126,7 +126,9 @@ class TrainConfig(Options):
     warm_up_temperature: float = _learning(
         0.3, "with which the base decodes the replies that are imitated", low=0
     )
-    warmup_steps: int = _learning(3, "steps over which the learning rate grows", low=0)
+    warmup_steps: int = _learning(
+        3, "steps, after those of warm_up, over which the learning rate grows", low=0
+    )
     decay: bool = _learning(True, "let the learning rate fall linearly to zero over the run")
     weight_decay: float = _learning(0.0, "of AdamW", low=0)
     clip: float = _learning(1.0, "largest norm of the gradient", above=0)

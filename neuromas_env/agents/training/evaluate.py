@@ -21,7 +21,7 @@ CHUNK = 64
 """Questions that run at once. Low-precision arithmetic depends on it, so it is fixed."""
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many questions are done; what it raises ends the evaluation."""
+"""Gets how many of how many questions are done; what it raises ends the evaluation."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,16 @@ def evaluate(
 
     Args:
         method: What is run; decode greedily for comparable figures. The cost of its engines is
-            booked under `phase`.
+            counted under `phase`.
         task: Scores the answers.
         examples: The questions.
         split: Where the questions come from, for the constant and the blind baseline.
         seed: For policies that sample; a question's seeds derive from it and from the question's
             place among all.
         intervene: Replaces messages between layers.
-        progress: Told after every chunk of questions.
+        progress: Called after every chunk of questions.
         play: Runs the episodes, as `run_episodes` does.
-        phase: Under which the cost is booked.
+        phase: Under which the cost is counted.
 
     Raises:
         InputError: There are no questions, or every single episode failed.

@@ -109,7 +109,7 @@ def run_folder(run: str | Path) -> Path:
     What lies in a folder that exists is looked for there alone.
 
     Raises:
-        InputError: It is on the hub and cannot be had from there.
+        InputError: It is on the hub and cannot be fetched from there.
     """
     folder = Path(run)
     if folder.exists() or folder.parent.exists() or not HUB_ID.fullmatch(folder.as_posix()):

@@ -1,4 +1,4 @@
-"""What a run ends with: its result, or an interruption after which it can go on."""
+"""What a run ends with: its result, or an interruption after which it can be resumed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from neuromas_env.agents.training.evaluate import Evaluation
 
 
 class Interrupted(Exception):
-    """The user stopped the run; it can go on from its last checkpoint.
+    """The user stopped the run; it can be resumed from its last checkpoint.
 
     Attributes:
         folder: The run folder.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Say where the run stands and how to go on."""
+        """Say where the run stands and how to resume it."""
         self.folder = folder
         command = shlex.join(["neuromas", "train", "--resume", str(folder)])
         super().__init__(f"stopped after step {step}; go on with: {command}")

@@ -44,7 +44,7 @@ def make_game(variant: str, level: int = 1, seed: int = 0) -> Game:
     """Make a game.
 
     Args:
-        variant: Which one.
+        variant: The game: `guess`, `mastermind` or `grid`.
         level: The harder the higher, from 1; see the tables below.
         seed: Another seed gives other questions.
 
