@@ -8,6 +8,7 @@ The part stands between the marks BEGIN and END; what is written by hand around 
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -15,8 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
+from neuromas_env.bench.plots import to_svg
 from neuromas_env.bench.report import write_report
 from neuromas_env.bench.store import FILE
 from neuromas_env.experiments.run import HEAD
@@ -27,6 +30,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 ROOT = RESULTS.parent.parent
 BEGIN, END = "<!-- made by docs/make_results.py -->", "<!-- end of what is made -->"
 READER = "neuromas"
+STEPS = 30  # of the main job, whose tries are drawn
 
 
 def archives() -> dict[str, Path]:
@@ -113,6 +117,67 @@ def _speed(runs: list[dict[str, Any]]) -> str:
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes])
 
 
+def recipe(folder: Path) -> str:
+    """Return the table of the tries of a recipe, whose figure is drawn beside its data."""
+    with (folder / "recipe.csv").open(encoding="utf-8") as file:
+        tries = list(csv.DictReader(file))
+    best: dict[tuple[str, str], float] = {}
+    for one in tries:
+        place = one["task"], one["topology"]
+        best[place] = max(best.get(place, 0), float(one["last_strict"] or 0))
+    head = ("try", "task, network, seed", "imitates", "rollouts, temperature, rate", "steps")
+    lines = [[*head, "before", "end", "constant"], [*["---"] * 4, *["---:"] * 4]]
+    for one in tries:
+        taken, steps = one["taken"], one["steps"]
+        before = f"{_percent(one['before_strict'])}, {_percent(one['before_extracted'])}"
+        end = "-"
+        if last := one["last_strict"]:
+            end = f"{_percent(last)}, {_percent(one['last_extracted'])}"
+            end = f"**{end}**" * (float(last) == best[one["task"], one["topology"]]) or end
+        lines.append(
+            [
+                one["try"],
+                f"{one['task'].split('/')[1].split(':')[0]}, `{one['topology']}`, {one['seed']}",
+                f"{one['imitates']}, {one['warm_up']} steps",
+                f"{one['questions']} x {one['rollouts']}, {one['temperature']}, "
+                f"{one['learning_rate']}",
+                steps if taken == steps else f"{taken} of {steps}, stopped",
+                before,
+                end,
+                _percent(one["constant"]),
+            ]
+        )
+    (folder / "recipe.svg").write_text(_tries(folder / "recipe-steps.csv"), encoding="utf-8")
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.1f}"
+
+
+def _tries(path: Path) -> str:
+    """Draw the sampled scores of the tries on the main job that ended, a panel for each."""
+    runs: dict[str, dict[str, list[tuple[int, float, float]]]] = {}
+    with path.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["topology"] == "2-1":
+                name, _, seed = row["try"].partition(" seed ")
+                scores = int(row["step"]), float(row["strict"]), float(row["extracted"])
+                runs.setdefault(name, {}).setdefault(seed, []).append(scores)
+    whole = {name: seeds for name, seeds in runs.items() if min(map(len, seeds.values())) == STEPS}
+    figure = Figure(figsize=(3.2 * len(whole), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(whole), sharey=True, squeeze=False)[0]
+    for axis, (name, seeds) in zip(axes, whole.items(), strict=True):
+        for number, scores in enumerate(seeds.values()):
+            steps, strict, extracted = zip(*scores, strict=True)
+            axis.plot(steps, strict, color=f"C{number}", label=f"seed {number}, strict")
+            axis.plot(steps, extracted, ":", color=f"C{number}", label="extracted")
+        axis.set(title=name, xlabel="step", ylim=(-0.02, 1))
+    axes[0].set_ylabel("share of the sampled answers that are right")
+    axes[0].legend(fontsize=7)
+    return to_svg(figure)
+
+
 def put(page: Path, text: str) -> None:
     """Write the generated part of a page below its title; a new page has the text's."""
     held = page.read_text(encoding="utf-8") if page.is_file() else ""
@@ -139,6 +204,7 @@ def main(names: list[str]) -> None:
         put(page, text)
     put(RESULTS / "index.md", verdicts())
     put(RESULTS / "speed.md", speed())
+    put(RESULTS / "recipe.md", recipe(RESULTS))
 
 
 if __name__ == "__main__":
