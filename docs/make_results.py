@@ -131,7 +131,8 @@ def recipe(folder: Path) -> str:
         taken, steps = one["taken"], one["steps"]
         before = f"{_percent(one['before_strict'])}, {_percent(one['before_extracted'])}"
         end = "-"
-        if last := one["last_strict"]:
+        if taken == steps:
+            last = one["last_strict"]
             end = f"{_percent(last)}, {_percent(one['last_extracted'])}"
             end = f"**{end}**" * (float(last) == best[one["task"], one["topology"]]) or end
         lines.append(
@@ -170,10 +171,11 @@ def _tries(path: Path) -> str:
     for axis, (name, seeds) in zip(axes, whole.items(), strict=True):
         for number, scores in enumerate(seeds.values()):
             steps, strict, extracted = zip(*scores, strict=True)
-            axis.plot(steps, strict, color=f"C{number}", label=f"seed {number}, strict")
-            axis.plot(steps, extracted, ":", color=f"C{number}", label="extracted")
+            colour, dots = f"C{number}", None if number else "extracted"
+            axis.plot(steps, strict, color=colour, label=f"strict, seed {number}")
+            axis.plot(steps, extracted, ":", color=colour, label=dots)
         axis.set(title=name, xlabel="step", ylim=(-0.02, 1))
-    axes[0].set_ylabel("share of the sampled answers that are right")
+    axes[0].set_ylabel("share of right samples")
     axes[0].legend(fontsize=7)
     return to_svg(figure)
 

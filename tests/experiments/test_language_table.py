@@ -193,3 +193,16 @@ def test_the_recipe_has_all_tasks_and_both_networks(scale):
     assert shapes == {"1", "2-1"}
     for arm in study.arms.values():
         assert arm.options.get("whole_questions", False) == (arm.options["topology"] == "1")
+
+
+def test_a_ranking_is_of_arms_that_all_have_its_tasks(tmp_path):
+    part = {
+        "tasks": ["xor-easy-v0", "xor-hard-v0"],
+        "arms": {"a": {}, "b": {"task": "xor-easy-v0"}},
+    }
+    text = {"title": "Mine", "table": "it.", "scales": ["tiny"], "study": part}
+    scales = {"tiny": {"study": {"kind": "discrete", "seeds": 1}}}
+    for name, held in (("experiment", text), ("scales", scales)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(held))
+    with pytest.raises(InputError, match="must have xor-easy-v0, xor-hard-v0, got xor-easy-v0"):
+        load(tmp_path)

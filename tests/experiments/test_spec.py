@@ -340,17 +340,6 @@ def test_the_command_says_what_is_wrong(args, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_a_ranking_is_of_arms_that_all_have_its_tasks(tmp_path):
-    arms = {"all": {}, "one": {"task": "xor-easy-v0"}}
-    part = {"tasks": ["xor-easy-v0", "xor-hard-v0"], "arms": arms}
-    text = {"title": "Mine", "table": "it.", "scales": ["tiny"], "study": part}
-    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(text))
-    scales = {"tiny": {"study": {"kind": "discrete", "seeds": 1}}}
-    (tmp_path / "scales.yaml").write_text(yaml.safe_dump(scales))
-    with pytest.raises(InputError, match="must have xor-easy-v0, xor-hard-v0, got xor-easy-v0"):
-        load(tmp_path)
-
-
 def test_the_command_lists_experiments_with_their_scales(capsys):
     with pytest.raises(SystemExit):
         main(["experiment", "--list"])
