@@ -260,6 +260,11 @@ def test_a_folder_takes_no_model_of_another_script(tmp_path):
     for _ in range(2):
         with pytest.raises(RuntimeError, match="asked to"):
             run_experiment(experiment, tmp_path / "out")
+    # The folder holds nothing yet, so that the script may be mended.
+    files = ("config.json", "tokenizer.json", "model.safetensors")
+    script.write_text(f"def pretrain(folder): [(folder / file).touch() for file in {files}]")
+    with pytest.raises(InputError, match="config.json"):
+        run_experiment(experiment, tmp_path / "out")
     script.write_text("def pretrain(folder): ...")
     with pytest.raises(InputError, match="its script of tiny is another"):
         run_experiment(experiment, tmp_path / "out")
