@@ -118,7 +118,7 @@ def _speed(runs: list[dict[str, Any]]) -> str:
 
 
 def recipe(folder: Path) -> str:
-    """Return the table of the tries of a recipe, whose figure is drawn beside its data."""
+    """Return the table of a recipe's tries; write their figure to the folder of the data."""
     with (folder / "recipe.csv").open(encoding="utf-8") as file:
         tries = list(csv.DictReader(file))
     best: dict[tuple[str, str], float] = {}

@@ -55,7 +55,7 @@ def train(
     from neuromas_env.agents.training import checkpoint as checkpoints
 
     named_task(chosen if resume is None else saved_config(resume))
-    # What is wrong is told before torch is loaded, unless the learner itself needs it.
+    # Errors are raised before torch is loaded, unless the learner itself needs it.
     if chosen.grow_from is not None:
         checkpoints.kept(chosen.grow_from)
     if resume is None:

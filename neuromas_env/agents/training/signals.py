@@ -118,7 +118,7 @@ class Watch:
         self._told: set[str] = set()
 
     def resume(self, lines: Iterable[Line]) -> None:
-        """Take the log of a run that goes on: what its steps show was told when they were taken."""
+        """Count the logged steps of a run that is resumed; their signs are not returned again."""
         for line in lines:
             if line.keys() >= _STEP:  # other lines are events
                 self.step(line)

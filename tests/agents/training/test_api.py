@@ -90,11 +90,11 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(model, tmp_path):
 
 
 def test_a_sign_is_told_once_in_a_run_however_often_it_is_stopped(model, tmp_path):
-    told = []
+    printed = []
 
     class Stopping(At):
         def note(self, text):
-            told.append(text) if "of the replies are cut off" in text else None
+            printed.append(text) if "of the replies are cut off" in text else None
 
     def stop(step):
         return Stopping(step, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -102,11 +102,11 @@ def test_a_sign_is_told_once_in_a_run_however_often_it_is_stopped(model, tmp_pat
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
         train(tiny_config(model, run, steps=7), report=stop(3))
-    assert not told
+    assert not printed
     with pytest.raises(Interrupted):
         resume(run, report=stop(6))
     resume(run, report=stop(None))
-    assert [text.partition(":")[0] for text in told] == ["step 5"]
+    assert [text.partition(":")[0] for text in printed] == ["step 5"]
 
 
 def test_named_nodes_are_trained_alone(model, tmp_path):
