@@ -134,7 +134,8 @@ def recipe(folder: Path) -> str:
         if taken == steps:
             last = one["last_strict"]
             end = f"{_percent(last)}, {_percent(one['last_extracted'])}"
-            end = f"**{end}**" * (float(last) == best[one["task"], one["topology"]]) or end
+            if float(last) == best[one["task"], one["topology"]]:
+                end = f"**{end}**"
         lines.append(
             [
                 one["try"],
