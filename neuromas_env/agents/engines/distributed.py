@@ -65,8 +65,18 @@ def start(device: str) -> None:
     # A broken connection is noticed at once by gloo, and by other backends after their timeout.
     _control.append(torch.distributed.new_group(backend="gloo", timeout=_TIMEOUT))
     _peers.extend(gather((os.uname().nodename, os.getpid())))
-    atexit.register(torch.distributed.destroy_process_group)
+    atexit.register(_leave)
     _on_terminate(_terminated)
+
+
+def _leave() -> None:
+    """Leave all groups while Python still runs.
+
+    Threads of a group that outlives the interpreter end the process by a signal when they let
+    go of a tensor (pytorch/pytorch pull request 179291).
+    """
+    _control.clear()
+    torch.distributed.destroy_process_group()
 
 
 def size() -> int:

@@ -20,6 +20,9 @@ from neuromas_env.agents.engines.forward.families import Frozen, Layer
 from neuromas_env.agents.engines.forward.prefix import Running
 from neuromas_env.agents.engines.forward.products import Product
 
+_COPIED = {torch.bfloat16}  # precisions in which a batched product copies what has gaps
+_BLOCK = 32  # tokens by which the buffers grow there
+
 Joined = tuple[torch.Tensor, torch.Tensor] | None
 """Low-rank matrices: down `[adapters, inputs, ranks]`, up `[adapters, ranks, width]`."""
 
@@ -27,8 +30,12 @@ Joined = tuple[torch.Tensor, torch.Tensor] | None
 class LeanPass:
     """Decoding that goes on from computed prompts.
 
-    A row's key-values stay in one place of the buffer, whatever the order of the rows: where a row
+    A row's key-values stay in one place of the buffers, whatever the order of the rows: where a row
     ends, the last place moves into its, and where one forks, the copy is put behind the others.
+
+    oneDNN, which multiplies in bfloat16, copies what has gaps before each product: all keys, if
+    there is room behind those of a row. So there the whole buffer takes part, with what is not
+    written yet hidden, and grows by a block at a time.
     """
 
     def __init__(
@@ -50,19 +57,15 @@ class LeanPass:
             rows: The most that there will be at once.
             room: Tokens for which there is room from the start.
         """
-        self._frozen, self._room = frozen, room
+        self._frozen = frozen
         assert state.cache is not None
         cached: list[Any] = state.cache.layers
         first: torch.Tensor = cached[0].keys
-        count, heads, self._length, width = first.shape
+        count, self._length = len(first), first.shape[2]
         self._most = max(rows, count)
-        # Pages of the buffer that nothing is written to take no memory.
-        self._kv = first.new_empty(
-            len(frozen.layers), 2, self._most, heads, self._length + room, width
-        )
-        for buffer, layer in zip(self._kv, cached, strict=True):
-            for part, states in zip(buffer, (layer.keys, layer.values), strict=True):
-                part[:count, :, : self._length] = states
+        self._whole = first.dtype in _COPIED
+        self._room = _BLOCK if self._whole else room
+        self._kv = [self._roomier((layer.keys, layer.values)) for layer in cached]
         self._places = list(range(count))
         self._names = list(names)
         self._positions = state.lengths.clone()
@@ -87,10 +90,10 @@ class LeanPass:
         """
         if list(parents) != list(range(len(self._places))):
             self._take(parents)
-        if self._length == self._kv.shape[4]:
-            self._kv = torch.cat([self._kv, self._kv.new_empty(*self._grown())], 4)
+        if self._length == self._kv[0].shape[3]:
+            self._kv = [self._roomier(kv[:, : len(tokens)]) for kv in self._kv]
         in_order = self._places == list(range(len(tokens)))
-        device = self._kv.device
+        device = self._starts.device
         ids = torch.tensor(tokens, device=device)
         places = torch.tensor(self._places, device=device)
         if not in_order:
@@ -123,7 +126,7 @@ class LeanPass:
         cosines, sines = turn
         torch.addcmul(plain.roll(width // 2, -1).mul_(sines), plain, cosines, out=heads)
         kv[:, :rows, :, at] = qkv[:, asking:].view(rows, 2, groups, width).transpose(0, 1)
-        keys, values = (part[:rows, :, : at + 1].flatten(0, 1) for part in kv)
+        keys, values = (part[:rows, :, : self._shown()].flatten(0, 1) for part in kv)
         queries = qkv[:, :asking].reshape(rows * groups, -1, width)
         scores = torch.baddbmm(
             self._none if bias is None else bias,
@@ -173,14 +176,33 @@ class LeanPass:
 
     def _bias(self, window: int | None) -> torch.Tensor | None:
         """What is added to scores `[rows * key heads, 1, tokens]`, None where all is seen."""
-        tokens = self._length + 1
-        if not self._padded and (window is None or window >= tokens):
+        tokens, shown = self._length + 1, self._shown()
+        if not self._padded and (window is None or window >= tokens) and shown == tokens:
             return None
         first = self._starts if window is None else self._starts.clamp(min=tokens - window)
-        hidden = torch.arange(tokens, device=first.device) < first[:, None]
-        bias = torch.zeros(hidden.shape, dtype=self._kv.dtype, device=first.device)
+        places = torch.arange(shown, device=first.device)
+        hidden = (places < first[:, None]) | (places >= tokens)
+        bias = torch.zeros(hidden.shape, dtype=self._none.dtype, device=first.device)
         bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
         return bias.repeat_interleave(self._frozen.key_heads, 0)[:, None]
+
+    def _shown(self) -> int:
+        """Return how many tokens scores are computed for, this one among them."""
+        return self._kv[0].shape[3] if self._whole else self._length + 1
+
+    def _roomier(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Copy keys and values `[rows, heads, tokens, d]` into a buffer with more room.
+
+        Pages of it that nothing is written to take no memory.
+        """
+        rows, heads, tokens, width = states[0].shape
+        room = self._room - tokens % _BLOCK if self._whole else self._room
+        buffer = states[0].new_empty(2, self._most, heads, tokens + room, width)
+        for part, known in zip(buffer, states, strict=True):
+            part[:rows, :, :tokens] = known
+            if self._whole:  # hidden, but a product with what is no number is none either
+                part[:rows, :, tokens:] = 0
+        return buffer
 
     def _take(self, parents: Sequence[int]) -> None:
         """Keep, copy and drop rows."""
@@ -195,12 +217,13 @@ class LeanPass:
         if 2 * len(moves) > count:  # then all move, so that those of an adapter stand together
             places, moves = list(range(count)), list(zip(sources, range(count), strict=True))
         if moves:
-            taken, put = (torch.tensor(side, device=self._kv.device)
+            taken, put = (torch.tensor(side, device=self._starts.device)
                           for side in zip(*moves, strict=True))  # fmt: skip
+            written = self._kv[0].shape[3] if self._whole else self._length
             for kv in self._kv:
-                kv[:, put, :, : self._length] = kv[:, taken, :, : self._length]
+                kv[:, put, :, :written] = kv[:, taken, :, :written]
         into = dict(zip(places, sources, strict=True))
-        order = torch.tensor([into[place] for place in range(count)], device=self._kv.device)
+        order = torch.tensor([into[place] for place in range(count)], device=self._starts.device)
         self._positions, self._starts = self._positions[order], self._starts[order]
         self._names = [self._names[into[place]] for place in range(count)]
         self._places = places
@@ -214,17 +237,12 @@ class LeanPass:
         self._gather: torch.Tensor | None = None
         if [i for rows in own for i in rows] == list(range(widest * len(own))):
             return
-        device = self._kv.device
+        device = self._starts.device
         self._gather = torch.tensor(
             [i for rows in own for i in rows + [0] * (widest - len(rows))], device=device
         )
         back = {i: k * widest + j for k, rows in enumerate(own) for j, i in enumerate(rows)}
         self._back = torch.tensor([back[i] for i in range(len(self._names))], device=device)
-
-    def _grown(self) -> list[int]:
-        shape = list(self._kv.shape)
-        shape[4] = self._room
-        return shape
 
 
 def _products(layer: Layer) -> tuple[tuple[Product, list[Module]], ...]:

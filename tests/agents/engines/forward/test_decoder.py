@@ -11,7 +11,7 @@ from support.engines import NODES, mixed_requests, tiny_engine, tiny_folder
 from support.tiny_models import FAMILIES, make_tiny
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from neuromas_env.agents.engines.forward import decoder, families, products
+from neuromas_env.agents.engines.forward import decoder, families, lean, products
 from neuromas_env.agents.engines.forward.decoding import LibraryPass
 from neuromas_env.agents.engines.forward.lean import LeanPass
 from neuromas_env.agents.engines.models import LoadedModel, load_base
@@ -69,6 +69,16 @@ def test_rows_that_are_many_or_alone(engine, nodes):
 def test_replies_that_outgrow_the_room(engine, monkeypatch):
     monkeypatch.setattr("neuromas_env.agents.engines.transformers.ROOM", 3)
     assert_same(*both(engine, mixed_requests(engine, length=20)))
+
+
+def test_whole_buffers_as_in_bfloat16(engine, monkeypatch):
+    monkeypatch.setattr(lean, "_COPIED", {torch.float32})
+    monkeypatch.setattr(lean, "_BLOCK", 5)
+    # What memory held before must not come through: a product with what is no number is none.
+    empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda *a, **k: empty(*a, **k).fill_(torch.nan))
+    assert_same(*both(engine, mixed_requests(engine, length=40, count=16)))
+    assert_same(*both(engine, mixed_requests(engine, length=20)[:1]))
 
 
 def test_adapters_are_those_of_the_moment(engine):
