@@ -36,7 +36,7 @@ def works(ours):
         "lean": LeanPass(frozen, engine.adapters, state, names, rows, 2 * NEW),
         "library": LibraryPass(engine.model, engine.adapters, state, names, 2 * NEW),
     }
-    heads = {"lean": frozen.head, "library": engine.model.get_output_embeddings()}
+    heads = {"lean": engine._head, "library": engine.model.get_output_embeddings()}
     uniform = torch.rand(rows, dtype=torch.float64)
     asked = uniform, torch.arange(rows)
     for going_on in passes.values():  # all rows fork from the prompts
@@ -54,7 +54,7 @@ def works(ours):
             each = layer.qkv, layer.out, layer.gate_up, layer.down
             for x, (product, _) in zip(inputs, each, strict=True):
                 product(x)
-        frozen.head(inputs[0])
+        engine._head(inputs[0])
 
     return {"lean": lambda: step("lean"), "library": lambda: step("library"), "products": products}
 

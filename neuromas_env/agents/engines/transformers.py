@@ -26,8 +26,9 @@ from neuromas_env.agents.engines.forward.adapters import AdapterSet
 from neuromas_env.agents.engines.forward.attention import use_own_attention
 from neuromas_env.agents.engines.forward.decoder import Decoder
 from neuromas_env.agents.engines.forward.decoding import ROOM, decode
-from neuromas_env.agents.engines.forward.lm_head import chosen_logprobs
+from neuromas_env.agents.engines.forward.lm_head import Head, chosen_logprobs
 from neuromas_env.agents.engines.forward.oom import out_of_memory
+from neuromas_env.agents.engines.forward.products import pack_layers
 from neuromas_env.agents.engines.forward.recomputing import enable_recomputing, recomputing
 from neuromas_env.agents.engines.forward.threads import chosen_threads, using
 from neuromas_env.agents.engines.handover import ROUNDING, one_token
@@ -81,8 +82,10 @@ class TransformersEngine(Engine):
             gradient_checkpointing: Recompute activations in the backward pass; less
                 memory, more time.
             share_prefixes: Compute what prompts have in common once.
-            packed_weights: On a CPU, hold the base's weights a second time, packed for decoding,
-                if that takes at most half of the memory that is free. By default in bfloat16.
+            packed_weights: On a CPU, hold the base's weights three more times, packed for
+                decoding, for prompts and for the gradient, if that takes at most half of the
+                memory that is free. By default in bfloat16: in float32 packed products move
+                log-probabilities by more than the rest of the pass does.
         """
         self.name, self.weights_hash = base.name, base.weights_hash
         self.model = base.model
@@ -91,6 +94,11 @@ class TransformersEngine(Engine):
         self.adapters = AdapterSet(
             self.model, base_name=base.name, rank=rank, alpha=alpha, targets=targets
         )
+        if packed_weights is None:
+            packed_weights = self.model.dtype == torch.bfloat16
+        self._head = Head(self.model, packed_weights)
+        if packed_weights and self.device.type == "cpu":
+            pack_layers(self.model.base_model)
         self._decoder = Decoder(self.model, self.adapters, packed_weights, self._packs)
         self.chat = ChatEncoder(
             base.tokenizer,
@@ -187,7 +195,7 @@ class TransformersEngine(Engine):
         room = min(ROOM, max(request.sampling.max_new_tokens for request in requests))
         drawn = decode(
             lambda: self._decoder.begin(state, rows, len(requests), room),
-            self._logits,
+            self._head,
             state.hidden[:, -1],
             [requests[i] for i in order],
             [place[asked[i]] for i in order],
@@ -215,19 +223,6 @@ class TransformersEngine(Engine):
         levels, order = prefix.plan(prompts, adapters, [1] * len(prompts), self._share, self._size)
         compute = packing.prefill if self._packs else prefix.run
         return compute(self.model, self.adapters, levels), np.argsort(order).tolist()
-
-    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Next-token logits `[tokens, vocabulary]` in float32 of hidden states `[tokens, d]`."""
-        logits = self._decoder.head(hidden).float()
-        cap = getattr(self.model.config, "final_logit_softcapping", None)
-        return torch.tanh(logits / cap) * cap if cap else logits
-
-    @property
-    def _plain_head(self) -> bool:
-        """Whether the logits are one product with a frozen matrix."""
-        head = self.model.get_output_embeddings()
-        capped = getattr(self.model.config, "final_logit_softcapping", None)
-        return type(head) is torch.nn.Linear and head.bias is None and not capped
 
     # --- training ---------------------------------------------------------------------
 
@@ -298,9 +293,10 @@ class TransformersEngine(Engine):
                     bare = [Row(None, row.prompt_ids, row.ids) for row in rows]
                     reference = self._completion_hidden(bare)[0]
             hidden, row_of, targets = self._completion_hidden(rows)
-            if self._plain_head and not entropy_gradient and not (with_kl and kl_gradient):
-                weight = self.model.get_output_embeddings().weight
-                logprobs, entropy = chosen_logprobs(hidden, weight, targets, temperature)
+            if self._head.plain and not entropy_gradient and not (with_kl and kl_gradient):
+                logprobs, entropy = chosen_logprobs(
+                    hidden, self._head.product, targets, temperature
+                )
                 kl = None
                 if with_kl:
                     with torch.no_grad():
@@ -379,14 +375,14 @@ class TransformersEngine(Engine):
         entropy_gradient: bool = False,
         kl_gradient: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        logp = (self._logits(hidden) / temperature).log_softmax(-1)
+        logp = (self._head(hidden) / temperature).log_softmax(-1)
         chosen = logp.gather(1, targets[:, None])[:, 0]
         with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
             entropy = -(logp.exp() * logp).sum(-1)
         if reference is None:
             return chosen, entropy, torch.zeros_like(chosen)
         with torch.set_grad_enabled(kl_gradient and torch.is_grad_enabled()):
-            base = (self._logits(reference) / temperature).log_softmax(-1)
+            base = (self._head(reference) / temperature).log_softmax(-1)
             return chosen, entropy, (logp.exp() * (logp - base)).sum(-1)
 
     @contextlib.contextmanager

@@ -153,8 +153,8 @@ class TrainConfig(Options):
     gradient_checkpointing: bool = _model(False, "less memory, more time")
     packed_weights: bool | None = _model(
         None,
-        "on a CPU, hold the base twice to decode faster, where memory allows; by default in "
-        "bfloat16, as it moves log-probabilities of float32 by some 1e-5",
+        "on a CPU, hold the base three more times to compute faster, where memory allows; by "
+        "default in bfloat16, as it moves log-probabilities of float32 by some 1e-5",
     )
     train_nodes: str = _network("all", "train these nodes' adapters alone, comma separated")
     eval_questions: int = _run(128, "held-out questions of an evaluation; 0 for none", low=0)

@@ -167,7 +167,7 @@ def test_a_critic_reads_the_last_token_through_its_adapter():
     for batch, hidden in engine.read("node_1", prompts):
         for index, state in zip(batch, hidden, strict=True):
             logits = expected.logits([prompts[index].tolist()], ["node_1"])[0, -1]
-            assert torch.allclose(engine._logits(state[None])[0], logits, atol=1e-4)
+            assert torch.allclose(engine._head(state[None])[0], logits, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ class Decoder:
         self,
         model: PreTrainedModel,
         adapters: AdapterSet,
-        packed_weights: bool | None,
+        packed_weights: bool,
         packs: bool,
     ) -> None:
         """Remember what to decode with.
@@ -40,13 +40,9 @@ class Decoder:
         Args:
             model: The model.
             adapters: Its adapters.
-            packed_weights: Hold the weights once more, packed, where there is memory for it. None
-                does so for bfloat16 alone: in float32 packed products move log-probabilities by
-                more than the rest of the pass does.
+            packed_weights: Hold the weights once more, packed, where there is memory for it.
             packs: Whether the model takes packed batches.
         """
-        if packed_weights is None:
-            packed_weights = model.dtype == torch.bfloat16
         self._model, self._adapters, self._packed_weights = model, adapters, packed_weights
         self._undecided = packs and model.device.type == "cpu" and model.dtype in _TOLERANCE
         self._frozen: Frozen | None = None
@@ -93,13 +89,6 @@ class Decoder:
         if self._frozen is None:
             return LibraryPass(self._model, self._adapters, state, names, room)
         return LeanPass(self._frozen, self._adapters, state, names, rows, room)
-
-    def head(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Multiply hidden states `[rows, d]` with the head; in decoding with the packed one."""
-        decoding = torch.is_inference_mode_enabled()  # a packed product has no gradient
-        if not decoding or self._frozen is None or self._frozen.head is None:
-            return self._model.get_output_embeddings()(hidden)
-        return self._frozen.head(hidden)
 
     def _gap(self, frozen: Frozen, names: Sequence[str | None]) -> float:
         """Return how far apart the two passes are, over what they compute."""

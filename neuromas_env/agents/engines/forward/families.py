@@ -80,7 +80,6 @@ class Frozen:
         embed: Token ids `[rows]` to hidden states `[rows, d]`.
         rotations: Positions `[rows, 1]` and a layer's kind to cosines and sines `[rows, 1, d]`.
         norm: The last one.
-        head: Hidden states to logits, None where it is no plain product.
         query_heads, key_heads, width: Heads, and the numbers in one.
     """
 
@@ -88,7 +87,6 @@ class Frozen:
     embed: Module
     rotations: Callable[[torch.Tensor, str | None], tuple[torch.Tensor, torch.Tensor]]
     norm: Norm
-    head: Product | None
     query_heads: int
     key_heads: int
     width: int
@@ -120,9 +118,7 @@ def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, int]:
         )
     if getattr(config, "use_bidirectional_attention", False):
         raise UnknownFamilyError(f"this {family} looks at later tokens")
-    head = model.get_output_embeddings()
     size = sum(m.weight.nbytes for m in inner.layers.modules() if type(m) is Linear)
-    size += head.weight.nbytes
     short = 0 if not packed or fits(size) else size
     packed = packed and not short
     try:
@@ -133,7 +129,6 @@ def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, int]:
             inner.embed_tokens,
             _rotations(inner),
             _norm(inner.norm, family),
-            Product([head], packed) if type(head) is Linear else None,
             config.num_attention_heads,
             config.num_key_value_heads,
             first.head_dim,

@@ -91,7 +91,7 @@ class LeanPass:
         if list(parents) != list(range(len(self._places))):
             self._take(parents)
         if self._length == self._kv[0].shape[3]:
-            self._kv = [self._roomier(kv[:, : len(tokens)]) for kv in self._kv]
+            self._kv = [self._roomier(tuple(kv[:, : len(tokens)])) for kv in self._kv]
         in_order = self._places == list(range(len(tokens)))
         device = self._starts.device
         ids = torch.tensor(tokens, device=device)

@@ -35,8 +35,8 @@ def rollouts(engine, count=6, length=16, temperatures=(0.7,)):
 
 def sharpen(engine, monkeypatch, factor=20.0):
     """Make the model so sure that replies to one prompt stay together for some tokens."""
-    plain = engine._logits
-    monkeypatch.setattr(engine, "_logits", lambda hidden: factor * plain(hidden))
+    plain = engine._head
+    monkeypatch.setattr(engine, "_head", lambda hidden: factor * plain(hidden))
 
 
 def count_tokens(engine, requests):
