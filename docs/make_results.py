@@ -150,6 +150,36 @@ def recipe(folder: Path) -> str:
             ]
         )
     (folder / "recipe.svg").write_text(_tries(folder / "recipe-steps.csv"), encoding="utf-8")
+    made = "All tries, also those that failed:"
+    return f"{_tasks(folder / 'recipe-tasks.csv')}\n\n{made}\n\n{_markdown(lines)}"
+
+
+def _tasks(path: Path) -> str:
+    """Return the table of what the defaults reach on many tasks."""
+    with path.open(encoding="utf-8") as file:
+        runs = list(csv.DictReader(file))
+    head = ("task, network, seed", "before", "peak, end on validation", "test", "95 %", "constant")
+    lines = [[*head, "same answer", "s"], ["---", *["---:"] * 7]]
+    for one in runs:
+        test = ", ".join(map(_percent, dict.fromkeys([one["strict"], one["extracted"]])))
+        if float(one["strict"]) <= float(one["constant"]):
+            test = f"**{test}**"
+        lines.append(
+            [
+                f"{one['task'].removesuffix(':level=1')}, `{one['topology']}`, {one['seed']}",
+                f"{_percent(one['before_strict'])}, {_percent(one['before_extracted'])}",
+                f"{_percent(one['peak'])}, {_percent(one['last'])}",
+                test,
+                f"{_percent(one['low'])} to {_percent(one['high'])}",
+                _percent(one["constant"]),
+                _percent(one["same_answer"]),
+                one["seconds"],
+            ]
+        )
+    return _markdown(lines)
+
+
+def _markdown(lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

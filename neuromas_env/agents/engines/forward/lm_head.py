@@ -63,12 +63,11 @@ class _ChosenLogprobs(torch.autograd.Function):
         slope = torch.empty_like(hidden)
         chosen = torch.empty(len(hidden), device=hidden.device)
         entropy = torch.empty_like(chosen)
-        room = [chosen.new_empty(min(size, len(hidden)), head.width) for _ in range(2)]
+        room = chosen.new_empty(min(size, len(hidden)), head.width)  # the memory of all pieces
         for first in range(0, len(hidden), size):
             cut = slice(first, first + size)
             target = targets[cut, None]
-            logp, p = (part[: len(target)] for part in room)
-            p.copy_(head.there(hidden[cut]))
+            p, logp = head.there(hidden[cut]), room[: len(target)]
             if temperature != 1:
                 p.div_(temperature)
             torch.log_softmax(p, -1, out=logp)
@@ -76,7 +75,7 @@ class _ChosenLogprobs(torch.autograd.Function):
             torch.exp(logp, out=p)
             entropy[cut] = -logp.mul_(p).sum(-1)
             rest = p.neg_().scatter_add_(1, target, torch.ones_like(p[:, :1]))
-            torch.div(head.back(rest.to(hidden.dtype)), temperature, out=slope[cut])
+            torch.div(head.back(rest), temperature, out=slope[cut])
         ctx.save_for_backward(slope)
         ctx.mark_non_differentiable(entropy)
         return chosen, entropy
