@@ -31,6 +31,7 @@ ROOT = RESULTS.parent.parent
 BEGIN, END = "<!-- made by docs/make_results.py -->", "<!-- end of what is made -->"
 READER = "neuromas"
 STEPS = 30  # of the main job, whose tries are drawn
+COLUMNS = 3  # of the figure of tries
 
 
 def archives() -> dict[str, Path]:
@@ -197,16 +198,23 @@ def _tries(path: Path) -> str:
                 scores = int(row["step"]), float(row["strict"]), float(row["extracted"])
                 runs.setdefault(name, {}).setdefault(seed, []).append(scores)
     whole = {name: seeds for name, seeds in runs.items() if min(map(len, seeds.values())) == STEPS}
-    figure = Figure(figsize=(3.2 * len(whole), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(whole), sharey=True, squeeze=False)[0]
+    rows = -(-len(whole) // COLUMNS)
+    figure = Figure(figsize=(3.2 * COLUMNS, 2.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    axes = panels.flatten()[: len(whole)]
+    for unused in panels.flatten()[len(whole) :]:
+        unused.remove()
     for axis, (name, seeds) in zip(axes, whole.items(), strict=True):
         for number, scores in enumerate(seeds.values()):
             steps, strict, extracted = zip(*scores, strict=True)
             colour, dots = f"C{number}", None if number else "extracted"
             axis.plot(steps, strict, color=colour, label=f"strict, seed {number}")
             axis.plot(steps, extracted, ":", color=colour, label=dots)
-        axis.set(title=name, xlabel="step", ylim=(-0.02, 1))
-    axes[0].set_ylabel("share of right samples")
+        axis.set(title=name, ylim=(-0.02, 1))
+    for axis in panels[:, 0]:
+        axis.set_ylabel("share of right samples")
+    for axis in panels[-1]:
+        axis.set_xlabel("step")
     axes[0].legend(fontsize=7)
     return to_svg(figure)
 
