@@ -96,8 +96,9 @@ class TransformersEngine(Engine):
         )
         if packed_weights is None:
             packed_weights = self.model.dtype == torch.bfloat16
+        packed_weights = packed_weights and self.device.type == "cpu"
         self._head = Head(self.model, packed_weights)
-        if packed_weights and self.device.type == "cpu":
+        if packed_weights:
             pack_layers(self.model.base_model)
         self._decoder = Decoder(self.model, self.adapters, packed_weights, self._packs)
         self.chat = ChatEncoder(

@@ -50,21 +50,16 @@ class Decoder:
     def prepare(self, names: Sequence[str | None]) -> None:
         """Choose, once: let both passes compute a few tokens with one of the named adapters.
 
-        All of them are loaded. Why transformers' model decodes, or weights are not packed, is said.
+        All of them are loaded. Why transformers' model decodes is said.
         """
         if not self._undecided:
             return
         self._undecided = False
         try:
-            frozen, short = freeze(self._model, self._packed_weights)
+            frozen = freeze(self._model, self._packed_weights)
         except UnknownFamilyError as error:
             _say(f"transformers' own, slower model decodes: {error}")
             return
-        if short:
-            _say(
-                f"weights are not packed, which makes decoding slower: a second copy takes "
-                f"{short / 2**30:.1f} GiB, more than half of the memory that is free"
-            )
         gap = self._gap(frozen, names)
         if gap <= _TOLERANCE[self._model.dtype]:
             self._frozen = frozen

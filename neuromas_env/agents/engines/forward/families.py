@@ -14,7 +14,7 @@ import torch
 from torch.nn import Linear, Module
 from transformers import PreTrainedModel
 
-from neuromas_env.agents.engines.forward.products import Product, fits
+from neuromas_env.agents.engines.forward.products import Product, has_room
 
 FAMILIES = {"LlamaModel": "Llama", "Qwen3Model": "Qwen3", "Gemma3TextModel": "Gemma 3"}
 """Classes of transformers whose decoding is known, and the families that they are of."""
@@ -96,15 +96,12 @@ class UnknownFamilyError(Exception):
     """A model that only its own code can compute; says why."""
 
 
-def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, int]:
+def freeze(model: PreTrainedModel, packed: bool) -> Frozen:
     """Read a model.
 
     Args:
         model: With or without adapters in its linear layers.
         packed: Hold its weights once more, packed, if there is memory for that.
-
-    Returns:
-        What was read, and the bytes that packed weights would take if there are too few for them.
 
     Raises:
         UnknownFamilyError: The model is of no family that is known here.
@@ -119,12 +116,11 @@ def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, int]:
     if getattr(config, "use_bidirectional_attention", False):
         raise UnknownFamilyError(f"this {family} looks at later tokens")
     size = sum(m.weight.nbytes for m in inner.layers.modules() if type(m) is Linear)
-    short = 0 if not packed or fits(size) else size
-    packed = packed and not short
+    packed = packed and has_room(size, "decoding")
     try:
         layers = [_layer(layer, family, packed) for layer in inner.layers]
         first = inner.layers[0].self_attn
-        frozen = Frozen(
+        return Frozen(
             layers,
             inner.embed_tokens,
             _rotations(inner),
@@ -135,7 +131,6 @@ def freeze(model: PreTrainedModel, packed: bool) -> tuple[Frozen, int]:
         )
     except (AttributeError, TypeError) as error:  # a version of transformers with other names
         raise UnknownFamilyError(f"this {family} has other parts than known: {error}") from error
-    return frozen, short
 
 
 def _layer(layer: Any, family: str, packed: bool) -> Layer:

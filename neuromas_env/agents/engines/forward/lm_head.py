@@ -18,7 +18,7 @@ from torch.nn import Linear
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from neuromas_env.agents.engines.forward.products import TwoWay
+from neuromas_env.agents.engines.forward.products import TwoWay, has_room
 
 _PIECE = 128  # tokens: their logits stay in a CPU's cache
 _BLOCK = 256  # tokens of the vocabulary
@@ -35,8 +35,12 @@ class Head:
         """Read a model's head; hold its weight packed where asked to."""
         layer: Any = model.get_output_embeddings()
         self._cap = getattr(model.config, "final_logit_softcapping", None)
-        self.product = TwoWay(layer, packed, wide=True) if type(layer) is Linear else layer
-        self.plain = type(layer) is Linear and layer.bias is None and not self._cap
+        self.product, self.plain = layer, False
+        if type(layer) is Linear:
+            # At most its float32 copy, twice as large as bfloat16, and its transpose.
+            packed = packed and has_room(3 * layer.weight.nbytes, "the head")
+            self.product = TwoWay(layer, packed, wide=True)
+            self.plain = layer.bias is None and not self._cap
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         """Compute logits `[tokens, vocabulary]` in float32 of hidden states `[tokens, d]`."""

@@ -3,7 +3,7 @@
 torch multiplies with a weight as it lies in memory, and lays it out for the processor again in
 every product. For the few rows of decoding that is a good part of the time, for the thousand of a
 training step a quarter of it in bfloat16. oneDNN can keep the laid-out copy, which is then held
-beside the plain one.
+in addition to the plain one.
 """
 
 from __future__ import annotations
@@ -127,13 +127,7 @@ def pack_layers(model: Module) -> None:
     """
     layers = [module for module in model.modules() if type(module) is Linear]
     layers = [layer for layer in layers if packable(layer.weight)]
-    size = 2 * sum(layer.weight.nbytes for layer in layers)
-    if not fits(size):
-        warnings.warn(
-            f"weights are not packed for prompts and training, which makes them slower: two more "
-            f"copies take {size / 2**30:.1f} GiB, more than half of the memory that is free",
-            stacklevel=2,
-        )
+    if not has_room(2 * sum(layer.weight.nbytes for layer in layers), "prompts and training"):
         return
     for layer in layers:
         layer.forward = TwoWay(layer, packed=True)  # type: ignore[method-assign,assignment]
@@ -183,3 +177,15 @@ def free_bytes() -> int:
 def fits(size: int) -> bool:
     """Whether so many bytes of packed weights leave enough memory for everything else."""
     return size <= _SHARE * free_bytes()
+
+
+def has_room(size: int, use: str) -> bool:
+    """Whether so many bytes of weights packed for a use fit; where they do not, this is said."""
+    if fits(size):
+        return True
+    warnings.warn(
+        f"weights are not packed for {use}, which makes it slower: packed copies take "
+        f"{size / 2**30:.1f} GiB, more than half of the memory that is free",
+        stacklevel=2,
+    )
+    return False
