@@ -206,9 +206,7 @@ def test_too_little_memory_for_packed_weights_is_said_and_nothing_is_packed(monk
     monkeypatch.setattr(products, "free_bytes", lambda: 1000)
     with pytest.warns(UserWarning, match="not packed for (the head|prompts and training)"):
         engine, requests = fresh()
-    with pytest.warns(
-        UserWarning, match="not packed for decoding.*more than half of the memory"
-    ):
+    with pytest.warns(UserWarning, match="not packed for decoding.*more than half of the memory"):
         replies = engine.generate(requests)
     assert engine._decoder._frozen.layers[0].qkv[0]._packed is None
     assert_same(replies, by_library_alone(requests))
