@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from neuromas_env.cli.names import offering
 from neuromas_env.cli.options import path
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.extras import REPORT, need
+from neuromas_env.tasks.names import split_names
 from neuromas_env.text import visible
 
 if TYPE_CHECKING:
@@ -47,6 +49,12 @@ def experiment(
     study: Annotated[
         str | None, typer.Option(help="only this part of the scale, such as coded")
     ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks", help="only these of its tasks; others can follow in the same folder"
+        ),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="folder with benchmark rows")] = None,
     list_: Annotated[bool, typer.Option("--list", help="list the experiments and stop")] = False,
 ) -> None:
@@ -64,7 +72,7 @@ def experiment(
     if name is None:
         raise InputError(f"name an experiment: {', '.join(list_experiments())}")
     chosen = load(name, scale, seeds)
-    given = {"scale": scale, "study": study, "seeds": seeds, "data": data}
+    given = {"scale": scale, "study": study, "seeds": seeds, "tasks": tasks, "data": data}
     options = [f"--{key}={value}" for key, value in given.items() if value is not None]
     command = shlex.join(["neuromas", "experiment", name, *options])
     if study is not None:
@@ -73,16 +81,21 @@ def experiment(
             raise unknown("study", study, [one.name for one in chosen.studies])
         chosen = replace(chosen, studies=kept)
     folder = out or Path("runs") / "experiments" / f"{chosen.name}-{scale}"
-    run(chosen, folder, command, data)
+    run(chosen, folder, command, data, split_names(tasks or ""))
 
 
-def run(chosen: Experiment, folder: Path, command: str, data: str | None = None) -> None:
+def run(
+    chosen: Experiment, folder: Path, command: str, data: str | None = None,
+    tasks: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Run an experiment and print its report."""
     from neuromas_env.experiments.run import run_experiment
     from neuromas_env.progress import ConsoleReporter
 
     try:
-        path = run_experiment(chosen, folder, data=data, report=ConsoleReporter(), command=command)
+        path = run_experiment(
+            chosen, folder, data=data, tasks=tasks, report=ConsoleReporter(), command=command
+        )
     except KeyboardInterrupt:
         printing.stop(_STOPPED)
     except Exception as error:

@@ -149,6 +149,7 @@ def _study(running: Running, folder: Path, name: str) -> Section:
         # took stands in a table of its own, by arms.
         found = summarise(store, cells=running.cells)
         lines = [replace(line, against={}, training={}) for line in found]
+        lines.sort(key=lambda line: study.tasks.index(line.task))  # the store's may be others first
         scores = read_scores(store, running.cells)
     findings = judge(study, scores)
     deciding = [one for one in findings if one.decides]
@@ -224,7 +225,7 @@ def _sample(study: Study, findings: Sequence[Finding]) -> str:
 
 def _on(study: Study, one: Finding) -> str:
     """On which task, where there are several."""
-    return f" ({one.task})" if len(study.arms[one.claim.better].tasks) > 1 else ""
+    return f" ({one.task})" if len(study.tasks_of(study.arms[one.claim.better])) > 1 else ""
 
 
 def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:
@@ -264,7 +265,7 @@ def _gains(study: Study, scores: Any) -> Grid:
     head = ("difference", "task", "strict", "extracted", "from parsing", "from parsed answers")
     rows = []
     for claim in {(c.better, c.than): c for c in study.claims}.values():
-        for task in study.arms[claim.better].tasks:
+        for task in study.tasks_of(study.arms[claim.better]):
             better, than = scores[claim.better, task], scores[claim.than, task]
             moved = [100 * float(getattr(better, kind).mean() - getattr(than, kind).mean())
                      for kind in ("strict", "extracted")]  # fmt: skip
@@ -323,7 +324,7 @@ def _curves(running: Running, pictures: Path) -> str:
 def _probes(running: Running, arm: Arm, pictures: Path) -> list[str]:
     """Compare the nodes of every run of an arm, mean over seeds."""
     parts: list[str] = []
-    for task in arm.tasks:
+    for task in running.study.tasks_of(arm):
         runs = [Run(arm, task, seed, None, False) for seed in range(running.study.seeds)]
         found = [_similarity(running, run) for run in runs]
         said = _said(running, arm.name, task)
@@ -374,7 +375,10 @@ def _setting(running: Running) -> str:
     """How many seeds, from which weights, and what is estimated."""
     count = running.study.seeds
     seeds = f"{count} seed{'s' if count > 1 else ''}"
-    return f"{seeds}{_weights(running)}. Estimand: {estimand(running.study)}."
+    every = dict.fromkeys(task for arm in running.study.arms.values() for task in arm.tasks)
+    left = [task for task in every if task not in running.study.tasks]
+    part = f" Left out: {', '.join(left)}." if left else ""
+    return f"{seeds}{_weights(running)}. Estimand: {estimand(running.study)}.{part}"
 
 
 def _weights(running: Running) -> str:

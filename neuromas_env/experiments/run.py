@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import shlex
-from dataclasses import asdict
+from collections.abc import Collection
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from neuromas_env.bench.machine import commit, machine
 from neuromas_env.checks import check
-from neuromas_env.errors import InputError
+from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
 from neuromas_env.experiments.study import Backend, Running
 from neuromas_env.extras import MODEL, REPORT, need
@@ -26,6 +27,7 @@ def run_experiment(
     out: str | Path,
     *,
     data: str | None = None,
+    tasks: Collection[str] = (),
     report: Reporter | None = None,
     command: str | None = None,
 ) -> Path:
@@ -35,6 +37,7 @@ def run_experiment(
         experiment: What to do.
         out: Folder of the results.
         data: Folder with benchmark rows.
+        tasks: Run these alone, all by default; others can follow in the same folder.
         report: Told how far it is.
         command: What the user has typed, for the report.
 
@@ -42,8 +45,8 @@ def run_experiment(
         The path of the report.
 
     Raises:
-        InputError: Something is wrong with a task, a model or a file, or the folder holds
-            another experiment.
+        InputError: Something is wrong with a task, a model or a file, the folder holds
+            another experiment, or needs all tasks.
         Interrupted: The user stopped a run.
     """
     # Asked for before hours of work, not after.
@@ -59,6 +62,7 @@ def run_experiment(
     out, report = Path(out), report or Reporter()
     with lock(out / LOCK, out):
         held = _checked(out / HEAD, experiment, data)
+        experiment = _part(experiment, tasks) if tasks else experiment
         studies = open_studies(experiment, out, data, report)
         # Written when nothing is wrong with the studies: else another --data would be refused.
         write(out / HEAD, json.dumps(held, indent=1))
@@ -80,6 +84,16 @@ def open_studies(
         Running(study, _backend(study, experiment, data), out / study.name, report)
         for study in experiment.studies
     ]
+
+
+def _part(experiment: Experiment, tasks: Collection[str]) -> Experiment:
+    """Return an experiment on some of its tasks."""
+    known = dict.fromkeys(task for study in experiment.studies for task in study.tasks)
+    for task in tasks:
+        if task not in known:
+            raise unknown(f"task of experiment {experiment.name!r}:", task, known)
+    parts = [study for study in experiment.studies if not set(tasks).isdisjoint(study.tasks)]
+    return replace(experiment, studies=tuple(study.on(tasks) for study in parts))
 
 
 def _backend(study: Study, experiment: Experiment, data: str | None) -> Backend:

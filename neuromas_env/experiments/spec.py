@@ -9,7 +9,8 @@ the size of their tasks. A *table* claims nothing: it shows what its runs have r
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypedDict
@@ -238,7 +239,7 @@ class Study:
     Attributes:
         name: Such as `coded` or `chars`.
         kind: `discrete` or `language`.
-        tasks: All that an arm is trained on.
+        tasks: All that an arm is trained on, or those of them that are run.
         seeds: How many.
         rates: Learning rates that every arm tries, none for those of the algorithms.
         pilots: Seeds, apart from the others, with which each rate is tried.
@@ -281,6 +282,28 @@ class Study:
     def trained(self) -> list[Arm]:
         """Return the arms that are trained or adapted."""
         return [arm for arm in self.arms.values() if arm.kind in ("train", "adapt")]
+
+    def tasks_of(self, arm: Arm) -> tuple[str, ...]:
+        """Return those of an arm's tasks that are the study's: of a part of it, some of them."""
+        return tuple(task for task in arm.tasks if task in self.tasks)
+
+    def on(self, tasks: Collection[str]) -> Study:
+        """Return the part of the study on some of its tasks, whose runs have the same folders.
+
+        Raises:
+            InputError: Something is measured or chosen over all of them.
+        """
+        part = replace(self, tasks=tuple(task for task in self.tasks if task in tasks))
+        arms = {name: arm for name, arm in self.arms.items() if part.tasks_of(arm)}
+        if self.sample_complexity is not None:
+            raise InputError("--tasks must name all tasks: their sample complexity is compared")
+        if len(self.rates) > 1 and any(part.tasks_of(arm) != arm.tasks for arm in arms.values()):
+            raise InputError(
+                "--tasks must name all tasks of an arm: its learning rate is chosen over all"
+            )
+        claims = tuple(claim for claim in self.claims if claim.signs.keys() <= arms.keys())
+        probes = self.probes if self.probes in arms else None
+        return replace(part, arms=arms, claims=claims, probes=probes)
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class Running:
             for arm in self.study.trained()
             if self._tunes(arm)
             for rate in self.study.rates
-            for task in arm.tasks
+            for task in self.study.tasks_of(arm)
         ]
 
     def runs(self) -> list[Run]:
@@ -135,7 +135,7 @@ class Running:
             Run(arm, task, seed, self.rates.get(arm.name), False)
             for seed in range(self.study.seeds)
             for arm in self.study.trained()
-            for task in arm.tasks
+            for task in self.study.tasks_of(arm)
         ]
 
     def go(self) -> None:
@@ -149,7 +149,9 @@ class Running:
         self._ask(asked, {})
         if votes := [arm for arm in self.study.arms.values() if arm.kind == "vote"]:
             budget = {
-                (arm.name, task): self._samples(arm, task) for arm in votes for task in arm.tasks
+                (arm.name, task): self._samples(arm, task)
+                for arm in votes
+                for task in self.study.tasks_of(arm)
             }
             self._ask(votes, budget)
 
@@ -279,10 +281,10 @@ class Asking:
         """Return a cell for every arm, task and seed."""
         study, backend = self._running.study, self._running.backend
         first = next(arm for arm in study.trained() if arm.kind == "train")
-        shared = backend.settings(self._run(first, first.tasks[0], 0))
+        shared = backend.settings(self._run(first, study.tasks_of(first)[0], 0))
         cells = []
         for arm in self._arms.values():
-            for task in arm.tasks:
+            for task in study.tasks_of(arm):
                 count, samples = len(backend.questions(task)), self._budget.get((arm.name, task), 0)
                 for seed in range(study.seeds):
                     facts = backend.facts(arm, task, self._run(arm, task, seed), samples or 1)

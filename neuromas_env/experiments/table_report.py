@@ -215,8 +215,8 @@ def differences(running: Running, found: Reached) -> Grid:
     Where every difference is zero p can only be 1, so that such a comparison does not count in
     the correction (Tarone 1990).
     """
-    arms = running.study.arms
-    pairs = {(one.better, one.than): arms[one.better].tasks for one in running.study.claims}
+    study = running.study
+    pairs = {(one.better, one.than): study.tasks_of(study.arms[one.better]) for one in study.claims}
     gains = {
         (better, than, task): found.scores[better, task] - found.scores[than, task]
         for (better, than), tasks in pairs.items()
