@@ -14,6 +14,8 @@ from neuromas_env.bench.tables import Grid, percent
 TASKS = 4
 """Most tasks side by side; a table of eight columns still fits a column of a paper."""
 BETTER, WORSE = "*", "†"
+UNREAD = "no answer"
+"""In place of a score: the share of replies in which no answer was found."""
 _CELLS = "SELECT split, settings, facts FROM cells WHERE id IN (SELECT value FROM json_each(?))"
 _SOFTWARE = ("neuromas-env", "python", "torch", "transformers", "vllm", "openai")
 
@@ -22,28 +24,39 @@ def make_matrix(lines: Sequence[Line], score: str) -> list[Grid]:
     """Return the table of all methods on all tasks, in blocks of a few tasks.
 
     It holds the mean score with the half width of its 95 % interval, the average over the
-    tasks of the methods that answered all of them, and what a question costs, averaged likewise.
-    The best of a task is bold. Marks are of the comparison with the reference, after Holm's
-    correction over all comparisons of the report.
+    tasks of the methods that answered all of them, and what a question costs, averaged likewise;
+    the score of the best constant answer is the last row. The best of a task is bold. Marks are
+    of the comparison with the reference, after Holm's correction over all comparisons of the
+    report.
+
+    Args:
+        lines: Of the methods and tasks.
+        score: One of `SCORES`, or `UNREAD`.
     """
+    what = "replies without an answer" if score == UNREAD else f"{score} score"
     tasks = list(dict.fromkeys(line.task for line in lines))
     blocks = [tasks[start : start + TASKS] for start in range(0, len(tasks), TASKS)]
     grids = []
     for number, some in enumerate(blocks, start=1):
         last, rest = number == len(blocks), f" ({number})" if len(blocks) > 1 else ""
         columns = _scores(lines, some, score) + (_means(lines, tasks, score) if last else [])
-        methods = list(dict.fromkeys(line.method for line in lines))
+        rows = _methods(lines)
+        if score != UNREAD and any(line.majority is not None for line in lines):
+            rows.append("best constant answer")
+            constant = _constant(lines, some, tasks if last else [])
+            for (_, texts, _), text in zip(columns, constant, strict=True):
+                texts.append(text)
         grids.append(
             Grid(
-                f"All methods: {score} score, %{rest}",
+                f"All methods: {what}, %{rest}",
                 ("method", *(name for name, *_ in columns)),
-                tuple(zip(methods, *(texts for _, texts, _ in columns), strict=True)),
+                tuple(zip(rows, *(texts for _, texts, _ in columns), strict=True)),
                 bold=frozenset(
                     (row, place)
                     for place, (_, _, best) in enumerate(columns, start=1)
                     for row in best
                 ),
-                note=_note(lines, tasks),
+                note=_note(lines, tasks, score),
                 label=f"methods{number if rest else ''}",
             )
         )
@@ -102,7 +115,7 @@ def _scores(lines: Sequence[Line], tasks: Sequence[str], score: str) -> list[_Co
     for task in tasks:
         found = [_found(lines, method, [task]) for method in _methods(lines)]
         texts = [_cell(line[0], score) if line else "-" for line in found]
-        columns.append((task, texts, _best([_mean(line, score) for line in found])))
+        columns.append((task, texts, _best([_mean(line, score) for line in found], score)))
     return columns
 
 
@@ -112,7 +125,7 @@ def _means(lines: Sequence[Line], tasks: Sequence[str], score: str) -> list[_Col
     columns: list[_Column] = []
     if len(tasks) > 1:
         means = [_mean(some, score) for some in found]
-        columns.append(("average", [percent(mean) for mean in means], _best(means)))
+        columns.append(("average", [percent(mean) for mean in means], _best(means, score)))
     for name, cost in (
         ("calls", lambda line: line.calls),
         ("tokens", lambda line: line.completion_tokens),
@@ -121,6 +134,17 @@ def _means(lines: Sequence[Line], tasks: Sequence[str], score: str) -> list[_Col
         texts = [f"{sum(some) / len(some):.3g}" if some else "-" for some in each]
         columns.append((name, texts, []))
     return columns
+
+
+def _constant(lines: Sequence[Line], some: Sequence[str], tasks: Sequence[str]) -> list[str]:
+    """Return the row of the best constant answer, which costs nothing."""
+    known = {line.task: line.majority for line in lines}
+    texts = [percent(known[task]) for task in some]
+    every = [known[task] for task in tasks]
+    if len(tasks) > 1:
+        whole = [one for one in every if one is not None]
+        texts.append(percent(sum(whole) / len(whole) if len(whole) == len(every) else None))
+    return [*texts, "-", "-"] if tasks else texts
 
 
 def _methods(lines: Sequence[Line]) -> list[str]:
@@ -134,21 +158,29 @@ def _found(lines: Sequence[Line], method: str, tasks: Sequence[str]) -> list[Lin
 
 
 def _mean(lines: Sequence[Line], score: str) -> float | None:
-    return sum(line.score[score] for line in lines) / len(lines) if lines else None
+    return sum(_value(line, score) for line in lines) / len(lines) if lines else None
 
 
-def _best(means: Sequence[float | None]) -> list[int]:
-    """Return where the highest of several is; none where all are equal."""
+def _value(line: Line, score: str) -> float:
+    return line.parse_failures if score == UNREAD else line.score[score]
+
+
+def _best(means: Sequence[float | None], score: str) -> list[int]:
+    """Return where the highest of several is; none where all are equal, and of no answers."""
+    if score == UNREAD:
+        return []
     known = [mean for mean in means if mean is not None]
     differ = len(set(known)) > 1
     return [i for i, mean in enumerate(means) if differ and mean == max(known)]
 
 
 def _cell(line: Line, score: str) -> str:
-    text, bounds, mean = percent(line.score[score]), line.interval[score], line.score[score]
-    if bounds is not None:
-        text += f" ± {percent(max(bounds[1] - mean, mean - bounds[0]))}"
-    return text + _mark(line)
+    mean = _value(line, score)
+    if score == UNREAD:
+        return percent(mean)
+    bounds = line.interval[score]
+    half = "" if bounds is None else f" ± {percent(max(bounds[1] - mean, mean - bounds[0]))}"
+    return percent(mean) + half + _mark(line)
 
 
 def _mark(line: Line) -> str:
@@ -158,13 +190,16 @@ def _mark(line: Line) -> str:
     return BETTER if reference.difference > 0 else WORSE
 
 
-def _note(lines: Sequence[Line], tasks: Sequence[str]) -> str:
+def _note(lines: Sequence[Line], tasks: Sequence[str], score: str) -> str:
+    mean = ", means over all tasks" if len(tasks) > 1 else ""
+    costs = f"calls and completion tokens: of a question{mean}"
+    if score == UNREAD:
+        return f"{costs.capitalize()}."
     reference = next((line.reference for line in lines if line.reference), None)
     parts = ["±: half of the 95 % interval, the longer half where they differ"]
     if reference is not None:
         parts.append(
             f"{BETTER} above and {WORSE} below {reference}, p < {ALPHA} after Holm's correction"
         )
-    mean = ", means over all tasks" if len(tasks) > 1 else ""
-    parts.append(f"bold: the highest; calls and completion tokens: of a question{mean}")
+    parts.append(f"bold: the highest; {costs}")
     return "; ".join(parts) + "."

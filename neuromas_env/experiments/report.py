@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from neuromas_env.bench.overview import make_matrix
+from neuromas_env.bench.overview import UNREAD, make_matrix
 from neuromas_env.bench.statistics import Estimand, corrected
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.stored import read_said
@@ -148,7 +148,7 @@ def _study(running: Running, folder: Path, name: str) -> Section:
         # Comparisons with the first method are the benchmark's; here claims decide. What training
         # took stands in a table of its own, by arms.
         found = summarise(store, cells=running.cells)
-        lines = [replace(line, against={}, training={}) for line in found]
+        lines = [replace(line, against={}, reference=None, training={}) for line in found]
         lines.sort(key=lambda line: study.tasks.index(line.task))  # the store's may be others first
         scores = read_scores(store, running.cells)
     findings = judge(study, scores)
@@ -173,7 +173,9 @@ def _study(running: Running, folder: Path, name: str) -> Section:
     frozen = any(arm.kind == "frozen" for arm in study.arms.values())
     grids = [_deciding(study, deciding)] if deciding else []
     grids += [_exploratory(study, others)] if others else []
-    grids += [grid for kind in SCORES for grid in make_matrix(lines, kind)] if frozen else []
+    grids += (
+        [grid for kind in (*SCORES, UNREAD) for grid in make_matrix(lines, kind)] if frozen else []
+    )
     grids += make_grids(lines, "extracted")
     grids += [_gains(study, scores)] if findings else []
     grids += _matched(running)
@@ -220,7 +222,7 @@ def _sample(study: Study, findings: Sequence[Finding]) -> str:
     """On how many questions and seeds arms are compared."""
     counts = sorted({one.found.n for one in findings if one.found is not None}) or [0]
     n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    return f"{n} questions, {study.seeds} seeds"
+    return f"{n} questions, {_seeds(study)}"
 
 
 def _on(study: Study, one: Finding) -> str:
@@ -373,12 +375,14 @@ def _mean(grids: Sequence[Sequence[Sequence[float | None]]]) -> list[list[float 
 
 def _setting(running: Running) -> str:
     """How many seeds, from which weights, and what is estimated."""
-    count = running.study.seeds
-    seeds = f"{count} seed{'s' if count > 1 else ''}"
     every = dict.fromkeys(task for arm in running.study.arms.values() for task in arm.tasks)
     left = [task for task in every if task not in running.study.tasks]
     part = f" Left out: {', '.join(left)}." if left else ""
-    return f"{seeds}{_weights(running)}. Estimand: {estimand(running.study)}.{part}"
+    return f"{_seeds(running.study)}{_weights(running)}. Estimand: {estimand(running.study)}.{part}"
+
+
+def _seeds(study: Study) -> str:
+    return f"{study.seeds} seed{'s' if study.seeds > 1 else ''}"
 
 
 def _weights(running: Running) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from support.bench_runs import configure, run
 from support.stored import answers, cell, fill
 
-from neuromas_env.bench.overview import TASKS, about, make_matrix
+from neuromas_env.bench.overview import TASKS, UNREAD, about, make_matrix
 from neuromas_env.bench.report import write_report
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
@@ -32,11 +32,33 @@ def test_every_method_has_a_row_and_every_task_a_column(tmp_path):
         (cell("a"), answers(MOST)),
     )
     assert grid.head == ("method", "t", "u", "average", "calls", "tokens")
-    direct, a = grid.rows
+    direct, a, _ = grid.rows
     assert direct[1].startswith("16.7 ± ") and direct[3:] == ("50.0", "2", "2")
     assert a[1].startswith("66.7 ± ") and a[2:] == ("-", "-", "-", "-")
     # The best of a task where there are several, and never of what only one has.
     assert grid.bold == {(1, 1)}
+
+
+def test_the_best_constant_answer_is_the_last_row(tmp_path):
+    parts = [
+        (cell("direct", task=task, facts={"majority": share}), answers(RIGHT))
+        for task, share in (("t", 0.25), ("u", 0.5), ("v", None))
+    ]
+    [grid] = matrix(tmp_path / "some", *parts)
+    assert grid.rows[-1] == ("best constant answer", "25.0", "50.0", "-", "-", "-", "-")
+    [grid] = matrix(tmp_path / "all", *parts[:2], (cell("sc"), answers(FEW)))
+    assert grid.rows[-1] == ("best constant answer", "25.0", "50.0", "37.5", "-", "-")
+    assert grid.bold == {(0, 1)}
+    [grid] = matrix(tmp_path / "none", parts[2])
+    assert len(grid.rows) == 1
+
+
+def test_replies_without_an_answer_have_a_table_of_their_own(tmp_path):
+    [grid] = matrix(
+        tmp_path, (cell("direct", facts={"majority": 0.5}), answers(FEW)), score=UNREAD
+    )
+    assert grid.title == "All methods: replies without an answer, %" and not grid.bold
+    assert grid.rows == (("direct", "0.0", "2", "2"),)
 
 
 def test_many_tasks_are_cut_into_tables_of_eight_columns(tmp_path):
@@ -56,7 +78,7 @@ def test_marks_say_what_survives_holms_correction(tmp_path):
         (cell("below"), answers(NONE)),
         (cell("alike"), answers(NONE[:14] + MANY[:16])),
     )
-    cells = [row[1] for row in grid.rows]
+    cells = [row[1] for row in grid.rows[:4]]
     assert [text[-1] for text in cells] == [cells[0][-1], "*", "†", cells[3][-1]]
     assert cells[0][-1].isdigit() and cells[3][-1].isdigit()
     assert "above and † below direct" in grid.note
@@ -84,7 +106,7 @@ def test_labels_are_the_same_on_all_tasks(tmp_path):
         (cell("direct", length=128), answers(RIGHT)),
         (cell("direct", task="u", length=64), answers(RIGHT)),
     )
-    assert [row[0] for row in grid.rows] == ["direct [length=64]", "direct [length=128]"]
+    assert [row[0] for row in grid.rows[:2]] == ["direct [length=64]", "direct [length=128]"]
 
 
 def test_a_report_says_what_it_is_a_report_of(tmp_path):
