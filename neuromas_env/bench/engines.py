@@ -52,8 +52,12 @@ def make_engine(config: BenchConfig, adapters: Adapters | None = None) -> tuple[
     engine = make_by_name(config.engine, options | asdict(config) | {"config": config})
     if adapters is not None:
         check_trainable(engine, config.engine)
-    identity: Identity = {"model": engine.name or config.model, **engine.settings}
-    if config.engine not in ENGINES.built_in:
+    foreign = config.engine not in ENGINES.built_in
+    # An engine that says nothing of its model need not have looked at the option's default.
+    unknown = foreign and config.model == BenchConfig.model
+    model = engine.name or ("not stated" if unknown else config.model)
+    identity: Identity = {"model": model, **engine.settings}
+    if foreign:
         identity["engine"] = config.engine
     if engine.weights_hash:
         identity["weights_hash"] = engine.weights_hash

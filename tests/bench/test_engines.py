@@ -12,6 +12,7 @@ from support.tiny_models import make_tiny
 from support.tiny_runs import tiny_config
 
 from neuromas_env.agents.training.api import train
+from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.runner import run_benchmark
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
@@ -36,6 +37,28 @@ def test_questions_that_fail_do_not_end_it_while_the_engine_lives(tmp_path):
     run(tmp_path, "fail=largest", limit=6)
     failed = rows(tmp_path, "SELECT error FROM answers")
     assert [row["error"] for row in failed] == ["node_0: told to fail"] * 6
+
+
+SILENT = """
+from neuromas_env import MockEngine
+
+
+def engine(model):
+    return MockEngine(lambda request: "7")
+"""
+
+
+@pytest.mark.parametrize("given, said", [({}, "not stated"), ({"model": "mine"}, "mine")])
+def test_the_model_of_an_engine_that_names_none_is_not_guessed(tmp_path, monkeypatch, given, said):
+    (tmp_path / "silent.py").write_text(SILENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = BenchConfig(
+        str(tmp_path / "out"), ("direct",), ("hierarchy/max",), limit=2,
+        engine="silent:engine", **given,
+    )  # fmt: skip
+    run_benchmark(asked)
+    [cell] = rows(tmp_path / "out", "SELECT settings FROM cells")
+    assert json.loads(cell["settings"])["model"] == said
 
 
 def test_replies_of_identical_calls_come_from_the_cache(tmp_path):

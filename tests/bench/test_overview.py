@@ -54,9 +54,7 @@ def test_the_best_constant_answer_is_the_last_row(tmp_path):
 
 
 def test_replies_without_an_answer_have_a_table_of_their_own(tmp_path):
-    [grid] = matrix(
-        tmp_path, (cell("direct", facts={"majority": 0.5}), answers(FEW)), score=UNREAD
-    )
+    [grid] = matrix(tmp_path, (cell("direct", facts={"majority": 0.5}), answers(FEW)), score=UNREAD)
     assert grid.title == "All methods: replies without an answer, %" and not grid.bold
     assert grid.rows == (("direct", "0.0", "2", "2"),)
 

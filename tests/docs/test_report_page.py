@@ -24,4 +24,4 @@ def test_the_tables_are_those_of_the_command(tmp_path, monkeypatch):
     text = make_markdown(tmp_path / "DIR")
     made = {SECONDS.sub("| … ", line) for line in text.splitlines()}
     shown = re.findall(r"^(?:\|.*\||\*\*.*\*\*)$", PAGE, re.M)
-    assert len(shown) == 23 and not set(shown) - made
+    assert len(shown) == 31 and not set(shown) - made
