@@ -119,7 +119,7 @@ def _speed(runs: list[dict[str, Any]]) -> str:
 
 
 def recipe(folder: Path) -> str:
-    """Return the table of a recipe's tries; write their figure to the folder of the data."""
+    """Return the tables of the recipe; write the figure of its tries to the folder of the data."""
     with (folder / "recipe.csv").open(encoding="utf-8") as file:
         tries = list(csv.DictReader(file))
     best: dict[tuple[str, str], float] = {}
@@ -152,7 +152,25 @@ def recipe(folder: Path) -> str:
         )
     (folder / "recipe.svg").write_text(_tries(folder / "recipe-steps.csv"), encoding="utf-8")
     made = "All tries, also those that failed:"
-    return f"{_tasks(folder / 'recipe-tasks.csv')}\n\n{made}\n\n{_markdown(lines)}"
+    tables = _tasks(folder / "recipe-tasks.csv"), _learners(folder / "recipe-learners.csv")
+    return "\n\n".join([*tables, made, _markdown(lines)])
+
+
+def _learners(path: Path) -> str:
+    """Return the table of what other learners reach with the recipe, a line for each."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    with path.open(encoding="utf-8") as file:
+        for one in csv.DictReader(file):
+            scores = ", ".join(map(_percent, dict.fromkeys([one["strict"], one["extracted"]])))
+            found.setdefault((one["learner"], one["topology"]), {})[one["learning_rate"]] = scores
+    rates = next(iter(found.values()))
+    lines = [["learner, network", *(f"rate {rate}" for rate in rates)]]
+    lines.append(["---", *["---:"] * len(rates)])
+    lines += [[f"{name}, `{shape}`", *scores.values()] for (name, shape), scores in found.items()]
+    said = (
+        "All learners on the main job, seed 1000, right answers in % of 128 validation questions:"
+    )
+    return f"{said}\n\n{_markdown(lines)}"
 
 
 def _tasks(path: Path) -> str:
