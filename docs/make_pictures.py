@@ -152,7 +152,7 @@ def trained(archive: Path) -> tuple[list[list[Point]], list[float], float]:
         questions after training; the best share without messages.
     """
     with tarfile.open(archive) as tar:
-        names = [name for name in tar.getnames() if "/joint/" in name]
+        names = [name for name in tar.getnames() if "/joint/seed_" in name]
         curves = [
             json.load(tar.extractfile(name))["result"]["curve"]  # type: ignore[arg-type]
             for name in sorted(names)

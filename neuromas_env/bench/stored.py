@@ -105,11 +105,12 @@ class Facts(TypedDict):
 
 
 class Said(TypedDict):
-    """What one node said."""
+    """What one node said; `tokens` in a model call, `cut` where the length limit ended it."""
 
     node: str
     text: str
     round: NotRequired[Natural]
+    tokens: NotRequired[Natural]
     cut: NotRequired[bool]
 
 
@@ -135,7 +136,15 @@ def actions_of(said: Sequence[Said], nodes: int | None) -> list[Said]:
 
 def answer_in(said: Sequence[Said], nodes: int | None) -> Said | None:
     """Return the message that was the answer, as `Episode.answer` does; None without messages."""
-    return _answering(said, nodes) if said else None
+    if not said:
+        return None
+    answer = _answering(said, nodes)
+    if "tokens" not in answer and any(
+        one.get("cut") and one["text"] == answer["text"] for one in said
+    ):
+        # A vote passes on a reply as it is, which older stores do not say of its message.
+        return {**answer, "cut": True}
+    return answer
 
 
 def _answering(said: Sequence[Said], nodes: int | None) -> Said:

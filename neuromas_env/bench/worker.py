@@ -30,6 +30,7 @@ from neuromas_env.rollout import opening, run_episodes
 from neuromas_env.tasks import Task, make_task
 from neuromas_env.tasks.base import Example
 from neuromas_env.tasks.ready import check_ready
+from neuromas_env.tasks.reply import cut_off
 
 REPLIES = "replies.sqlite"
 """Replies of a server that is paid, in the benchmark's directory, each kept when it comes."""
@@ -294,8 +295,8 @@ def _said(turn: Turn) -> dict[str, Any]:
     completion = turn.completion
     if completion is not None:
         said |= {"prompt_tokens": len(completion.prompt_ids), "tokens": len(completion.ids)}
-        if not completion.finished:
-            said["cut"] = True
-        if completion.left_out:
-            said["left_out"] = completion.left_out
+    if cut_off(turn.text):  # also where a vote passes on a reply that was
+        said["cut"] = True
+    if completion is not None and completion.left_out:
+        said["left_out"] = completion.left_out
     return said

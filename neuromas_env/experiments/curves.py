@@ -70,7 +70,12 @@ def learning_curves(
             [handles[_plain(arm)]] = axes.plot(
                 x, mean, color=f"C{colour % 10}", linewidth=1.2, linestyle="-:"[colour // 10 % 2]
             )
-            axes.fill_between(x, mean - half, mean + half, color=f"C{colour % 10}", alpha=0.2)
+            low, high = mean - half, mean + half
+            if all(
+                0 <= y <= 1 for run in runs for _, y in run
+            ):  # no mean of such scores is outside
+                low, high = np.maximum(low, 0), np.minimum(high, 1)
+            axes.fill_between(x, low, high, color=f"C{colour % 10}", alpha=0.2)
         for shade, (name, score) in enumerate((bounds or {}).get(task, {}).items()):
             handles[name] = axes.axhline(score, color="0.3", dashes=(5 - 2 * shade, 2), linewidth=1)
         axes.set(title=_plain(task), ylabel=what, xlabel="training questions",

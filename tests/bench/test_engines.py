@@ -13,6 +13,7 @@ from support.tiny_runs import tiny_config
 
 from neuromas_env.agents.training.api import train
 from neuromas_env.bench.config import BenchConfig
+from neuromas_env.bench.rescore import rescored
 from neuromas_env.bench.runner import run_benchmark
 from neuromas_env.bench.store import Store
 from neuromas_env.bench.summary import summarise
@@ -59,6 +60,36 @@ def test_the_model_of_an_engine_that_names_none_is_not_guessed(tmp_path, monkeyp
     run_benchmark(asked)
     [cell] = rows(tmp_path / "out", "SELECT settings FROM cells")
     assert json.loads(cell["settings"])["model"] == said
+
+
+CUT = """
+import re
+from dataclasses import replace
+
+from neuromas_env import MockEngine
+
+
+class Cut(MockEngine):
+    def generate(self, requests):
+        return [replace(reply, finished=False) for reply in super().generate(requests)]
+
+
+def engine():
+    numbers = lambda request: map(int, re.findall("[0-9]+", request.turns[-1][1]))
+    return Cut(lambda request: f"The largest number is {max(numbers(request))}. 9")
+"""
+
+
+def test_a_vote_over_replies_that_are_cut_off_is_read_again_as_it_was(tmp_path, monkeypatch):
+    (tmp_path / "cutting.py").write_text(CUT)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = BenchConfig(
+        str(tmp_path), ("sc:k=3",), ("hierarchy/max",), seeds=(0,), limit=4, engine="cutting:engine"
+    )
+    run_benchmark(asked)
+    scores = "SELECT extracted FROM results ORDER BY row"
+    with Store(tmp_path) as store, rescored(store, "neuromas")[0] as again:
+        assert store.rows(scores) == again.rows(scores) == [{"extracted": 1.0}] * 4
 
 
 def test_replies_of_identical_calls_come_from_the_cache(tmp_path):

@@ -119,7 +119,11 @@ def test_tables_are_sorted_and_filtered(changed):
     table = changed[changed.index("<tbody>") : changed.index("</tbody>")]
     assert 'aria-sort="descending"' in changed
     rows = re.findall(r"<tr( hidden=\"\")?><td class=\"name\">(\w+)", table)
-    assert {name: bool(hidden) for hidden, name in rows} == {"direct": True, "debate": False}
+    assert {name: bool(hidden) for hidden, name in rows} == {
+        "direct": True,
+        "debate": False,
+        "best": True,
+    }
 
 
 @pytest.mark.parametrize("width", WIDTHS)

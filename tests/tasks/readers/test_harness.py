@@ -184,10 +184,13 @@ def test_an_older_store_goes_on_and_keeps_who_read_what(bench):
     assert notes.totals == [(12, 10)]
 
 
-def test_a_reply_that_was_cut_off_is_read_as_such(bench, capsys):
+@pytest.mark.parametrize("voted", [False, True])
+def test_a_reply_that_was_cut_off_is_read_as_such(bench, voted):
+    """Also where a vote passes it on, which stores did not always note."""
     open_thought = "The answer is 12, or"
     with sqlite3.connect(bench / FILE) as db:
-        said = [{"node": "node_0", "text": open_thought, "cut": True}]
+        said = [{"node": "node_0", "text": open_thought, "tokens": 6, "cut": True}]
+        said += [{"node": "vote", "text": open_thought}] if voted else []
         db.execute(
             "UPDATE answers SET answer = ?, transcript = ?", (open_thought, json.dumps(said))
         )
