@@ -32,6 +32,7 @@ BEGIN, END = "<!-- made by docs/make_results.py -->", "<!-- end of what is made 
 READER = "neuromas"
 STEPS = 30  # of the main job, whose tries are drawn
 COLUMNS = 3  # of the figure of tries
+PART = re.compile(r"(--seeds|--tasks)[= ](\S+)")  # options without which a command does more
 
 
 def archives() -> dict[str, Path]:
@@ -42,14 +43,16 @@ def archives() -> dict[str, Path]:
 
 def experiment(head: Path, archive: Path, page: Path) -> str:
     """Return an experiment's report, its figures put beside the page."""
+    known = read(head)  # as the last command left it: what follows adds one of its own
     report = remake(head.parent)
     for drawn in [*head.parent.glob("*.svg"), *head.parent.glob("*.csv")]:
         shutil.copy(drawn, page.with_name(drawn.name))
     up = "../" * (len(page.relative_to(RESULTS).parts) - 1)
     text = report.read_text(encoding="utf-8").replace("(log.md)", f"({up}log/{page.name})")
-    known = read(head)
     scale = known.get("scale", "tiny")
     command = f"neuromas experiment {known['name']}{'' if scale == 'tiny' else f' --scale {scale}'}"
+    last = known["made"][-1]["command"]
+    command += "".join(f" {option} {value}" for option, value in PART.findall(last))
     checked = f"neuromas verify {archive.relative_to(ROOT)}"
     check = f"{checked} \\\n        --page {page.relative_to(ROOT)}"
     return (

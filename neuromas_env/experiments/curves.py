@@ -71,9 +71,8 @@ def learning_curves(
                 x, mean, color=f"C{colour % 10}", linewidth=1.2, linestyle="-:"[colour // 10 % 2]
             )
             low, high = mean - half, mean + half
-            if all(
-                0 <= y <= 1 for run in runs for _, y in run
-            ):  # no mean of such scores is outside
+            # No mean of shares is outside of these.
+            if all(0 <= y <= 1 for run in runs for _, y in run):
                 low, high = np.maximum(low, 0), np.minimum(high, 1)
             axes.fill_between(x, low, high, color=f"C{colour % 10}", alpha=0.2)
         for shade, (name, score) in enumerate((bounds or {}).get(task, {}).items()):

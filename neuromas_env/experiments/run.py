@@ -62,11 +62,11 @@ def run_experiment(
     out, report = Path(out), report or Reporter()
     with lock(out / LOCK, out):
         held = _checked(out / HEAD, experiment, data)
-        experiment = _part(experiment, tasks) if tasks else experiment
+        experiment = on_tasks(experiment, tasks) if tasks else experiment
         studies = open_studies(experiment, out, data, report)
         # Written when nothing is wrong with the studies: else another --data would be refused.
         write(out / HEAD, json.dumps(held, indent=1))
-        made = _note_start(out / HEAD, experiment, command)
+        made = _note_start(out / HEAD, command or _command(experiment, tasks))
         for running in studies:
             running.go()
         return write_report(experiment, studies, out, made)
@@ -86,8 +86,12 @@ def open_studies(
     ]
 
 
-def _part(experiment: Experiment, tasks: Collection[str]) -> Experiment:
-    """Return an experiment on some of its tasks."""
+def on_tasks(experiment: Experiment, tasks: Collection[str]) -> Experiment:
+    """Return an experiment on some of its tasks.
+
+    Raises:
+        InputError: One is none of its tasks, or it needs all of them.
+    """
     known = dict.fromkeys(task for study in experiment.studies for task in study.tasks)
     for task in tasks:
         if task not in known:
@@ -149,11 +153,17 @@ def _checked(head: Path, experiment: Experiment, data: str | None) -> dict[str, 
     return known | wanted | {"scale": experiment.scale}
 
 
-def _note_start(head: Path, experiment: Experiment, command: str | None) -> list[dict[str, str]]:
+def _command(experiment: Experiment, tasks: Collection[str]) -> str:
+    part = ["--tasks", ",".join(tasks)] if tasks else []
+    return shlex.join(
+        ["neuromas", "experiment", experiment.name, "--scale", experiment.scale, *part]
+    )
+
+
+def _note_start(head: Path, command: str) -> list[dict[str, str]]:
     """Note by which command, code and machine results are made; return all that were noted."""
-    name = shlex.quote(experiment.name)
     now = {
-        "command": command or f"neuromas experiment {name} --scale {experiment.scale}",
+        "command": command,
         "commit": commit(),
         "machine": f"{machine()}, Python {platform.python_version()}",
     }

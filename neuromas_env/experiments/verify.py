@@ -22,13 +22,14 @@ from neuromas_env.bench.stored import actions_of, answer_in, read_said
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.load import list_experiments, load
-from neuromas_env.experiments.run import HEAD, open_studies, run_experiment
+from neuromas_env.experiments.run import HEAD, on_tasks, open_studies, run_experiment
 from neuromas_env.experiments.spec import FILE as YAML
 from neuromas_env.files import read
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks import Example, Task, make_task
 from neuromas_env.tasks.base import Reply
 from neuromas_env.tasks.interactive import InteractiveTask
+from neuromas_env.tasks.names import split_names
 
 MOST = 4 << 30
 """Bytes that an archive may unpack to."""
@@ -286,11 +287,13 @@ def remake(
     usual = max(study.seeds for study in found.studies)
     if (seeds := _seeds(head["made"], usual)) != usual:
         found = load(place, scale, seeds)
-    for running in open_studies(found, folder, rows, Reporter()):
+    tasks = _tasks(head["made"])
+    part = on_tasks(found, tasks) if tasks else found
+    for running in open_studies(part, folder, rows, Reporter()):
         for run in (*running.pilots(), *running.runs()):
             if not running.backend.finished(run.arm, running.path(run)):
                 raise InputError(f"{folder} lacks a result: {running.path(run).name}")
-    return run_experiment(found, folder, data=rows)
+    return run_experiment(found, folder, data=rows, tasks=tasks)
 
 
 def _place(name: str) -> str:
@@ -307,6 +310,14 @@ def _seeds(made: Sequence[Mapping[str, str]], usual: int) -> int:
     """Return the most seeds of any command; one that names no number has those of the scale."""
     given = [re.search(r"--seeds[= ](\d+)", run.get("command", "")) for run in made]
     return max((int(found[1]) if found else usual for found in given), default=usual)
+
+
+def _tasks(made: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """Return the tasks that the commands name, none where one of them ran all."""
+    given = [re.search(r"--tasks[= ](\S+)", run.get("command", "")) for run in made]
+    if None in given:
+        return ()
+    return tuple(dict.fromkeys(task for one in given if one for task in split_names(one[1])))
 
 
 def _check_page(page: Path, made: Sequence[str], audit: Audit) -> None:

@@ -9,6 +9,7 @@ from neuromas_env.errors import InputError
 from neuromas_env.experiments.backends import discrete
 from neuromas_env.experiments.load import load
 from neuromas_env.experiments.run import run_experiment
+from neuromas_env.experiments.verify import remake
 
 ONE, OTHER = "relay:values=4", "relay:values=3"
 TEXT = {
@@ -59,6 +60,7 @@ def test_a_part_is_continued_by_the_whole(mine, trained, tmp_path, capsys):
     assert f"Left out: {OTHER}." in part and "elsewhere" not in part
     assert {task for _, task in trained} == {ONE}
     first, trained[:] = list(trained), []
+    assert remake(tmp_path / "out", experiment=mine).read_text().strip() in part
     experiment = load(mine, "mini")
     whole = run_experiment(experiment, out).read_text()
     assert (("network", OTHER) in trained) and ("elsewhere", OTHER) in trained
