@@ -210,10 +210,10 @@ def _claim(entry: Section, arms: Mapping[str, Arm]) -> Claim:
         for arm in claim.signs:
             if arm not in arms:
                 raise unknown("arm", arm, arms)
-            if arms[arm].tasks != arms[claim.better].tasks:
+            if lacks := sorted(set(arms[claim.better].tasks) - set(arms[arm].tasks)):
                 raise InputError(
-                    f"{claim.better!r} and {arm!r} must have the same tasks, got different ones, "
-                    "so that no question is common"
+                    f"{arm!r} must have the tasks of {claim.better!r}, with which it is compared: "
+                    f"it lacks {', '.join(lacks)}"
                 )
         if claim.seeds == "unpaired" and len({arms[arm].source or arm for arm in claim.signs}) == 1:
             raise InputError(

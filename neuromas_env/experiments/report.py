@@ -227,7 +227,7 @@ def _sample(study: Study, findings: Sequence[Finding]) -> str:
 
 def _on(study: Study, one: Finding) -> str:
     """On which task, where there are several."""
-    return f" ({one.task})" if len(study.tasks_of(study.arms[one.claim.better])) > 1 else ""
+    return f" ({one.task})" if len(study.tasks) > 1 else ""
 
 
 def _deciding(study: Study, findings: Sequence[Finding]) -> Grid:

@@ -88,7 +88,8 @@ class Arm:
 class Claim(Options):
     """That one arm answers better than another, written down before there are data.
 
-    All arms of a study are trained with the same seeds.
+    All arms of a study are trained with the same seeds. They are compared on the tasks of `better`,
+    all of which the other arms must have.
     """
 
     better: str = option(REQUIRED, "the arm that is claimed to be better")

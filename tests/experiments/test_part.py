@@ -80,3 +80,22 @@ def test_parts_must_be_tasks_of_the_experiment(mine, tmp_path):
         run_experiment(load(mine, "mini"), tmp_path / "tuned", tasks=[ONE])
     with pytest.raises(InputError, match="their sample complexity is compared"):
         run_experiment(load("depth", "tiny"), tmp_path / "d", tasks=["knockout:leaves=4"])
+
+
+def test_an_arm_of_one_task_is_compared_on_it(mine, trained, tmp_path):
+    text = yaml.safe_load((mine / "experiment.yaml").read_text())
+    claim = {"better": "elsewhere", "than": "network", "decides": False}
+    text["discrete"]["compare"].append(claim)
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text))
+    report = run_experiment(load(mine, "mini"), tmp_path / "out").read_text()
+    start = "| elsewhere - network"
+    found, parts = (line for line in report.splitlines() if line.startswith(start))
+    assert f"({OTHER})" in found and OTHER in parts and ONE not in found + parts
+
+
+def test_no_arm_lacks_a_task_on_which_it_is_compared(mine):
+    text = yaml.safe_load((mine / "experiment.yaml").read_text())
+    text["discrete"]["compare"].append({"better": "network", "than": "elsewhere"})
+    (mine / "experiment.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(InputError, match=f"'elsewhere' must have the tasks of 'network'.*{ONE}"):
+        load(mine, "mini")

@@ -275,7 +275,7 @@ def by_size(**changes):
         (lambda p: p["arms"].update(v={"vote": "one 4", "tokens_of": "tree 2"}),
          "an arm of its tasks"),
         (lambda p: p["compare"].append({"better": "tree 4", "than": "one 2"}),
-         "must have the same tasks"),
+         "must have the tasks of 'tree 4'"),
         (by_size(curve={}), "unknown option 'curve'. Did you mean 'curves'"),
         (by_size(reach=None), "reach must be a number, got None"),
         (by_size(reach=1.5), "reach must be above 0 and at most 1, got 1.5"),
