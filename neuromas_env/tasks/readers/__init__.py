@@ -18,7 +18,7 @@ __all__ = ["READERS", "Form", "Reader", "get_reader", "grade_reply"]
 READERS = {
     "neuromas": Reader(
         "neuromas",
-        "4",
+        "5",
         choice=later("choices:extract_choice"),
         number=later("numbers:extract_number"),
         word=later("words:extract_word"),

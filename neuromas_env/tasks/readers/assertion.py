@@ -46,6 +46,7 @@ def decide(text: str, marks: Marks, quantities: bool = False) -> str | None:
     if lexicon.EXCEPTION.search(text):
         text = lexicon.ALL_WRONG_BUT.sub(lambda m: f"the answer is {m[1] or m[2]}", text)
         text = lexicon.ALL_BUT.sub(r"the answer is \1", text)
+        text = lexicon.ANY_BUT.sub("anything but", text)
     readings: list[_Reading] = []
     since = 0  # where the readings of the clause before begin
     for number, clause in enumerate(clauses(text)):
@@ -166,6 +167,8 @@ def _scope(text: str, denial: re.Match[str]) -> int:
     resumes = lexicon.RESUMES.search(text, denial.end(), end)
     if not resumes:
         return end
+    if lexicon.OWN.match(text, resumes.start()):
+        return resumes.start()
     compares = denial[0].casefold() == "than"  # "one is larger than 77: 85"
     start = denial.start()
     relative = lexicon.RELATIVE.search(text, max(0, start - 60), start)  # "what is not prime is 18"

@@ -7,7 +7,9 @@ import unicodedata
 
 # Quotes become the plain ones; the em dash and its kin stay one mark that separates clauses.
 _KNOWN = {
-    **dict.fromkeys(map(ord, "“”„«»〝〞″"), '"'),
+    **dict.fromkeys(map(ord, "“”„«»〝〞″「」『』《》〈〉"), '"'),
+    **dict.fromkeys(map(ord, "【〔"), "["),
+    **dict.fromkeys(map(ord, "】〕"), "]"),
     **dict.fromkeys(map(ord, "‘’‚‹›′`´"), "'"),
     **dict.fromkeys(map(ord, "—―﹘⸺⸻"), "—"),
     **dict.fromkeys(map(ord, "−➖"), "-"),

@@ -37,6 +37,7 @@ _GOES_ON = re.compile(
     rf"\s(?:is|are|was|were|would|can|could|does|has|cannot|can't)\b|,? (?:and |or )?{MARK}"
 )
 _PREFIX = re.compile(r"A:\s(?=(?i:the (?:\w+ )?answer\b)|\(?[A-Z]\)?[.):])")  # "Q: ... A: ..."
+_BULLET = re.compile(r"^[-*•+] (?=\S)", re.MULTILINE)
 _NONE = re.compile(r"\bn/a\b", re.IGNORECASE)
 _GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _FEWEST_LETTERS = 3  # of an option's text that counts in the middle of a sentence
@@ -58,7 +59,8 @@ def extract_choice(reply: str, options: Sequence[tuple[str, str]]) -> str | None
     if (whole := normalise(reply)) in labels:
         return labels[whole]
     texts = _texts(tuple(options))
-    text = _NONE.sub("none", _GROUPING.sub("", plain(reply, letters=True)))
+    text = _BULLET.sub("", plain(reply, letters=True))
+    text = _NONE.sub("none", _GROUPING.sub("", text))
     if prefix := _PREFIX.match(text):
         text = text[prefix.end() :]
     for whole in (normalise(text), normalise(text.lstrip("->•(+ "))):

@@ -12,7 +12,7 @@ from neuromas_env.tasks.reply import Score
 
 _without_markup = later("plain:without_markup")
 _SINGLE = re.compile(r"\(?\s?(\w)\s?\)")
-_LISTED = re.compile(r"^[ \t]*(?:[-*•>]|\d+[.)])\s+", re.MULTILINE)
+_LISTED = re.compile(r"^[ \t]*(?:[-*•>]|\(?(?:\d+|[a-z])[.)])\s+", re.MULTILINE)
 _SEPARATOR = re.compile(r"[\s,;|\[\]\"→<>]+|->")
 _LAST_ITEM = re.compile(r",? and (?=[^,]*$)")
 

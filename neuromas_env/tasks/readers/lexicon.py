@@ -62,7 +62,7 @@ CALLED_RIGHT = _pattern(
     r"(?:(?:the|my|a|most|likely|only|indeed|also|therefore|thus|clearly|definitely|then"
     rf"|probably|your)\s){{0,4}}(?:(?:{_RIGHT}|answer)\b|(?:best|final|correct|right|only|remaining"
     r"|one|possible|logical|most)(?: \w+){0,2})"
-    rf"|[:=→-]\s?(?:{_RIGHT})\b|[:=→-]?\s?[✅✓✔☑]"
+    rf"|[:=→-]\s?(?:{_RIGHT})\b|[(\[](?:{_RIGHT})[)\]]|[:=→-]?\s?[✅✓✔☑]"
     r"|(?:fits|works|holds|remains|is left|it is|is it)\b)"
 )
 ONLY = _pattern(
@@ -71,12 +71,18 @@ ONLY = _pattern(
     rf"[✅✓✔☑]\s?\(?({MARK})",
 )
 FRAME = _pattern(rf"(?:\b(?:{_VERB})\b|[:=≈→⇒]){FILL}({GROUP})")
+CORRECTION = (
+    "wait|actually|no|nope|sorry|correction|on second thoughts?|i mean|i meant|scratch that|hold on"
+    r"|oops|strike that|(?:or )?rather(?! than)|my mistake|my bad|apologies|make that|in fact"
+    r"|(?:edit|update)(?=\s?:)|(?:up)?on (?:further )?(?:reflection|review)|just kidding"
+    "|i(?:'ve| have)? changed my mind|i was wrong|i retract(?: that)?"
+)
+"""What takes back the statement before."""
 _OPENING = (
     "so|thus|therefore|hence|then|ok|okay|well|finally|ergo|option|choice|the|an?(?![).:])|just|but|because"
-    "|wait|actually|no|nope|sorry|correction|on second thoughts?|i mean|i meant|scratch that"
-    "|hold on|oops|rather|make that|in fact|hmm+|definitely|probably|clearly|surely|again|it is"
+    f"|{CORRECTION}|hmm+|definitely|probably|clearly|surely|again|it is"
     "|it's|that's|that is|this is|it must be|it should be|it has to be|i say|i choose|i pick|yes"
-    "|indeed|simply|sino|sondern|mais|bensì|mas sim|а|而是|opción|opção|opzione|letra|es|est|ist"
+    "|indeed|simply|sino|sondern|mais|bensì|mas sim|а|而是|是|opción|opção|opzione|letra|es|est|ist"
     "|é|è|la"
 )
 ALONE = _pattern(
@@ -91,13 +97,15 @@ PAIR = _pattern(
 
 # How one is denied: before it, after it, or by taking back the clause before.
 _WRONG = "wrong|incorrect|false|mistaken|invalid|falsch|faux|incorrect[aoe]|incorret[ao]"
+_OWN = rf"\s(?:it|it's|that's|i|my|the (?:\w+ ){{0,2}}(?:{NOUN}))\b"
 DENIES_NEXT = _pattern(
     r"\b(?:\w*n't|not|never|cannot|neither|nor|nicht|kein|keine|pas|нет|не)\b|≠|不[是选選]|并非",
+    r"\b(?:nobody|no one|hardly anyone|no (?:reason|way|evidence|chance))\b|(?<![\w)])!=",
     r"\b(?:no|não|non) (?:es|son|era|puede ser|é|são|è|sono|può essere)\b",
     rf"\b(?:so|nor|neither) (?:is|are|was|were|does|do)\s(?={MARK})",  # as what went before
     rf"\b(?:{_WRONG}|bad|tempting|poor|worst|tricky|trap)\s(?:\w+\s)?(?:answer|option|choice"
     r"|result|one|value|number|solution|guess)s?\b",
-    rf"^{GAP}{{0,9}}(?:{_WRONG})\b\s?:",
+    rf"^{GAP}{{0,9}}(?:{_WRONG})\b\s?:(?!{_OWN})",
     rf"\b(?:{_WRONG}|mistake|error|wrongly|impossible|unlikely|unclear) (?:to|that|for)\b",
     _words(
         r"rul(?:e|es|ed|ing) out|eliminat\w*|exclud\w*|reject\w*|discard\w*|dismiss\w*|avoid",
@@ -123,6 +131,8 @@ DENIES_LAST = _pattern(
     rf"(?<={MARK})[^\w\n]{{1,4}}(?:no|nope|not)\b(?=\s?(?:$|[.,;!)]))",
     r"\b(?:fails?|failed|contradicts?|violates?)\b|[❌✗✘✖🚫]|≠|[错錯][误誤]|不正[确確]|不对|ではな",
     rf"(?<=\band {MARK}),?\s(?:too|as well)\b",
+    rf"\s?[(\[](?:(?:it|that|this)(?:'s| is) )?(?:{_WRONG}|impossible|ruled out|eliminated|excluded"
+    r"|rejected)(?=[)\],;:])",
 )
 CONTRAST = _pattern(
     _words("others?|rest|else|remaining|everything|they|it|any|all|which"),
@@ -154,6 +164,7 @@ _BUT = (
     rf"({MARK})"
 )
 _OUT = rf"(?:{_WRONG}|out|eliminated|excluded|fails?|impossible)"
+ANY_BUT = _pattern(r"\b(?:any|every|all)(?:one)?(?: of (?:them|these|those))?(?: \w+)? but\b")
 EXCEPTION = _pattern("except|but |other than|besides|apart from|save")
 ALL_BUT = _pattern(rf"\b(?:{_ALL})\b[^.\n]{{0,50}}?\b{_BUT}[^.\n]{{0,40}}\b{_OUT}\b")
 ALL_WRONG_BUT = _pattern(
@@ -169,12 +180,14 @@ IF = _pattern(
 _TRIES = "check|test|try|consider|see if|examine|look at|assume|suppose|say|verify|evaluate"
 SUPPOSES = _pattern(
     _words(
-        r"(?<!that )(?<!which )(?:could|might|may)(?: \w+)? (?:be|have been|seem)|would have been",
+        r"(?<!that )(?<!which )(?:could|might|may)(?: (?!only)\w+)? (?:be|have been|seem)",
+        "would have been",
         "maybe|perhaps|possibly|conceivably|potentially|assum(?:e|ing)",
         rf"(?:let's|let us|let me)(?: now| first| then)? (?:{_TRIES}|double-check)",
     ),
     # Not "the largest that can be found is 84".
-    rf"\bcan(?: \w+)? be (?:(?:either|the|an?|option|choice|equal|to) ){{0,2}}[(\"']?{MARK}",
+    rf"\bcan(?: (?!only)\w+)? be (?:(?:either|the|an?|option|choice|equal|to) ){{0,2}}"
+    rf"[(\"']?{MARK}",
     r"\b(?:e\.g\.|for (?:example|instance)\b|format\b)",
     r"^(?:consider|check(?:ing)?|test(?:ing)?|try(?:ing)?|case|candidate)\b(?=[^:]{0,20}:)"
     r"(?![^:]{0,20}:\s?(?:correct|right|true))",
@@ -204,9 +217,8 @@ REPORTS = _pattern(
 SPEECH = _pattern(r"\"[^\"\n]{0,80}?\b(?:is|are|be|was)\b[^\"\n]{0,80}\"")
 CORRECTS = _pattern(
     rf"{GAP}{{0,9}}(?:(?:but|and|oh|hmm+|ah|well|no|nope|ok|okay|sorry|wait){GAP}{{1,9}}){{0,3}}"
-    r"(?:wait|actually|no|nope|sorry|correction|on second thoughts?|i (?:mean|meant)|scratch that"
-    r"|hold on|oops|strike that|rather|my mistake|my bad|apologies|make that|in fact"
-    r"|(?:let me|i) (?:correct|rephrase|made|take)(?: \w+){0,3})\b(?! of\b)"
+    rf"(?:{CORRECTION}|(?:let me|i) (?:now )?(?:correct|rephrase|made|take|change|revise|switch)"
+    r"(?: \w+){0,3})\b(?! of\b)"
 )
 AFFIRMS = _pattern(r"\W{0,9}(?:yes|correct|right|indeed|exactly|it is)\b")
 
@@ -220,7 +232,9 @@ CLAUSE = _pattern(
     r"\s?(?:—|--)\s?",
     r"(?<!thing)(?<!none)(?<!all),?\s(?=but\b)",
     r",?\s(?=(?:sino|sondern|mais|bensì|mas sim)\b)",
-    r",\s(?=(?:а|es|est|ist|é|è)\b)|,\s?(?=而是|[选選])",
+    r",\s(?=(?:а|es|est|ist|é|è)\b)|,\s?(?=而?是|[选選])",
+    r",?\s(?=or (?:rather(?! than)|no)\b)|,\s(?=(?:choose|pick|select)\b)",
+    r"\s(?:-\s|\()(?=(?:wait|no|actually|sorry|or rather|correction|edit)\b)",
     r",?\s(?=(?:so|therefore|thus|hence|while|whereas|although|though|however|yet|because|since"
     r"|if|unless|when|which|rather than|instead of|unlike|as opposed to|making|leaving|giving)\b)",
     rf",\s(?!{_LAST_ITEM})(?=(?:and|as|not|no|it|it's|its|that|that's|this|these|i|i'm|i'd|i'll"
@@ -234,9 +248,11 @@ SO_OR_BUT = _pattern(
 )
 REASON = _pattern(r"(?:because|since|as|given|for)\b")
 NO_ANSWER = _pattern(rf"(?:{CUE.pattern}){FILL}(?:none|unknown|n/a)\b(?! of\b)")
-SO = _pattern(r"(?:so|therefore|thus|hence)\b")
+SO = _pattern(r"(?:so|therefore|thus|hence)\b|=\s")
 GOES_ON = _pattern(r"(?:because|since|as|and|which|that)\b")
 BETWEEN = _pattern(rf"\b(?:between|among)\s{MARK}\s(?:and|or)\s{MARK},?")
 PREPOSITION = _pattern("instead|rather|unlike|as opp|except|other|besides|apart|compared")
+OWN = _pattern(rf":{_OWN}")
+"""A statement of its own after a colon: "I disagree: the answer is ..."."""
 RESUMES = _pattern(r"[=≈]|:(?=\s)|\b(?:is|are|was|were)\b(?!n't| not)")
 RELATIVE = _pattern(r"\b(?:that|which|who|where|when|whose)\b")

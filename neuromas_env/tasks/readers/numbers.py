@@ -56,21 +56,31 @@ _ITEM = re.compile(rf"^({_D}{{1,3}})[.)] (?=[^\W\d_]|\()", re.MULTILINE)
 _COUNTED = re.compile(r"[^\w]{0,3}(?:\n|$)|[,;.](?!\w)")
 
 _OPERATOR = r" ?(?:[-+*/×·÷^%]|\b(?:x|plus|minus|times|divided by)\b) ?"
-_SIDE = rf"\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?|\)){{0,60}}"
+_NO_UNIT = r"(?!(?:is|was|or|and|x|plus|minus|times|divided|mod|of|at|equals|which|that|giving)\b)"
+_UNIT = rf"(?:[ /]?{_NO_UNIT}[a-z²³]{{1,20}}+(?:[ /]{_NO_UNIT}[a-z²³]{{1,20}}+)?)?+"
+_OPERAND = rf"\(?{MARK}%?+{_UNIT}(?:\^\d)?\)?+"
+_OPERATES = rf"(?:{_OPERATOR}| (?:of|at|mod|modulo) ){_OPERAND}|\)"
 _LEFT_HAND_SIDE = re.compile(
-    rf"{_SIDE}(?: (?!is|was|or|and)[a-z]{{2,20}}){{0,2}} ?[=≈→] ?(?={GAP}{{0,3}}(?:\w|{MARK}))"
+    rf"{_OPERAND}(?:{_OPERATES}){{0,60}}+ ?(?:=>|[=≈→⇒]) ?(?={GAP}{{0,3}}(?:\w|{MARK}))"
+    rf"|{_OPERAND}(?:{_OPERATES}){{1,60}}+,? (?:(?:which|that) (?:is|equals|makes|gives)|equals|is"
+    rf"|giving|makes) (?=[$€£]?{MARK})"
     rf"|{MARK}(?:,? [a-z]{{1,20}}){{0,3}},? round(?:s|ed|ing) (?:(?:it|up|down|off) )?to (?={MARK})"
 )
 # A result before its calculation: "24 = 4 x 6".
 _DERIVED = re.compile(
     rf"({MARK}) ?[=≈] ?\(?{MARK}\)?(?:{_OPERATOR}\(?{MARK}\)?){{1,60}}+(?! ?[=≈→]|\w)"
 )
+_MEASURE = (
+    "(?:hours?|hrs?|h|min(?:ute)?s?|sec(?:ond)?s?|s|days?|weeks?|months?|years?|feet|foot|ft"
+    "|inch(?:es)?|in|yards?|pounds?|lbs?|ounces?|oz|dollars?|euros?|cents?|pence|k?m|cm|k?g)"
+)
 # What names several numbers and is none: "3 x 4", "3 to 4", "x = 3, y = 4", "3 h and 4 min".
 _SEVERAL = re.compile(
     rf"{MARK}(?:(?:{_OPERATOR}\(?| ?){MARK}\)?){{1,60}}"
     rf"|(?:\b(?:between|from) )?{MARK} ?(?:-|to|and) ?{MARK}"
     rf"|{MARK}[:']{MARK}|\b[a-z] = {MARK}(?:,| or|,? and) [a-z] = {MARK}"
-    rf"|{MARK} [a-z]+ and {MARK}(?= [a-z]+ ?(?:$|[.,;!\n]))",
+    rf"|{MARK} [a-z]+ and {MARK}(?= [a-z]+ ?(?:$|[.,;!\n]))"
+    rf"|{MARK} {_MEASURE},? {MARK}(?= {_MEASURE} ?(?:$|[.,;!\n]))",
     re.MULTILINE,
 )
 # A calculation in parentheses after its result: "45 (15 x 3)".
@@ -87,19 +97,23 @@ _FORMULA = re.compile(
     rf"|{MARK}? ?√ ?[({{]?{MARK}|{MARK} ?π"
 )
 _BOUND = re.compile(
-    rf"(?:[<>≤≥≠]=? ?|\b(?:at least|at most|up to|over|under|above|below|within)\s){MARK}"
+    r"(?:(?:[<>≤≥≠]=?|(?<![\w)])!=) ?|\b(?:at least|at most|up to|over|under|above|below|within)\s)"
+    rf"{MARK}"
     rf"|{MARK}(?: \w+)? or (?:more|less|fewer|higher|lower)",
     re.IGNORECASE,
 )
 # What a sentence says beside its result: "18 eggs at $2 each".
 _ASIDE = re.compile(
-    r"(?:\b(?:at|per|each|every|in|within|after|during|by|over|from|on|out of|of|step|question"
-    r"|number|page|example|equation|case|part|line|problem|times|only|mod|modulo)"
+    r"(?:\b(?:at|per|each|every|in|within|after|during|by|over|from|on|out of|of|of which|step"
+    r"|question|number|page|example|equation|case|part|line|problem|times|only|mod|modulo)"
     r" (?:(?:a|the|his|her|its|their|these|those) )?"
     rf"|@ ?)({MARK})|\bfor ({MARK}) (?:minute|hour|day|week|month|year)s?\b"
-    rf"|({MARK}) of (?:which|them|these|those|whom)\b",
+    rf"|({MARK}) of (?:which|them|these|those|whom)\b"
+    rf"|({MARK})%?(?: \w+)? (?:more|less|fewer) than\b",
     re.IGNORECASE,
 )
+# Nor is what stands in parentheses after it: "72 clips (24 in May)".
+_BRACKETED = re.compile(rf"{MARK}%?(?: \w+){{0,3}} \((?![=≈]|i\.e|that is)([^()\n]{{1,80}})\)")
 # How a result is found is none: "18 by adding 9 to 9", "7 left after giving away 5".
 _MEANS = re.compile(r"(?<=[^\s.,;:])\s(?:after|by|before) \w+ing\b([^.,;:=\n]{1,200})")
 _EXACT = Context(prec=60)
@@ -127,7 +141,8 @@ def extract_number(reply: str) -> str | None:
     text = _FORMULA.sub(" ~ ", _AND_A.sub(lambda m: marks.add(_with_part(marks[m[1]], m[2])), text))
     text = _SEVERAL.sub(lambda _: marks.add(TWO), _ADDED.sub(r"\1", _BOUND.sub(" ~ ", text)))
     marks.asides = {match[match.lastindex or 0] for match in _ASIDE.finditer(text)}
-    marks.asides |= {mark for match in _MEANS.finditer(text) for mark in match[1]}
+    for beside in (_MEANS, _BRACKETED):
+        marks.asides |= {mark for match in beside.finditer(text) for mark in match[1]}
     return decide(text, marks, quantities=True)
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from neuromas_env.tasks.readers.characters import plain_characters
@@ -18,10 +19,21 @@ from neuromas_env.tasks.readers.thoughts import answering
 READ = 20_000
 _KEYS = re.compile(
     r"(?:(?:final|correct|right|my|the|best)[ _-]?){0,3}"
-    r"(?:answer|result|solution|choice|option|label|output|prediction)",
+    r"(?:answer|ans|result|solution|choice|option|label|output|prediction|antwort|lösung|ergebnis"
+    r"|r[ée]ponse|respuesta|resposta|risposta)",
     re.IGNORECASE,
 )
-_OBJECT = re.compile(r"(?<!\S)\{\s{0,9}[\"'](?=[^\n:]{1,60}:)")
+_OBJECT = re.compile(r"(?<!\w)\{\s{0,9}[\"'](?=[^\n:]{1,60}:)")
+_OBJECTS = 20  # so many are looked at
+# What stands for itself in a string of JSON that a model wrote, such as LaTeX's.
+_BACKSLASH = re.compile(r"\\(?=[^\"\\/bfnrtu]|[bf][a-z]|times|text|right)")
+# A member of an object that is no JSON: cut off, with a comma too many, with Python's constants.
+_MEMBER = re.compile(
+    rf"[\"'](?:{_KEYS.pattern})[\"']\s{{0,3}}:\s{{0,3}}"
+    r"(?:\"([^\"\n]{0,300})|'([^'\n]{0,300})|([^\"'\n]{1,300}?)"
+    r"(?=\s{0,3}(?:,\s{0,3}[\"'][^\"'\n]{1,60}[\"']\s{0,3}:|,?\s{0,3}\}|$)))",
+    re.IGNORECASE | re.MULTILINE,
+)
 _TAG = re.compile(
     r"[<\[](/?)(?:final|(?:final[_ -]?)?(?:answer|result|solution|output))[>\]]", re.I
 )
@@ -37,7 +49,7 @@ _SYMBOLS = {
         "×": "times", "÷": "div", "*": "cdot ast", "±": "pm", "°": "degree circ", "✓": "checkmark",
         "≈": "approx simeq sim", "≠": "ne neq", "≤": "le leq leqslant", "≥": "ge geq geqslant",
         "<": "lt", "√": "sqrt", "π": "pi", ">": "gt",
-        "→": "to rightarrow Rightarrow implies", " ": "quad qquad newline",
+        "→": "to rightarrow Rightarrow implies", " ": "quad qquad newline thinspace",
         "": "left right displaystyle big Big bigl bigr",
     }.items()
     for name in names.split()
@@ -52,8 +64,10 @@ _FRACTION = re.compile(
 _BEFORE_FRACTION = re.compile(r"(?<=\d)(?=\\[dtc]?frac)")  # a mixed number
 _COMMAND = re.compile(r"\\([A-Za-z]{1,20})|\\(.)", re.DOTALL)
 _BRACES = re.compile(r"\\(?:boxed|fbox)\s?\{|\\[{}]|[{}\n]")
+_TIE = re.compile(r"(?<=\d)~(?=\d{3}(?!\d))")
 _POWER = re.compile(r"\^\s?\{\s?([+-]?\d{1,9})\s?\}")
 _MATH = re.compile(r"(?<![\\\w])\$\$?(?=[^\s$])([^$\n]{0,300}[^\s$\\])\$\$?(?!\d)")
+_JSON = json.JSONDecoder(strict=False, parse_int=str, parse_float=str)
 _HIDDEN_DOLLAR = "\x00"  # control characters are gone by then
 
 _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n]*$", re.MULTILINE)
@@ -117,12 +131,13 @@ def _without_latex(text: str, letters: bool) -> str:
     if letters:
         text = _LETTER.sub(r" (\1) ", text)
     if "\\" in text or "{" in text:
-        text = re.sub(r"\{([,.'])\}", r"\1", _POWER.sub(r"^\1", text))
-        text = _BEFORE_FRACTION.sub(" ", unwrapped(text))
+        text = re.sub(r"\{([,.']|\\?[,;: ])\}", r"\1", unwrapped(_POWER.sub(r"^\1", text)))
+        text = _BEFORE_FRACTION.sub(" ", text)
         text = _FRACTION.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", text)
         text = _without_boxes(text)
     if "$" in text:
         text = _MATH.sub(r"\1", text)
+    text = _TIE.sub(" ", text) if "~" in text else text
     return _COMMAND.sub(_command, text).replace(_HIDDEN_DOLLAR, "$") if "\\" in text else text
 
 
@@ -189,19 +204,27 @@ def _cells(line: str) -> list[str]:
 
 def _without_json(text: str) -> str:
     """Replace the object that a reply holds by the answer in it."""
-    opened = _OBJECT.search(text)
-    if not opened:
-        return text
-    start = opened.start()
-    for candidate in (text[start:], text[start:].replace("'", '"')):
+    for opened in islice(_OBJECT.finditer(text), _OBJECTS):
+        start = opened.start()
+        answer, end = _read_object(_BACKSLASH.sub(r"\\\\", text[start:]))
+        if answer is not None:
+            return f"{text[:start]}\nanswer: {answer}\n{end}"
+    return text
+
+
+def _read_object(text: str) -> tuple[str | None, str]:
+    """Return the answer in the object with which a text begins, and the text after it."""
+    for candidate in (text, text.replace("'", '"')):
         try:
-            found, end = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(candidate)
+            found, end = _JSON.raw_decode(candidate)
         except (ValueError, RecursionError):
             continue
-        answer = _answer(found)
-        if answer is not None:
-            return f"{text[:start]}\nanswer: {answer}\n{candidate[end:]}"
-    return text
+        if (answer := _answer(found)) is not None:
+            return answer, candidate[end:]
+    *_, member = (None, *islice(_MEMBER.finditer(text), _OBJECTS))
+    if member is None:
+        return None, ""
+    return member[member.lastindex or 0].strip(), text[member.end() :].partition("}")[2]
 
 
 def _answer(found: dict[str, Any], depth: int = 3) -> str | None:

@@ -14,12 +14,12 @@ from itertools import takewhile
 
 from neuromas_env.tasks.readers.clauses import LONGEST, Clause, clauses, denies
 from neuromas_env.tasks.readers.grading import list_form, normalise
-from neuromas_env.tasks.readers.lexicon import CUE
+from neuromas_env.tasks.readers.lexicon import CORRECTION, CUE
 from neuromas_env.tasks.readers.plain import READ, plain, unwrapped
 from neuromas_env.tasks.readers.thoughts import answering
 from neuromas_env.tasks.reply import cut_off
 
-_ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])\s+\S|[\w'-]+$")
+_ITEM = re.compile(r"(?:[-*•]|\(?(?:\d{1,3}|[a-z])[.)])\s+\S|[\w'-]+$")
 _CUT = re.compile(
     r"\s?(?:—|--)\s?"
     r"|,?\s(?=(?:but|so|therefore|thus|hence|whereas|although|though|however|because|since|which"
@@ -30,14 +30,14 @@ _CUT = re.compile(
 )
 _OPENING = re.compile(
     r"\W{0,9}(?:(?:so|thus|therefore|hence|then|well|ok|okay|sure|certainly|of course|definitely"
-    r"|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|wait"
-    r"|actually|no|sorry|correction|on second thoughts?|i mean|i meant|scratch that|hold on|that"
-    r"|in fact|rather|oops|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)"
+    r"|probably|clearly|surely|obviously|(?:most |very )?likely|you mean|yes|and|but|because|that"
+    rf"|{CORRECTION}|i (?:would |'d )?(?:think|believe|say|guess|choose|pick)"
     r"|i'd (?:say|guess|choose|pick))\b[\s,:.!]{0,9}|[=→]\s?){1,6}",
     re.IGNORECASE,
 )
 _COMPLEMENT = re.compile(
-    r"(?P<subject>.{0,200}?)(?:\b(?:is|are|was|were|been|(?:would|must|should|will) be|equals"
+    r"(?P<subject>.{0,200}?)(?:\b(?:is|are|was|were|been|equals"
+    r"|(?:would|must|should|will|can only|has to|have to|turns? out to) be"
     r"|(?-i:ist|est|es|é|è|jest)|called|named|use|choose|pick|go with"
     r"|call it|(?:it|that|what|here|there|he|she)'s)\b(?!n't)"
     r"|[:=]\s)\s?(?P<rest>.+)",
@@ -45,7 +45,7 @@ _COMPLEMENT = re.compile(
 )
 _HEDGE = re.compile(
     r"(?:(?:most|very)\s)?(?:likely|probably|definitely|clearly|simply|just|indeed|therefore|thus"
-    r"|called|named|as follows|it is|it's|that|to be)\b[\s:,]{0,3}",
+    r"|actually|really|called|named|as follows|it is|it's|that|to be)\b[\s:,]{0,3}",
     re.IGNORECASE,
 )
 _PRONOUN = re.compile(

@@ -234,7 +234,7 @@ def test_a_text_at_the_cut_counts_only_if_it_is_all():
 
 
 def test_readers_have_names():
-    assert OWN is READERS["neuromas"] and str(OWN.version) == "4"
+    assert OWN is READERS["neuromas"] and str(OWN.version) == "5"
     with pytest.raises(InputError, match="unknown reader 'neuroma'. Did you mean 'neuromas'?"):
         get_reader("neuroma")
 

@@ -21,7 +21,8 @@ PIECES = (
     "A |B. |not A |the answer is A |answer: |\\boxed{|\\text{|\\frac{1}{|1,234,|1 234 |no, |wait |"
     "if A |(A) |one |hundred and |<think>|</think>|A, B or |is not |$1|**a|_a|between 1 and |1/2 |"
     "2^9|9^9^|is is |that |- 1\n|1. a\n|a: |`a|[a](|\"a is|Answer:\n|soft gold |some say |"
-    "all but A |{\"a\":|~~~\n|x = "
+    "all but A |{\"a\":|~~~\n|x = |1% of 1 at |1)+|or rather A, |any option but |I disagree: it A |"
+    "{\"answer\": x, |1 a b (| - wait|edit: A "
 ).split("|")  # fmt: skip
 TEXTS = {
     "single": [char * LENGTH for char in SINGLE],
