@@ -71,7 +71,7 @@ def chatdev(setup: Setup, talk: int = 2, turns: int = 10, cycles: int = 10) -> M
 
     def last(observation: Observation) -> str:
         first, *changed = texts(observation, solutions)
-        return [first, *(text for text in changed if not _is_finished(text))][-1]
+        return [first, *(text for text in changed if text and not _is_finished(text))][-1]
 
     output = net.add("last solution", Script(last), solutions)
 

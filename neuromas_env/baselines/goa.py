@@ -35,7 +35,8 @@ from neuromas_env.tasks.base import Task
 Ranking = list[tuple[int, float]]
 """Columns and their weights, the best first."""
 
-_SCORE = re.compile(r"(?<![\d.])(?:0?\.\d+|[01](?:\.\d*)?)(?![\d.])")
+_SCORE = re.compile(r"(?<![\d.])(?:0?\.\d+|[01](?:\.\d+)?)(?!\d|\.\d)")
+_NUMBERED = re.compile(r"(?:^\W*|[,;]\s*)\d{1,2}(?:[.)]\s+|:\s*)(?=[\d.])", re.MULTILINE)
 
 
 def goa(
@@ -73,7 +74,7 @@ def goa(
     layers = []
     for turn, way in product(range(rounds), ("downward", "upward")):
         reads, label = [meta, graph, *sum(said, [])], f"{way} round {turn}"
-        refine = [words.refine(i, meta, graph, said, way) for i in columns]
+        refine = [words.refine(i, meta, graph, said, redone[i : i + 1], way) for i in columns]
         layers.append([ask(f"answer {i} {label}", refine[i], reads) for i in columns])
         said = [[*said[i], layers[-1][i]] for i in columns]
     ask("pool", words.finish(graph, said, pool), [graph, *sum(said, [])])
@@ -134,13 +135,17 @@ class _Words:
 
         return prompt
 
-    def refine(self, i: int, meta: str, graph: str, said: list[list[str]], way: str) -> Prompt:
+    def refine(
+        self, i: int, meta: str, graph: str, said: list[list[str]], redone: list[str], way: str
+    ) -> Prompt:
         def prompt(observation: Observation) -> Turns:
             ranking = json.loads(texts(observation, [graph])[0])
             place = [column for column, _ in ranking].index(i)
             others = ranking[:place] if way == "downward" else ranking[place + 1 :]
+            generalist = texts(observation, redone)  # who has taken the column over
+            role = CARDS[0][1] if generalist else self._role(observation, i, meta)
             return told(
-                f"{self._role(observation, i, meta)} Improve your answer in view of the other "
+                f"{role} Improve your answer in view of the other "
                 f"answers, and judge them critically. {reasoned(self.task)}",
                 observation,
                 f"Your answer:\n{texts(observation, said[i])[-1]}",
@@ -184,14 +189,15 @@ def rank(replies: Sequence[str], k: int, keep: float) -> Ranking:
     """Rank the columns by the mean of the others' scores, normalised; drop up to `keep`.
 
     Args:
-        replies: Of the judges, one per column; each scores the other columns in order. A
-            judge whose reply is not `k - 1` numbers that sum to 1 (0.9 at least) is dropped.
+        replies: Of the judges, one per column; each scores the other columns in order, perhaps
+            numbered. A judge whose reply is not `k - 1` numbers that sum to 1 (0.9 at least) is
+            dropped.
         k: Number of columns.
         keep: Columns with at most this weight drop out.
     """
     given: list[list[float]] = [[] for _ in range(k)]
     for judge, reply in enumerate(replies):
-        scores = [float(score) for score in _SCORE.findall(reply)]
+        scores = [float(score) for score in _SCORE.findall(_NUMBERED.sub(" ", reply))]
         if len(scores) == k - 1 and 0.9 < sum(scores) <= 1 + 1e-6:
             for column, value in zip((i for i in range(k) if i != judge), scores, strict=True):
                 given[column].append(value)

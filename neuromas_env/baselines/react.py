@@ -9,7 +9,7 @@ last one.
 
 We differ: zero-shot where the authors show examples, an action is a fenced block, and the tool is
 Python or a calculator where theirs searches Wikipedia. In the last round the model is told that it
-is the last.
+is the last. Tasks that reply are refused: a call of the tool would be a move.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from neuromas_env.agents.engines.tools import TOOLS, Tool, make_tool, when_used
 from neuromas_env.agents.prompts import Turns
 from neuromas_env.baselines.net import Setup
 from neuromas_env.baselines.prompts import reasoned
+from neuromas_env.errors import InputError
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
+from neuromas_env.tasks.interactive import InteractiveTask
 from neuromas_env.topology import Topology
 
 _LAST = "This is your last turn: answer without a block."
@@ -31,6 +33,11 @@ def react(setup: Setup, rounds: int = 5, tool: str = "python") -> Method:
     """A model calls a tool until it answers without a call."""
     setup.check(1, 32, rounds=rounds)
     setup.choose(TOOLS, tool=tool)
+    if isinstance(setup.task, InteractiveTask):
+        raise InputError(
+            f"react must have a task that does not reply, got {setup.task.name!r}: a call of its "
+            "tool would be a move; --tools gives a network a tool there"
+        )
     shape = Topology.parse("1-1" if rounds == 1 else f"1-1:rounds={rounds}")
     call, answer = shape.nodes
     engine = make_tool(tool)

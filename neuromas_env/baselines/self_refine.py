@@ -42,7 +42,9 @@ def self_refine(
     repair = f"Then write the corrected solution. {reasoned(setup.task)}"
     refine = f"Rewrite the last solution so that it heeds the feedback. {reasoned(setup.task)}"
     net = Net()
-    answers = [net.add("solution 0", setup.ask(solve(setup.task, prompt), 0.7))]
+    answers = [
+        net.add("solution 0", setup.ask(solve(setup.task, prompt), 0.7, short=prompt == "direct"))
+    ]
     shown, judges = answers.copy(), list[str]()
 
     def add(label: str, instruction: str, needs: int) -> str:

@@ -25,7 +25,7 @@ from neuromas_env.baselines.vote import Vote, answer_keys
 from neuromas_env.method import Method
 from neuromas_env.policy import Observation
 from neuromas_env.tasks.answers import extract_number
-from neuromas_env.tasks.base import Task
+from neuromas_env.tasks.base import Task, listed_options
 
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?!\w)")
 _MASKED = (
@@ -138,5 +138,6 @@ class _Reader:
     def _masks(self, observation: Observation, solver: str) -> list[tuple[str, str]]:
         """Return what is masked, nothing where the answer is no number."""
         answer = self._answer(observation, solver) or ""
-        is_number = re.fullmatch(r"-?\d+(\.\d+)?", answer) is not None
-        return masks(observation["question"])[: self.most] if is_number else []
+        question = observation["question"]  # a label of an option is no number
+        is_number = re.fullmatch(r"-?\d+(\.\d+)?", answer) and not listed_options(question)
+        return masks(question)[: self.most] if is_number else []

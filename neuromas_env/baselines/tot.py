@@ -103,7 +103,7 @@ def tot(setup: Setup, steps: int = 3, beam: int = 5, thoughts: int = 5, ratings:
 
 def rating(replies: Sequence[str]) -> float:
     """Return the sum of what some replies rate a state, each by the last of the three words."""
-    words = [re.findall("|".join(RATINGS), reply.lower()) for reply in replies]
+    words = [re.findall(rf"\b(?:{'|'.join(RATINGS)})\b", reply.lower()) for reply in replies]
     return sum(RATINGS[found[-1]] for found in words if found)
 
 

@@ -107,6 +107,13 @@ def test_two_stage_variant():
     assert SOLUTIONS[2] in text_of(by_label(method, requests)["check 2"])
 
 
+@pytest.mark.parametrize("check", ["1. Contradict", "All of it contradicts the fact."])
+def test_a_check_without_the_word_step_is_read(check):
+    said = ("Fact.", *SOLUTIONS[:2], check, "Step 1: Unrelated")
+    _, trajectory, _ = ask_one("self_check_two_stage:n=2", Told(lambda _, number: said[number]))
+    assert trajectory.answer == SOLUTIONS[1]
+
+
 def test_weight_by_hand():
     assert weight([], 1, 0.3) == weight([1, 1, 1], 1, 0.3) == 1
     assert weight([-1, 0, 0, 1], 1, 0.3) == pytest.approx(2 / (1 + math.exp(1.6)))

@@ -81,6 +81,8 @@ def test_a_change_is_what_the_programmer_said_last():
     assert trajectory.answer.startswith("tag9x")
     trajectory, asked, _ = run("chatdev:turns=2,cycles=2", AGREED | {8: "<INFO> Good."})
     assert "Change 0:\ntag7x" in asked["comment 1 code reviewer 0"]
+    trajectory, _, _ = run("chatdev:turns=2,cycles=1", AGREED | {7: "It is 8000.\n<INFO>"})
+    assert trajectory.answer.startswith("tag2x"), "an empty conclusion replaces no solution"
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,18 @@ def test_selection_may_repeat_a_card():
 @pytest.mark.parametrize(
     ("text", "value"),
     [("Confidence: 0.3", 0.3), ("**confidence**: .05\nConfidence = 1", 1.0), ("none", 1.0),
-     ("Confidence: 1.0.", 1.0), ("confidence 12", 1.0)],
+     ("Confidence: 1.0.", 1.0), ("Confidence: 0.05.", 0.05), ("confidence 12", 1.0)],
 )  # fmt: skip
 def test_confidence(text, value):
     assert confidence(text) == value
+
+
+@pytest.mark.parametrize(
+    "form", ["{}, {}.", "1. {}\n2. {}", "1: {}, 2: {}", "- {}\n- {}", "1) {}; 2) {}"]
+)
+def test_scores_may_be_numbered(form):
+    given = [form.format(*pair) for pair in (("0.6", "0.4"), ("0.5", "0.5"), ("0.3", ".7"))]
+    assert rank(given, 3, 0.05) == rank(["0.6, 0.4", "0.5, 0.5", "0.3, 0.7"], 3, 0.05) != []
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from neuromas_env.agents.engines.mock import MockEngine
 from neuromas_env.baselines import list_baselines, make_baseline
 from neuromas_env.errors import InputError
 from neuromas_env.rollout import run_episodes
+from neuromas_env.tasks import make_task
 
 TASK = Whole()
 
@@ -45,6 +46,11 @@ def test_the_last_round_says_that_it_is_the_last():
     )
     assert asked == ["say yes", "1\nThis is your last turn: answer without a block."]
     assert trajectory.answer == block("1") and len(trajectory.turns) == 3
+
+
+def test_a_task_that_replies_is_refused():
+    with pytest.raises(InputError, match="react must have a task that does not reply"):
+        make_baseline("react", make_task("games/guess"), None)
 
 
 def test_one_round_is_an_answer_without_a_tool():

@@ -4,7 +4,7 @@ import pytest
 from support.asking import Told, ask_one, by_label, text_of
 
 from neuromas_env.baselines.self_verification import masks
-from neuromas_env.tasks.base import Example, Task
+from neuromas_env.tasks.base import Example, Task, listed_options
 from neuromas_env.tasks.readers.form import Form
 
 
@@ -58,6 +58,25 @@ def test_each_different_answer_is_tested_and_the_one_that_passes_most_wins():
     assert texts[2] == texts[3] == "What is the sum?\n7000\n+ X\n\nAnswer: 8000"
     _, _, asked = run(f"{name},conditions=1", said(SOLUTIONS, derive))
     assert len(asked) == 4 + 4
+
+
+class Numbered(Task):
+    """A choice whose labels are numbers."""
+
+    name = "numbered"
+    answer_format = "Answer with the number of the option."
+    answer_form = Form("choice")
+
+    def examples(self, split):
+        question = "Which colour is a leaf?\n1. red\n2. green"
+        return [Example("0", question, "2", options=listed_options(question))]
+
+
+def test_a_label_is_no_number_to_be_masked():
+    replies = said(["The answer is 1.", "The answer is 2."], lambda text: str("answer: 2" in text))
+    _, trajectory, asked = run("self_verification:k=2,derivations=1", replies, Numbered())
+    assert trajectory.answer == "The answer is 2."
+    assert "Proposed answer: 1" in asked["derivation 0.0.0"]
 
 
 def test_it_decodes_as_the_authors_do():

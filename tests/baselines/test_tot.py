@@ -71,7 +71,7 @@ def test_without_proposals_it_answers_from_what_there_is():
 
 def test_ratings_are_the_authors_values():
     assert rating(["Sure.", "I am sure\nlikely", "x\nimpossible"]) == pytest.approx(21.001)
-    assert rating(["", "maybe"]) == 0
+    assert rating(["", "maybe", "I measure the pressure", "unlikely"]) == 0
 
 
 @given(st.text(alphabet="ab1.)- \n"), st.integers(1, 4))

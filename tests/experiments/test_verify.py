@@ -159,7 +159,12 @@ def test_a_published_experiment_gives_its_page_again(archive):
 
 @pytest.mark.slow
 def test_answers_of_several_rounds_and_of_games_give_their_scores_again(tmp_path):
-    run(tmp_path, methods=("react", "direct"), tasks=("hierarchy/max", "games/guess"), limit=4)
+    run(
+        tmp_path,
+        methods=("autogen:replies=4", "direct"),
+        tasks=("hierarchy/max", "games/guess"),
+        limit=4,
+    )
     found = verify(tmp_path)
     assert not found.faults and not found.skipped and found.same == 16
     change(tmp_path, "UPDATE answers SET strict = 1 - strict WHERE row = 2 AND cell = 1")
