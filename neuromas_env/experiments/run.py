@@ -65,7 +65,7 @@ def run_experiment(
         experiment = on_tasks(experiment, tasks) if tasks else experiment
         studies = open_studies(experiment, out, data, report)
         # Written when nothing is wrong with the studies: else another --data would be refused.
-        write(out / HEAD, json.dumps(held, indent=1))
+        write(out / HEAD, json.dumps(held | {"tasks": list(tasks)}, indent=1))
         made = _note_start(out / HEAD, command or _command(experiment, tasks))
         for running in studies:
             running.go()
@@ -149,8 +149,10 @@ def _checked(head: Path, experiment: Experiment, data: str | None) -> dict[str, 
                 f"{head.parent} holds results of another experiment: its {key} is another; "
                 "give another folder with --out"
             )
-    # A table may be gone on with at another scale, and its report is then of that one.
-    return known | wanted | {"scale": experiment.scale}
+    # A table may be continued at another scale, and everything with other seeds: the report is
+    # then of these.
+    seeds = {study.name: study.seeds for study in experiment.studies}
+    return known | wanted | {"scale": experiment.scale, "seeds": seeds}
 
 
 def _command(experiment: Experiment, tasks: Collection[str]) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import lzma
-import re
 import shutil
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from neuromas_env.baselines.vote import vote
 from neuromas_env.bench.report import make_markdown
 from neuromas_env.bench.store import FILE, Cell, Store
 from neuromas_env.bench.stored import actions_of, answer_in, read_said
+from neuromas_env.checks import Count, check
 from neuromas_env.errors import InputError
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.load import list_experiments, load
@@ -29,7 +29,6 @@ from neuromas_env.progress import Reporter
 from neuromas_env.tasks import Example, Task, make_task
 from neuromas_env.tasks.base import Reply
 from neuromas_env.tasks.interactive import InteractiveTask
-from neuromas_env.tasks.names import split_names
 
 MOST = 4 << 30
 """Bytes that an archive may unpack to."""
@@ -284,10 +283,10 @@ def remake(
     scale = head.get("scale", "tiny")
     place = _place(head["name"]) if experiment is None else experiment
     found = load(place, scale)
-    usual = max(study.seeds for study in found.studies)
-    if (seeds := _seeds(head["made"], usual)) != usual:
-        found = load(place, scale, seeds)
-    tasks = _tasks(head["made"])
+    seeds = check(f"{folder / HEAD}: seeds", head.get("seeds", {}), dict[str, Count])
+    counted = (replace(one, seeds=seeds.get(one.name, one.seeds)) for one in found.studies)
+    found = replace(found, studies=tuple(counted))
+    tasks = check(f"{folder / HEAD}: tasks", head.get("tasks", []), list[str])
     part = on_tasks(found, tasks) if tasks else found
     for running in open_studies(part, folder, rows, Reporter()):
         for run in (*running.pilots(), *running.runs()):
@@ -304,20 +303,6 @@ def _place(name: str) -> str:
             f"{YAML} with --experiment"
         )
     return name
-
-
-def _seeds(made: Sequence[Mapping[str, str]], usual: int) -> int:
-    """Return the most seeds of any command; one that names no number has those of the scale."""
-    given = [re.search(r"--seeds[= ](\d+)", run.get("command", "")) for run in made]
-    return max((int(found[1]) if found else usual for found in given), default=usual)
-
-
-def _tasks(made: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
-    """Return the tasks that the commands name, none where one of them ran all."""
-    given = [re.search(r"--tasks[= ](\S+)", run.get("command", "")) for run in made]
-    if None in given:
-        return ()
-    return tuple(dict.fromkeys(task for one in given if one for task in split_names(one[1])))
 
 
 def _check_page(page: Path, made: Sequence[str], audit: Audit) -> None:
