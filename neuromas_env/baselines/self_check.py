@@ -87,7 +87,7 @@ def self_check_two_stage(
 
     def weigh(observation: Observation) -> list[float]:
         lines = [
-            re.findall(r"^\W*(?:step|\d).*", text, re.I | re.M) or [text]
+            re.findall(r"^\W*(?:step|\d+[.):]).*", text, re.I | re.M) or [text]
             for text in texts(observation, checks)
         ]
         return [weight([verdict(line) for line in column], lam_neg, lam_zero) for column in lines]
