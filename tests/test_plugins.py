@@ -201,7 +201,7 @@ def test_each_is_added_by_a_call(monkeypatch, package):
         TrainConfig(engine="mein").validate()
 
 
-def test_an_engine_says_what_it_needs_and_what_it_must_be(monkeypatch):
+def test_an_engine_says_what_it_needs_and_what_it_must_be(monkeypatch, tmp_path):
     monkeypatch.setattr(ENGINES, "registered", {})
     register_engine("greedy", lambda model, spoons: None)
     with pytest.raises(InputError, match="'greedy' needs spoons, which no option gives"):
@@ -211,3 +211,10 @@ def test_an_engine_says_what_it_needs_and_what_it_must_be(monkeypatch):
         make_engine("none", {})
     with pytest.raises(InputError, match="'no.such:x' cannot be loaded"):
         make_engine("no.such:x", {})
+    (tmp_path / "odd_engine.py").write_text("def make():\n    raise RuntimeError('no key')\n")
+    (tmp_path / "odd_syntax.py").write_text("def make(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="'odd_engine:make' cannot be made: RuntimeError: no key"):
+        make_engine("odd_engine:make", {})
+    with pytest.raises(InputError, match=r"cannot be loaded: .*odd_syntax.py, line 1"):
+        make_engine("odd_syntax:make", {})

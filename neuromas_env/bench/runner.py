@@ -15,7 +15,7 @@ from neuromas_env.baselines import matched_self_consistency
 from neuromas_env.baselines.sc import MOST, TOLERANCE
 from neuromas_env.bench.config import BenchConfig
 from neuromas_env.bench.machine import commit, machine
-from neuromas_env.bench.store import Answer, Cell, Store
+from neuromas_env.bench.store import FILE, Answer, Cell, Store
 from neuromas_env.bench.worker import Worker
 from neuromas_env.checks import arguments
 from neuromas_env.errors import InputError
@@ -88,7 +88,10 @@ def run_benchmark(
             team = alone = Alone(config)
             stack.callback(alone.close)
         # A new directory is written when all that is asked for can be had, an old one locked first.
-        planned = None if Path(config.out).exists() else team.plan()
+        out = Path(config.out)
+        if (out / "report.md").exists() and not (out / FILE).exists():
+            raise InputError(f"out: {out} holds another report; give another folder")
+        planned = None if out.exists() else team.plan()
         store = stack.enter_context(Store(config.out, write=True))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         store.start(config.command, commit(), machine(), now)

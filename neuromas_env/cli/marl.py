@@ -12,6 +12,7 @@ import typer
 from neuromas_env.cli.experiment import run
 from neuromas_env.cli.names import offering_names
 from neuromas_env.cli.options import path
+from neuromas_env.errors import InputError
 from neuromas_env.extras import REPORT, need
 
 EXAMPLES = ("neuromas bench-marl --quick --out runs/marl",)
@@ -57,7 +58,8 @@ def bench_marl(
 
     scale = "quick" if quick else "tiny"
     chosen = marl_experiment(
-        scale, algorithms=_names(algorithms), levels=_names(levels), updates=updates, seeds=seeds,
+        scale, algorithms=_names("algorithms", algorithms), levels=_names("levels", levels),
+        updates=updates, seeds=seeds,
         growth_seeds=growth_seeds,
     )  # fmt: skip
     given = {
@@ -69,6 +71,9 @@ def bench_marl(
     run(chosen, out or Path("runs", "marl-quick" if quick else "marl"), command)
 
 
-def _names(text: str | None) -> list[str]:
+def _names(option: str, text: str | None) -> list[str]:
     """Split at commas, but for those in a name (`REINFORCE, batch mean`) and between options."""
-    return [name for name in re.split(r",(?!\s|\w+=)", text or "") if name]
+    names = [name for name in re.split(r",(?!\s|\w+=)", text or "") if name.strip()]
+    if text is not None and not names:
+        raise InputError(f"--{option} must have at least one name, got {text!r}")
+    return names

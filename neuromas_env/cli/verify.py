@@ -58,5 +58,10 @@ def verify_(
         tell(f"fault: {fault}")
     if len(found.faults) > _NAMED:
         tell(f"and {len(found.faults) - _NAMED:,} more")
-    tell("verified" if not found.faults else f"{len(found.faults):,} faults")
-    raise typer.Exit(int(bool(found.faults)))
+    if found.faults:
+        tell(f"{len(found.faults):,} faults")
+    elif found.skipped or not found.checked:
+        tell("not verified: " + ("not all" if found.checked else "nothing") + " could be checked")
+    else:
+        tell("verified")
+    raise typer.Exit(int(bool(found.faults or found.skipped or not found.checked)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromas_env.bench.machine import commit, machine
+from neuromas_env.bench.store import FILE
 from neuromas_env.checks import check
 from neuromas_env.errors import InputError, unknown
 from neuromas_env.experiments.spec import HOME, SCALES, Experiment, Study, digest
@@ -60,6 +61,8 @@ def run_experiment(
         from neuromas_env.experiments.report import write_report
 
     out, report = Path(out), report or Reporter()
+    if (out / FILE).is_file():
+        raise InputError(f"{out} holds a benchmark; give another folder with --out")
     with lock(out / LOCK, out):
         held = _checked(out / HEAD, experiment, data)
         experiment = on_tasks(experiment, tasks) if tasks else experiment

@@ -68,6 +68,11 @@ class Audit:
     faults: list[str] = field(default_factory=list)
     rows: int = 0
 
+    @property
+    def checked(self) -> int:
+        """How many answers and rows of tables were compared."""
+        return self.same + self.moved.total() + self.rows + len(self.faults)
+
 
 def verify(
     place: str | Path,
@@ -103,6 +108,8 @@ def verify(
         heads = sorted(folder.rglob(HEAD))
         if not files and not heads:
             raise InputError(f"{place} holds no results; give a folder with {FILE} or {HEAD}")
+        for head in heads:
+            _head(head)
         if experiment is not None and (page is None or not heads):
             raise InputError("experiment must be left out without a page of an experiment")
         for file in files:
@@ -278,7 +285,7 @@ def remake(
     Raises:
         InputError: Results are missing, or no experiment has its name.
     """
-    head = read(folder / HEAD)
+    head = _head(folder / HEAD)
     rows = str(data) if data else head.get("data")
     scale = head.get("scale", "tiny")
     place = _place(head["name"]) if experiment is None else experiment
@@ -293,6 +300,13 @@ def remake(
             if not running.backend.finished(run.arm, running.path(run)):
                 raise InputError(f"{folder} lacks a result: {running.path(run).name}")
     return run_experiment(found, folder, data=rows, tasks=tasks)
+
+
+def _head(path: Path) -> dict[str, Any]:
+    """Read what an experiment notes of itself."""
+    head: dict[str, Any] = read(path)
+    check(f"{path}: name", head.get("name"), str)
+    return head
 
 
 def _place(name: str) -> str:

@@ -99,7 +99,8 @@ class Bbh(Task):
             InputError: There is no such table or no data.
         """
         folder = data_folder(data)
-        if folder and (folder / "bbh").is_dir() and variant not in (known := variants(folder)):
+        known = variants(folder) if folder and (folder / "bbh").is_dir() else ()
+        if known and variant not in {*known, *UPSTREAM}:
             raise unknown("task", f"bbh/{variant}", (f"bbh/{name}" for name in known))
         if not re.fullmatch(r"\w+", variant):
             raise unknown("task", f"bbh/{variant}", (f"bbh/{name}" for name in UPSTREAM))

@@ -47,6 +47,12 @@ def results(folder):
     return found
 
 
+@pytest.mark.parametrize("text", ["", ","])
+def test_no_name_is_not_all_names(text, tmp_path, capsys):
+    assert bench_marl("--algorithms", text, "--out", tmp_path / "out") == 2
+    assert "--algorithms must have at least one name" in capsys.readouterr().err
+
+
 def test_a_killed_table_goes_on_and_ends_the_same(tmp_path, monkeypatch, capsys):
     assert bench_marl(*SOME, "--out", tmp_path / "whole") == 0
     printed = capsys.readouterr().out

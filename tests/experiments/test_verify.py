@@ -9,7 +9,7 @@ import pytest
 import yaml
 from rich.console import Console
 from support.bench_runs import run
-from support.paths import ROOT
+from support.paths import ROOT, ROWS
 
 from neuromas_env.bench.report import write_report
 from neuromas_env.cli.app import main
@@ -198,6 +198,31 @@ def test_the_page_of_an_experiment_of_ones_own_is_made_again_from_its_folder(tmp
     assert "rows of tables stand in" in capsys.readouterr().out
     with pytest.raises(InputError, match="experiment must be left out without a page"):
         verify(out, experiment=tmp_path / "mine")
+
+
+@pytest.mark.slow
+def test_what_could_not_be_checked_is_not_verified(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("NEUROMAS_DATA", raising=False)
+    run(tmp_path / "arc", methods=("direct",), tasks=("arc/easy",), limit=2, data=str(ROWS))
+    with pytest.raises(SystemExit, match="1"):
+        main(["verify", str(tmp_path / "arc")])
+    assert "not verified: nothing could be checked" in capsys.readouterr().out
+    for text, said in (("{", "experiment.json"), ("{}", "name must be a text, got None")):
+        (tmp_path / "broken").mkdir(exist_ok=True)
+        (tmp_path / "broken" / "experiment.json").write_text(text)
+        with pytest.raises(InputError, match=said):
+            verify(tmp_path / "broken")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_reports_do_not_overwrite_one_another(made, tmp_path):
+    own_table(tmp_path / "mine")
+    with pytest.raises(InputError, match="holds a benchmark"):
+        run_experiment(load(tmp_path / "mine"), shutil.copytree(made, tmp_path / "bench"))
+    run_experiment(load(tmp_path / "mine"), tmp_path / "out")
+    with pytest.raises(InputError, match="holds another report"):
+        run(tmp_path / "out", methods=("direct",))
 
 
 @pytest.mark.slow

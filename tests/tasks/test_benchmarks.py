@@ -189,9 +189,15 @@ def test_bbh_rows_with_the_same_input_stay_together(tmp_path):
     assert (first.question, f"{first.id}-2") == (second.question, second.id)
 
 
-def test_unknown_tasks_and_splits_say_what_would_be_right():
+def test_unknown_tasks_and_splits_say_what_would_be_right(tmp_path):
     with pytest.raises(InputError, match="Did you mean 'bbh/navigate'"):
         make_task("bbh/navigat", data=ROWS)
+    (tmp_path / "bbh").mkdir()
+    for held in ((), ("snarks",)):
+        for name in held:
+            (tmp_path / "bbh" / f"{name}.jsonl").touch()
+        with pytest.raises(InputError, match=r"holds no .*navigate\.jsonl"):
+            make_task("bbh/navigate", data=tmp_path)
     with pytest.raises(InputError, match="Did you mean 'arc/challenge'"):
         make_task("arc/challange", data=ROWS)
     with pytest.raises(InputError, match=r"the data folder .*none is not there"):

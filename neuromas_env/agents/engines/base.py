@@ -287,7 +287,15 @@ def make_engine(name: str, options: Mapping[str, Any]) -> Engine:
         raise InputError(
             f"engine {name!r} needs {', '.join(missing)}, which no option gives; give it a default"
         )
-    engine = make(**{p.name: options[p.name] for p in accepted if p.name in options})
+    try:
+        engine = make(**{p.name: options[p.name] for p in accepted if p.name in options})
+    except InputError:
+        raise
+    except Exception as error:
+        if ":" not in name:
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise InputError(f"engine {name!r} cannot be made: {said}") from error
     if not isinstance(engine, Engine):
         raise InputError(
             f"engine {name!r}: its function must return a neuromas_env.policy.Engine, "
@@ -301,7 +309,7 @@ def _imported(path: str) -> Callable[..., Engine]:
         sys.path.insert(0, "")
     try:
         return resolve_name(path)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise InputError(
             f"engine {path!r} cannot be loaded: {error}; give module:function of something that "
             "returns an engine"
