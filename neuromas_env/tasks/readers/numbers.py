@@ -141,8 +141,8 @@ def extract_number(reply: str) -> str | None:
     text = _FORMULA.sub(" ~ ", _AND_A.sub(lambda m: marks.add(_with_part(marks[m[1]], m[2])), text))
     text = _SEVERAL.sub(lambda _: marks.add(TWO), _ADDED.sub(r"\1", _BOUND.sub(" ~ ", text)))
     marks.asides = {match[match.lastindex or 0] for match in _ASIDE.finditer(text)}
-    for beside in (_MEANS, _BRACKETED):
-        marks.asides |= {mark for match in beside.finditer(text) for mark in match[1]}
+    for pattern in (_MEANS, _BRACKETED):
+        marks.asides |= {mark for match in pattern.finditer(text) for mark in match[1]}
     return decide(text, marks, quantities=True)
 
 
