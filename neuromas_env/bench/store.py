@@ -374,7 +374,13 @@ class Store:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, sqlite3.OperationalError):  # cut off, or written over
+                raise InputError(
+                    f"{self.path} is damaged: {error}. Put a copy in its place, save what can be "
+                    "read with the program sqlite3 and its command .recover, or delete it and "
+                    "ask again."
+                ) from error
             raise InputError(
                 f"{self.path}: {error}. Answers that were stored before are unharmed; with free "
                 "space and a healthy file the same command goes on."

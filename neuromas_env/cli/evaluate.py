@@ -150,6 +150,7 @@ def _evaluate(
     config = TrainConfig.from_mapping(saved | options)
     task, examples = _questions(config, split, limit)
 
+    from neuromas_env.agents.engines.base import make_engine as make_by_name
     from neuromas_env.agents.engines.devices import described
     from neuromas_env.agents.engines.handover import prove_copies
     from neuromas_env.agents.learners.base import learner_class
@@ -159,19 +160,22 @@ def _evaluate(
     from neuromas_env.agents.training.evaluate import communication_ablation, evaluate
     from neuromas_env.baselines import make_baseline
     from neuromas_env.envs.channel import rounds_note
-    from neuromas_env.policy import Sampling
+    from neuromas_env.policy import Engine, Sampling
     from neuromas_env.progress import ConsoleReporter
 
     progress = ConsoleReporter()
     if config.engine in LOADED:
         progress.note(described(config.device, config.dtype))
-    engine = make_engine(config)
     sampling = Sampling(0.0, config.max_new_tokens or task.max_new_tokens)
     topology = Topology.parse(config.topology, config.connect)
-    if checkpoint_folder is not None:
+    engine: Engine
+    if checkpoint_folder is None:
+        engine = make_by_name(config.engine, config.engine_options())
+    else:
+        engine = trained = make_engine(config)
         expected = topology if "topology" in options else None
-        topology = checkpoint.load(checkpoint_folder, engine, expected).topology
-        prove_copies(engine)
+        topology = checkpoint.load(checkpoint_folder, trained, expected).topology
+        prove_copies(trained)
     if baseline is None and (note := rounds_note(task, topology)):
         progress.note(note)
     if baseline is not None:
@@ -208,7 +212,8 @@ def _evaluate(
         progress.end()
     if len(method.topology) == 1:  # there is no message to go without
         found = {key: replace(row, blind=None) for key, row in found.items()}
-    model = f"{engine.name} (weights {engine.weights_hash})"
+    weights = f" (weights {engine.weights_hash})" if engine.weights_hash else ""
+    model = f"{engine.name or config.engine}{weights}"
     printing.print_rows(Console(), task)
     return f"{name} of {model} on {task.name}, {split} split, seed {config.seed}", found
 

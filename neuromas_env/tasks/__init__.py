@@ -16,6 +16,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
@@ -27,7 +28,7 @@ from neuromas_env.tasks.base import SPLITS, Example, Score, Task
 from neuromas_env.tasks.interactive import InteractiveTask, Response
 from neuromas_env.tasks.names import full_name, split_name
 from neuromas_env.tasks.readers.form import Form
-from neuromas_env.tasks.sources import Source
+from neuromas_env.tasks.sources import Source, data_folder, file_in
 
 __all__ = [
     "SPLITS",
@@ -150,15 +151,24 @@ def list_tasks(
         data: Data folder; the tables and subjects that it holds are listed, without one
             those that are published.
     """
+    folder = None if data is None else data_folder(data)
     tasks = {
         name: about
         for key, family in _FAMILIES.items()
         if needs_data in (None, family.needs_data)
         for name, about in family.names(key, data).items()
+        if folder is None or _holds(folder, key, name)
     }
     if needs_data is None:
         tasks |= {name: about for name, about in TASKS.abouts().items() if name not in _FAMILIES}
     return tasks
+
+
+def _holds(folder: Path, family: str, name: str) -> bool:
+    """Whether a data folder has rows of a task's own; its examples may lie in other tables."""
+    tables = _tables(family, split_name(name)[1])
+    own = [table for table in tables if table.path.startswith(f"{family}/")] or tables
+    return not tables or any(file_in(folder, table) for table in own)
 
 
 def _names() -> list[str]:
@@ -177,6 +187,10 @@ def task_tables(name: str) -> list[Source]:
     names = (*_names(), *_FAMILIES)
     if f"{family}/{variant}".rstrip("/") not in names:
         raise unknown("task", name, names)
+    return _tables(family, variant)
+
+
+def _tables(family: str, variant: str) -> list[Source]:
     if family not in _FAMILIES or not _FAMILIES[family].needs_data:
         return []
     module, _, _ = _FAMILIES[family].path.partition(":")

@@ -24,6 +24,7 @@ Fit = Callable[[Any], Row]
 """Makes a row of a raw one, or raises an InputError that says what is wrong with it."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON spells it; also half of a valid pair
+_UNDECODED = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of a byte
 _TYPES = {str: "a text", int: "an integer"}
 
 
@@ -111,13 +112,16 @@ def read_rows(file: Path, fit: Fit, skip_bad_rows: bool = False) -> Rows:
     rows, line = Rows(), 0
     try:
         # "-sig": some editors write a byte order mark at the beginning.
-        with unpack(file, "rt", encoding="utf-8-sig", newline=newline) as handle:
+        # A byte that is not UTF-8 is a fault of its own row alone.
+        with unpack(
+            file, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=newline
+        ) as handle:
             for line, raw in FILES[ending](handle, file):
                 rows.take(f"{file}, line {line}", raw, fit, skip_bad_rows)
     except FileNotFoundError:
         within = "" if file.is_absolute() else f" in {Path.cwd()}"
         raise InputError(f"there is no {file}{within}") from None
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{file}, after line {line}: cannot be read: {reason}") from error
     return rows.checked(str(file))
@@ -226,7 +230,7 @@ def _json_lines(handle: Iterable[str], file: Path) -> Parsed:
         if text.isspace():
             continue
         try:
-            row = json.loads(text, object_pairs_hook=_object)
+            row = _undecoded(text) or json.loads(text, object_pairs_hook=_object)
             if _SURROGATE.search(text):
                 row = _plain(row)
         except (ValueError, RecursionError) as error:
@@ -249,11 +253,11 @@ def _json_list(handle: IO[str], file: Path) -> Parsed:
     while separator != "]":
         line, counted = line + text.count("\n", counted, place), place
         try:
-            row, place = decoder.raw_decode(text, place)
+            row, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{file}, line {line}: broken JSON: {error}") from error
-        yield line, _plain(row)
-        place = _gap(text, place)
+        yield line, _undecoded(text[place:end]) or _plain(row)
+        place = _gap(text, end)
         separator = text[place : place + 1]
         if separator not in (",", "]"):
             line += text.count("\n", counted, place)
@@ -267,6 +271,13 @@ def _gap(text: str, place: int) -> int:
     return found.end() if found else place
 
 
+def _undecoded(text: str) -> InputError | None:
+    if found := _UNDECODED.search(text):
+        byte = ord(found[0]) - 0xDC00
+        return InputError(f"the byte 0x{byte:X} is not UTF-8; save the file as UTF-8")
+    return None
+
+
 def _object(pairs: list[tuple[str, Any]]) -> Row:
     row = dict(pairs)
     if len(row) < len(pairs):
@@ -277,20 +288,30 @@ def _object(pairs: list[tuple[str, Any]]) -> Row:
 
 def _table(handle: Iterable[str], file: Path, delimiter: str) -> Parsed:
     reader = csv.reader(handle, delimiter=delimiter, skipinitialspace=True, strict=True)
+    line = 1
     try:
         header = next(reader, [])
+        if wrong := _undecoded("".join(header)):
+            raise InputError(f"{file}, line 1: {wrong}")
         if len(set(header)) < len(header):
             doubled = next(name for name in header if header.count(name) > 1)
             raise InputError(f"{file}, line 1: the column {doubled!r} stands there twice")
         line = reader.line_num + 1
         for cells in reader:
             if cells:
-                fits = len(cells) == len(header)
-                wrong = f"has {len(cells)} cells where line 1 names {len(header)} columns"
-                yield line, dict(zip(header, cells, strict=True)) if fits else InputError(wrong)
+                yield line, _undecoded("".join(cells)) or _row(header, cells)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{file}, line {reader.line_num}: broken CSV: {error}") from error
+        last = reader.line_num
+        lines = f"line {line}" if line == last else f"lines {line} to {last}"
+        hint = "; a quotation mark is left open" if "end of data" in str(error) else ""
+        raise InputError(f"{file}, {lines}: broken CSV: {error}{hint}") from error
+
+
+def _row(header: list[str], cells: list[str]) -> Row | InputError:
+    if len(cells) == len(header):
+        return dict(zip(header, cells, strict=True))
+    return InputError(f"has {len(cells)} cells where line 1 names {len(header)} columns")
 
 
 FILES: dict[str, Callable[[IO[str], Path], Parsed]] = {

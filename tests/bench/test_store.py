@@ -145,6 +145,17 @@ def test_a_question_that_reads_differently_now_is_refused(tmp_path):
     assert names == ["a", "b", "c"]
 
 
+def test_a_store_that_is_cut_off_is_called_damaged(tmp_path):
+    with Store(tmp_path, write=True) as store:
+        number = store.cell(CELL)
+        store.add(number, [replace(ANSWER, row=row, transcript="[]") for row in range(2000)])
+    with open(tmp_path / "bench.sqlite", "r+b") as file:
+        file.truncate(file.seek(0, 2) // 2)
+    with pytest.raises(InputError, match=r"bench.sqlite is damaged: .*\.recover"):
+        with Store(tmp_path) as store:
+            store.rows("SELECT sum(length(reply)) FROM answers")
+
+
 @pytest.mark.slow
 def test_a_full_disk_harms_nothing_that_was_stored(tmp_path):
     script = """

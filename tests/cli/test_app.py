@@ -149,6 +149,12 @@ def test_direct_baseline_is_the_frozen_base_at_one_node(model, capsys):
     assert rows[0] == rows[1]
 
 
+def test_an_engine_without_adapters_is_evaluated_as_it_is(capsys):
+    assert command("eval", "--engine", "mock", "--task", "signal", "--topology", "2-1") == 0
+    out = flat(capsys.readouterr().out)
+    assert "frozen 2-1 of mock on signal" in out and "12 calls" in out
+
+
 def test_an_evaluation_takes_its_options_from_a_file_too(tmp_path, model, capsys):
     file = tmp_path / "run.yaml"
     file.write_text(

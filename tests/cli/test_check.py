@@ -133,6 +133,7 @@ def test_a_file_may_have_any_path(name, check, tmp_path):
         ("mine.py:Silent", ["policy Silent:", "scripted must be True or False, not 'yes'",
                             "request() must return a text or a Request, not None"]),
         ("mine.py:Counts", ["learner Counts:", "a metric is a finite float", "(checked on a tab"]),
+        ("joint", ["learner Reinforce trains adapters: give it a model with --model"]),
         ("mine.py:Needs", ["learning raises AttributeError", "--model gives a model"]),
     ],
 )  # fmt: skip
@@ -170,3 +171,18 @@ def test_a_registered_name_is_checked_under_its_parameters(check, monkeypatch, t
     rows = [{"question": f"{n}?", "answer": n} for n in range(30)]
     register_task("mine", lambda most=30: QuestionAnswer("mine", rows[:most], "number"))
     assert check("mine:most=25")[:2] == (0, "task mine:most=25: no faults\n")
+
+
+def test_every_broken_row_is_named_unless_it_is_to_be_left_out(check, tmp_path):
+    with (tmp_path / "mine.py").open("a") as file:
+        file.write(
+            "\n\ndef read(skip_bad_rows=False):\n"
+            "    return QuestionAnswer(\n"
+            "        'r', 'r.csv', 'number', skip_bad_rows=skip_bad_rows\n    )\n"
+        )
+    rows = [f"what is {n}?,{n}" for n in range(30)]
+    rows[3], rows[7] = "alone", "what is 7?,"
+    (tmp_path / "r.csv").write_text("\n".join(["question,answer", *rows]))
+    code, out, _ = check("mine.py:read")
+    assert code == 1 and "- r.csv, line 5: has 1 cells" in out and "- r.csv, line 9: column" in out
+    assert check("mine.py:read", "--skip-bad-rows")[0] == 0

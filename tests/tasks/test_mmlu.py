@@ -1,6 +1,7 @@
 """MMLU: subjects, groups, pools, solved examples; on made-up rows."""
 
 import json
+import shutil
 
 import pytest
 from support.paths import ROWS
@@ -77,6 +78,12 @@ def test_lists_what_the_data_holds_or_else_what_upstream_has(monkeypatch):
     for name in here:
         if name.startswith(("mmlu", "bbh", "arc")):
             assert make_task(name, data=ROWS).name == name
+
+
+def test_lists_no_task_whose_tables_the_data_lacks(tmp_path):
+    shutil.copytree(ROWS / "bbh", tmp_path / "bbh")
+    families = {name.partition("/")[0] for name in list_tasks(needs_data=True, data=tmp_path)}
+    assert families == {"bbh"}
 
 
 @pytest.mark.parametrize(

@@ -137,13 +137,17 @@ def test_parts_are_dealt_and_the_question_is_for_all():
     [
         ("r.csv", "question,answer\na,b\nc\n", "line 3: has 1 cells where line 1 names 2 c"),
         ("r.csv", 'question,answer\n"a\nb",c\n\nd,"e\n', "line 5: broken CSV: unexpected e"),
+        ("r.csv", 'question,answer\n"a,b\nc,d\n', "lines 2 to 3: broken CSV: .* is left open"),
         ("r.csv", 'question,answer\n"a\n\nb",\n', "line 2: column 'answer' must be a text"),
         ("r.csv", 'question,answer\n"a"b,c\n', "line 2: broken CSV: ',' expected after"),
         ("r.csv", "question,question,answer\na,b,c\n", "line 1: the column 'question' stands t"),
         ("r.csv", "question;answer\na;b\n", "'question' is missing; there are question;answer"),
         ("r.csv", "question,answer\n", "holds no rows$"),
         ("r.csv", "", "holds no rows$"),
-        ("r.csv", b"question,answer\na,b\n\xff,c\n", "cannot be read: 'utf-8' codec"),
+        ("r.csv", b"question,answer\na,b\n\xff,c\n", "line 3: the byte 0xFF is not UTF-8"),
+        ("r.csv", b"question,\xffnswer\na,b\n", "line 1: the byte 0xFF is not UTF-8"),
+        ("r.json", b'[{"question": "a",\n"answer": "\xff"}]', "line 1: the byte 0xFF is not U"),
+        ("r.jsonl", b'{"question": "\xe9", "answer": "b"}', "line 1: the byte 0xE9 is not UTF-8"),
         ("r.json", '[\n {"question": "a",\n "answer": "b"},\n\n {"answer": 1}]', "line 5: the co"),
         ("r.json", '[{"question": "a", "answer": "b"}\n{', "line 2: broken JSON: ',' or ']' is m"),
         ("r.json", '[{"question": "a", "answer": "b"},\n]', "line 2: broken JSON: Expecting value"),
@@ -155,7 +159,7 @@ def test_parts_are_dealt_and_the_question_is_for_all():
         ("r.jsonl", '{"question": "a", "question": "b"}', "'question' stands in it twice"),
         ("r.jsonl", '{"answer": ' + "9" * 5000 + "}", "line 1: broken JSON: Exceeds the limit"),
     ],
-    ids=range(19),
+    ids=range(23),
 )  # fmt: skip
 def test_a_broken_file_is_named_with_its_line(name, text, message, tmp_path):
     with pytest.raises(InputError, match=re.escape(f"{tmp_path / name}") + f".*{message}"):
