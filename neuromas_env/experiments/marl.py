@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypedDict
 
 from neuromas_env.envs.discrete.levels import level
 from neuromas_env.experiments.load import load
@@ -11,6 +12,15 @@ from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.spec import Arm, Experiment, Study
 
 NAME = "marl"
+
+
+class Chosen(TypedDict, total=False):
+    """Arguments of `marl_experiment`, as `experiment.json` has them; seeds stand there apart."""
+
+    algorithms: list[str]
+    levels: list[str]
+    updates: int
+    growth_seeds: int
 
 
 def marl_experiment(
@@ -44,7 +54,12 @@ def marl_experiment(
         found["growth"] = replace(found["growth"], seeds=growth_seeds)
     elif algorithms or levels:
         del found["growth"]
-    return replace(chosen, studies=tuple(found.values()))
+    asked = {
+        "algorithms": list(algorithms), "levels": list(levels), "updates": updates,
+        "growth_seeds": growth_seeds,
+    }  # fmt: skip
+    kept = {key: value for key, value in asked.items() if value}
+    return replace(chosen, studies=tuple(found.values()), chosen=kept)
 
 
 def _choose(study: Study, algorithms: Sequence[str], levels: Sequence[str]) -> Study:

@@ -155,7 +155,8 @@ def _checked(head: Path, experiment: Experiment, data: str | None) -> dict[str, 
     # A table may be continued at another scale, and everything with other seeds: the report is
     # then of these.
     seeds = {study.name: study.seeds for study in experiment.studies}
-    return known | wanted | {"scale": experiment.scale, "seeds": seeds}
+    asked = {"scale": experiment.scale, "seeds": seeds, "chosen": experiment.chosen}
+    return known | wanted | asked
 
 
 def _command(experiment: Experiment, tasks: Collection[str]) -> str:

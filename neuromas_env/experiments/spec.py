@@ -9,7 +9,7 @@ the size of their tasks. A *table* claims nothing: it shows what its runs have r
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -320,6 +320,7 @@ class Experiment:
         refuted_if: The result that would refute it, empty for a table.
         studies: At this scale.
         matched: What the arms share and what they do not, in a sentence.
+        chosen: What `marl_experiment` was asked for, so that its page can be made again.
     """
 
     name: str
@@ -330,6 +331,7 @@ class Experiment:
     refuted_if: str
     studies: tuple[Study, ...]
     matched: str = ""
+    chosen: Mapping[str, Any] = field(default_factory=dict)
 
 
 def shape(study: Study, arm: Arm) -> Topology:

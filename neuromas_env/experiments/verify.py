@@ -19,9 +19,10 @@ from neuromas_env.bench.report import make_markdown
 from neuromas_env.bench.store import FILE, Cell, Store
 from neuromas_env.bench.stored import actions_of, answer_in, read_said
 from neuromas_env.checks import Count, check
-from neuromas_env.errors import InputError
+from neuromas_env.errors import InputError, placed, unknown
 from neuromas_env.experiments import answers
 from neuromas_env.experiments.load import list_experiments, load
+from neuromas_env.experiments.marl import Chosen, marl_experiment
 from neuromas_env.experiments.run import HEAD, on_tasks, open_studies, run_experiment
 from neuromas_env.experiments.spec import FILE as YAML
 from neuromas_env.files import read
@@ -288,8 +289,15 @@ def remake(
     head = _head(folder / HEAD)
     rows = str(data) if data else head.get("data")
     scale = head.get("scale", "tiny")
-    place = _place(head["name"]) if experiment is None else experiment
-    found = load(place, scale)
+    where = f"{folder / HEAD}: chosen"
+    if chosen := check(where, head.get("chosen", {}), Chosen):
+        with placed(where):
+            for key in chosen:
+                if key not in Chosen.__annotations__:
+                    raise unknown("key", key, Chosen.__annotations__)
+            found = marl_experiment(scale, **chosen)
+    else:
+        found = load(_place(head["name"]) if experiment is None else experiment, scale)
     seeds = check(f"{folder / HEAD}: seeds", head.get("seeds", {}), dict[str, Count])
     counted = (replace(one, seeds=seeds.get(one.name, one.seeds)) for one in found.studies)
     found = replace(found, studies=tuple(counted))

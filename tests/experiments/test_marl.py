@@ -23,6 +23,7 @@ from neuromas_env.experiments.load import load
 from neuromas_env.experiments.options import DiscreteOptions
 from neuromas_env.experiments.run import run_experiment
 from neuromas_env.experiments.study import Running
+from neuromas_env.experiments.verify import remake
 from neuromas_env.progress import Reporter
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -82,6 +83,7 @@ def test_a_killed_table_goes_on_and_ends_the_same(tmp_path, monkeypatch, capsys)
         assert (tmp_path / "cut" / link).is_file()
     rows = (tmp_path / "cut" / "marl-levels.csv").read_text().splitlines()
     assert rows[0] == "algorithm,level,mean,low,high,seeds" and len(rows) == 1 + 3 * 2
+    assert remake(tmp_path / "cut").read_text() == report  # of the chosen levels alone
 
 
 def test_more_of_everything_may_be_added_to_a_folder_and_a_changed_setting_is_another_run(tmp_path):
