@@ -25,7 +25,7 @@ from neuromas_env.experiments.load import list_experiments, load
 from neuromas_env.experiments.marl import Chosen, marl_experiment
 from neuromas_env.experiments.run import HEAD, on_tasks, open_studies, run_experiment
 from neuromas_env.experiments.spec import FILE as YAML
-from neuromas_env.files import read
+from neuromas_env.files import read, write
 from neuromas_env.progress import Reporter
 from neuromas_env.tasks import Example, Task, make_task
 from neuromas_env.tasks.base import Reply
@@ -288,6 +288,8 @@ def remake(
     """
     head = _head(folder / HEAD)
     rows = str(data) if data else head.get("data")
+    if rows != head.get("data"):  # where rows lie is no part of a result
+        write(folder / HEAD, json.dumps(head | {"data": rows}, indent=1))
     scale = head.get("scale", "tiny")
     where = f"{folder / HEAD}: chosen"
     if chosen := check(where, head.get("chosen", {}), Chosen):
