@@ -44,11 +44,23 @@ def no_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("ability", "expected"),
-    [("AVX512", "bfloat16"), ("AMX", "bfloat16"), ("AVX2", "float32"), ("DEFAULT", "float32")],
+    ("used", "name", "has", "expected"),
+    [
+        ("AVX512", "AMD EPYC", {"avx512_bf16"}, "bfloat16"),
+        ("AVX512", "AMD EPYC", set(), "float32"),
+        ("AVX512", "Intel Xeon", {"avx512_bf16"}, "float32"),
+        ("AVX512", "Intel Xeon", {"avx512_bf16", "amx_bf16"}, "bfloat16"),
+        ("AVX2", "AMD EPYC", {"avx512_bf16"}, "float32"),
+        ("SVE256", "Neoverse", set(), "bfloat16"),
+        ("DEFAULT", "any", set(), "float32"),
+    ],
 )
-def test_auto_precision_is_what_the_processor_is_fast_in(no_gpu, monkeypatch, ability, expected):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: ability)
+def test_auto_precision_is_what_the_processor_is_fast_in(
+    no_gpu, monkeypatch, used, name, has, expected
+):
+    found = {"cpu_name": name, **dict.fromkeys(has, True)}
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: used)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
     assert precision("auto") == expected
     assert precision("bfloat16") == "bfloat16" and precision("float32") == "float32"
 
