@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from neuromas_env.agents.engines.base import DEVICES
 from neuromas_env.errors import InputError, unknown
 
@@ -58,10 +61,9 @@ def _is_fast_in_bfloat16() -> bool:
     if not used.startswith(("AVX512", "AMX")):
         return used.startswith("SVE")
     # Without the list, which older versions of torch lack, float32 is the lesser mistake.
-    has = getattr(torch.cpu, "get_capabilities", dict)()
-    return has.get("amx_bf16", False) or (
-        has.get("avx512_bf16", False) and not has.get("cpu_name", "").startswith("Intel")
-    )
+    has: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    other = not has.get("cpu_name", "").startswith("Intel")
+    return bool(has.get("amx_bf16") or (has.get("avx512_bf16") and other))
 
 
 def described(device: str, dtype: str, rollout_device: str | None = None) -> str:
