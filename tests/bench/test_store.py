@@ -153,7 +153,7 @@ def test_a_store_that_is_cut_off_is_called_damaged(tmp_path):
         file.truncate(file.seek(0, 2) // 2)
     with pytest.raises(InputError, match=r"bench.sqlite is damaged: .*\.recover"):
         with Store(tmp_path) as store:
-            store.rows("SELECT sum(length(reply)) FROM answers")
+            store.rows("SELECT sum(length(transcript)) FROM answers")
 
 
 @pytest.mark.slow
